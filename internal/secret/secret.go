@@ -1,0 +1,102 @@
+// Package secret keeps secrets out of everything that people read. A Keeper
+// knows them and cuts them out of any text on its way to a log, a notification,
+// a page, a report or an error, so that no call site can forget to.
+package secret
+
+import (
+	"bytes"
+	"io"
+	"net/url"
+	"regexp"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// Mark is what stands where a secret stood.
+const Mark = "[hidden]"
+
+// minLength keeps short values (a user name "a") from blanking ordinary words.
+const minLength = 6
+
+// shapes are secrets recognisable without knowing them: credentials in a URL,
+// bearer tokens, JSON web tokens (Home Assistant's and cloudflared's tunnel tokens begin so).
+var shapes = regexp.MustCompile(`(://)[^/\s"'@]+@|((?i:bearer\s+))[A-Za-z0-9._~+/=-]{6,}|()\beyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_=-]+)*`)
+
+// Keeper knows the secrets of this process. The zero value is ready to use, and
+// it may be used by several goroutines at once.
+type Keeper struct {
+	mu    sync.RWMutex
+	known []string // longest first, so that a secret within a secret leaves nothing behind
+}
+
+// Add makes the keeper know secrets; empty and very short ones are passed over.
+func (k *Keeper) Add(secrets ...string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range secrets {
+		// A secret inside a URL or a JSON string is written otherwise there.
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), jsonEscape(s)} {
+			if len(form) >= minLength && !contains(k.known, form) {
+				k.known = append(k.known, form)
+			}
+		}
+	}
+	sort.SliceStable(k.known, func(i, j int) bool { return len(k.known[i]) > len(k.known[j]) })
+}
+
+// Scrub gives the text without the secrets.
+func (k *Keeper) Scrub(text string) string { return string(k.ScrubBytes([]byte(text))) }
+
+// ScrubBytes gives the text without the secrets. It may return its argument.
+func (k *Keeper) ScrubBytes(text []byte) []byte {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, s := range k.known {
+		if bytes.Contains(text, []byte(s)) {
+			text = bytes.ReplaceAll(text, []byte(s), []byte(Mark))
+		}
+	}
+	if shapes.Match(text) {
+		text = shapes.ReplaceAllFunc(text, func(m []byte) []byte {
+			if bytes.HasSuffix(m, []byte("@")) {
+				return []byte("://" + Mark + "@")
+			}
+			if i := bytes.IndexAny(m, " \t"); i >= 0 {
+				return append(append([]byte{}, m[:i+1]...), Mark...)
+			}
+			return []byte(Mark)
+		})
+	}
+	return text
+}
+
+// Writer scrubs each Write on its way to w. A record must come in one Write, as
+// zerolog's do: a secret split over two Writes would not be seen.
+func (k *Keeper) Writer(w io.Writer) io.Writer { return scrubbing{k, w} }
+
+type scrubbing struct {
+	k *Keeper
+	w io.Writer
+}
+
+// Write reports the caller's length, as io.Writer asks, whatever was cut out.
+func (s scrubbing) Write(p []byte) (int, error) {
+	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func jsonEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
