@@ -1,0 +1,345 @@
+// Package supervisor speaks with Home Assistant's Supervisor and, through its
+// proxy, with Core: as much of both APIs as the program needs, and no more. It
+// decides nothing. What it gives back is typed, bounded in size and, where people
+// may read it, free of secrets; what went wrong is an [Error] whose kind says what
+// a caller can do.
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"tunnelmedic/internal/secret"
+)
+
+// Config is what a [Client] needs. It never prints its token.
+type Config struct {
+	BaseURL string         // of the Supervisor, "http://supervisor" in an add-on
+	Token   string         // SUPERVISOR_TOKEN; it changes at every start of the add-on
+	Keeper  *secret.Keeper // learns the token and the secrets met on the way; nil makes a new one
+
+	// TimeScale multiplies every time-out and pause. It is for tests, which cannot
+	// wait four minutes for a restart; 0 means 1.
+	TimeScale float64
+}
+
+// Format keeps the token out of every verb.
+func (c Config) Format(f fmt.State, _ rune) { io.WriteString(f, "supervisor.Config") }
+
+// Client asks one Supervisor. It may be used by several goroutines at once.
+type Client struct {
+	http   *resty.Client
+	base   string
+	keeper *secret.Keeper
+	scale  float64
+}
+
+// Format keeps the token out of every verb.
+func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, "supervisor.Client") }
+
+// The sizes of answers that are read. A Supervisor with a hundred add-ons answers
+// with some 60 KiB.
+const (
+	jsonLimit  = 4 << 20
+	errorLimit = 64 << 10
+	logLimit   = 256 << 10
+)
+
+// New makes a client. It asks nothing yet.
+func New(cfg Config) *Client {
+	c := &Client{base: strings.TrimRight(cfg.BaseURL, "/"), keeper: cfg.Keeper, scale: cfg.TimeScale}
+	if c.keeper == nil {
+		c.keeper = new(secret.Keeper)
+	}
+	if c.scale <= 0 {
+		c.scale = 1
+	}
+	c.keeper.Add(cfg.Token)
+	transport := &http.Transport{
+		// Proxy stays nil: a proxy from the environment would be handed the token.
+		DialContext: (&net.Dialer{Timeout: c.scaled(5 * time.Second)}).DialContext,
+		// A kept connection may have died with the Supervisor unnoticed; a write on it
+		// would end with its effect unknown. Calls are few, so each has its own.
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	c.http = resty.NewWithClient(&http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}).
+		SetAuthToken(cfg.Token).
+		SetHeader("User-Agent", "tunnelmedic").
+		SetLogger(silence{}).
+		SetDisableWarn(true). // the token goes over plain http by design: the network is Docker's own
+		SetDoNotParseResponse(true)
+	return c
+}
+
+func (c *Client) scaled(d time.Duration) time.Duration { return time.Duration(float64(d) * c.scale) }
+
+// patience is how long a call may take and how often it is tried.
+type patience struct {
+	timeout time.Duration // of one try, answer's body included
+	retries int           // further tries, and only when the Supervisor was Away
+	acts    bool          // it changes something: an answer that got lost leaves its effect unknown
+}
+
+// The one table of time-outs and retries.
+var (
+	// A read changes nothing, so it is simply asked again: a restarting Supervisor
+	// is back within seconds.
+	reading = patience{timeout: 10 * time.Second, retries: 2}
+	// Supervisor collects a log from the journal, which is slow on an SD card.
+	readingLog = patience{timeout: 30 * time.Second, retries: 1}
+	// Supervisor checks passwords in options against a service on the internet, and
+	// waits up to 10 s for it. Checking changes nothing.
+	checking = patience{timeout: 30 * time.Second, retries: 2}
+	// The same check, then a write. Not repeated here: another hand may have
+	// changed the options meanwhile, so the caller must read them again first.
+	writing = patience{timeout: 30 * time.Second, acts: true}
+	// Stop 10 s, container removed and made, up to 120 s wait for "started", on slow
+	// disks. A second restart would cut the household off once more, so never by itself.
+	restarting = patience{timeout: 240 * time.Second, acts: true}
+	// As a restart, without the stop.
+	starting = patience{timeout: 220 * time.Second, acts: true}
+	// SIGTERM, the add-on's own time-out (10 s as a rule), SIGKILL, removal.
+	stopping = patience{timeout: 90 * time.Second, acts: true}
+	// Notices, events, states: worth little a moment later, and twice the same
+	// message on a phone is worse than none.
+	telling = patience{timeout: 15 * time.Second, acts: true}
+)
+
+// pauses lie between tries; the last one holds for all further tries.
+var pauses = [...]time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}
+
+// call is one question to the API.
+type call struct {
+	op       string // what is being done, for people: "reading the add-ons"
+	method   string
+	path     string
+	query    string
+	body     []byte // JSON, nil for none
+	core     bool   // it goes through the proxy to Core
+	options  bool   // it sends option values, which an error's text may quote
+	text     bool   // the answer is a text of any length, of which the end is kept
+	patience patience
+}
+
+// do asks, again where the table allows it, and gives a 2xx answer's body.
+func (c *Client) do(ctx context.Context, q call) ([]byte, error) {
+	for try := 0; ; try++ {
+		body, e := c.once(ctx, q)
+		if e == nil {
+			return body, nil
+		}
+		if e.Kind != Away || try >= q.patience.retries || ctx.Err() != nil {
+			return nil, e
+		}
+		select {
+		case <-time.After(c.scaled(pauses[min(try, len(pauses)-1)])):
+		case <-ctx.Done():
+			return nil, c.broken(ctx, q, ctx.Err())
+		}
+	}
+}
+
+// once makes one try.
+func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
+	limited, cancel := context.WithTimeout(ctx, c.scaled(q.patience.timeout))
+	defer cancel()
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+
+	req := c.http.R().SetContext(traced)
+	if q.body != nil {
+		req.SetHeader("Content-Type", "application/json").SetBody(q.body)
+	}
+	if q.query != "" {
+		req.SetQueryString(q.query)
+	}
+	res, err := req.Execute(q.method, c.base+q.path)
+	if err != nil {
+		e := c.broken(ctx, q, err)
+		e.EffectUnknown = q.patience.acts && sent.Load()
+		return nil, e
+	}
+	raw := res.RawBody()
+	defer raw.Close()
+
+	if status := res.StatusCode(); status < 200 || status > 299 {
+		// What the status says holds even if the text after it is cut off.
+		text, _ := io.ReadAll(io.LimitReader(raw, errorLimit))
+		return nil, c.refused(q, status, text)
+	}
+	var body []byte
+	var e *Error
+	switch {
+	case q.text && strings.Contains(res.Header().Get("Content-Type"), "html"):
+		e = &Error{Op: q.op, Kind: Unexpected, Message: "an HTML page"}
+	case q.text:
+		body, err = tail(raw, logLimit)
+	default:
+		body, err = io.ReadAll(io.LimitReader(raw, jsonLimit+1))
+		if err == nil && len(body) > jsonLimit {
+			e = &Error{Op: q.op, Kind: Unexpected, Message: fmt.Sprintf("an answer of more than %d MiB", jsonLimit>>20)}
+		}
+	}
+	if err != nil {
+		e = c.broken(ctx, q, err)
+	}
+	if e != nil {
+		e.Status, e.EffectUnknown = res.StatusCode(), q.patience.acts
+	}
+	return body, e
+}
+
+// broken says what became of a call that got no whole answer.
+func (c *Client) broken(ctx context.Context, q call, err error) *Error {
+	e := &Error{Op: q.op, Kind: Away}
+	var netErr net.Error
+	var inURL *url.Error
+	if errors.As(err, &inURL) {
+		err = inURL.Err
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		e.Kind, e.Message, e.cause = Interrupted, "stopped by this program", context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		e.Message, e.cause = "no answer in time", context.DeadlineExceeded
+	case errors.Is(err, syscall.ECONNREFUSED):
+		e.Message = "the connection was refused"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		e.Message = "the connection was cut before the answer was whole"
+	default:
+		e.Message = c.line(err.Error())
+	}
+	return e
+}
+
+// envelope is how Supervisor wraps every JSON answer.
+type envelope struct {
+	Result   string          `json:"result"`
+	Message  string          `json:"message"`
+	ErrorKey string          `json:"error_key"`
+	Data     json.RawMessage `json:"data"`
+}
+
+// ask makes a call to Supervisor itself and reads data out of its envelope; data
+// may be nil.
+func (c *Client) ask(ctx context.Context, q call, data any) error {
+	body, err := c.do(ctx, q)
+	if err != nil {
+		return err
+	}
+	var env envelope
+	if json.Unmarshal(body, &env) != nil {
+		return unexpected(q, "an answer that is not Supervisor's JSON: "+kindOfText(body))
+	}
+	switch env.Result {
+	case "ok":
+	case "error":
+		return c.refused(q, http.StatusOK, body)
+	default:
+		return unexpected(q, "JSON without a result")
+	}
+	if data == nil {
+		return nil
+	}
+	if len(env.Data) == 0 || bytes.Equal(env.Data, []byte("null")) {
+		return unexpected(q, "an answer without data")
+	}
+	return decode(q, env.Data, data)
+}
+
+// decode reads JSON; its error never quotes it.
+func decode(q call, text []byte, into any) error {
+	err := json.Unmarshal(text, into)
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrongType):
+		return unexpected(q, "JSON in which "+wrongType.Field+" is of another type")
+	default:
+		return unexpected(q, "an answer that is not the JSON it should be: "+kindOfText(text))
+	}
+}
+
+func unexpected(q call, what string) *Error {
+	return &Error{Op: q.op, Kind: Unexpected, Status: http.StatusOK, Message: what, EffectUnknown: q.patience.acts}
+}
+
+func kindOfText(b []byte) string {
+	switch t := bytes.TrimSpace(b); {
+	case len(t) == 0:
+		return "nothing"
+	case t[0] == '<':
+		return "an HTML page"
+	case t[0] == '{', t[0] == '[':
+		return "cut off or broken JSON"
+	default:
+		return "plain text"
+	}
+}
+
+// tail reads all and keeps the last limit bytes, from the first whole line on.
+func tail(r io.Reader, limit int) ([]byte, error) {
+	var kept []byte
+	cut := false
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(buf)
+		kept = append(kept, buf[:n]...)
+		if len(kept) > 2*limit {
+			kept, cut = append(kept[:0], kept[len(kept)-limit:]...), true
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(kept) > limit {
+		kept, cut = kept[len(kept)-limit:], true
+	}
+	if cut {
+		// Half a line may hold half a secret, which the keeper would not know.
+		_, kept, _ = bytes.Cut(kept, []byte("\n"))
+	}
+	return kept, nil
+}
+
+// word is what may stand in a path: slugs, entity ids, names of services and events.
+var word = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]*$`)
+
+// named guards a path against a name from a setting that would lead elsewhere.
+func named(op, what, name string) error {
+	if word.MatchString(name) {
+		return nil
+	}
+	return &Error{Op: op, Kind: Rejected, Message: fmt.Sprintf("%.60q is not the name of %s", name, what)}
+}
+
+// silence is resty's logger: what goes wrong comes back as an error instead.
+type silence struct{}
+
+func (silence) Errorf(string, ...any) {}
+func (silence) Warnf(string, ...any)  {}
+func (silence) Debugf(string, ...any) {}

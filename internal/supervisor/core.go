@@ -1,0 +1,105 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// CoreConfig is Core's own word on itself.
+type CoreConfig struct {
+	ExternalURL  string `json:"external_url"` // "" if not set
+	InternalURL  string `json:"internal_url"` // "" if not set
+	Version      string `json:"version"`
+	State        string `json:"state"` // RUNNING, STARTING, NOT_RUNNING…
+	TimeZone     string `json:"time_zone"`
+	LocationName string `json:"location_name"`
+}
+
+// CoreConfig reads Core's configuration; kind CoreAway while Core is down or starting.
+func (c *Client) CoreConfig(ctx context.Context) (CoreConfig, error) {
+	q := call{op: "reading Core's configuration", method: http.MethodGet, path: "/core/api/config", core: true, patience: reading}
+	body, err := c.do(ctx, q)
+	if err != nil {
+		return CoreConfig{}, err
+	}
+	var cfg CoreConfig
+	if err := decode(q, body, &cfg); err != nil {
+		return CoreConfig{}, err
+	}
+	if cfg.Version == "" {
+		return CoreConfig{}, unexpected(q, "an answer without a version")
+	}
+	return cfg, nil
+}
+
+// CoreState asks how Core is, for the evidence. A Core that is down or fails is an
+// answer (502, 500) and no error; an error says that Core could not be asked.
+func (c *Client) CoreState(ctx context.Context) (evidence.Core, error) {
+	cfg, err := c.CoreConfig(ctx)
+	var e *Error
+	switch {
+	case err == nil:
+		return evidence.Core{Asked: true, Status: http.StatusOK, State: cfg.State}, nil
+	case errors.As(err, &e) && e.Status >= 500:
+		return evidence.Core{Asked: true, Status: e.Status}, nil
+	}
+	return evidence.Core{}, err
+}
+
+// CallService calls a service (an action) of Core: "notify", "mobile_app_pixel". data is
+// marshalled to JSON; nil stands for none.
+func (c *Client) CallService(ctx context.Context, domain, service string, data any) error {
+	op := "calling " + domain + "." + service
+	return c.tell(ctx, op, "a service", http.MethodPost, []string{"services", domain, service}, data)
+}
+
+// FireEvent fires an event on Core's bus.
+func (c *Client) FireEvent(ctx context.Context, event string, data any) error {
+	return c.tell(ctx, "firing the event "+event, "an event", http.MethodPost, []string{"events", event}, data)
+}
+
+// SetState sets an entity's state. Such an entity has no integration behind it: it is
+// gone when Core restarts.
+func (c *Client) SetState(ctx context.Context, entity, state string, attributes map[string]any) error {
+	data := map[string]any{"state": state}
+	if attributes != nil {
+		data["attributes"] = attributes
+	}
+	return c.tell(ctx, "setting the state of "+entity, "an entity", http.MethodPost, []string{"states", entity}, data)
+}
+
+// DeleteState takes an entity's state away; one that is not there is no error.
+func (c *Client) DeleteState(ctx context.Context, entity string) error {
+	err := c.tell(ctx, "removing the state of "+entity, "an entity", http.MethodDelete, []string{"states", entity}, nil)
+	if Is(err, NotFound) {
+		return nil
+	}
+	return err
+}
+
+func (c *Client) tell(ctx context.Context, op, what, method string, path []string, data any) error {
+	q := call{op: op, method: method, path: "/core/api", core: true, patience: telling}
+	for _, name := range path {
+		if err := named(op, what, name); err != nil {
+			return err
+		}
+		q.path += "/" + name
+	}
+	if method == http.MethodPost {
+		if data == nil {
+			data = struct{}{}
+		}
+		body, err := json.Marshal(data)
+		if err != nil {
+			// The error's text may quote a value.
+			return &Error{Op: op, Kind: Rejected, Message: "its data cannot be written as JSON"}
+		}
+		q.body = body
+	}
+	_, err := c.do(ctx, q)
+	return err
+}

@@ -1,0 +1,209 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// Kind is what an [Error] means for whoever made the call.
+type Kind uint8
+
+const (
+	Failed       Kind = iota // Supervisor tried and could not (500), or anything not named below
+	Away                     // no connection, no answer in time, cut off, 502, or Supervisor itself is starting
+	CoreAway                 // Supervisor answers, Home Assistant Core behind its proxy does not: down or starting
+	Busy                     // an update, backup, restore or another restart holds the add-on: wait, it is no failure
+	NoRole                   // this add-on may not do that (403), or the answer was redacted for lack of a role
+	Unauthorised             // the token is not accepted (401)
+	NotFound                 // no such add-on, service, entity or path
+	Rejected                 // what was sent is not accepted (400), such as options that do not fit the schema
+	Unexpected               // an answer came that is not this API's: HTML, broken JSON, a redirect, too large
+	Interrupted              // the caller's context was cancelled: it says nothing about Supervisor
+)
+
+var kindNames = [...]string{"failed", "away", "core away", "busy", "no role", "unauthorised", "not found", "rejected", "unexpected", "interrupted"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Error is why a call did not succeed. None of its fields holds a secret or an
+// option's value.
+type Error struct {
+	Op      string // what was being done: "restarting 9074a9fa_cloudflared"
+	Kind    Kind
+	Status  int    // HTTP status, 0 if none came
+	Message string // what Supervisor said, or what was seen; one line, scrubbed, at most 300 bytes
+	Key     string // Supervisor's error_key, "" if it gave none
+
+	// EffectUnknown says that the call was sent and changes something, and that the
+	// answer got lost: look at what is there before doing anything further.
+	EffectUnknown bool
+
+	cause error // context.Canceled or context.DeadlineExceeded, nil otherwise
+}
+
+// Error gives one line: what was being done, what happened, what to do.
+func (e *Error) Error() string {
+	s := e.Op + ": " + e.Message
+	if e.EffectUnknown {
+		s += " (whether it took effect is not known)"
+	}
+	if a := e.advice(); a != "" {
+		s += "; " + a
+	}
+	return s
+}
+
+func (e *Error) advice() string {
+	switch e.Kind {
+	case Away:
+		return "Supervisor is away, wait until it is back"
+	case CoreAway:
+		return "Home Assistant Core is down or starting, wait until it is back"
+	case Busy:
+		return "Supervisor is busy with this add-on, wait and try again"
+	case NoRole:
+		return "reinstall this add-on, so that Supervisor gives it the role it asks for"
+	case Unauthorised:
+		return "the token is no longer valid, restart this add-on to be given a new one"
+	case NotFound:
+		return "check that it is installed and spelt so"
+	case Rejected:
+		return "check its configuration"
+	case Failed:
+		return "see Supervisor's log under Settings, System, Logs"
+	case Unexpected:
+		return "check that nothing stands between this add-on and Supervisor"
+	}
+	return ""
+}
+
+// Unwrap gives context.Canceled or context.DeadlineExceeded where that was why.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is says whether err is an [Error] of this kind.
+func Is(err error, k Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == k
+}
+
+// EffectUnknown says whether err left it open if a change took effect.
+func EffectUnknown(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.EffectUnknown
+}
+
+// messageLimit bounds an error's message, in bytes.
+const messageLimit = 300
+
+// refused reads an error answer. Supervisor's are JSON with a message, those of its
+// security layer, routing, proxy and log endpoints are plain text; Core's are either.
+func (c *Client) refused(q call, status int, body []byte) *Error {
+	e := &Error{Op: q.op, Status: status}
+	var env envelope
+	said := ""
+	if json.Unmarshal(body, &env) == nil {
+		said = env.Message
+		if word.MatchString(env.ErrorKey) {
+			e.Key = c.line(env.ErrorKey)
+		}
+	} else if kindOfText(body) == "plain text" {
+		said = string(body)
+	}
+
+	plain := beforeValues(said)
+	quotes := len(plain) < len(said) || strings.Contains(e.Key, "configuration") || strings.Contains(plain, "invalid options")
+	e.Kind = kindOf(q, status, quotes, plain)
+	e.EffectUnknown = q.patience.acts && e.Kind == Away && status >= 500
+	switch {
+	case e.Kind == Rejected && (quotes || q.options):
+		e.Message = c.optionsRefused(said)
+	case q.options && e.Kind == NotFound:
+		e.Message = "there is no such add-on"
+	case strings.TrimSpace(plain) != "":
+		e.Message = c.line(plain)
+	default:
+		e.Message = fmt.Sprintf("answer %d without a reason", status)
+	}
+	return e
+}
+
+// beforeValues gives the part of a message that quotes no option values: Supervisor
+// ends a refusal of options, at writing and at starting, with all of them: "Got {…}".
+func beforeValues(said string) string {
+	before, _, _ := strings.Cut(said, "Got ")
+	before, _, _ = strings.Cut(before, "{")
+	return before
+}
+
+// kindOf goes by the status, and by the text only where many things share one:
+// 400 is Supervisor's default.
+func kindOf(q call, status int, quotesOptions bool, said string) Kind {
+	switch status {
+	case http.StatusUnauthorized:
+		return Unauthorised
+	case http.StatusForbidden:
+		return NoRole
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return NotFound
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if q.core {
+			return CoreAway
+		}
+		return Away
+	case http.StatusOK, http.StatusBadRequest:
+		switch {
+		case quotesOptions:
+			return Rejected
+		case strings.Contains(said, "System is not ready"):
+			return Away
+		case strings.Contains(said, "Another job is running"),
+			strings.Contains(said, "blocked from execution, system is not running"): // it starts, or a full backup has frozen it
+			return Busy
+		case strings.Contains(said, "Service not enabled"), strings.Contains(said, "does not exist"), strings.Contains(said, "is not installed"):
+			return NotFound
+		}
+		return Rejected
+	}
+	if status >= 300 && status < 400 {
+		return Unexpected
+	}
+	return Failed
+}
+
+// optionName finds the names of options in the part of a refusal that quotes no values.
+var optionName = regexp.MustCompile(`(?:[Oo]ption '|\bdata(?:\['options'\])?\[')([A-Za-z][A-Za-z0-9_]{0,63})'`)
+
+// optionsRefused words a refusal of options with the names, and never the values, in it.
+func (c *Client) optionsRefused(said string) string {
+	var names []string
+	for _, m := range optionName.FindAllStringSubmatch(beforeValues(said), 5) {
+		names = append(names, m[1])
+	}
+	if len(names) == 0 {
+		return "its options are not accepted"
+	}
+	return c.line("its options are not accepted (see " + strings.Join(names, ", ") + ")")
+}
+
+// line makes a text safe to show: scrubbed, one line, bounded.
+func (c *Client) line(s string) string {
+	// A secret on the border must be seen whole, so scrub first and cut then.
+	s = strings.ToValidUTF8(c.keeper.Scrub(s), "?")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || r == 0x2028 || r == 0x2029
+	}), " ")
+	if len(s) > messageLimit {
+		s = strings.ToValidUTF8(s[:messageLimit-len("…")], "") + "…"
+	}
+	return s
+}
