@@ -1,0 +1,405 @@
+// Package medic is the loop: it looks, has the evidence diagnosed, has the policy
+// decide, has the change carried out, and passes on what happened. It decides
+// nothing itself.
+package medic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/treatment"
+	"tunnelmedic/internal/tunnel"
+)
+
+// Supervisor is what the loop asks of the Supervisor.
+type Supervisor interface {
+	tunnel.Source
+	treatment.Supervisor
+	CoreState(context.Context) (evidence.Core, error)
+	CoreInfo(context.Context) (supervisor.CoreInfo, error)
+	Network(context.Context) (evidence.Internet, error)
+}
+
+// Settings are what the loop is given besides its rooms.
+type Settings struct {
+	Version      string
+	Wish         tunnel.Wish
+	ConnectorURL string          // "": by the add-on's host name
+	OriginURL    string          // "": from Core's info
+	Public       probe.Target    // everything but the URL and Outside
+	Outside      *probe.Resolver // for names that the house answers itself; nil: none
+	Timeout      time.Duration   // of a look
+	Sensor       time.Duration   // between readings of the connector's counters
+	Rules        policy.Rules
+	Patience     treatment.Patience
+}
+
+// Teller takes what people should hear of: the present status, and the steps that
+// led to it. It must not block.
+type Teller func(Status, []policy.Step)
+
+// Medic is the loop. Make it with New, then call Run once.
+type Medic struct {
+	set     Settings
+	super   Supervisor
+	journal *journal.Journal
+	log     zerolog.Logger
+	tell    []Teller
+
+	wake  chan struct{} // a probe is wanted now
+	beat  atomic.Int64  // Unix time of the loop's last sign of life
+	sense sensor
+
+	// The loop's own, touched by Run's goroutine alone.
+	state     policy.State
+	target    tunnel.Target
+	slug      string    // of the add-on that the state belongs to
+	found     time.Time // when the target was found
+	blind     string    // why there is nothing to look at
+	connector *tunnel.Connector
+	treat     *treatment.Treatment
+	incident  *journal.Incident
+	outside   bool // the house answers for the public name itself
+	gates     []policy.Gate
+	warned    string // the last trouble with the options that was logged
+
+	mu     sync.Mutex
+	status Status
+}
+
+// New makes the loop. Tellers are called in order, from the loop's goroutine.
+func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
+	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1)}
+	rec := j.Record()
+	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
+	if kept, ok := j.Incident(m.state.Story()); ok {
+		m.incident = &kept
+	}
+	m.status = Status{Version: set.Version, State: policy.Starting, Since: m.state.Since, Budget: set.Rules.Budget, Detector: DetectorStatus{Alarm: policy.Alarm}}
+	m.beat.Store(time.Now().Unix())
+	return m
+}
+
+// Probe asks for a probe now.
+func (m *Medic) Probe() {
+	select {
+	case m.wake <- struct{}{}:
+	default: // one is wanted already
+	}
+}
+
+// Alive says whether the loop has given a sign of life lately. A treatment gives
+// its signs too: only a loop that hangs goes silent.
+func (m *Medic) Alive(now time.Time) bool {
+	return now.Sub(time.Unix(m.beat.Load(), 0)) < max(5*time.Minute, 10*m.set.Rules.Interval)
+}
+
+// Run loops until the context ends, and then leaves the tunnel in order.
+func (m *Medic) Run(ctx context.Context) error {
+	defer m.leave()
+	for {
+		m.beat.Store(time.Now().Unix())
+		next, err := m.round(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.wait(ctx, next)
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// round is one look and all that follows from it.
+func (m *Medic) round(ctx context.Context) (time.Duration, error) {
+	m.find(ctx)
+	if in := m.journal.Record().Intention; in != nil && m.treat != nil {
+		if err := m.resume(ctx, *in); err != nil {
+			return 0, err
+		}
+	}
+	var e evidence.Evidence
+	var info *supervisor.Info
+	if m.blind == "" {
+		e, info = m.look(ctx)
+		if ctx.Err() != nil {
+			return 0, nil
+		}
+	}
+	d := diagnosis.Of(e)
+	state, dec := m.set.Rules.Observe(m.state, time.Now(), m.sight(e, info, d))
+	if m.set.Rules.Exhausted(state) && d.Says() == diagnosis.Fails {
+		d = diagnosis.About(diagnosis.StrippedEverywhere, e)
+	}
+	if m.blind != "" {
+		d = diagnosis.Diagnosis{}
+	}
+	m.log.Debug().Str("cause", d.Cause.String()).Float64("score", state.Detector.Score).Interface("seen", d.Seen).Msg("Looked.")
+	if err := m.apply(state, dec, &e, &d); err != nil {
+		return 0, err
+	}
+	for dec.Change != nil {
+		out, err := m.carryOut(ctx, *dec.Change)
+		if ctx.Err() != nil {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		state, dec = m.set.Rules.Treated(m.state, time.Now(), out)
+		if err := m.conclude(state, dec); err != nil {
+			return 0, err
+		}
+	}
+	if m.blind != "" {
+		return min(dec.Next, 30*time.Second), nil
+	}
+	return dec.Next, nil
+}
+
+func (m *Medic) carryOut(ctx context.Context, c policy.Change) (policy.Outcome, error) {
+	stop := m.beating()
+	defer stop()
+	return m.treat.Do(ctx, m.target.Slug, c, m.state.Set, m.state.Transport)
+}
+
+// resume finishes a change that an earlier run of the program left open.
+func (m *Medic) resume(ctx context.Context, in journal.Intention) error {
+	if m.state.Trial == nil || in.Slug != m.slug { // a change without a plan it belongs to: nothing follows from it
+		return m.journal.Update(func(r *journal.Record) { r.Intention = nil })
+	}
+	stop := m.beating()
+	defer stop()
+	m.log.Warn().Str("protocol", in.To.String()).Str("stage", string(in.Stage)).Msg("A change was interrupted; finding out what is there.")
+	out, err := m.treat.Resume(ctx, in)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	state, dec := m.set.Rules.Treated(m.state, time.Now(), out)
+	return m.conclude(state, dec)
+}
+
+// conclude applies what follows from a change and closes its intention, in one
+// write of the journal: a crash finds either both or neither.
+func (m *Medic) conclude(state policy.State, dec policy.Decision) error {
+	if err := m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = state, nil }); err != nil {
+		return err
+	}
+	return m.apply(state, dec, nil, nil)
+}
+
+// beating gives signs of life while something long goes on.
+func (m *Medic) beating() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		t := time.NewTicker(30 * time.Second)
+		defer t.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-t.C:
+				m.beat.Store(now.Unix())
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// find sees to it that there is something to look at. A person may install, start,
+// replace or remove the add-on at any time; no restart of ours is needed for it.
+func (m *Medic) find(ctx context.Context) {
+	if m.blind == "" && m.target.URL != nil && time.Since(m.found) < 10*time.Minute {
+		return
+	}
+	t, err := tunnel.Find(ctx, m.super, m.set.Wish, m.connectorFor)
+	var trouble *tunnel.Trouble
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		m.found = time.Now()
+		if m.blind != "" || m.target.Slug != t.Slug || m.target.URL == nil || m.target.URL.String() != t.URL.String() {
+			m.log.Info().Str("slug", t.Slug).Str("url", t.URL.String()).Msgf("Watching %s (%s); the address is from %s.", t.Name, t.Slug, t.How)
+		}
+		m.blind = ""
+		m.attach(t)
+	case errors.As(err, &trouble):
+		if m.blind != trouble.Error() {
+			m.log.Warn().Msg(trouble.Error())
+		}
+		m.blind = trouble.Error()
+		if t.Slug != "" && m.connector == nil {
+			m.attach(t)
+		}
+	case m.target.URL != nil:
+		// Supervisor is away; what was watched is still watched.
+		m.log.Debug().Err(err).Msg("Looking for the add-on again later.")
+	default:
+		if m.blind != err.Error() {
+			m.log.Warn().Msg(err.Error())
+		}
+		m.blind = err.Error()
+	}
+}
+
+// attach takes a target for the one to watch and to treat.
+func (m *Medic) attach(t tunnel.Target) {
+	if m.connector == nil || t.Slug != m.target.Slug || t.Hostname != m.target.Hostname {
+		m.connector = m.connectorFor(t)
+		m.treat = &treatment.Treatment{Supervisor: m.super, Connector: m.connector, Diary: m.journal, Log: m.log, Patience: m.set.Patience}
+		m.sense = sensor{}
+	}
+	if m.slug != "" && t.Slug != m.slug {
+		m.log.Info().Str("slug", t.Slug).Msgf("Another add-on than before (%s): its own setting is learned anew.", m.slug)
+		m.state, m.incident = m.state.Elsewhere(), nil
+	}
+	m.target, m.slug = t, t.Slug
+}
+
+func (m *Medic) connectorFor(t tunnel.Target) *tunnel.Connector {
+	if m.set.ConnectorURL != "" {
+		return tunnel.NewConnector(m.set.ConnectorURL)
+	}
+	return tunnel.NewConnector(tunnel.MetricsURL(t.Hostname))
+}
+
+// wait lets time pass until the next probe is due, somebody asks for one, or the
+// sensor does.
+func (m *Medic) wait(ctx context.Context, next time.Duration) {
+	due := time.NewTimer(next)
+	defer due.Stop()
+	sense := time.NewTicker(m.set.Sensor)
+	defer sense.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-due.C:
+			return
+		case <-m.wake:
+			return
+		case now := <-sense.C:
+			m.beat.Store(now.Unix())
+			if m.blind != "" || next <= m.set.Sensor {
+				continue
+			}
+			if why := m.sense.read(m.connector.Look(ctx, now), now, m.set.Rules.Interval); why != "" {
+				m.log.Debug().Msgf("The connector's %s: probing now.", why)
+				return
+			}
+		}
+	}
+}
+
+// leave puts an unproven change back before the program ends: when, or whether, it
+// comes again to do so is not known. It keeps well within the time that a stop
+// leaves.
+func (m *Medic) leave() {
+	was := m.state.Trial
+	if was == nil || m.treat == nil || m.target.Slug == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	rec := m.journal.Record()
+	m.state = m.set.Rules.Abandon(m.state, time.Now())
+	to := m.state.Trial
+	in := journal.Intention{Slug: m.target.Slug, From: was.Protocol, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport}
+	restart := was.Settled || rec.Intention != nil && (rec.Intention.Stage == journal.Restarting || rec.Intention.Stage == journal.Connecting)
+	if err := m.journal.Update(func(r *journal.Record) { r.Policy = m.state }); err != nil {
+		m.log.Error().Err(err).Msg("The way back could not be noted.")
+	}
+	m.log.Info().Str("protocol", to.Protocol.String()).Msg("Stopping in the middle of a treatment: the way back is sent off.")
+	if err := m.treat.Leave(ctx, in, restart); err != nil {
+		m.log.Warn().Err(err).Msg("The way back could not be completed now; the next start does it.")
+	}
+}
+
+// apply makes the new state the present one: on disk, in the log, for the people.
+func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evidence, d *diagnosis.Diagnosis) error {
+	m.state, m.gates = state, dec.Closed
+	m.record(dec.Steps, d)
+	if err := m.journal.Update(func(r *journal.Record) {
+		r.Policy, r.Slug = state, m.slug
+		if t := m.set.Public.Token; t.Refused() {
+			r.RefusedToken = t.Fingerprint()
+		}
+	}); err != nil {
+		return err
+	}
+	for _, s := range dec.Steps {
+		m.say(s, d)
+	}
+	status := m.publish(e, d)
+	for _, t := range m.tell {
+		t(status, dec.Steps)
+	}
+	return nil
+}
+
+func (m *Medic) say(s policy.Step, d *diagnosis.Diagnosis) {
+	ev := m.log.Info().Str("step", string(s.Kind)).Str("protocol", s.Protocol.String()).Str("transport", m.state.Transport.String())
+	if m.incident != nil {
+		ev = ev.Str("incident", m.incident.ID)
+	}
+	if d != nil {
+		ev = ev.Str("cause", d.Cause.String())
+	}
+	ev.Msg(s.Text)
+}
+
+// record writes the incident's story. Steps that belong to none are for the log
+// alone.
+func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
+	inc := m.state.Incident
+	if inc != nil && (m.incident == nil || m.incident.ID != inc.ID) {
+		m.incident = &journal.Incident{ID: inc.ID, Onset: inc.Onset, LastGood: inc.LastGood, Cause: inc.Cause, URL: m.target.URL.String(),
+			Own: m.state.Own, Before: inc.Setting, Transport: inc.Transport}
+		if d != nil {
+			m.incident.Seen = d.Seen
+		}
+	}
+	if m.incident != nil && !m.incident.Ended.IsZero() {
+		steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.Kind.Afterwards() })
+	}
+	if m.incident == nil || len(steps) == 0 {
+		return
+	}
+	m.incident.Steps = append(m.incident.Steps, steps...)
+	m.incident.After = m.state.Set
+	if inc != nil {
+		m.incident.Restarts = inc.Restarts
+	} else if m.incident.Ended.IsZero() {
+		last := steps[len(steps)-1]
+		m.incident.Ended, m.incident.Outcome = last.At, last.Kind
+	}
+	if err := m.journal.Write(*m.incident); err != nil {
+		m.log.Error().Err(err).Msg("The incident could not be kept.")
+	}
+	// What comes after its end (fail-back) still belongs to it.
+	if m.state.Story() != m.incident.ID {
+		m.incident = nil
+	}
+}
+
+// describe gives a sentence for a panic in a look: such a look has seen nothing.
+func describe(r any) string { return fmt.Sprintf("the look itself failed: %v", r) }

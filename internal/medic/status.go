@@ -1,0 +1,153 @@
+package medic
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/policy"
+)
+
+// Status is the program at a glance: what GET /api/status answers.
+type Status struct {
+	Version   string            `json:"version"`
+	State     policy.Phase      `json:"state"`
+	Since     time.Time         `json:"since"`
+	Target    TargetStatus      `json:"target"`
+	Protocol  ProtocolStatus    `json:"protocol"`
+	Diagnosis DiagnosisStatus   `json:"diagnosis"`
+	Detector  DetectorStatus    `json:"detector"`
+	Incident  *journal.Incident `json:"incident"`
+	Restarts  int               `json:"restarts_24h"`
+	Budget    int               `json:"budget"`
+	LastProbe *ProbeStatus      `json:"last_probe"`
+
+	Gates       []policy.Gate `json:"gates,omitempty"` // what keeps it from acting although the alarm is up
+	Blind       string        `json:"blind,omitempty"` // why there is nothing to watch
+	HoldUntil   time.Time     `json:"hold_until,omitzero"`
+	PausedUntil time.Time     `json:"paused_until,omitzero"`
+	FailbackDue time.Time     `json:"failback_due,omitzero"` // when the user's own protocol is tried again
+	Edges       []string      `json:"edges,omitempty"`       // addresses the connector is connected to
+}
+
+// TargetStatus is what is watched.
+type TargetStatus struct {
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+	URL  string `json:"url"`
+}
+
+// ProtocolStatus is what the user has set, what is set now, and what is in use.
+type ProtocolStatus struct {
+	Own       string `json:"own"`
+	Setting   string `json:"setting"`
+	Transport string `json:"transport"`
+	Ready     int    `json:"ready"` // connections to the edge, of four
+}
+
+// DiagnosisStatus is the last diagnosis.
+type DiagnosisStatus struct {
+	Cause   string            `json:"cause"`
+	Remedy  string            `json:"remedy"`
+	Summary string            `json:"summary"`
+	Advice  string            `json:"advice"` // steps, a line each
+	Rests   string            `json:"rests,omitempty"`
+	Seen    map[string]string `json:"seen"`
+	Since   time.Time         `json:"since,omitzero"` // since when this has been the cause
+}
+
+// DetectorStatus is how much speaks for a fault, and how much is certain.
+type DetectorStatus struct {
+	Score float64 `json:"score"`
+	Alarm float64 `json:"alarm"`
+}
+
+// ProbeStatus is the last probe.
+type ProbeStatus struct {
+	At     time.Time `json:"at"`
+	TookMS int64     `json:"took_ms"`
+	OK     bool      `json:"ok"`
+	Status int       `json:"status"`
+	CFRay  string    `json:"cf_ray"`
+	Colo   string    `json:"colo"`
+}
+
+// Status gives the present status.
+func (m *Medic) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.status
+}
+
+// Healthy says whether the status is one of those in which Home Assistant is
+// reachable as far as is known.
+func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy.String() }
+
+// publish builds the status anew. e and d are nil where nothing was looked at since.
+func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, p := &m.status, m.state
+	s.State, s.Since = p.Phase, p.Since
+	s.Target = TargetStatus{Slug: m.target.Slug, Name: m.target.Name}
+	if m.target.URL != nil {
+		s.Target.URL = m.target.URL.String()
+	}
+	s.Protocol.Own, s.Protocol.Setting, s.Protocol.Transport = "", "", p.Transport.String()
+	if p.OwnKnown {
+		s.Protocol.Own, s.Protocol.Setting = p.Own.String(), p.Set.String()
+	}
+	s.Detector.Score = p.Detector.Score
+	s.Restarts = p.Spent(time.Now())
+	s.Gates, s.Blind = m.gates, m.blind
+	s.HoldUntil, s.PausedUntil, s.FailbackDue = p.HoldUntil, p.PausedUntil, time.Time{}
+	if p.Failback != nil {
+		s.FailbackDue = p.Failback.Due
+	}
+	s.Incident = nil
+	if m.incident != nil && p.Incident != nil {
+		c := *m.incident
+		s.Incident = &c
+	}
+	if e != nil && !e.At.IsZero() {
+		s.Protocol.Ready, s.Edges = e.Connector.Ready, e.Connector.Edges
+		s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
+			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
+	}
+	if d != nil {
+		s.Diagnosis = DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: d.Summary, Advice: numbered(d.Advice), Rests: d.Rests, Seen: d.Seen, Since: p.TroubleSince}
+	}
+	if m.blind != "" {
+		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown.String(), Remedy: diagnosis.Tell.String(), Summary: m.blind, Seen: map[string]string{}}
+	}
+	return *s
+}
+
+// numbered writes steps a line each; one alone needs no number.
+func numbered(steps []string) string {
+	if len(steps) == 1 {
+		return steps[0]
+	}
+	var b strings.Builder
+	for i, s := range steps {
+		b.WriteString(strconv.Itoa(i+1) + ". " + s + "\n")
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// warnOnce logs a trouble with the options, and again only when it has changed.
+func (m *Medic) warnOnce(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != m.warned {
+		m.warned = text
+		if text != "" {
+			m.log.Warn().Msg(text)
+		}
+	}
+}

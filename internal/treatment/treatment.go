@@ -1,0 +1,385 @@
+// Package treatment carries out one change of protocol as a transaction: the
+// intention goes to disk before each step, what was written is read back, and what
+// cannot be finished can be taken up again from what is really there.
+//
+// It decides nothing: which protocol, and what follows from the outcome, is the
+// policy's.
+package treatment
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/tunnel"
+)
+
+// Supervisor is what a treatment asks of the Supervisor.
+type Supervisor interface {
+	Info(ctx context.Context, slug string) (supervisor.Info, error)
+	SetOptions(ctx context.Context, slug string, o supervisor.Options) error
+	Restart(ctx context.Context, slug string) error
+	Start(ctx context.Context, slug string) error
+}
+
+// Connector is the restarted connector.
+type Connector interface {
+	Forget()
+	Inspect(ctx context.Context, now time.Time) evidence.Connector
+}
+
+// Diary keeps the intention.
+type Diary interface {
+	Intend(journal.Intention) error
+}
+
+// Treatment carries out changes, one at a time.
+type Treatment struct {
+	Supervisor Supervisor
+	Connector  Connector
+	Diary      Diary
+	Log        zerolog.Logger
+	Patience   Patience
+}
+
+// Patience is how long a treatment waits for others.
+type Patience struct {
+	Settle func(evidence.Protocol) time.Duration // for the connection after a restart
+	Poll   time.Duration                         // between looks while waiting
+	Busy   time.Duration                         // for another job of Supervisor's, or for Supervisor itself
+}
+
+// DefaultPatience fits a real Supervisor and cloudflared. With auto cloudflared
+// falls back to HTTP/2 after 131 s where UDP is blocked (measured; FACTS §3).
+func DefaultPatience() Patience {
+	return Patience{
+		Settle: func(p evidence.Protocol) time.Duration {
+			if p.Effective() == evidence.Auto {
+				return 150 * time.Second
+			}
+			return time.Minute
+		},
+		Poll: time.Second,
+		Busy: 10 * time.Minute,
+	}
+}
+
+// stopped is a treatment that ended before its last step, with the reason.
+type stopped struct{ policy.Outcome }
+
+func (s *stopped) Error() string { return string(s.Result) }
+
+// Do carries out a change. expect is the protocol stored as far as we know; one
+// that differs is a person's doing and ends the change before it begins.
+// An error means that the outcome is not known, because the context ended or the
+// diary could not be written: the intention stays, and Resume takes it up.
+func (t *Treatment) Do(ctx context.Context, slug string, change policy.Change, expect evidence.Protocol, before evidence.Transport) (policy.Outcome, error) {
+	in := journal.Intention{Slug: slug, From: expect, To: change.Protocol, Purpose: change.Purpose, Before: before}
+	return t.outcome(t.from(ctx, in, journal.Intended))
+}
+
+// Resume finishes a change that a stop or a crash interrupted, from what is really
+// there.
+func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
+	return t.outcome(t.resume(ctx, in))
+}
+
+func (t *Treatment) outcome(out policy.Outcome, err error) (policy.Outcome, error) {
+	var s *stopped
+	if errors.As(err, &s) {
+		return s.Outcome, nil
+	}
+	return out, err
+}
+
+func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
+	info, err := t.info(ctx, in.Slug, in.From)
+	if err != nil {
+		return policy.Outcome{}, err
+	}
+	there, err := tunnel.ProtocolOf(info.Options)
+	switch {
+	case err != nil:
+		return policy.Outcome{}, t.end(policy.UserChanged, in.From)
+	case there != in.To && there != in.From:
+		return policy.Outcome{}, t.end(policy.UserChanged, there)
+	case there != in.To:
+		return policy.Outcome{}, t.end(policy.NotAvailable, there) // nothing had been written
+	case in.Stage == journal.Connecting, in.Stage == journal.Restarting && t.runs(ctx, info, in):
+		t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the restart had been done.")
+		return t.from(ctx, in, journal.Connecting)
+	}
+	t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the options were written, the restart is still to be done.")
+	return t.from(ctx, in, journal.Restarting)
+}
+
+// runs says whether the connector verifiably runs with the new setting: over a
+// transport that only it can have brought.
+func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.Intention) bool {
+	if info.State != evidence.StateStarted {
+		return false
+	}
+	now := t.Connector.Inspect(ctx, time.Now()).Transport
+	wanted := map[evidence.Protocol]evidence.Transport{evidence.QUIC: evidence.OverQUIC, evidence.HTTP2: evidence.OverHTTP2}[in.To]
+	return now != evidence.NoTransport && now == wanted && in.Before != wanted
+}
+
+// from takes the steps in order, beginning with one.
+func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journal.Stage) (policy.Outcome, error) {
+	restarts := 0
+	if stage == journal.Intended {
+		written, err := t.write(ctx, in)
+		if err != nil {
+			return policy.Outcome{}, err
+		}
+		stage = written
+	}
+	if stage == journal.Restarting {
+		if err := t.intend(in, journal.Restarting); err != nil {
+			return policy.Outcome{}, err
+		}
+		if err := t.restart(ctx, in); err != nil {
+			return policy.Outcome{}, err
+		}
+		restarts = 1
+	}
+	if err := t.intend(in, journal.Connecting); err != nil {
+		return policy.Outcome{}, err
+	}
+	out, err := t.connect(ctx, in)
+	out.Restarts = restarts
+	return out, err
+}
+
+// write stores the new protocol and reads it back. Supervisor knows no
+// preconditions, the last writer wins: so the options are read just before, and
+// compared after.
+func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.Stage, error) {
+	for range 3 {
+		info, err := t.info(ctx, in.Slug, in.From)
+		if err != nil {
+			return "", err
+		}
+		there, err := tunnel.ProtocolOf(info.Options)
+		switch {
+		case err != nil:
+			return "", t.end(policy.UserChanged, in.From)
+		case there == in.To && there != in.From:
+			return journal.Restarting, nil // written already, by an earlier try whose answer got lost
+		case there != in.From:
+			return "", t.end(policy.UserChanged, there)
+		case info.State == evidence.StateStopped:
+			return "", t.end(policy.UserStopped, there)
+		case there == in.To:
+			return journal.Restarting, nil // the same protocol, started anew
+		case info.Options.HoldsSecretReference():
+			return "", t.end(policy.AtRisk, there)
+		}
+		options, err := tunnel.WithProtocol(info.Options, in.To)
+		if err != nil {
+			return "", t.end(policy.Rejected, there)
+		}
+		if err := t.intend(in, journal.Writing); err != nil {
+			return "", err
+		}
+		err = t.Supervisor.SetOptions(ctx, in.Slug, options)
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case err == nil, supervisor.EffectUnknown(err):
+			// What counts is what is read back.
+		case supervisor.Is(err, supervisor.Rejected):
+			t.Log.Warn().Err(err).Str("protocol", in.To.String()).Msg("Supervisor does not accept the setting; nothing was changed.")
+			return "", t.end(policy.Rejected, there)
+		default:
+			t.Log.Debug().Err(err).Msg("The options could not be written; looking at what is there.")
+			if err := t.pause(ctx); err != nil {
+				return "", err
+			}
+		}
+		after, err := t.info(ctx, in.Slug, in.From)
+		if err != nil {
+			return "", err
+		}
+		if got, err := tunnel.ProtocolOf(after.Options); err == nil && got == in.To {
+			if changed := options.Differing(after.Options, "run_parameters"); len(changed) > 0 {
+				t.Log.Info().Strs("options", changed).Msg("Other options were edited at the same moment; they stay as edited.")
+			}
+			return journal.Restarting, nil
+		}
+		// Somebody saved the form in between, with the protocol it had shown them. Again.
+	}
+	return "", t.end(policy.NotAvailable, in.From)
+}
+
+// restart restarts the add-on, waits while Supervisor is busy with it, and sees to
+// it that it is not left stopped: Supervisor's watchdog does not rescue an add-on
+// whose start failed after the stop.
+func (t *Treatment) restart(ctx context.Context, in journal.Intention) error {
+	deadline := time.Now().Add(t.Patience.Busy)
+	t.Connector.Forget()
+	call, tries := t.Supervisor.Restart, 0
+	for {
+		err := call(ctx, in.Slug)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			return nil
+		case supervisor.Is(err, supervisor.Busy) || supervisor.Is(err, supervisor.Away) && !supervisor.EffectUnknown(err):
+			// Nothing was done yet.
+			t.Log.Debug().Err(err).Msg("Waiting for Supervisor.")
+			if time.Now().After(deadline) {
+				t.Log.Warn().Err(err).Msg("Supervisor was busy or away for too long; the restart is put off.")
+				return t.end(policy.Busy, in.To)
+			}
+		default:
+			t.Log.Warn().Err(err).Msg("The restart did not end well; looking at what is there.")
+			info, err := t.info(ctx, in.Slug, in.To)
+			if err != nil {
+				return err
+			}
+			if info.State == evidence.StateStarted || info.State == evidence.StateStartup {
+				return nil
+			}
+			if tries++; tries > 3 {
+				return t.endRestarted(policy.Crashed, in.To)
+			}
+			call = t.Supervisor.Start
+		}
+		if err := t.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// connect waits for the connection: a restart that answered 200 says only that a
+// container started.
+func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
+	end := func(r policy.Result, e evidence.Connector) (policy.Outcome, error) {
+		return policy.Outcome{Result: r, Setting: in.To, Transport: e.Transport}, nil
+	}
+	deadline := time.Now().Add(t.Patience.Settle(in.To))
+	failing := 0
+	for {
+		c := t.Connector.Inspect(ctx, time.Now())
+		if c.Up() {
+			return end(policy.Settled, c)
+		}
+		// Only a connector that does not answer at all can have ended.
+		if c.Status == 0 {
+			info, err := t.Supervisor.Info(ctx, in.Slug)
+			switch {
+			case err != nil:
+			case info.State == evidence.StateStopped:
+				return end(policy.UserStopped, c)
+			case info.State == evidence.StateError:
+				// Supervisor's watchdog may be about to start it again: look more than once.
+				if failing++; failing >= 3 {
+					return end(policy.Crashed, c)
+				}
+			default:
+				failing = 0
+			}
+		}
+		if time.Now().After(deadline) {
+			return end(policy.Unsettled, c)
+		}
+		if err := t.pause(ctx); err != nil {
+			return policy.Outcome{}, err
+		}
+	}
+}
+
+// info reads the add-on, patiently: in mid-treatment a Supervisor that is away has
+// to be waited for.
+func (t *Treatment) info(ctx context.Context, slug string, setting evidence.Protocol) (supervisor.Info, error) {
+	deadline := time.Now().Add(t.Patience.Busy)
+	for {
+		info, err := t.Supervisor.Info(ctx, slug)
+		switch {
+		case ctx.Err() != nil:
+			return info, ctx.Err()
+		case err == nil && !info.Installed():
+			return info, t.end(policy.UserStopped, setting)
+		case err == nil && info.OptionsError == nil:
+			return info, nil
+		case time.Now().After(deadline):
+			t.Log.Warn().AnErr("error", errors.Join(err, info.OptionsError)).Msg("Supervisor could not be asked for too long.")
+			return info, t.end(policy.NotAvailable, setting)
+		}
+		if err := t.pause(ctx); err != nil {
+			return info, err
+		}
+	}
+}
+
+func (t *Treatment) intend(in journal.Intention, s journal.Stage) error {
+	in.Stage, in.At = s, time.Now()
+	return t.Diary.Intend(in)
+}
+
+func (t *Treatment) end(r policy.Result, setting evidence.Protocol) error {
+	return &stopped{policy.Outcome{Result: r, Setting: setting}}
+}
+
+func (t *Treatment) endRestarted(r policy.Result, setting evidence.Protocol) error {
+	return &stopped{policy.Outcome{Result: r, Setting: setting, Restarts: 1}}
+}
+
+func (t *Treatment) pause(ctx context.Context) error {
+	timer := time.NewTimer(t.Patience.Poll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Leave puts a protocol back in the seconds that a stop leaves: it writes the
+// options and, if the add-on runs with another one, sends the restart off without
+// waiting for its end; Supervisor carries it out without us. What it could not do
+// stands in the diary, and the next start does it.
+func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart bool) error {
+	if err := t.intend(in, journal.Writing); err != nil {
+		return err
+	}
+	info, err := t.Supervisor.Info(ctx, in.Slug)
+	if err != nil {
+		return err
+	}
+	if info.OptionsError != nil {
+		return info.OptionsError
+	}
+	there, err := tunnel.ProtocolOf(info.Options)
+	if err != nil || there != in.From && there != in.To || info.Options.HoldsSecretReference() {
+		return err // a person's setting stays
+	}
+	if there != in.To {
+		options, err := tunnel.WithProtocol(info.Options, in.To)
+		if err != nil {
+			return err
+		}
+		if err := t.Supervisor.SetOptions(ctx, in.Slug, options); err != nil {
+			return err
+		}
+	}
+	if !restart || info.State == evidence.StateStopped {
+		return nil
+	}
+	if err := t.intend(in, journal.Restarting); err != nil {
+		return err
+	}
+	if err := t.Supervisor.Restart(ctx, in.Slug); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}

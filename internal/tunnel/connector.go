@@ -1,0 +1,273 @@
+package tunnel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// askTimeout bounds one question to the connector: it stands in the same machine.
+const askTimeout = 3 * time.Second
+
+// answerLimit bounds an answer; cloudflared's metrics are some 40 KiB.
+const answerLimit = 1 << 20
+
+// Connector asks a running cloudflared about itself, on its metrics server. It may
+// be used by several goroutines at once.
+type Connector struct {
+	http *resty.Client
+
+	mu       sync.Mutex
+	upSince  time.Time // first of an unbroken row of good answers
+	requests uint64    // total_requests when last read: a smaller one is a new process
+	seen     evidence.Connector
+}
+
+// NewConnector makes a connector at this base URL. It asks nothing yet.
+func NewConnector(base string) *Connector {
+	return &Connector{http: resty.New().SetBaseURL(base).SetTimeout(askTimeout).SetResponseBodyLimit(answerLimit).
+		SetRedirectPolicy(resty.NoRedirectPolicy()).RemoveProxy().SetLogger(quiet{}).SetCloseConnection(true)}
+}
+
+// quiet keeps resty from writing to standard error past our log.
+type quiet struct{}
+
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Warnf(string, ...any)  {}
+func (quiet) Debugf(string, ...any) {}
+
+// Look reads /ready and the counters. The transport and the edges are those of the
+// last Inspect that met the same process.
+func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector {
+	e := c.ready(ctx)
+	if e.Status != 0 {
+		if counters, err := c.counters(ctx); err == nil {
+			e.Counters = &counters
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	anew := e.Counters != nil && e.Counters.Requests < c.requests
+	if e.Counters != nil {
+		c.requests = e.Counters.Requests
+	}
+	if !e.Up() || anew {
+		c.upSince, c.seen = time.Time{}, evidence.Connector{}
+	}
+	if e.Up() {
+		if c.upSince.IsZero() {
+			c.upSince = now
+		}
+		e.ObservedUp = now.Sub(c.upSince)
+	}
+	e.Transport, e.Edges = c.seen.Transport, c.seen.Edges
+	return e
+}
+
+// Inspect is Look, and asks /diag/tunnel for the transport and the edges if they
+// are not known of this process yet: each such question writes two lines to the
+// add-on's log, so it is asked once per change.
+func (c *Connector) Inspect(ctx context.Context, now time.Time) evidence.Connector {
+	e := c.Look(ctx, now)
+	if !e.Up() || e.Transport != evidence.NoTransport {
+		return e
+	}
+	transport, edges, err := c.connections(ctx)
+	if err != nil {
+		return e
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.Transport, e.Edges = transport, edges
+	c.seen = e
+	return e
+}
+
+// Forget drops what is remembered of the process, before a restart of ours.
+func (c *Connector) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.upSince, c.seen, c.requests = time.Time{}, evidence.Connector{}, 0
+}
+
+func (c *Connector) ready(ctx context.Context) evidence.Connector {
+	e := evidence.Connector{Asked: true}
+	res, err := c.http.R().SetContext(ctx).Get("/ready")
+	if err != nil {
+		e.Trouble = troubleOf(err)
+		return e
+	}
+	var body struct {
+		Ready int `json:"readyConnections"`
+	}
+	if json.Unmarshal(res.Body(), &body) != nil || res.StatusCode() != 200 && res.StatusCode() != 503 {
+		e.Trouble = evidence.Garbled
+		return e
+	}
+	e.Status, e.Ready = res.StatusCode(), body.Ready
+	return e
+}
+
+// connections reads /diag/tunnel. protocol 1 is quic, and http2 is left out; so is
+// index 0.
+func (c *Connector) connections(ctx context.Context) (evidence.Transport, []string, error) {
+	type connection struct {
+		Connected bool   `json:"isConnected"`
+		Protocol  int    `json:"protocol"`
+		Edge      string `json:"edgeAddress"`
+		Index     int    `json:"index"`
+	}
+	var body struct {
+		Connections []connection `json:"connections"`
+	}
+	if err := c.get(ctx, "/diag/tunnel", &body); err != nil {
+		return evidence.NoTransport, nil, err
+	}
+	slices.SortStableFunc(body.Connections, func(a, b connection) int { return a.Index - b.Index })
+	transport := evidence.NoTransport
+	var edges []string
+	for _, x := range body.Connections {
+		if !x.Connected {
+			continue
+		}
+		transport = evidence.OverHTTP2
+		if x.Protocol == 1 {
+			transport = evidence.OverQUIC
+		}
+		if net.ParseIP(x.Edge) != nil && len(edges) < 8 {
+			edges = append(edges, x.Edge)
+		}
+	}
+	return transport, edges, nil
+}
+
+// Rule is one ingress rule of the tunnel.
+type Rule struct {
+	Hostname string `json:"hostname"`
+	Service  string `json:"service"`
+}
+
+// Ingress reads which host name leads to which service, for remotely managed
+// tunnels too.
+func (c *Connector) Ingress(ctx context.Context) ([]Rule, error) {
+	var body struct {
+		Config struct {
+			Ingress []Rule `json:"ingress"`
+		} `json:"config"`
+	}
+	err := c.get(ctx, "/config", &body)
+	return body.Config.Ingress, err
+}
+
+func (c *Connector) get(ctx context.Context, path string, into any) error {
+	res, err := c.http.R().SetContext(ctx).Get(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking cloudflared for %s: %s", path, troubleOf(err))
+	case res.StatusCode() != 200:
+		return fmt.Errorf("asking cloudflared for %s: HTTP %d", path, res.StatusCode())
+	}
+	if err := json.Unmarshal(res.Body(), into); err != nil {
+		return fmt.Errorf("asking cloudflared for %s: the answer is not what it should be", path)
+	}
+	return nil
+}
+
+func (c *Connector) counters(ctx context.Context) (evidence.Counters, error) {
+	res, err := c.http.R().SetContext(ctx).Get("/metrics")
+	if err != nil {
+		return evidence.Counters{}, err
+	}
+	if res.StatusCode() != 200 {
+		return evidence.Counters{}, fmt.Errorf("HTTP %d", res.StatusCode())
+	}
+	return parseCounters(res.String())
+}
+
+// parseCounters reads the few counters it needs from Prometheus' text format. Five
+// names do not bear that format's whole parser and its dependencies.
+func parseCounters(text string) (evidence.Counters, error) {
+	c := evidence.Counters{Codes: map[int]uint64{}}
+	found := false
+	for line := range strings.Lines(text) {
+		name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		labels := ""
+		if i := strings.IndexByte(name, '{'); i >= 0 {
+			name, labels = name[:i], line[i:]
+			rest = labels[strings.LastIndexByte(labels, '}')+1:]
+		}
+		if !strings.HasPrefix(name, "cloudflared_tunnel_") && name != "build_info" {
+			continue
+		}
+		fields := strings.Fields(rest)
+		if len(fields) == 0 {
+			continue
+		}
+		v, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil || v < 0 || v > 1e15 {
+			continue
+		}
+		n := uint64(v)
+		switch name {
+		case "cloudflared_tunnel_total_requests":
+			c.Requests, found = n, true
+		case "cloudflared_tunnel_request_errors":
+			c.Errors = n
+		case "cloudflared_tunnel_response_by_code":
+			if code, err := strconv.Atoi(label(labels, "status_code")); err == nil && code >= 100 && code < 1000 {
+				c.Codes[code] += n
+			}
+		case "cloudflared_tunnel_concurrent_requests_per_tunnel":
+			c.Concurrent += int(n)
+		case "build_info":
+			c.Version = label(labels, "version")
+		}
+	}
+	if !found {
+		return c, errors.New("cloudflared's counters are missing")
+	}
+	return c, nil
+}
+
+func label(labels, name string) string {
+	_, rest, ok := strings.Cut(labels, name+`="`)
+	if !ok {
+		return ""
+	}
+	v, _, _ := strings.Cut(rest, `"`)
+	return v
+}
+
+func troubleOf(err error) evidence.Trouble {
+	var dns *net.DNSError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, context.Canceled):
+		return evidence.Interrupted
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return evidence.NameNotFound
+	case errors.As(err, &dns):
+		return evidence.ResolverFailed
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return evidence.Refused
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return evidence.TimedOut
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return evidence.Unreachable
+	case errors.Is(err, resty.ErrResponseBodyTooLarge):
+		return evidence.Garbled
+	}
+	return evidence.Cut
+}

@@ -1,0 +1,62 @@
+// Package tunnel is the watched add-on: which one it is, which address it serves,
+// what protocol it is told to use, and what its connector says of itself.
+package tunnel
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/supervisor"
+)
+
+// flag is the one form in which the add-on's schema lets the protocol through.
+const flag = "--protocol="
+
+// ProtocolOf reads the protocol from the add-on's options. Of several flags the
+// last counts, as it does for cloudflared.
+func ProtocolOf(o supervisor.Options) (evidence.Protocol, error) {
+	list, err := o.RunParameters()
+	if err != nil {
+		return evidence.Default, err
+	}
+	p := evidence.Default
+	for _, s := range list {
+		if v, ok := strings.CutPrefix(s, flag); ok {
+			if p, err = evidence.ParseProtocol(v); err != nil || v == "" {
+				return evidence.Default, fmt.Errorf("run_parameters of the Cloudflared add-on holds %s%s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
+			}
+		}
+	}
+	return p, nil
+}
+
+// WithProtocol gives options that differ in the protocol alone: other flags stay,
+// in order, and one --protocol remains, where the last one stood. Default takes
+// the flag away.
+func WithProtocol(o supervisor.Options, p evidence.Protocol) (supervisor.Options, error) {
+	list, err := o.RunParameters()
+	if err != nil {
+		return nil, err
+	}
+	var last = -1
+	for i, s := range list {
+		if strings.HasPrefix(s, flag) {
+			last = i
+		}
+	}
+	var out []string
+	for i, s := range list {
+		switch {
+		case !strings.HasPrefix(s, flag):
+			out = append(out, s)
+		case i == last && p != evidence.Default:
+			out = append(out, flag+p.Flag())
+		}
+	}
+	if last < 0 && p != evidence.Default {
+		out = append(out, flag+p.Flag())
+	}
+	return o.WithRunParameters(slices.Clip(out)), nil
+}

@@ -1,0 +1,124 @@
+// Package web is the ingress page and its JSON. Home Assistant's ingress is the
+// only one who may ask: it has checked who the person is. It reads what the loop
+// publishes, and hands a person's wishes to it.
+package web
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/medic"
+)
+
+// Medic is what the page asks of the loop.
+type Medic interface {
+	Status() medic.Status
+	Alive(now time.Time) bool
+	Probe()
+}
+
+// Incidents is what the page reads of the journal.
+type Incidents interface {
+	Incidents() []journal.Incident
+	Incident(id string) (journal.Incident, bool)
+}
+
+// Config is what the page needs.
+type Config struct {
+	Medic     Medic
+	Incidents Incidents
+	Peers     []netip.Addr // who may ask
+	Log       zerolog.Logger
+}
+
+// Handler serves the page, its JSON and /healthz.
+func Handler(c Config) http.Handler {
+	page := http.NewServeMux()
+	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Medic.Status()) })
+	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Incidents.Incidents()) })
+	page.HandleFunc("GET /api/incidents/{id}", func(w http.ResponseWriter, r *http.Request) {
+		i, ok := c.Incidents.Incident(r.PathValue("id"))
+		if !ok {
+			http.Error(w, "There is no incident of this id.", http.StatusNotFound)
+			return
+		}
+		reply(w, i)
+	})
+	guarded := c.only(page)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		if r.URL.Path == "/healthz" && (loopback(r) || c.peer(r)) {
+			c.health(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+func (c Config) health(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.Error(w, "Only GET is answered here.", http.StatusMethodNotAllowed)
+		return
+	}
+	if !c.Medic.Alive(time.Now()) {
+		http.Error(w, "The loop gives no sign of life.", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// only lets the ingress peers through.
+func (c Config) only(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !c.peer(r) {
+			c.Log.Debug().Str("from", r.RemoteAddr).Msg("A request from elsewhere than the ingress was refused.")
+			http.Error(w, "This page is reached through Home Assistant only.", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (c Config) peer(r *http.Request) bool { return slices.Contains(c.Peers, from(r)) }
+
+func loopback(r *http.Request) bool { return from(r).IsLoopback() }
+
+// from gives the sender's address; an IPv4 address in IPv6 clothes is that IPv4
+// address.
+func from(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap().WithZone("")
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // the asker has gone: nobody is left to tell
+}
+
+// Server makes the server with limits that no single asker can stretch.
+func Server(c Config) *http.Server {
+	return &http.Server{
+		Handler:           Handler(c),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
