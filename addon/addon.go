@@ -1,0 +1,211 @@
+// Package addon is what makes the program an add-on: its options, its environment,
+// the composition of its rooms, and its life.
+package addon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+	_ "time/tzdata" // the image has no time zones, and the quiet hours are local
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/notify"
+	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/secret"
+	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/treatment"
+	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/web"
+)
+
+// farewell is how long the rooms have to end after the loop has.
+const farewell = time.Second
+
+// SetupError is what only a person can put right: starting again would end the
+// same way.
+type SetupError struct{ Err error }
+
+func (e *SetupError) Error() string { return e.Err.Error() }
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// Run is the daemon: it composes the rooms and runs them until the context ends. An
+// error is one line that says what stands in the way; a *SetupError means that a
+// person has to.
+func Run(ctx context.Context, environ []string, version string, out io.Writer) error {
+	d, err := compose(ctx, environ, version, out)
+	if err != nil {
+		return &SetupError{err}
+	}
+	return d.live(ctx)
+}
+
+// daemon is the composed program.
+type daemon struct {
+	loop     *medic.Medic
+	teller   *notify.Notifier
+	listener net.Listener
+	page     web.Config
+	log      zerolog.Logger
+}
+
+// compose makes the rooms and what stands between them.
+func compose(ctx context.Context, environ []string, version string, out io.Writer) (*daemon, error) {
+	o, warnings, err := LoadOptions(environ)
+	if err != nil {
+		return nil, err
+	}
+	keeper := &secret.Keeper{}
+	keeper.Add(o.secrets()...)
+	log := newLog(o, keeper, out)
+	for _, w := range warnings {
+		log.Warn().Msg(w)
+	}
+	if o.SupervisorToken == "" {
+		return nil, errors.New("SUPERVISOR_TOKEN is missing: the program runs as a Home Assistant add-on, where Supervisor gives it; to see it without one, use `tunnelmedic lab`")
+	}
+	public, outside, err := lookout(o, keeper)
+	if err != nil {
+		return nil, err
+	}
+	j, warning, err := journal.Open(o.DataDir, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		log.Warn().Msg(warning)
+	}
+	rec := j.Record()
+	if o.HAToken != "" {
+		public.Token = probe.NewToken(o.HAToken, false)
+		if rec.RefusedToken == public.Token.Fingerprint() {
+			public.Token = probe.NewToken(o.HAToken, true)
+			log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
+		}
+	}
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
+	}
+
+	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper})
+	home := settle(ctx, super, log)
+	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page)
+	loop := medic.New(medic.Settings{
+		Version:      version,
+		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
+		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
+		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
+		Rules: policy.Rules{
+			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location,
+			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
+		},
+		Patience: patience(o),
+	}, super, j, log, teller.Tell)
+
+	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
+	return &daemon{loop, teller, listener, web.Config{Medic: loop, Incidents: j, Peers: o.IngressPeer, Log: log}, log}, nil
+}
+
+// live runs the rooms side by side. The loop's end is the program's end.
+func (d *daemon) live(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server := web.Server(d.page)
+	var wg sync.WaitGroup
+	var served error
+	wg.Go(func() {
+		if err := server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+			served = fmt.Errorf("serving the page: %w", err)
+			cancel()
+		}
+	})
+	wg.Go(func() { d.teller.Run(ctx) })
+	err := d.loop.Run(ctx)
+	cancel()
+	bye, done := context.WithTimeout(context.Background(), farewell)
+	defer done()
+	if server.Shutdown(bye) != nil {
+		_ = server.Close() // a stream that never ends: its reader will find out
+	}
+	wg.Wait()
+	d.log.Info().Msg("Tunnel Medic goes off duty.")
+	return errors.Join(err, served)
+}
+
+// lookout makes what the public probe needs.
+func lookout(o Options, keeper *secret.Keeper) (probe.Target, *probe.Resolver, error) {
+	t := probe.Target{Access: probe.Access{ID: o.AccessClientID, Secret: o.AccessClientSecret}, Timeout: o.ProbeTimeout, Keeper: keeper}
+	if o.CAFile != "" {
+		roots, err := probe.LoadRoots(o.CAFile)
+		if err != nil {
+			return t, nil, fmt.Errorf("%sCA_FILE: %w", Prefix, err)
+		}
+		t.RootCAs = roots
+	}
+	if o.ClientCertificate != "" {
+		pair, err := tls.LoadX509KeyPair(sslPath(o.ClientCertificate), sslPath(o.ClientKey))
+		if err != nil {
+			return t, nil, fmt.Errorf("options client_certificate and client_key: %w; both are PEM files under /ssl, and the key must belong to the certificate", err)
+		}
+		t.Certificate = &pair
+	}
+	outside, err := probe.NewResolver(o.DoHURL, t.RootCAs)
+	if err != nil {
+		return t, nil, fmt.Errorf("%sDOH_URL: %w", Prefix, err)
+	}
+	return t, outside, nil
+}
+
+func patience(o Options) treatment.Patience {
+	p := treatment.DefaultPatience()
+	if o.SettleTimeout != nil {
+		p.Settle = func(evidence.Protocol) time.Duration { return *o.SettleTimeout }
+	}
+	p.Poll = min(p.Poll, o.BurstInterval)
+	return p
+}
+
+// household is what the program needs to know of the place it runs in.
+type household struct {
+	location *time.Location
+	page     string // the page's path in Home Assistant, "" if not known
+}
+
+// settle asks Supervisor where it is. That none of it is to be had keeps nothing
+// from working.
+func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger) household {
+	h := household{location: time.Local}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if info, err := super.SystemInfo(ctx); err == nil {
+		if l, err := time.LoadLocation(info.TimeZone); err == nil && info.TimeZone != "" {
+			h.location = l
+		}
+	} else {
+		log.Debug().Err(err).Msg("The time zone is not known yet.")
+	}
+	if self, err := super.Self(ctx); err == nil && self.Slug != "" {
+		h.page = "/hassio/ingress/" + self.Slug
+	}
+	return h
+}
+
+// newLog writes for people or for machines; no secret passes it.
+func newLog(o Options, keeper *secret.Keeper, out io.Writer) zerolog.Logger {
+	clean := keeper.Writer(out)
+	if o.LogFormat == Console {
+		clean = zerolog.ConsoleWriter{Out: clean, NoColor: true, TimeFormat: "2006-01-02 15:04:05", TimeLocation: time.Local}
+	}
+	return zerolog.New(clean).Level(o.LogLevel).With().Timestamp().Logger()
+}

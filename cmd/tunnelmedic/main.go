@@ -1,0 +1,158 @@
+// Command tunnelmedic watches a Cloudflare Tunnel in front of Home Assistant, and
+// mends what can be mended.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+
+	"tunnelmedic/addon"
+)
+
+// version is set by the linker (-X main.version) when the image is built.
+var version = "dev"
+
+// Exit codes beside 0. The service that starts the daemon restarts it after a
+// crash, and lets it stay down where only a person can put things right.
+const (
+	exitFailure = 1
+	exitUsage   = 2 // also a configuration that it cannot start with
+)
+
+// command is a subcommand. run parses its own arguments.
+type command struct {
+	name, help string
+	run        func(ctx context.Context, args []string, out, errOut io.Writer) int
+}
+
+func commands() []command {
+	return []command{
+		{"run", "the daemon: what the add-on starts (default)", runDaemon},
+		{"lab", "the whole program at work in a world on this machine, as a story; --help for its scenarios", runLab},
+		{"healthcheck", "exit 0 while the daemon's loop is alive", runHealth},
+		{"version", "print the version", func(_ context.Context, _ []string, out, _ io.Writer) int {
+			fmt.Fprintln(out, "tunnelmedic", fullVersion())
+			return 0
+		}},
+	}
+}
+
+func main() {
+	// A second signal ends it at once.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	name := "run"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
+	} else if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		name = "help"
+	} else if len(args) > 0 && slices.Contains([]string{"-version", "--version"}, args[0]) {
+		name, args = "version", nil
+	}
+	if name == "help" {
+		usage(out)
+		return 0
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(ctx, args, out, errOut)
+		}
+	}
+	fmt.Fprintf(errOut, "tunnelmedic: there is no command %q; `tunnelmedic --help` lists them\n", name)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, `Tunnel Medic stands beside the Cloudflared add-on of Home Assistant. It watches whether Home
+Assistant's WebSocket still opens through the public name, says why when it does not, and, when
+another tunnel protocol can be the cure, tries one, proves it, and undoes what did not help.
+
+Usage: tunnelmedic [command]
+
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-12s %s\n", c.name, c.help)
+	}
+	fmt.Fprint(w, "\nTo see it at work without Home Assistant: tunnelmedic lab\n\n", addon.Help())
+}
+
+func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
+	if code, done := parse("run", "The daemon. It takes no arguments; see tunnelmedic --help for options and environment.", args, out, errOut); done {
+		return code
+	}
+	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(errOut, "tunnelmedic:", err)
+	var setup *addon.SetupError
+	if errors.As(err, &setup) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func runHealth(ctx context.Context, args []string, out, errOut io.Writer) int {
+	if code, done := parse("healthcheck", "Exit 0 while the daemon's loop is alive.", args, out, errOut); done {
+		return code
+	}
+	if err := addon.Health(ctx, os.Environ()); err != nil {
+		fmt.Fprintln(errOut, "tunnelmedic:", err)
+		return exitFailure
+	}
+	return 0
+}
+
+// parse handles a subcommand that has no flags of its own.
+func parse(name, help string, args []string, out, errOut io.Writer) (code int, done bool) {
+	return parseFlags(flag.NewFlagSet(name, flag.ContinueOnError), help, args, out, errOut)
+}
+
+// parseFlags handles --help and bad usage for every subcommand: help goes to out
+// and is no error, anything else is one line on errOut.
+func parseFlags(f *flag.FlagSet, help string, args []string, out, errOut io.Writer) (code int, done bool) {
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, "Usage: tunnelmedic %s\n\n%s\n", f.Name(), help)
+		f.SetOutput(out)
+		f.PrintDefaults()
+		return 0, true
+	case err != nil:
+		fmt.Fprintf(errOut, "tunnelmedic %s: %v; see tunnelmedic %s --help\n", f.Name(), err, f.Name())
+		return exitUsage, true
+	case f.NArg() > 0:
+		fmt.Fprintf(errOut, "tunnelmedic %s: %q is not understood; see tunnelmedic %s --help\n", f.Name(), f.Arg(0), f.Name())
+		return exitUsage, true
+	}
+	return 0, false
+}
+
+// fullVersion adds the commit to a build from a checkout.
+func fullVersion() string {
+	if version != "dev" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 8 {
+				return version + " " + s.Value[:8]
+			}
+		}
+	}
+	return version
+}
