@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -336,6 +337,7 @@ func (m *Medic) leave() {
 
 // apply makes the new state the present one: on disk, in the log, for the people.
 func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evidence, d *diagnosis.Diagnosis) error {
+	held := !slices.Equal(dec.Closed, m.gates)
 	m.state, m.gates = state, dec.Closed
 	m.record(dec.Steps, d)
 	if err := m.journal.Update(func(r *journal.Record) {
@@ -348,6 +350,15 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	}
 	for _, s := range dec.Steps {
 		m.say(s, d)
+		if s.Kind == policy.StepAlarm && d != nil {
+			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s It rests on: %s.", d.Summary, d.Rests)
+		}
+	}
+	if len(dec.Closed) > 0 && held {
+		m.log.Info().Strs("gates", words(dec.Closed)).Msgf("Nothing is changed for now: %s.", strings.Join(words(dec.Closed), "; "))
+	}
+	if dec.Change != nil && dec.Change.Purpose == policy.Trial {
+		m.log.Info().Msg("Every gate is open.")
 	}
 	status := m.publish(e, d)
 	for _, t := range m.tell {
@@ -399,6 +410,14 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 	if m.state.Story() != m.incident.ID {
 		m.incident = nil
 	}
+}
+
+func words(gates []policy.Gate) []string {
+	list := make([]string, len(gates))
+	for i, g := range gates {
+		list[i] = string(g)
+	}
+	return list
 }
 
 // describe gives a sentence for a panic in a look: such a look has seen nothing.

@@ -1,0 +1,134 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Clients is somebody outside who tries to connect, as a phone does: again and
+// again while it fails. Their attempts move the connector's counters.
+type Clients struct {
+	w      *World
+	stay   bool
+	cancel context.CancelFunc
+	done   chan struct{}
+	http   *http.Client
+
+	mu    sync.Mutex
+	tally Tally
+}
+
+// Tally is how the attempts went.
+type Tally struct {
+	Attempts int
+	Opened   int       // those that Home Assistant greeted
+	Last     string    // why the last one failed, "" if it did not
+	LastOpen time.Time // when one opened last
+}
+
+// StartClients sends somebody to the public address every interval. With stay they
+// keep the socket once it opens and try again when it breaks; else they leave at
+// once. They go when Stop is called, or with the world.
+func (w *World) StartClients(every time.Duration, stay bool) *Clients {
+	ctx, cancel := context.WithCancel(w.ctx)
+	c := &Clients{w: w, stay: stay, cancel: cancel, done: make(chan struct{}), http: w.visitor()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		cancel()
+		close(c.done)
+		return c
+	}
+	w.wg.Add(1)
+	go func() {
+		defer w.wg.Done()
+		defer close(c.done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			c.try(ctx)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// Stop sends them home; it returns when they have gone.
+func (c *Clients) Stop() { c.cancel(); <-c.done }
+
+// Tally is how it went so far.
+func (c *Clients) Tally() Tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tally
+}
+
+func (c *Clients) try(ctx context.Context) {
+	ws, err := c.w.knock(ctx, c.http)
+	if ctx.Err() != nil {
+		if ws != nil {
+			_ = ws.CloseNow()
+		}
+		return
+	}
+	c.mu.Lock()
+	c.tally.Attempts++
+	c.tally.Last = ""
+	if err == nil {
+		c.tally.Opened++
+		c.tally.LastOpen = time.Now()
+	} else {
+		c.tally.Last = err.Error()
+	}
+	c.mu.Unlock()
+	c.w.mu.Lock()
+	c.w.changed()
+	c.w.mu.Unlock()
+	if err != nil {
+		return
+	}
+	if c.stay {
+		_, _, _ = ws.Read(ctx) // nothing comes: it ends with the socket
+	}
+	_ = ws.CloseNow()
+}
+
+// knock opens a WebSocket through the public address and waits for the greeting.
+func (w *World) knock(ctx context.Context, client *http.Client) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.timings.ProbeTimeout)
+	defer cancel()
+	ws, resp, err := websocket.Dial(ctx, w.publicURL+"/api/websocket", &websocket.DialOptions{HTTPClient: client})
+	if err != nil {
+		if resp != nil && resp.Body != nil {
+			_ = resp.Body.Close()
+		}
+		return nil, err
+	}
+	if _, _, err := ws.Read(ctx); err != nil {
+		_ = ws.CloseNow()
+		return nil, err
+	}
+	return ws, nil
+}
+
+// visitor is an HTTP client outside the house: it always dials the edge, whatever
+// the house's resolver says, and keeps no connection.
+func (w *World) visitor() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: w.dialEdge,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // it stands for a phone; the certificate is the daemon's to judge
+}
+
+func (w *World) dialEdge(ctx context.Context, network, _ string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, w.edge.addr)
+}

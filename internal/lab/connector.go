@@ -1,0 +1,373 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// forever is a wait that only its condition or its context ends.
+const forever = time.Duration(math.MaxInt64)
+
+// tunnelOptions is what the add-on's set-up reads from its options at start.
+type tunnelOptions struct {
+	ExternalHostname string `json:"external_hostname"`
+	AdditionalHosts  []struct {
+		Hostname string `json:"hostname"`
+		Service  string `json:"service"`
+	} `json:"additional_hosts"`
+	TunnelToken   string   `json:"tunnel_token"`
+	PostQuantum   bool     `json:"post_quantum"`
+	RunParameters []string `json:"run_parameters"`
+}
+
+func parseOptions(raw json.RawMessage) tunnelOptions {
+	var o tunnelOptions
+	_ = json.Unmarshal(raw, &o) // what is not of the right kind counts as not set
+	return o
+}
+
+// protocolFlag is the last --protocol of the flags: given twice, the last wins.
+func (o tunnelOptions) protocolFlag() string {
+	for _, p := range slices.Backward(o.RunParameters) {
+		if v, ok := strings.CutPrefix(p, "--protocol="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// run is one run of the Cloudflared add-on's container. World.mu guards it.
+type run struct {
+	w       *World
+	app     *app
+	opt     tunnelOptions // as they were at the start: later changes wait for the next
+	ctx     context.Context
+	kill    context.CancelFunc
+	term    context.Context // ended by SIGTERM
+	sigterm context.CancelFunc
+	done    chan struct{}
+
+	listening bool // the metrics server
+	transport evidence.Transport
+	conns     [4]bool
+	hung      bool
+	killed    bool
+	sockets   map[io.Closer]struct{} // WebSockets that stand
+
+	total, errors, open uint64
+	codes               map[int]uint64
+	located             bool // server_locations was set once; it goes stale
+}
+
+func (r *run) ready() (n int) {
+	for _, up := range r.conns {
+		if up {
+			n++
+		}
+	}
+	return n
+}
+
+// startContainer begins a run. The caller holds mu.
+func (w *World) startContainer(a *app) {
+	if w.closed {
+		return
+	}
+	r := &run{w: w, app: a, opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
+	r.ctx, r.kill = context.WithCancel(w.ctx)
+	r.term, r.sigterm = context.WithCancel(r.ctx)
+	a.logs = append(a.logs, logRun{})
+	if len(a.logs) > 20 {
+		a.logs = a.logs[1:]
+	}
+	w.run = r
+	w.wg.Add(1)
+	go func() {
+		defer w.wg.Done()
+		defer close(r.done)
+		defer r.kill()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r.end(r.live())
+	}()
+}
+
+// stopContainer sends SIGTERM and blocks until the container is gone; it says
+// whether it had to be killed. The caller holds mu, which is free meanwhile.
+func (w *World) stopContainer(r *run) bool {
+	r.sigterm()
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	t := time.NewTimer(w.timings.Kill)
+	defer t.Stop()
+	select {
+	case <-r.done:
+	case <-t.C:
+		w.mu.Lock()
+		r.killed = true
+		w.mu.Unlock()
+		r.kill()
+		<-r.done
+	}
+	return r.killed
+}
+
+// live is the run from start to end; it gives the exit code. The caller holds mu.
+func (r *run) live() int {
+	w := r.w
+	if !w.sleep(r.term, w.timings.Setup) {
+		return 0
+	}
+	flag := r.opt.protocolFlag()
+	protocol, err := evidence.ParseProtocol(flag)
+	switch {
+	case err != nil:
+		w.logf(r.app, "ERR", "Couldn't start tunnel error=\"unknown protocol %s, Available protocols: [auto http2 quic]\"", flag)
+		return 1
+	case r.opt.PostQuantum && protocol == evidence.HTTP2 && older(w.opt.Version, 2026, 5, 0):
+		w.logf(r.app, "ERR", "Couldn't start tunnel error=\"post-quantum is only supported with the quic transport\"")
+		return 1
+	case w.faults.ConnectorDies:
+		w.logf(r.app, "ERR", "Couldn't start tunnel error=\"the lab makes it so\"")
+		return 1
+	}
+	r.listening = true
+	w.settleDoors()
+	r.transport = evidence.OverQUIC
+	if protocol == evidence.HTTP2 {
+		r.transport = evidence.OverHTTP2
+	}
+	w.logf(r.app, "INF", "Starting metrics server on [::]:36500/metrics")
+	w.logf(r.app, "INF", "Initial protocol %s", r.transport)
+	w.changed()
+	r.connect(protocol)
+	return r.leave()
+}
+
+// connect keeps the connections up until SIGTERM. The caller holds mu.
+func (r *run) connect(protocol evidence.Protocol) {
+	w := r.w
+	ever := false
+	for r.term.Err() == nil {
+		if !r.passable() {
+			r.complain()
+			// auto gives QUIC up only when it never connected, and only while the edge can be found at all.
+			mayFall := protocol.Effective() == evidence.Auto && r.transport == evidence.OverQUIC && !ever && !w.faults.InternetDown && !w.faults.TunnelRejected
+			wait := forever
+			if mayFall {
+				wait = w.timings.Fallback
+			}
+			internet := w.faults.InternetDown
+			if w.until(r.term, wait, func() bool { return r.passable() || internet != w.faults.InternetDown }) || r.term.Err() != nil {
+				continue
+			}
+			r.transport = evidence.OverHTTP2
+			w.logf(r.app, "INF", "Switching to fallback protocol http2")
+			continue
+		}
+		back := w.timings.First
+		if ever {
+			back = w.timings.BackOverQUIC
+			if r.transport == evidence.OverHTTP2 {
+				back = w.timings.BackOverHTTP2
+			}
+		}
+		for i := range r.conns {
+			wait := back
+			if i > 0 {
+				wait = max(0, w.timings.All-w.timings.First) / 3
+			}
+			if w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
+				break
+			}
+			ever, r.conns[i], r.located = true, true, true
+			w.logf(r.app, "INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
+			w.changed()
+		}
+		r.stand()
+		if r.term.Err() == nil {
+			r.lose()
+		}
+	}
+}
+
+// stand waits while the connections stand: until the network takes them, or
+// flapping does, or SIGTERM comes.
+func (r *run) stand() {
+	w := r.w
+	for {
+		flap, time := w.faults.FlapQUIC, forever
+		if flap > 0 && r.transport == evidence.OverQUIC {
+			time = flap.value()
+		}
+		changed := w.until(r.term, time, func() bool { return !r.passable() || flap != w.faults.FlapQUIC })
+		if !changed || !r.passable() {
+			return
+		}
+	}
+}
+
+// passable says whether the network carries the transport to the edge.
+func (r *run) passable() bool {
+	f := r.w.faults
+	switch {
+	case f.InternetDown || f.TunnelRejected:
+		return false
+	case r.transport == evidence.OverQUIC:
+		return !f.UDPBlocked
+	}
+	return !f.TCPBlocked
+}
+
+func (r *run) complain() {
+	w := r.w
+	switch {
+	case w.faults.InternetDown:
+		w.logf(r.app, "ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed")
+	case w.faults.TunnelRejected:
+		w.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 ip=198.41.192.7")
+	case r.transport == evidence.OverQUIC:
+		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: timeout: no recent network activity\" connIndex=0 ip=198.41.192.7")
+	default:
+		w.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"DialContext error: dial tcp 198.41.192.7:7844: i/o timeout\" connIndex=0")
+	}
+}
+
+// lose drops all connections, and the WebSockets over them.
+func (r *run) lose() {
+	for i := range r.conns {
+		if r.conns[i] && r.transport == evidence.OverQUIC {
+			r.w.logf(r.app, "ERR", "failed to accept QUIC stream: timeout: no recent network activity connIndex=%d", i)
+		} else if r.conns[i] {
+			r.w.logf(r.app, "ERR", "Serve tunnel error error=\"connection with edge closed\" connIndex=%d", i)
+		}
+		r.conns[i] = false
+	}
+	r.closeSockets()
+	r.w.changed()
+}
+
+// leave is what SIGTERM does: all connections unregister at once; with open
+// WebSockets QUIC then waits out its grace period, HTTP/2 until they are closed.
+func (r *run) leave() int {
+	w := r.w
+	if r.ctx.Err() != nil {
+		return 137
+	}
+	w.logf(r.app, "INF", "Initiating graceful shutdown due to signal terminated ...")
+	r.conns = [4]bool{}
+	waiting := len(r.sockets) > 0
+	w.changed()
+	if waiting {
+		w.until(r.ctx, forever, func() bool { return r.transport == evidence.OverHTTP2 && len(r.sockets) == 0 })
+	}
+	return 0
+}
+
+// end clears away what the run leaves. The caller holds mu.
+func (r *run) end(code int) {
+	w := r.w
+	r.conns, r.listening = [4]bool{}, false
+	r.closeSockets()
+	if w.run == r {
+		w.run = nil
+	}
+	if r.term.Err() == nil && r.app.running() { // nobody asked it to end
+		r.app.State = evidence.StateError
+		if code == 0 {
+			r.app.State = evidence.StateStopped
+		}
+	}
+	if w.ctx.Err() == nil {
+		w.settleDoors()
+	}
+	w.changed()
+}
+
+func (r *run) closeSockets() {
+	for s := range r.sockets {
+		_ = s.Close()
+	}
+}
+
+// Crash ends the connector at once, with an exit code of its own.
+func (w *World) Crash() {
+	w.mu.Lock()
+	r := w.run
+	if r != nil && r.app.running() {
+		r.app.State = evidence.StateError
+		w.logf(r.app, "ERR", "signal: segmentation fault")
+		r.kill()
+	}
+	w.mu.Unlock()
+	if r != nil {
+		<-r.done
+	}
+}
+
+// socketPair is a WebSocket on its way through the tunnel.
+type socketPair struct{ a, b net.Conn }
+
+func (p *socketPair) Close() error {
+	_ = p.a.Close()
+	return p.b.Close()
+}
+
+// carry takes a request from the edge to the origin and gives its answer. form is
+// how the edge spoiled it, "" if it did not. A nil answer is an origin that could
+// not be asked.
+func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Form) (*exchange, error) {
+	w := r.w
+	w.mu.Lock()
+	r.total++
+	r.open++
+	w.mu.Unlock()
+	x, err := (*exchange)(nil), error(nil)
+	if form == Refused {
+		err = errNoHost
+	} else {
+		x, err = ask(ctx, w.originAddr(), originRequest(req, marked, form))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		r.open--
+		r.errors++
+		w.logf(r.app, "ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
+		return nil, err
+	}
+	x.release = func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r.open--
+	}
+	if x.resp.StatusCode != http.StatusSwitchingProtocols {
+		r.codes[x.resp.StatusCode]++
+	}
+	return x, nil
+}
+
+// older compares versions like 2026.5.0.
+func older(version string, than ...int) bool {
+	parts := strings.Split(version, ".")
+	for i, want := range than {
+		have := 0
+		if i < len(parts) {
+			have, _ = strconv.Atoi(parts[i])
+		}
+		if have != want {
+			return have < want
+		}
+	}
+	return false
+}

@@ -1,0 +1,197 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+const help = `The lab's world, by hand.
+
+GET    /control           this page
+GET    /control/state     everything, as JSON
+GET    /control/faults    the faults in force
+PUT    /control/faults    replaces all faults; {} heals the world
+PATCH  /control/faults    changes those that are named
+POST   /control/inject    spoils calls of Supervisor's API:
+                          {"method","path","delay","after_effect","status","body","content_type","hang","reset","huge","times"}
+DELETE /control/inject    takes all of these away
+POST   /control/user      the user's hands: {"action":…,"slug":…}, slug being the Cloudflared add-on if left out
+                          stop, start, restart, uninstall, crash, core-restart,
+                          protocol with "protocol": "auto", "quic", "http2" or "" (saved; holds from the next start),
+                          options with "options": {…} (saved as a whole; holds from the next start)
+GET    /control/log       what the Cloudflared add-on wrote
+
+Faults, all of them left out when nothing is wrong:
+  upgrade           {"quic":{"share":0…1,"form":F},"http2":{…}}; F is no-upgrade, no-connection, no-key, no-version,
+                    refused, silent or hanging
+  edge              websockets_off access access_refuses challenge rate_limited misrouted elsewhere_too unrouted edge_silent (true),
+                    firewall (1005 1006 1009 1010 1020), answer {"status","header","body","to":"websocket"|"page"}
+  network           internet_down udp_blocked tcp_blocked split_dns resolver_down
+  connector         tunnel_rejected connector_hung connector_dies, flap_quic ("200ms")
+  Home Assistant    core_down core_starting proxy_not_trusted origin_silent banned
+  Supervisor        supervisor_down not_manager busy secrets_resolved killed_shows_error,
+                    supervisor_state ("setup"), start_fails ("options" "port" "docker")
+`
+
+// Snapshot is the world at one moment, as /control/state gives it.
+type Snapshot struct {
+	UptimeMS      int64                          `json:"uptime_ms"`
+	PublicURL     string                         `json:"public_url"`
+	AddOns        map[string]evidence.AddOnState `json:"addons"`
+	RunParameters []string                       `json:"run_parameters"`
+	Transport     evidence.Transport             `json:"transport"`
+	Connections   int                            `json:"connections"`
+	OpenShare     float64                        `json:"open_share"`
+	CutOffMS      int64                          `json:"cut_off_ms"`
+	Restarts      int                            `json:"restarts"`
+	WrongTokens   int                            `json:"wrong_tokens"`
+	Notifications map[string]Notification        `json:"notifications"`
+	NotifyCalls   []Event                        `json:"notify_calls"`
+	Events        []Event                        `json:"events"`
+	Faults        Faults                         `json:"faults"`
+	Requests      map[string]int                 `json:"requests"` // by server
+}
+
+// Snapshot looks at the world.
+func (w *World) Snapshot() Snapshot {
+	s := Snapshot{UptimeMS: time.Since(w.started).Milliseconds(), PublicURL: w.publicURL, AddOns: map[string]evidence.AddOnState{}, RunParameters: w.RunParameters(), Transport: w.Transport(),
+		Connections: w.Connections(), OpenShare: w.OpenShare(), CutOffMS: w.CutOff().Milliseconds(), Restarts: w.Restarts(), WrongTokens: w.WrongTokens(), Notifications: w.Notifications(),
+		NotifyCalls: w.NotifyCalls(), Events: w.Events(), Faults: w.Faults(), Requests: map[string]int{}}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.apps {
+		if a.installed {
+			s.AddOns[a.Slug] = a.State
+		}
+	}
+	for _, r := range w.requests {
+		s.Requests[r.Server]++
+	}
+	return s
+}
+
+// Control is the world driven by hand over HTTP. GET /control says how. A mistake
+// is answered with 400 and one line.
+func (w *World) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /control", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, help) })
+	mux.HandleFunc("GET /control/state", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Snapshot()) })
+	mux.HandleFunc("GET /control/faults", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Faults()) })
+	mux.HandleFunc("PUT /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, Faults{}) })
+	mux.HandleFunc("PATCH /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, w.Faults()) })
+	mux.HandleFunc("GET /control/log", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, w.Log(w.watchedSlug())) })
+	mux.HandleFunc("POST /control/inject", func(rw http.ResponseWriter, req *http.Request) {
+		var i Injection
+		err := readControl(req, &i)
+		if err == nil {
+			err = i.Check()
+		}
+		if err == nil {
+			w.Inject(i)
+		}
+		settled(rw, err)
+	})
+	mux.HandleFunc("DELETE /control/inject", func(rw http.ResponseWriter, _ *http.Request) {
+		w.ClearInjections()
+		settled(rw, nil)
+	})
+	mux.HandleFunc("POST /control/user", func(rw http.ResponseWriter, req *http.Request) {
+		var u userAct
+		err := readControl(req, &u)
+		if err == nil {
+			err = w.user(u)
+		}
+		settled(rw, err)
+	})
+	return mux
+}
+
+func (w *World) controlFaults(rw http.ResponseWriter, req *http.Request, f Faults) {
+	err := readControl(req, &f)
+	if err == nil {
+		err = f.Check()
+	}
+	if err != nil {
+		settled(rw, err)
+		return
+	}
+	w.SetFaults(f)
+	pretty(rw, w.Faults())
+}
+
+// userAct is one act of the user's.
+type userAct struct {
+	Action   string          `json:"action"`
+	Slug     string          `json:"slug"`
+	Protocol string          `json:"protocol"`
+	Options  json.RawMessage `json:"options"`
+}
+
+func (w *World) user(u userAct) error {
+	if u.Slug == "" {
+		u.Slug = w.watchedSlug()
+	}
+	switch u.Action {
+	case "stop":
+		return w.UserStops(u.Slug)
+	case "start":
+		return w.UserStarts(u.Slug)
+	case "restart":
+		return w.UserRestarts(u.Slug)
+	case "uninstall":
+		return w.UserUninstalls(u.Slug)
+	case "crash":
+		w.Crash()
+	case "core-restart":
+		w.UserRestartsCore()
+	case "options":
+		return w.UserSetsOptions(u.Slug, u.Options)
+	case "protocol":
+		p, err := evidence.ParseProtocol(u.Protocol)
+		if err != nil {
+			return err
+		}
+		return w.UserSetsProtocol(u.Slug, p)
+	default:
+		return fmt.Errorf("action %q is not one of stop, start, restart, uninstall, crash, core-restart, protocol, options", u.Action)
+	}
+	return nil
+}
+
+func (w *World) watchedSlug() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if a := w.watched(); a != nil {
+		return a.Slug
+	}
+	return DefaultSlug
+}
+
+func readControl(req *http.Request, into any) error {
+	raw, err := io.ReadAll(io.LimitReader(req.Body, bodyLimit))
+	if err != nil {
+		return fmt.Errorf("reading the body: %w", err)
+	}
+	return strict(raw, into)
+}
+
+func settled(rw http.ResponseWriter, err error) {
+	if err != nil {
+		text(rw, http.StatusBadRequest, strings.ReplaceAll(err.Error(), "\n", " ")+"\n")
+		return
+	}
+	text(rw, http.StatusOK, "done\n")
+}
+
+func pretty(rw http.ResponseWriter, v any) {
+	rw.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(rw)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v)
+}

@@ -1,0 +1,52 @@
+package lab
+
+import "time"
+
+// CutOff is how long, since the start, a WebSocket from outside would not have
+// opened; a fault that hits a share of them counts for that share.
+func (w *World) CutOff() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.meter.total(time.Now())
+}
+
+// OpenShare is the share of WebSockets from outside that would open now.
+func (w *World) OpenShare() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.openShare()
+}
+
+func (w *World) openShare() float64 {
+	f := w.faults
+	if f.CoreDown || f.CoreStarting || f.OriginSilent || f.Banned || w.core.banned {
+		return 0
+	}
+	if f.SplitDNS && !f.InternetDown {
+		return 1
+	}
+	if f.InternetDown || f.EdgeSilent || f.WebSocketsOff || f.Access || f.Challenge || f.Firewall != 0 || f.RateLimited || f.Misrouted || f.Unrouted ||
+		f.ProxyNotTrusted || f.Answer != nil && f.Answer.To != "page" {
+		return 0
+	}
+	if f.ElsewhereToo {
+		return 1
+	}
+	if w.run == nil || w.run.ready() == 0 || w.run.hung {
+		return 0
+	}
+	return 1 - f.Upgrade[w.run.transport].Share
+}
+
+// meter integrates a share over time.
+type meter struct {
+	last  time.Time
+	share float64
+	sum   time.Duration
+}
+
+func (m *meter) turn(now time.Time, share float64) { m.sum, m.last, m.share = m.total(now), now, share }
+
+func (m *meter) total(now time.Time) time.Duration {
+	return m.sum + time.Duration(float64(now.Sub(m.last))*m.share)
+}

@@ -1,0 +1,147 @@
+package lab
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// door is a TCP address that can be open or shut while the world runs. Shut, it
+// refuses, as an address does at which nothing listens.
+type door struct {
+	w     *World
+	addr  string
+	serve http.Handler   // either this
+	raw   func(net.Conn) // or this
+	tls   *tls.Config
+	hold  io.Closer // keeps the port ours while the door is shut
+
+	mu     sync.Mutex
+	ln     net.Listener
+	srv    *http.Server
+	conns  map[net.Conn]struct{} // of raw
+	closed bool
+}
+
+func newDoor(w *World, addr string, serve http.Handler, raw func(net.Conn)) (*door, error) {
+	addr, hold, err := holdPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return &door{w: w, addr: addr, serve: serve, raw: raw, hold: hold, conns: map[net.Conn]struct{}{}}, nil
+}
+
+func (d *door) url() string { return "http://" + d.addr }
+
+func (d *door) port() string { _, p, _ := net.SplitHostPort(d.addr); return p }
+
+func (d *door) set(open bool) {
+	if open {
+		_ = d.open() // the port is held, so that it can only fail while another shut is under way
+	} else {
+		d.shut()
+	}
+}
+
+func (d *door) open() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ln != nil || d.closed {
+		return nil
+	}
+	ln, err := net.Listen("tcp", d.addr)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", d.addr, err)
+	}
+	if d.tls != nil {
+		ln = tls.NewListener(ln, d.tls)
+	}
+	d.ln = ln
+	d.w.wg.Add(1)
+	if d.raw != nil {
+		go d.accept(ln)
+		return nil
+	}
+	d.srv = &http.Server{
+		Handler:           d.serve,
+		ErrorLog:          log.New(io.Discard, "", 0),
+		ReadHeaderTimeout: time.Minute,
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		// A connection is counted before Serve can return, so that nobody waits for a count that may still grow.
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				d.w.wg.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				d.w.wg.Done()
+			}
+		},
+	}
+	srv := d.srv
+	go func() {
+		defer d.w.wg.Done()
+		_ = srv.Serve(ln)
+	}()
+	return nil
+}
+
+func (d *door) accept(ln net.Listener) {
+	defer d.w.wg.Done()
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		d.mu.Lock()
+		if d.ln != ln {
+			d.mu.Unlock()
+			_ = c.Close()
+			return
+		}
+		d.conns[c] = struct{}{}
+		d.w.wg.Add(1)
+		d.mu.Unlock()
+		go func() {
+			defer d.w.wg.Done()
+			d.raw(c)
+			_ = c.Close()
+			d.mu.Lock()
+			delete(d.conns, c)
+			d.mu.Unlock()
+		}()
+	}
+}
+
+func (d *door) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ln == nil {
+		return
+	}
+	_ = d.ln.Close()
+	d.ln = nil
+	if d.srv != nil {
+		_ = d.srv.Close()
+		d.srv = nil
+	}
+	for c := range d.conns {
+		_ = c.Close()
+	}
+}
+
+// close shuts the door for good.
+func (d *door) close() {
+	d.shut()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	if d.hold != nil {
+		_ = d.hold.Close()
+		d.hold = nil
+	}
+}

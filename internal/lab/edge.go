@@ -1,0 +1,230 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// serveEdge is Cloudflare's edge, and the network before it.
+func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
+	rw, done := w.watch("edge", out, req)
+	defer done()
+	f := w.Faults()
+	switch {
+	case f.SplitDNS:
+		w.bypass(rw, req)
+		return
+	case f.EdgeSilent:
+		w.silence(req)
+	}
+	ray := w.ray()
+	h := rw.Header()
+	h["Server"], h["CF-RAY"] = []string{"cloudflare"}, []string{ray}
+	if w.guard(rw, req, f) {
+		return
+	}
+	ws := isWebSocket(req)
+	if a := f.Answer; a != nil && (a.To == "" || ws == (a.To == "websocket")) {
+		for k, v := range a.Header {
+			h.Set(k, v)
+		}
+		rw.WriteHeader(a.Status)
+		_, _ = io.WriteString(rw, a.Body)
+		return
+	}
+	w.tunnelled(rw, req, f, ws, ray)
+}
+
+// ray draws a request's id, 16 hex digits and the data centre.
+func (w *World) ray() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return fmt.Sprintf("%016x-%s", w.rays.Uint64(), Colo)
+}
+
+// guard is what the edge may ask or refuse before it looks at the tunnel. It says
+// whether it has answered.
+func (w *World) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool {
+	h := rw.Header()
+	page := func(status int, body string) bool {
+		h.Set("Content-Type", "text/html; charset=UTF-8")
+		h.Set("Cache-Control", "private, max-age=0, no-store, no-cache, must-revalidate, post-check=0, pre-check=0")
+		rw.WriteHeader(status)
+		_, _ = io.WriteString(rw, body)
+		return true
+	}
+	switch {
+	case f.Firewall != 0:
+		return page(http.StatusForbidden, "<!DOCTYPE html><html><head><title>Access denied | "+req.Host+" used Cloudflare to restrict access</title></head><body><h1>Error "+strconv.Itoa(f.Firewall)+"</h1><p>error code: "+strconv.Itoa(f.Firewall)+"</p></body></html>")
+	case f.RateLimited:
+		h.Set("Retry-After", "10")
+		h.Set("Content-Type", plainText)
+		rw.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(rw, "error code: 1015")
+		return true
+	case f.Challenge:
+		h.Set("Cf-Mitigated", "challenge")
+		return page(http.StatusForbidden, "<!DOCTYPE html><html lang=\"en-US\"><head><title>Just a moment...</title></head><body></body></html>")
+	case f.Access:
+		id, secret := req.Header.Get("CF-Access-Client-Id"), req.Header.Get("CF-Access-Client-Secret")
+		switch {
+		case id == AccessID && secret == AccessSecret && !f.AccessRefuses:
+			return false
+		case id != "" || secret != "":
+			h.Set("Cf-Access-Domain", req.Host)
+			h.Set("Cf-Access-Aud", "b1652f0e")
+			return page(http.StatusForbidden, "<!DOCTYPE html><html><head><title>Forbidden. You don't have permission to view this.</title></head></html>")
+		}
+		h.Set("Location", "https://house.cloudflareaccess.com/cdn-cgi/access/login/"+req.Host+"?kid=b1652f0e&redirect_url="+strings.ReplaceAll(req.URL.Path, "/", "%2F"))
+		h.Set("Www-Authenticate", `Cloudflare-Access resource_metadata="https://`+req.Host+`/.well-known/cloudflare-access-protected-resource/"`)
+		h.Set("Cf-Access-Domain", req.Host)
+		rw.WriteHeader(http.StatusFound)
+		return true
+	}
+	return false
+}
+
+// tunnelled gives the request to the connector, marked as a WebSocket or not.
+func (w *World) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray string) {
+	w.mu.Lock()
+	r := w.run
+	up := r != nil && r.ready() > 0 && !r.hung && !f.Misrouted
+	form := Form("")
+	if up && ws {
+		switch u := f.Upgrade[r.transport]; {
+		case f.WebSocketsOff:
+			form = NoUpgrade
+		case u.Share > 0 && w.rng.Float64() < u.Share:
+			if form = u.Form; form == "" {
+				form = NoUpgrade
+			}
+		}
+	}
+	w.mu.Unlock()
+	switch {
+	case f.ElsewhereToo:
+		r = &run{w: w, app: &app{}, codes: map[int]uint64{}, sockets: map[io.Closer]struct{}{}} // a connector in another place
+	case !up:
+		text(rw, 530, "error code: 1033")
+		return
+	case form == Hanging:
+		w.silence(req)
+	case f.Unrouted:
+		w.mu.Lock()
+		r.total++
+		r.codes[http.StatusNotFound]++
+		w.mu.Unlock()
+		rw.WriteHeader(http.StatusNotFound)
+		return
+	}
+	in := req.Clone(req.Context())
+	in.Header.Set("X-Forwarded-For", visitorIP(req))
+	in.Header.Set("X-Forwarded-Proto", "https")
+	in.Header.Set("Cf-Connecting-Ip", visitorIP(req))
+	in.Header.Set("Cf-Ray", ray)
+	in.Header.Set("Cdn-Loop", "cloudflare; loops=1")
+	in.Header.Del("CF-Access-Client-Secret")
+	x, err := r.carry(req.Context(), in, ws, form)
+	if err != nil {
+		rw.Header().Set("Content-Type", "text/html")
+		rw.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(rw, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1>\r\nUnable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared\r\n</center>\r\n</body>\r\n</html>\r\n")
+		return
+	}
+	defer x.close()
+	if x.resp.StatusCode == http.StatusSwitchingProtocols {
+		w.join(rw, x, r, form == Silent, [][2]string{{"Server", "cloudflare"}, {"CF-RAY", ray}})
+		return
+	}
+	forward(rw, x, "Server")
+}
+
+// bypass is a visitor whose resolver names Home Assistant itself: no Cloudflare at all.
+func (w *World) bypass(rw *watched, req *http.Request) {
+	x, err := ask(req.Context(), w.originAddr(), plainRequest(req))
+	if err != nil {
+		panic(http.ErrAbortHandler) // what a refused connection looks like once it has been taken
+	}
+	defer x.close()
+	if x.resp.StatusCode == http.StatusSwitchingProtocols {
+		w.join(rw, x, nil, false, [][2]string{{"Server", x.resp.Header.Get("Server")}})
+		return
+	}
+	forward(rw, x)
+}
+
+// forward gives a plain answer on, without the headers named.
+func forward(rw http.ResponseWriter, x *exchange, without ...string) {
+	from := x.resp.Header.Clone()
+	for _, name := range append(without, "Connection", "Keep-Alive", "Transfer-Encoding") {
+		from.Del(name)
+	}
+	maps.Copy(rw.Header(), from)
+	rw.WriteHeader(x.resp.StatusCode)
+	_, _ = io.Copy(rw, x.resp.Body)
+}
+
+// join makes the visitor's connection and the origin's one WebSocket, until either
+// ends, the connector does, or the world. Silent, nothing comes back after the 101.
+func (w *World) join(rw *watched, x *exchange, r *run, silent bool, header [][2]string) {
+	w.wg.Add(1) // the connection's own count ends with the hijack
+	defer w.wg.Done()
+	conn, buf, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return
+	}
+	rw.status = http.StatusSwitchingProtocols
+	pair := &socketPair{conn, x.conn}
+	defer func() { _ = pair.Close() }()
+	if r == nil {
+		r = &run{sockets: map[io.Closer]struct{}{}} // no connector stands between
+	}
+	w.mu.Lock()
+	r.sockets[pair] = struct{}{}
+	late := w.ctx.Err() != nil || r.ctx != nil && r.ready() == 0
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(r.sockets, pair)
+		w.changed()
+	}()
+	if late {
+		return
+	}
+	stop := context.AfterFunc(w.ctx, func() { _ = pair.Close() })
+	defer stop()
+	for _, name := range []string{"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol"} {
+		if v := x.resp.Header.Get(name); v != "" {
+			header = append(header, [2]string{strings.ReplaceAll(name, "Websocket", "WebSocket"), v})
+		}
+	}
+	head := "HTTP/1.1 101 Switching Protocols\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+	for _, h := range header {
+		head += h[0] + ": " + h[1] + "\r\n"
+	}
+	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
+		return
+	}
+	if silent {
+		_, _ = io.Copy(io.Discard, buf)
+		return
+	}
+	splice(conn, buf, x.conn, x.br)
+}
+
+// silence never answers: it ends when the visitor goes, or the world.
+func (w *World) silence(req *http.Request) {
+	select {
+	case <-req.Context().Done():
+	case <-w.ctx.Done():
+	}
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,144 @@
+package lab_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tunnelmedic/addon"
+	"tunnelmedic/internal/lab"
+	"tunnelmedic/internal/lab/story"
+)
+
+// foreignOrigin starts a real aiohttp server and gives its host:port. Tests that
+// need it run where the environment names a Python that has aiohttp.
+func foreignOrigin(t *testing.T) string {
+	t.Helper()
+	python := os.Getenv("TUNNELMEDIC_TEST_PYTHON")
+	if python == "" {
+		t.Skip("TUNNELMEDIC_TEST_PYTHON names no Python with aiohttp")
+	}
+	cmd := exec.Command(python, "testdata/origin.py")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the aiohttp server did not start: %v", err)
+	}
+	return "127.0.0.1:" + strings.TrimSpace(line)
+}
+
+// exchange sends raw bytes and reads the answer's head and, by its length, its body.
+func exchange(t *testing.T, addr, request string) string {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(c, strings.ReplaceAll(request, "HOST", addr)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(c)
+	var head strings.Builder
+	length := 0
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("reading the answer: %v after %q", err, head.String())
+		}
+		head.WriteString(line)
+		if line == "\r\n" {
+			break
+		}
+		_, _ = fmt.Sscanf(line, "Content-Length: %d", &length)
+	}
+	body := make([]byte, length)
+	if _, err := io.ReadFull(r, body); err != nil {
+		t.Fatal(err)
+	}
+	return head.String() + string(body)
+}
+
+// What differs between any two servers or moments.
+var volatile = regexp.MustCompile(`(?m)^(Date|Server): .*\r$`)
+
+func TestTheLabAnswersHandshakesByteForByteAsAiohttpDoes(t *testing.T) {
+	foreign := foreignOrigin(t)
+	w, err := lab.New(lab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	own := strings.TrimPrefix(w.OriginURL(), "http://")
+
+	const (
+		upgrade    = "Upgrade: websocket\r\n"
+		connection = "Connection: Upgrade\r\n"
+		key        = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+		version    = "Sec-WebSocket-Version: 13\r\n"
+	)
+	for name, header := range map[string]string{
+		"plain GET":                "",
+		"plain GET, kept alive":    "Connection: keep-alive\r\n",
+		"no Upgrade":               connection + key + version,
+		"another Upgrade":          "Upgrade: h2c\r\n" + connection + key + version,
+		"no Connection":            upgrade + key + version,
+		"Connection: keep-alive":   upgrade + "Connection: keep-alive\r\n" + key + version,
+		"no key":                   upgrade + connection + version,
+		"a short key":              upgrade + connection + "Sec-WebSocket-Key: c2hvcnQ=\r\n" + version,
+		"no version":               upgrade + connection + key,
+		"version 12":               upgrade + connection + key + "Sec-WebSocket-Version: 12\r\n",
+		"good":                     upgrade + connection + key + version,
+		"good, other header case":  "upgrade: WebSocket\r\nconnection: keep-alive, Upgrade\r\n" + key + version,
+		"good, offers compression": upgrade + connection + key + version + "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := "GET /api/websocket HTTP/1.1\r\nHost: HOST\r\n" + header + "\r\n"
+			theirs := volatile.ReplaceAllString(exchange(t, foreign, request), "$1: …")
+			ours := volatile.ReplaceAllString(exchange(t, own, request), "$1: …")
+			if ours != theirs {
+				t.Errorf("the lab answers\n%q\naiohttp answers\n%q", ours, theirs)
+			}
+		})
+	}
+}
+
+func TestTheDaemonHealsAWorldWhoseHomeAssistantIsAiohttp(t *testing.T) {
+	origin := foreignOrigin(t)
+	sc, err := story.Named("quic-stripped")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.World.Origin = origin
+	var told strings.Builder
+	r, err := story.Play(context.Background(), sc, 1, func(ctx context.Context, environ []string, out io.Writer) error {
+		return addon.Run(ctx, environ, "test", out)
+	}, &told)
+	if err != nil || len(r.Failures) > 0 {
+		t.Errorf("err %v, failures %q\n%s", err, r.Failures, told.String())
+	}
+}

@@ -1,0 +1,201 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Injection spoils calls of Supervisor's API, Core's behind it included. One of
+// Status, Hang, Reset and Huge says how; with none of them the call is only
+// delayed. The first injection that fits a call is taken.
+type Injection struct {
+	Method string `json:"method,omitempty"` // "" is any
+	Path   string `json:"path,omitempty"`   // "" is any; * stands for one part of a path, /** at the end for all below
+
+	Delay       Duration `json:"delay,omitempty"`        // before anything else
+	AfterEffect bool     `json:"after_effect,omitempty"` // the call takes effect first, and only then is its answer spoiled
+	Status      int      `json:"status,omitempty"`
+	ContentType string   `json:"content_type,omitempty"` // "" is application/json if Body begins with {, else text/plain
+	Body        string   `json:"body,omitempty"`
+	Hang        bool     `json:"hang,omitempty"`  // no answer until the caller goes, or the injection is cleared
+	Reset       bool     `json:"reset,omitempty"` // the connection is reset
+	Huge        int64    `json:"huge,omitempty"`  // 200 with a JSON body of this many bytes
+
+	Times int `json:"times,omitempty"` // 0: until cleared
+
+	cleared chan struct{}
+}
+
+// Check says in one line what in the injection has no meaning.
+func (i Injection) Check() error {
+	if _, err := path.Match(strings.TrimSuffix(i.Path, "/**"), "/"); err != nil {
+		return fmt.Errorf("path %q is not a pattern: %w", i.Path, err)
+	}
+	ways := 0
+	for _, way := range []bool{i.Status != 0, i.Hang, i.Reset, i.Huge != 0} {
+		if way {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return errors.New("name one of status, hang, reset, huge")
+	case ways == 0 && i.Delay == 0:
+		return errors.New("name one of status, hang, reset, huge, delay")
+	case i.Status != 0 && (i.Status < 200 || i.Status > 599):
+		return fmt.Errorf("status is %d; it goes from 200 to 599", i.Status)
+	case i.Delay < 0 || i.Huge < 0 || i.Times < 0:
+		return errors.New("delay, huge and times are not below 0")
+	}
+	return nil
+}
+
+// Inject adds an injection, after those that are there. The function it gives
+// takes it away again, and lets go what hangs. An injection that Check refuses
+// does nothing.
+func (w *World) Inject(i Injection) (clear func()) {
+	if i.Check() != nil {
+		return func() {}
+	}
+	i.cleared = make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.injections = append(w.injections, &i)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.injections = slices.DeleteFunc(w.injections, func(o *Injection) bool { return o == &i })
+		i.clear()
+	}
+}
+
+func (i *Injection) clear() {
+	select {
+	case <-i.cleared:
+	default:
+		close(i.cleared)
+	}
+}
+
+// ClearInjections takes all injections away.
+func (w *World) ClearInjections() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, i := range w.injections {
+		i.clear()
+	}
+	w.injections = nil
+}
+
+// injection takes the one that fits the call, nil if none does.
+func (w *World) injection(req *http.Request) *Injection {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at, i := range w.injections {
+		if i.Method != "" && i.Method != req.Method || !pathFits(i.Path, req.URL.Path) {
+			continue
+		}
+		if i.Times > 0 {
+			if i.Times--; i.Times == 0 {
+				w.injections = slices.Delete(w.injections, at, at+1)
+			}
+		}
+		return i
+	}
+	return nil
+}
+
+func pathFits(pattern, p string) bool {
+	if pattern == "" {
+		return true
+	}
+	if dir, ok := strings.CutSuffix(pattern, "/**"); ok {
+		depth := strings.Count(dir, "/")
+		parts := strings.SplitAfterN(p, "/", depth+2)
+		if len(parts) < depth+2 {
+			return false
+		}
+		pattern, p = dir, strings.TrimSuffix(strings.Join(parts[:depth+1], ""), "/")
+	}
+	ok, _ := path.Match(pattern, p) // Check has read the pattern
+	return ok
+}
+
+// spoil does what the injection says. It says whether the call is answered, or
+// never will be, so that nothing is left to do.
+func (w *World) spoil(i *Injection, rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) bool {
+	if i.Delay > 0 {
+		t := time.NewTimer(i.Delay.value())
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-i.cleared:
+		case <-req.Context().Done():
+		case <-w.ctx.Done():
+		}
+	}
+	if i.Status == 0 && !i.Hang && !i.Reset && i.Huge == 0 {
+		return false
+	}
+	if i.AfterEffect {
+		effect(&nowhere{header: http.Header{}})
+	}
+	switch {
+	case i.Hang:
+		select {
+		case <-i.cleared:
+		case <-req.Context().Done():
+		case <-w.ctx.Done():
+		}
+		panic(http.ErrAbortHandler)
+	case i.Reset:
+		reset(rw)
+	case i.Huge > 0:
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = rw.Write([]byte(`{"result":"ok","data":{"filling":"`))
+		block := []byte(strings.Repeat("x", 32<<10))
+		for n := i.Huge; n > 0; n -= int64(len(block)) {
+			if _, err := rw.Write(block); err != nil {
+				return true
+			}
+		}
+		_, _ = rw.Write([]byte(`"}}`))
+	default:
+		kind := i.ContentType
+		if kind == "" {
+			kind = "text/plain; charset=utf-8"
+			if strings.HasPrefix(i.Body, "{") {
+				kind = "application/json; charset=utf-8"
+			}
+		}
+		rw.Header().Set("Content-Type", kind)
+		rw.WriteHeader(i.Status)
+		_, _ = rw.Write([]byte(i.Body))
+	}
+	return true
+}
+
+// reset ends the connection with a TCP reset.
+func reset(rw http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if t, ok := conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// nowhere is where an answer goes that nobody gets.
+type nowhere struct{ header http.Header }
+
+func (n *nowhere) Header() http.Header         { return n.header }
+func (n *nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n *nowhere) WriteHeader(int)             {}

@@ -1,0 +1,129 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// The tunnel's ids, invented.
+const (
+	tunnelID    = "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"
+	connectorID = "0c4e7a11-2d3b-4f58-8a90-1652bb02cc03"
+)
+
+// serveMetrics is cloudflared's metrics server.
+func (w *World) serveMetrics(rw http.ResponseWriter, req *http.Request) {
+	rw, done := w.watch("connector", rw, req)
+	defer done()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.run
+	if r == nil || !r.listening {
+		panic(http.ErrAbortHandler) // the door is being shut
+	}
+	switch req.URL.Path {
+	case "/ready":
+		status := http.StatusOK
+		if r.ready() == 0 {
+			status = http.StatusServiceUnavailable
+		}
+		rw.WriteHeader(status)
+		_, _ = fmt.Fprintf(rw, `{"status":%d,"readyConnections":%d,"connectorId":"%s"}`, status, r.ready(), connectorID)
+	case "/diag/tunnel":
+		w.logf(r.app, "DBG", "Received request to get tunnel state event=diag")
+		w.logf(r.app, "DBG", "Sent tunnel state event=diag")
+		type connection struct {
+			IsConnected bool   `json:"isConnected,omitempty"`
+			Protocol    int    `json:"protocol,omitempty"` // 1 is quic; 0, http2, is left out
+			EdgeAddress string `json:"edgeAddress,omitempty"`
+			Index       int    `json:"index,omitempty"` // 0 is left out
+		}
+		answer := struct {
+			TunnelID    string       `json:"tunnelID"`
+			ConnectorID string       `json:"connectorID"`
+			Connections []connection `json:"connections"`
+			ICMP        []string     `json:"icmp_sources"`
+		}{tunnelID, connectorID, []connection{}, []string{"192.168.1.20"}}
+		for i, up := range r.conns {
+			if !up {
+				continue
+			}
+			c := connection{IsConnected: true, EdgeAddress: fmt.Sprintf("198.41.192.%d", 7+i*20), Index: i}
+			if r.transport == evidence.OverQUIC {
+				c.Protocol = 1
+			}
+			answer.Connections = append(answer.Connections, c)
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(answer)
+	case "/config":
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(r.config())
+	case "/metrics":
+		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores")
+		_, _ = rw.Write([]byte(r.exposition()))
+	case "/healthcheck":
+		_, _ = fmt.Fprintln(rw, "OK")
+	default:
+		http.NotFound(rw, req)
+	}
+}
+
+func (r *run) config() any {
+	type rule struct {
+		Hostname      string         `json:"hostname"`
+		Path          string         `json:"path"`
+		Service       string         `json:"service"`
+		Handlers      any            `json:"Handlers"`
+		OriginRequest map[string]any `json:"originRequest"`
+	}
+	rules := []rule{}
+	if r.opt.ExternalHostname != "" {
+		rules = append(rules, rule{Hostname: r.opt.ExternalHostname, Service: r.w.opt.ServiceURL, OriginRequest: map[string]any{}})
+	}
+	for _, h := range r.opt.AdditionalHosts {
+		rules = append(rules, rule{Hostname: h.Hostname, Service: h.Service, OriginRequest: map[string]any{}})
+	}
+	rules = append(rules, rule{Service: "http_status:404", OriginRequest: map[string]any{}})
+	version := -1
+	if r.opt.TunnelToken != "" {
+		version = 7 // managed from outside
+	}
+	return map[string]any{"version": version, "config": map[string]any{"ingress": rules, "warp-routing": map[string]any{}, "originRequest": map[string]any{}}}
+}
+
+func (r *run) exposition() string {
+	var b strings.Builder
+	metric := func(name, kind, help string, lines ...string) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+		for _, l := range lines {
+			fmt.Fprintf(&b, "%s%s\n", name, l)
+		}
+	}
+	metric("build_info", "gauge", "Build and version information", fmt.Sprintf(`{goversion="go1.26.2",revision="2026-08-20-1011 UTC",type="",version="%s"} 1`, r.w.opt.Version))
+	metric("cloudflared_tunnel_concurrent_requests_per_tunnel", "gauge", "Concurrent requests proxied through each tunnel", fmt.Sprintf(" %d", r.open))
+	metric("cloudflared_tunnel_ha_connections", "gauge", "Number of active ha connections", fmt.Sprintf(" %d", r.ready()))
+	metric("cloudflared_tunnel_request_errors", "counter", "Count of error proxying to origin", fmt.Sprintf(" %d", r.errors))
+	if len(r.codes) > 0 {
+		var lines []string
+		for _, code := range slices.Sorted(maps.Keys(r.codes)) {
+			lines = append(lines, fmt.Sprintf(`{status_code="%d"} %d`, code, r.codes[code]))
+		}
+		metric("cloudflared_tunnel_response_by_code", "counter", "Count of responses by HTTP status code", lines...)
+	}
+	if r.located {
+		var lines []string
+		for i := range r.conns {
+			lines = append(lines, fmt.Sprintf(`{connection_id="%d",edge_location="fra0%d"} 1`, i, 3+i))
+		}
+		metric("cloudflared_tunnel_server_locations", "gauge", "Where each tunnel is connected to. 1 means current location, 0 means previous locations.", lines...)
+	}
+	metric("cloudflared_tunnel_total_requests", "counter", "Amount of requests proxied through all the tunnels", fmt.Sprintf(" %d", r.total))
+	return b.String()
+}

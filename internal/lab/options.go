@@ -1,0 +1,102 @@
+package lab
+
+import "time"
+
+// The world's credentials, all invented.
+const (
+	SupervisorToken = "lab-supervisor-token-5d1f0c"
+	HAToken         = "lab-long-lived-token-77ab31" // signs in at Home Assistant
+	AccessID        = "lab-access-id.access"
+	AccessSecret    = "lab-access-secret-90c2e4"
+	CloudflareToken = "lab-cloudflare-api-token-13fe"
+	TunnelToken     = "lab-tunnel-token-6b0a52" // in the default add-on's options
+)
+
+// The world's names.
+const (
+	DefaultSlug = "9074a9fa_cloudflared"
+	SelfSlug    = "local_tunnelmedic"
+	PublicHost  = "ha.example.com"
+	Colo        = "FRA"
+)
+
+// Options says what the world is to be. The zero value is a healthy house with
+// the Cloudflared add-on running on its own choice of protocol.
+type Options struct {
+	Seed uint64 // of everything drawn; the same seed draws the same
+
+	// Speed divides all Timings, the daemon's included: 1, the default, suits
+	// tests, 0.1 suits eyes. Timings that are set stand as they are.
+	Speed   float64
+	Timings Timings
+
+	AddOns        []AddOn  // installed; nil is the Cloudflared add-on and another one, empty is none
+	RunParameters []string // of the default Cloudflared add-on
+	Version       string   // of cloudflared; "" is 2026.8.2
+
+	FindURL     bool   // leave TUNNELMEDIC_PUBLIC_URL out of Env
+	ExternalURL string // of Core's config; "" is the edge's URL
+	Origin      string // host:port of a Home Assistant that is not the lab's; "" is the lab's own
+	ServiceURL  string // where the connector's rules send PublicHost; "" is http://homeassistant:8123
+	TLS         bool   // the edge speaks https, with a certificate of a CA of its own
+	SplitDNS    bool   // the public name is localhost: Home Assistant at 127.0.0.1, the edge at 127.0.0.2, same port (Linux)
+
+	HAVersion string   // "" is 2026.11.2
+	Timezone  string   // "" is Europe/Berlin
+	BanAfter  int      // wrong tokens until Home Assistant bans; 0 is never
+	Notify    []string // notify services that exist; nil is mobile_app_pixel
+	MQTT      *MQTT    // the broker that Supervisor knows; nil is none
+	Faults    Faults   // from the first moment
+}
+
+// MQTT is Supervisor's word on the broker.
+type MQTT struct {
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+	SSL      bool   `json:"ssl"`
+	Protocol string `json:"protocol"`
+}
+
+// Timings is how long things take. Zero fields take the default over Speed.
+type Timings struct {
+	Setup         time.Duration // from the container's start until cloudflared runs (50 ms)
+	First         time.Duration // until the first connection stands (20 ms)
+	All           time.Duration // until all four stand (60 ms)
+	Fallback      time.Duration // until auto gives up QUIC (600 ms; 131 s in the world outside)
+	BackOverQUIC  time.Duration // until connections that broke stand again (20 ms)
+	BackOverHTTP2 time.Duration // (200 ms)
+	Kill          time.Duration // Supervisor's patience with a stop (150 ms; 10 s outside)
+	CoreStart     time.Duration // Home Assistant's start (200 ms)
+
+	// The daemon's.
+	ProbeInterval, BurstInterval, SensorInterval, MinUptime, SettleTimeout, HoldBase, ProbeTimeout time.Duration
+}
+
+func (t Timings) at(speed float64) Timings {
+	if speed <= 0 {
+		speed = 1
+	}
+	set := func(d *time.Duration, ms int) {
+		if *d == 0 {
+			*d = time.Duration(float64(ms) * float64(time.Millisecond) / speed)
+		}
+	}
+	set(&t.Setup, 50)
+	set(&t.First, 20)
+	set(&t.All, 60)
+	set(&t.Fallback, 600)
+	set(&t.BackOverQUIC, 20)
+	set(&t.BackOverHTTP2, 200)
+	set(&t.Kill, 150)
+	set(&t.CoreStart, 200)
+	set(&t.ProbeInterval, 500)
+	set(&t.BurstInterval, 40)
+	set(&t.SensorInterval, 100)
+	set(&t.MinUptime, 300)
+	set(&t.SettleTimeout, 3000)
+	set(&t.HoldBase, 2000)
+	set(&t.ProbeTimeout, 1000)
+	return t
+}

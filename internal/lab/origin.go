@@ -1,0 +1,179 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const plainText = "text/plain; charset=utf-8"
+
+// serveOrigin is Home Assistant's web server, one connection.
+func (w *World) serveOrigin(conn net.Conn) {
+	br := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return
+		}
+		note := w.record("origin", req, "")
+		status, kind, body, more := w.home(req)
+		if status == http.StatusSwitchingProtocols {
+			note(status)
+			reply(conn, req, status, "", "", more...)
+			w.serveSocket(conn, br, req, more)
+			return
+		}
+		note(status)
+		if !reply(conn, req, status, kind, body, more...) {
+			return
+		}
+	}
+}
+
+// home is Home Assistant's answer to a request.
+func (w *World) home(req *http.Request) (status int, kind, body string, more [][2]string) {
+	w.mu.Lock()
+	f, banned := w.faults, w.core.banned
+	w.mu.Unlock()
+	own := func(status int) (int, string, string, [][2]string) {
+		return status, plainText, fmt.Sprintf("%d: %s", status, http.StatusText(status)), nil
+	}
+	switch {
+	case f.ProxyNotTrusted && req.Header.Get("X-Forwarded-For") != "":
+		return own(http.StatusBadRequest)
+	case f.Banned || banned:
+		return own(http.StatusForbidden)
+	}
+	known := map[string][2]string{
+		"/":               {"text/html; charset=utf-8", "<!DOCTYPE html><html><head><title>Home Assistant</title></head><body><home-assistant></home-assistant></body></html>"},
+		"/manifest.json":  {"application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`},
+		"/auth/providers": {"application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`},
+	}
+	page, isPage := known[req.URL.Path]
+	get := req.Method == http.MethodGet || req.Method == http.MethodHead
+	switch {
+	case req.URL.Path == "/api/websocket" || isPage:
+		if !get {
+			status, kind, body, _ = own(http.StatusMethodNotAllowed)
+			return status, kind, body, [][2]string{{"Allow", "GET,HEAD"}}
+		}
+		if isPage {
+			return http.StatusOK, page[0], page[1], nil
+		}
+		status, body, more = handshake(req.Header)
+		return status, plainText, body, more
+	case req.URL.Path == "/api/" && req.Header.Get("Authorization") == "Bearer "+HAToken:
+		return http.StatusOK, "application/json", `{"message":"API running."}`, nil
+	case strings.HasPrefix(req.URL.Path, "/api/"):
+		return own(http.StatusUnauthorized)
+	}
+	return own(http.StatusNotFound)
+}
+
+// serveSocket is Home Assistant's side of a WebSocket whose 101 has been written.
+func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, header [][2]string) {
+	if w.Faults().OriginSilent {
+		_, _ = io.Copy(io.Discard, br) // until the visitor goes
+		return
+	}
+	ws, err := websocket.Accept(&accepted{conn: conn, br: br, header: http.Header{}}, normal(req, header), &websocket.AcceptOptions{
+		InsecureSkipVerify: true, CompressionMode: websocket.CompressionContextTakeover, CompressionThreshold: 1})
+	if err != nil {
+		return
+	}
+	defer func() { _ = ws.CloseNow() }()
+	say := func(message map[string]any) bool {
+		raw, _ := json.Marshal(message) // strings and booleans always marshal
+		return ws.Write(w.ctx, websocket.MessageText, raw) == nil
+	}
+	if !say(map[string]any{"type": "auth_required", "ha_version": w.opt.HAVersion}) {
+		return
+	}
+	var m struct {
+		Type  string `json:"type"`
+		Token string `json:"access_token"`
+		ID    int    `json:"id"`
+	}
+	hear := func(patience time.Duration) bool {
+		ctx, cancel := context.WithTimeout(w.ctx, patience)
+		defer cancel()
+		_, raw, err := ws.Read(ctx)
+		return err == nil && json.Unmarshal(raw, &m) == nil
+	}
+	if !hear(10 * time.Second) { // Home Assistant's own patience with the auth phase
+		return
+	}
+	switch {
+	case m.Type != "auth":
+		say(map[string]any{"type": "auth_invalid", "message": "Auth message incorrectly formatted: required key not provided @ data['type']. Got None"})
+	case m.Token != HAToken:
+		w.wrongToken()
+		say(map[string]any{"type": "auth_invalid", "message": "Invalid access token or password"})
+	default:
+		w.mu.Lock()
+		w.core.signIns++
+		w.mu.Unlock()
+		for ok := say(map[string]any{"type": "auth_ok", "ha_version": w.opt.HAVersion}); ok && hear(forever); {
+			if m.Type == "ping" {
+				ok = say(map[string]any{"id": m.ID, "type": "pong"})
+			} else {
+				ok = say(map[string]any{"id": m.ID, "type": "result", "success": false, "error": map[string]string{"code": "unknown_command", "message": "Unknown command."}})
+			}
+		}
+		return
+	}
+	_ = ws.Close(websocket.StatusNormalClosure, "")
+}
+
+func (w *World) wrongToken() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.core.wrongTokens++
+	if w.opt.BanAfter > 0 && w.core.wrongTokens >= w.opt.BanAfter {
+		w.core.banned = true
+		w.changed()
+	}
+}
+
+// accepted lets the library take over a connection whose handshake is done.
+type accepted struct {
+	conn   net.Conn
+	br     *bufio.Reader
+	header http.Header
+}
+
+func (a *accepted) Header() http.Header         { return a.header }
+func (a *accepted) WriteHeader(int)             {}
+func (a *accepted) Write(p []byte) (int, error) { return len(p), nil }
+func (a *accepted) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return a.conn, bufio.NewReadWriter(a.br, bufio.NewWriter(a.conn)), nil
+}
+
+// normal is the request as the library wants it: what aiohttp is lenient about is
+// put straight, and the extension is the one that was agreed.
+func normal(req *http.Request, agreed [][2]string) *http.Request {
+	out := req.Clone(req.Context())
+	out.Header.Set("Connection", "Upgrade")
+	out.Header.Set("Upgrade", "websocket")
+	out.Header.Set("Sec-Websocket-Version", "13")
+	out.Header.Set("Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+	out.Header.Del("Sec-Websocket-Extensions")
+	for _, h := range agreed {
+		if h[0] == "Sec-WebSocket-Extensions" {
+			out.Header.Set("Sec-Websocket-Extensions", h[1])
+		}
+	}
+	return out
+}

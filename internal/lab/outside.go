@@ -1,0 +1,145 @@
+package lab
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// serveOutside is the rest of the internet: DNS-over-HTTPS, Cloudflare's status
+// page and its API.
+func (w *World) serveOutside(out http.ResponseWriter, req *http.Request) {
+	rw, done := w.watch("outside", out, req)
+	defer done()
+	switch p := req.URL.Path; {
+	case p == "/dns-query":
+		w.resolve(rw, req)
+	case strings.HasPrefix(p, "/api/v2/"):
+		w.statusPage(rw, strings.TrimPrefix(p, "/api/v2/"))
+	case strings.HasPrefix(p, "/client/v4/"):
+		w.cloudflareAPI(rw, req, strings.TrimPrefix(p, "/client/v4"))
+	default:
+		http.NotFound(rw, req)
+	}
+}
+
+// resolve answers DNS over HTTPS: the wire format (RFC 8484, GET and POST) and the
+// JSON that resolvers offer beside it. It knows the public name only.
+func (w *World) resolve(rw http.ResponseWriter, req *http.Request) {
+	if name := req.URL.Query().Get("name"); name != "" {
+		w.resolveJSON(rw, name, req.URL.Query().Get("type"))
+		return
+	}
+	var raw []byte
+	var err error
+	if req.Method == http.MethodPost {
+		raw, err = io.ReadAll(io.LimitReader(req.Body, 64<<10))
+	} else {
+		raw, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(req.URL.Query().Get("dns"), "="))
+	}
+	var q dnsmessage.Message
+	if err != nil || q.Unpack(raw) != nil || len(q.Questions) != 1 || req.Method == http.MethodPost && req.Header.Get("Content-Type") != "application/dns-message" {
+		http.Error(rw, "not a DNS query", http.StatusBadRequest)
+		return
+	}
+	ip, known := w.lookup(q.Questions[0].Name.String())
+	answer := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RecursionDesired: q.RecursionDesired, RecursionAvailable: true}, Questions: q.Questions}
+	switch {
+	case !known:
+		answer.RCode = dnsmessage.RCodeNameError
+	case q.Questions[0].Type == dnsmessage.TypeA:
+		answer.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 60}, Body: &dnsmessage.AResource{A: [4]byte(ip)}}}
+	}
+	packed, err := answer.Pack()
+	if err != nil {
+		http.Error(rw, "not a DNS query", http.StatusBadRequest)
+		return
+	}
+	rw.Header().Set("Content-Type", "application/dns-message")
+	_, _ = rw.Write(packed)
+}
+
+func (w *World) resolveJSON(rw http.ResponseWriter, name, kind string) {
+	ip, known := w.lookup(name)
+	answer := map[string]any{"Status": 0, "TC": false, "RD": true, "RA": true, "AD": false, "CD": false, "Question": []any{map[string]any{"name": name, "type": 1}}}
+	switch {
+	case !known:
+		answer["Status"] = 3
+	case kind == "" || strings.EqualFold(kind, "A") || kind == "1":
+		answer["Answer"] = []any{map[string]any{"name": name, "type": 1, "TTL": 60, "data": ip.String()}}
+	}
+	rw.Header().Set("Content-Type", "application/dns-json")
+	_ = json.NewEncoder(rw).Encode(answer)
+}
+
+// lookup gives the edge's address for the public name.
+func (w *World) lookup(name string) (net.IP, bool) {
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	u, err := url.Parse(w.publicURL)
+	if err != nil || name != PublicHost && name != u.Hostname() {
+		return nil, false
+	}
+	host, _, _ := net.SplitHostPort(w.edge.addr)
+	return net.ParseIP(host).To4(), true
+}
+
+// statusPage has nothing to report: Statuspage's format.
+func (w *World) statusPage(rw http.ResponseWriter, what string) {
+	page := map[string]any{"id": "yh6f0r4529hb", "name": "Cloudflare", "url": "https://www.cloudflarestatus.com", "time_zone": "Etc/UTC", "updated_at": w.started.UTC().Format(time.RFC3339)}
+	switch what {
+	case "summary.json":
+		writeJSON(rw, http.StatusOK, map[string]any{"page": page, "components": []any{}, "incidents": []any{}, "scheduled_maintenances": []any{}, "status": map[string]string{"indicator": "none", "description": "All Systems Operational"}})
+	case "incidents.json":
+		writeJSON(rw, http.StatusOK, map[string]any{"page": page, "incidents": []any{}})
+	default:
+		http.Error(rw, "not found", http.StatusNotFound)
+	}
+}
+
+// cloudflareAPI is the part of Cloudflare's API that a read-only token sees.
+func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path string) {
+	give := func(status int, result any, errors ...any) {
+		if errors == nil {
+			errors = []any{}
+		}
+		writeJSON(rw, status, map[string]any{"result": result, "success": status == http.StatusOK, "errors": errors, "messages": []any{}})
+	}
+	if req.Header.Get("Authorization") != "Bearer "+CloudflareToken {
+		give(http.StatusForbidden, nil, map[string]any{"code": 9109, "message": "Invalid access token"})
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case strings.HasPrefix(path, "/accounts/") && strings.HasSuffix(path, "/connections"):
+		conns := []any{}
+		if r := w.run; r != nil {
+			for i, up := range r.conns {
+				if up {
+					conns = append(conns, map[string]any{"id": "4f1d9c0" + strconv.Itoa(i), "colo_name": "fra0" + strconv.Itoa(3+i), "client_version": w.opt.Version, "opened_at": w.started.UTC().Format(time.RFC3339)})
+				}
+			}
+		}
+		give(http.StatusOK, []any{map[string]any{"id": connectorID, "version": w.opt.Version, "arch": "linux_amd64", "features": []string{"ha-origin", "serialized_headers"}, "conns": conns, "run_at": w.started.UTC().Format(time.RFC3339)}})
+	case strings.HasPrefix(path, "/zones/") && strings.HasSuffix(path, "/settings/websockets"):
+		value := "on"
+		if w.faults.WebSocketsOff {
+			value = "off"
+		}
+		give(http.StatusOK, map[string]any{"id": "websockets", "value": value, "editable": true, "modified_on": nil})
+	case strings.HasPrefix(path, "/zones/") && strings.HasSuffix(path, "/rulesets"):
+		give(http.StatusOK, []any{map[string]any{"id": "4d21379b4f9f4bb088e0729962c8b3cf", "name": "DDoS L7 ruleset", "kind": "managed", "phase": "ddos_l7", "version": "3652", "last_updated": w.started.Add(-time.Hour).UTC().Format(time.RFC3339)}})
+	case path == "/zones":
+		give(http.StatusOK, []any{map[string]any{"id": "023e105f4ecef8ad9ca31a8372d0c353", "name": "example.com", "status": "active", "account": map[string]string{"id": "01a7362d577a6c3019a474fd6f485823"}}})
+	default:
+		give(http.StatusNotFound, nil, map[string]any{"code": 7003, "message": "Could not route to " + path})
+	}
+}

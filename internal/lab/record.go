@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Request is one request that a part of the world was asked.
+type Request struct {
+	At     time.Time     `json:"at"`
+	Took   time.Duration `json:"took_ns"`
+	Server string        `json:"server"` // supervisor, origin, edge, connector, outside
+	Method string        `json:"method"`
+	Path   string        `json:"path"`
+	Query  string        `json:"query,omitempty"`
+	Header http.Header   `json:"-"`      // as it came: it may hold tokens
+	Body   string        `json:"-"`      // Supervisor's only
+	Status int           `json:"status"` // 0 while it is being answered, or if it never was
+}
+
+// keptRequests bounds what a long-lived world remembers.
+const keptRequests = 20000
+
+// bodyLimit bounds a request's body, in bytes.
+const bodyLimit = 1 << 20
+
+// Requests are those that were asked so far, oldest first.
+func (w *World) Requests() []Request {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]Request, len(w.requests))
+	for i, r := range w.requests {
+		out[i] = *r
+	}
+	return out
+}
+
+// record notes a request as it arrives; the function it gives notes its status.
+func (w *World) record(server string, req *http.Request, body string) func(status int) {
+	r := &Request{At: time.Now(), Server: server, Method: req.Method, Path: req.URL.Path, Query: req.URL.RawQuery, Header: req.Header.Clone(), Body: body}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.requests = append(w.requests, r); len(w.requests) > keptRequests {
+		w.requests = append([]*Request(nil), w.requests[keptRequests/2:]...)
+	}
+	w.changed()
+	return func(status int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r.Status, r.Took = status, time.Since(r.At)
+		w.changed()
+	}
+}
+
+// watch records a request to one of the net/http parts.
+func (w *World) watch(server string, rw http.ResponseWriter, req *http.Request) (*watched, func()) {
+	body := ""
+	if server == "supervisor" {
+		raw, _ := io.ReadAll(io.LimitReader(req.Body, bodyLimit)) // a body that breaks off is a short body
+		req.Body = io.NopCloser(bytes.NewReader(raw))
+		body = string(raw)
+	}
+	note := w.record(server, req, body)
+	out := &watched{ResponseWriter: rw}
+	return out, func() { note(out.status) }
+}
+
+// watched notes the status on its way.
+type watched struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *watched) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *watched) Write(p []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (s *watched) Unwrap() http.ResponseWriter { return s.ResponseWriter }

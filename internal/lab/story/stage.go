@@ -1,0 +1,359 @@
+// Package story plays scenarios in the lab: a world, a fault, and the unmodified
+// daemon that meets it, told as they happen, and checked at the end.
+package story
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"tunnelmedic/internal/lab"
+)
+
+// Daemon runs the program under an environment until the context ends.
+type Daemon func(ctx context.Context, environ []string, out io.Writer) error
+
+// Stage is a scenario being played: the world, the daemon in it, and the teller.
+type Stage struct {
+	World *lab.World
+	tell  *teller
+	url   string // of the daemon's page
+
+	mu       sync.Mutex
+	seen     []status
+	failures []string
+}
+
+// status is what a story reads of GET /api/status.
+type status struct {
+	State     string `json:"state"`
+	Diagnosis struct {
+		Cause string `json:"cause"`
+	} `json:"diagnosis"`
+	Protocol struct {
+		Own     string `json:"own"`
+		Setting string `json:"setting"`
+	} `json:"protocol"`
+	Incident *struct {
+		ID string `json:"id"`
+	} `json:"incident"`
+}
+
+// Result is how a scenario ended.
+type Result struct {
+	Scenario string
+	Took     time.Duration
+	CutOff   time.Duration
+	Restarts int
+	Failures []string // what should have been otherwise; empty if all is well
+}
+
+// Play builds the scenario's world, lets the daemon live in it, and tells on out.
+// The error is about the lab itself; what went wrong in the story is in the Result.
+func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.Writer) (Result, error) {
+	opt := sc.World
+	opt.Seed = seed
+	opt.Speed = speed
+	w, err := lab.New(opt)
+	if err != nil {
+		return Result{}, err
+	}
+	defer w.Close()
+	dir, err := os.MkdirTemp("", "tunnelmedic-lab-")
+	if err != nil {
+		return Result{}, fmt.Errorf("making the daemon's data folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	env := w.Env()
+	env["TUNNELMEDIC_DATA_DIR"] = dir
+	env["TUNNELMEDIC_OPTIONS_FILE"] = dir + "/options.json"
+	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
+	for k, v := range sc.Env {
+		env[k] = v
+	}
+
+	began := time.Now()
+	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"]}
+	before := w.Options(lab.DefaultSlug)
+	s.tell.say("story", "%s: %s", sc.Name, sc.About)
+	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.PublicURL(), s.url)
+	if err := w.Ready(ctx); err != nil {
+		return Result{}, fmt.Errorf("the lab's tunnel does not connect: %w", err)
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, sc.limit())
+	defer cancel()
+	life, end := context.WithCancel(ctx)
+	defer end()
+	ended := make(chan error, 1)
+	go func() { ended <- daemon(life, environ(env), &logReader{tell: s.tell}) }()
+	watching := make(chan struct{})
+	go func() { defer close(watching); s.watch(life) }()
+
+	played := make(chan error, 1)
+	go func() { played <- sc.Script(ctx, s) }()
+	select {
+	case err = <-played:
+	case err = <-ended: // the daemon must outlive the story
+		s.fail("the daemon ended in the middle of the story: %v", err)
+		err = nil
+		ended <- nil
+		cancel()
+		<-played
+	}
+	if err != nil {
+		s.fail("%v", err)
+	}
+	end()
+	if err := <-ended; err != nil {
+		s.fail("the daemon ended with an error: %v", err)
+	}
+	<-watching
+	s.compareOptions(before)
+	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Restarts(), Failures: s.failures}
+	s.summary(r, before)
+	return r, nil
+}
+
+// watch follows the daemon's state and Home Assistant's notifications.
+func (s *Stage) watch(ctx context.Context) {
+	told := 0
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if st, err := s.status(ctx); err == nil {
+			s.mu.Lock()
+			if n := len(s.seen); n == 0 || s.seen[n-1] != st {
+				s.seen = append(s.seen, st)
+			}
+			s.mu.Unlock()
+		}
+		for _, n := range s.World.NotificationLog()[told:] {
+			told++
+			if n.Dismissed {
+				if told > 1 {
+					s.tell.say("phone", "(the notification is gone)")
+				}
+				continue
+			}
+			text, _, _ := strings.Cut(n.Message, "\n\n[Open")
+			s.tell.say("phone", "%s", n.Title)
+			for _, line := range strings.Split(text, "\n") {
+				if line != "" {
+					s.tell.say("", "%s", line)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Stage) status(ctx context.Context) (status, error) {
+	var st status
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/status", nil)
+	if err != nil {
+		return st, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return st, err
+	}
+	defer res.Body.Close()
+	return st, json.NewDecoder(res.Body).Decode(&st)
+}
+
+// until waits for a state of the daemon's; not reaching it ends the story.
+func (s *Stage) until(ctx context.Context, what string, cond func(status) bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var last status
+	for {
+		st, err := s.status(ctx)
+		if err == nil {
+			if last = st; cond(st) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited in vain for: %s (state %s, cause %s)", what, last.State, last.Diagnosis.Cause)
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Stage) untilState(ctx context.Context, state string) error {
+	return s.until(ctx, "state "+state, func(st status) bool { return st.State == state })
+}
+
+func (s *Stage) healthy(ctx context.Context) error { return s.untilState(ctx, "healthy") }
+
+// pass lets a number of quiet probes go by, so that a story shows what does not
+// happen as well.
+func (s *Stage) pass(ctx context.Context, probes int) error {
+	t := time.NewTimer(time.Duration(probes) * s.World.Timings().ProbeInterval)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// happens changes the world and tells it.
+func (s *Stage) happens(what string, f lab.Faults) {
+	s.tell.say("world", "%s", what)
+	s.World.SetFaults(f)
+}
+
+func (s *Stage) fail(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = append(s.failures, fmt.Sprintf(format, args...))
+}
+
+// check notes a failure unless ok.
+func (s *Stage) check(ok bool, format string, args ...any) {
+	if !ok {
+		s.fail(format, args...)
+	}
+}
+
+// checkSeen notes a failure unless the daemon gave this cause at some time.
+func (s *Stage) checkSeen(cause string) {
+	s.mu.Lock()
+	found := false
+	for _, st := range s.seen {
+		found = found || st.Diagnosis.Cause == cause
+	}
+	s.mu.Unlock()
+	s.check(found, "the cause %s was never diagnosed", cause)
+}
+
+func (s *Stage) checkProtocol(flags ...string) {
+	got := s.World.RunParameters()
+	s.check(strings.Join(got, " ") == strings.Join(flags, " "), "run_parameters are %q, not %q", got, flags)
+}
+
+func (s *Stage) checkRestarts(n int) {
+	s.check(s.World.Restarts() == n, "the tunnel was restarted %d times, not %d", s.World.Restarts(), n)
+}
+
+// checkTold notes a failure unless a notification with this text stood at some time.
+func (s *Stage) checkTold(text string) {
+	for _, n := range s.World.NotificationLog() {
+		if strings.Contains(n.Title+"\n"+n.Message, text) {
+			return
+		}
+	}
+	s.fail("no notification said %q", text)
+}
+
+// compareOptions holds every option but run_parameters against what it was.
+func (s *Stage) compareOptions(before json.RawMessage) {
+	was, is := withoutFlags(before), withoutFlags(s.World.Options(lab.DefaultSlug))
+	for k, v := range was {
+		s.check(bytes.Equal(v, is[k]), "the option %s was changed", k)
+	}
+	s.check(len(was) == len(is), "options were added or lost")
+	s.check(s.World.State(lab.DefaultSlug) == "started", "the add-on ends in state %s", s.World.State(lab.DefaultSlug))
+}
+
+func withoutFlags(raw json.RawMessage) map[string]json.RawMessage {
+	m := map[string]json.RawMessage{}
+	_ = json.Unmarshal(raw, &m) // the lab's own, always an object
+	delete(m, "run_parameters")
+	return m
+}
+
+func flagsOf(raw json.RawMessage) []string {
+	var o struct {
+		Flags []string `json:"run_parameters"`
+	}
+	_ = json.Unmarshal(raw, &o)
+	return o.Flags
+}
+
+func (s *Stage) summary(r Result, before json.RawMessage) {
+	was, is := flagsOf(before), s.World.RunParameters()
+	changed := "nothing"
+	if strings.Join(was, " ") != strings.Join(is, " ") {
+		changed = fmt.Sprintf("run_parameters %q → %q", was, is)
+	}
+	s.tell.say("story", "The end. Cut off %s, restarts %d, changed: %s, untouched: %d other options.",
+		r.CutOff.Round(10*time.Millisecond), r.Restarts, changed, len(withoutFlags(before)))
+	for _, f := range r.Failures {
+		s.tell.say("story", "NOT AS IT SHOULD BE: %s", f)
+	}
+	if len(r.Failures) == 0 {
+		s.tell.say("story", "All as it should be.")
+	}
+}
+
+// teller writes lines with the time since the story began.
+type teller struct {
+	mu    sync.Mutex
+	out   io.Writer
+	began time.Time
+}
+
+func (t *teller) say(who, format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.out, "%6.2fs  %-7s %s\n", time.Since(t.began).Seconds(), who, fmt.Sprintf(format, args...))
+}
+
+// logReader tells the daemon's log lines.
+type logReader struct {
+	tell *teller
+	rest []byte
+}
+
+func (l *logReader) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		l.rest = rest
+		var rec struct {
+			Level, Message, Step string
+		}
+		if json.Unmarshal(line, &rec) != nil {
+			l.tell.say("medic", "%s", line)
+			continue
+		}
+		l.tell.say("medic", "%s", rec.Message)
+	}
+}
+
+func environ(env map[string]string) []string {
+	var list []string
+	for k, v := range env {
+		list = append(list, k+"="+v)
+	}
+	return list
+}
+
+// errUnknown names the scenarios there are.
+func errUnknown(name string) error {
+	var names []string
+	for _, s := range Scenarios() {
+		names = append(names, s.Name)
+	}
+	return errors.New("there is no scenario " + fmt.Sprintf("%q", name) + "; there are: " + strings.Join(names, ", ") + ", and all")
+}

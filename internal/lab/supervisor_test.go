@@ -1,0 +1,451 @@
+package lab
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+const app_ = "/addons/" + DefaultSlug
+
+func TestSecurityAndRoutingAnswerInPlainText(t *testing.T) {
+	w := start(t, Options{})
+	for name, c := range map[string]struct {
+		a      answer
+		status int
+		body   string
+	}{
+		"no token is 401":                     {get(t, w.SupervisorURL()+"/info"), 401, "401: Unauthorized"},
+		"a wrong token is 403":                {get(t, w.SupervisorURL()+"/info", "Authorization", "Bearer no"), 403, "403: Forbidden"},
+		"a wrong token at the proxy is 401":   {get(t, w.SupervisorURL()+"/core/api/config", "Authorization", "Bearer no"), 401, "401: Unauthorized"},
+		"no such path is 404":                 {super(t, w, "GET", "/nope", ""), 404, "404: Not Found"},
+		"no such call of an add-on is 404":    {super(t, w, "GET", app_+"/nope", ""), 404, "404: Not Found"},
+		"another method is 405":               {super(t, w, "POST", "/info", ""), 405, "405: Method Not Allowed"},
+		"the proxy takes no PUT":              {super(t, w, "PUT", "/core/api/config", ""), 405, "405: Method Not Allowed"},
+		"an unknown service of Core's is 400": {super(t, w, "POST", "/core/api/services/notify/nobody", `{"message":"x"}`), 400, "400: Bad Request"},
+	} {
+		want(t, c.a, c.status)
+		if c.a.body != c.body || !strings.HasPrefix(c.a.header.Get("Content-Type"), "text/plain") {
+			t.Errorf("%s: %q %v", name, c.a.body, c.a.header)
+		}
+	}
+}
+
+func TestASystemThatIsNotReadySaysItsState(t *testing.T) {
+	w := start(t, Options{Faults: Faults{SupervisorState: "setup"}})
+	a := super(t, w, "GET", "/info", "")
+	want(t, a, 400, `"result":"error"`, "System is not ready with state: setup")
+}
+
+func TestOnlyInstalledAddOnsAreListed(t *testing.T) {
+	w := start(t, Options{})
+	a := super(t, w, "GET", "/addons", "")
+	want(t, a, 200, `"slug":"9074a9fa_cloudflared"`, `"state":"started"`, `"repository":"9074a9fa"`)
+	if strings.Contains(a.body, TunnelToken) {
+		t.Error("the list shows options")
+	}
+	want(t, super(t, start(t, Options{AddOns: []AddOn{}}), "GET", "/addons", ""), 200, SelfSlug)
+}
+
+func TestAnAddOnThatIsNotInstalledAnswers200WithoutVersion(t *testing.T) {
+	w := start(t, Options{AddOns: []AddOn{}})
+	d := data(t, super(t, w, "GET", app_+"/info", ""))
+	if v, there := d["version"]; !there || v != nil || d["state"] != "unknown" {
+		t.Error(d)
+	}
+	want(t, super(t, w, "POST", app_+"/restart", ""), 400)
+}
+
+func TestWithoutManagerOptionsAreEmptyAndTheListIsForbidden(t *testing.T) {
+	w := start(t, Options{})
+	d := data(t, super(t, w, "GET", app_+"/info", ""))
+	if d["hostname"] != "9074a9fa-cloudflared" || len(d["options"].(map[string]any)) == 0 {
+		t.Error(d)
+	}
+	w.SetFaults(Faults{NotManager: true})
+	if o := data(t, super(t, w, "GET", app_+"/info", ""))["options"].(map[string]any); len(o) != 0 {
+		t.Error("options are shown", o)
+	}
+	for _, c := range [][2]string{{"GET", "/addons"}, {"POST", app_ + "/options"}, {"POST", app_ + "/restart"}, {"GET", app_ + "/logs"}} {
+		want(t, super(t, w, c[0], c[1], ""), 403, "403: Forbidden")
+	}
+	want(t, super(t, w, "GET", "/services/mqtt", ""), 400, "Service not enabled")
+}
+
+func TestOptionsAreReplacedAsAWholeAndValidatedAlone(t *testing.T) {
+	w := start(t, Options{})
+	before := string(w.Options(DefaultSlug))
+	a := super(t, w, "POST", app_+"/options", `{"options":{"run_parameters":["--protocol=http2"],"tunnel_token":"very-secret"}}`)
+	want(t, a, 400, `"error_key":"app_configuration_invalid_error"`, "Missing option 'external_hostname' in root in Cloudflared (9074a9fa_cloudflared). Got {'run_parameters': ['--protocol=http2'], 'tunnel_token': 'very-secret'}\"")
+	if string(w.Options(DefaultSlug)) != before {
+		t.Error("something was saved")
+	}
+	for name, c := range map[string]struct{ post, stored string }{
+		"the whole is replaced, order kept":       {`{"run_parameters":["--protocol=quic"],"additional_hosts":[],"external_hostname":"a.example.com"}`, ""},
+		"unknown keys are dropped":                {`{"external_hostname":"","additional_hosts":[{"hostname":"h","service":"s","odd":1}],"odd":true}`, `{"external_hostname":"","additional_hosts":[{"hostname":"h","service":"s"}]}`},
+		"booleans are read as Supervisor does":    {`{"external_hostname":"","additional_hosts":[],"post_quantum":"yes"}`, `{"external_hostname":"","additional_hosts":[],"post_quantum":true}`},
+		"an unresolved secret stays as it is":     {`{"external_hostname":"","additional_hosts":[],"tunnel_token":"!secret tunnel_token"}`, ""},
+		"signs of HTML and other scripts survive": {`{"external_hostname":"<ä&>","additional_hosts":[]}`, ""},
+	} {
+		if c.stored == "" {
+			c.stored = c.post
+		}
+		data(t, super(t, w, "POST", app_+"/options", `{"options":`+c.post+`}`))
+		if have := string(w.Options(DefaultSlug)); have != c.stored {
+			t.Errorf("%s: %s", name, have)
+		}
+	}
+	for name, post := range map[string]string{
+		"null for a key":             `{"external_hostname":"","additional_hosts":[],"tunnel_token":null}`,
+		"a list that is none":        `{"external_hostname":"","additional_hosts":{}}`,
+		"a protocol without dashes":  `{"external_hostname":"","additional_hosts":[],"run_parameters":["protocol=http2"]}`,
+		"a protocol in two words":    `{"external_hostname":"","additional_hosts":[],"run_parameters":["--protocol http2"]}`,
+		"a number for a text":        `{"external_hostname":5,"additional_hosts":[]}`,
+		"a log level nobody knows":   `{"external_hostname":"","additional_hosts":[],"log_level":"loud"}`,
+		"a catch-all that is no URL": `{"external_hostname":"","additional_hosts":[],"catch_all_service":"there"}`,
+		"a secret nobody knows":      `{"external_hostname":"","additional_hosts":[],"tunnel_token":"!secret nope"}`,
+		"a host without its service": `{"external_hostname":"","additional_hosts":[{"hostname":"h"}]}`,
+		"a word for a boolean":       `{"external_hostname":"","additional_hosts":[],"post_quantum":"maybe"}`,
+	} {
+		before := string(w.Options(DefaultSlug))
+		want(t, super(t, w, "POST", app_+"/options", `{"options":`+post+`}`), 400, "app_configuration_invalid_error")
+		if string(w.Options(DefaultSlug)) != before {
+			t.Errorf("%s: it was saved", name)
+		}
+		d := data(t, super(t, w, "POST", app_+"/options/validate", post))
+		if d["valid"] != false || d["message"] == "" {
+			t.Errorf("%s: validate says %v", name, d)
+		}
+	}
+	d := data(t, super(t, w, "POST", app_+"/options/validate", `{"external_hostname":"","additional_hosts":[]}`))
+	if d["valid"] != true || d["message"] != "" || d["pwned"] != false {
+		t.Error(d)
+	}
+}
+
+func TestSomeReleasesBurnSecretsWhenOptionsArePostedBack(t *testing.T) {
+	w := start(t, Options{Faults: Faults{SecretsResolved: true}})
+	data(t, super(t, w, "POST", app_+"/options", `{"options":{"external_hostname":"","additional_hosts":[],"tunnel_token":"!secret tunnel_token"}}`))
+	if o := string(w.Options(DefaultSlug)); !strings.Contains(o, TunnelToken) {
+		t.Error(o)
+	}
+}
+
+func TestOptionsTakeEffectOnlyAtTheNextStart(t *testing.T) {
+	w := ready(t, Options{})
+	if err := w.UserSetsProtocol(DefaultSlug, evidence.HTTP2); err != nil {
+		t.Fatal(err)
+	}
+	if w.Transport() != evidence.OverQUIC || !slices.Equal(w.RunParameters(), []string{"--protocol=http2"}) {
+		t.Fatal(w.Transport(), w.RunParameters())
+	}
+	data(t, super(t, w, "POST", app_+"/restart", ""))
+	wait(t, w, "over http2", func() bool { return w.Transport() == evidence.OverHTTP2 })
+	if w.Restarts() != 1 {
+		t.Error(w.Restarts())
+	}
+}
+
+func TestRestartAnswers200AlthoughTheContainerCrashes(t *testing.T) {
+	w := ready(t, Options{})
+	w.SetFaults(Faults{ConnectorDies: true})
+	data(t, super(t, w, "POST", app_+"/restart", ""))
+	wait(t, w, "crashed", func() bool { return w.State(DefaultSlug) == evidence.StateError })
+}
+
+func TestAStartThatFailsAfterTheStopLeavesTheAddOnDown(t *testing.T) {
+	for trap, c := range map[StartTrap]struct {
+		status int
+		part   string
+		state  evidence.AddOnState
+	}{
+		BadOptions: {400, "app_configuration_invalid_error", evidence.StateStopped},
+		BadPort:    {400, "app_port_conflict", evidence.StateStopped},
+		BadDocker:  {500, "app_unknown_error", evidence.StateError},
+	} {
+		t.Run(string(trap), func(t *testing.T) {
+			w := ready(t, Options{})
+			w.SetFaults(Faults{StartFails: trap})
+			want(t, super(t, w, "POST", app_+"/restart", ""), c.status, c.part)
+			if w.State(DefaultSlug) != c.state || w.Connections() != 0 {
+				t.Error(w.State(DefaultSlug))
+			}
+			want(t, super(t, w, "GET", app_+"/stats", ""), 400, "app_not_running_error")
+			w.SetFaults(Faults{})
+			data(t, super(t, w, "POST", app_+"/start", ""))
+			wait(t, w, "up", func() bool { return w.Connections() == 4 })
+		})
+	}
+}
+
+func TestABusyAddOnRefusesWithoutAnErrorKey(t *testing.T) {
+	w := ready(t, Options{})
+	w.SetFaults(Faults{Busy: true})
+	a := super(t, w, "POST", app_+"/restart", "")
+	want(t, a, 400, "Another job is running for job group app_9074a9fa_cloudflared")
+	if strings.Contains(a.body, "error_key") || w.Restarts() != 0 || w.Connections() != 4 {
+		t.Error(a.body)
+	}
+	w.SetFaults(Faults{})
+	dial(t, w.PublicURL()) // so that the stop takes its time
+	done := make(chan answer)
+	go func() { done <- super(t, w, "POST", app_+"/restart", "") }()
+	wait(t, w, "stopping", func() bool { return w.Connections() == 0 })
+	want(t, super(t, w, "POST", app_+"/stop", ""), 400, "Another job is running")
+	want(t, <-done, 200)
+}
+
+func TestRestartBlocksUntilTheKillWhileWebSocketsAreOpen(t *testing.T) {
+	for _, flag := range []string{"--protocol=quic", "--protocol=http2"} {
+		t.Run(flag, func(t *testing.T) {
+			w := ready(t, Options{RunParameters: []string{flag}})
+			ws := dial(t, w.PublicURL())
+			begun := time.Now()
+			data(t, super(t, w, "POST", app_+"/restart", ""))
+			if took := time.Since(begun); took < w.Timings().Kill {
+				t.Errorf("only %v", took)
+			}
+			if _, _, err := ws.Read(t.Context()); err == nil {
+				t.Error("the WebSocket lives on")
+			}
+		})
+	}
+	t.Run("without WebSockets it is quick", func(t *testing.T) {
+		w := ready(t, Options{Timings: Timings{Kill: time.Hour}})
+		data(t, super(t, w, "POST", app_+"/restart", ""))
+	})
+	t.Run("http2 ends as soon as the other side closes", func(t *testing.T) {
+		w := ready(t, Options{RunParameters: []string{"--protocol=http2"}, Timings: Timings{Kill: time.Hour}})
+		ws := dial(t, w.PublicURL())
+		done := make(chan answer)
+		go func() { done <- super(t, w, "POST", app_+"/stop", "") }()
+		wait(t, w, "unregistered", func() bool { return w.Connections() == 0 })
+		_ = ws.CloseNow()
+		want(t, <-done, 200)
+	})
+}
+
+func TestTheStopGoesOnWhenTheCallerLeaves(t *testing.T) {
+	w := ready(t, Options{})
+	w.Inject(Injection{Method: "POST", Path: "/addons/*/restart", Reset: true, AfterEffect: true, Times: 1})
+	if a := super(t, w, "POST", app_+"/restart", ""); a.err == nil {
+		t.Fatal(a)
+	}
+	if w.Restarts() != 1 {
+		t.Error("the restart did not take effect")
+	}
+}
+
+func TestLogsAreTextAndTheirErrorsToo(t *testing.T) {
+	w := ready(t, Options{})
+	want(t, super(t, w, "GET", app_+"/logs/latest?no_colors", ""), 200, "Initial protocol quic")
+	a := fetch(t, "GET", w.SupervisorURL()+app_+"/logs", "", "Authorization", "Bearer "+SupervisorToken, "Accept", "application/json")
+	want(t, a, 400)
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") {
+		t.Error(a.header)
+	}
+	a = super(t, w, "GET", "/addons/core_mosquitto/logs/latest", "")
+	want(t, a, 500)
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") || a.body == "" {
+		t.Error(a)
+	}
+	want(t, super(t, w, "GET", "/addons/core_mosquitto/logs", ""), 200)
+	if err := w.UserRestarts(DefaultSlug); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, w, "up again", func() bool { return w.Connections() == 4 })
+	latest, all := super(t, w, "GET", app_+"/logs/latest", "").body, super(t, w, "GET", app_+"/logs", "").body
+	if strings.Count(latest, "Initial protocol") != 1 || strings.Count(all, "Initial protocol") != 2 {
+		t.Errorf("latest is the current run only:\n%s\nall:\n%s", latest, all)
+	}
+	if w.Restarts() != 0 {
+		t.Error("the user's own restart counts")
+	}
+}
+
+func TestInformation(t *testing.T) {
+	w := start(t, Options{MQTT: &MQTT{Host: "core-mosquitto", Port: 1883, Username: "addons", Password: "p", Protocol: "3.1.1"}})
+	if d := data(t, super(t, w, "GET", "/info", "")); d["timezone"] != "Europe/Berlin" || d["machine"] == "" {
+		t.Error(d)
+	}
+	if d := data(t, super(t, w, "GET", "/core/info", "")); "http://127.0.0.1:"+jsonNumber(d["port"]) != w.OriginURL() || d["ssl"] != false {
+		t.Error(d)
+	}
+	if d := data(t, super(t, w, "GET", "/supervisor/info", "")); d["version"] == nil {
+		t.Error(d)
+	}
+	if d := data(t, super(t, w, "GET", "/services/mqtt", "")); d["host"] != "core-mosquitto" || d["port"] != 1883.0 {
+		t.Error(d)
+	}
+	if d := data(t, super(t, w, "GET", app_+"/stats", "")); d["memory_usage"] == nil {
+		t.Error(d)
+	}
+	for _, down := range []bool{false, true} {
+		w.SetFaults(Faults{InternetDown: down})
+		if d := data(t, super(t, w, "GET", "/network/info", "")); d["host_internet"] != !down || d["supervisor_internet"] != !down {
+			t.Error(down, d)
+		}
+	}
+}
+
+func jsonNumber(v any) string { b, _ := json.Marshal(v); return string(b) }
+
+func TestTheCoreProxyKeepsWhatItIsTold(t *testing.T) {
+	w := start(t, Options{})
+	want(t, super(t, w, "GET", "/core/api/config", ""), 200, `"external_url":"`+w.PublicURL()+`"`, `"state":"RUNNING"`, `"version":`)
+	want(t, super(t, w, "POST", "/core/api/services/persistent_notification/create", `{"title":"T","message":"M","notification_id":"tunnelmedic"}`), 200, "[]")
+	if n := w.Notifications()["tunnelmedic"]; n.Title != "T" || n.Message != "M" {
+		t.Error(n)
+	}
+	want(t, super(t, w, "POST", "/core/api/services/persistent_notification/dismiss", `{"notification_id":"tunnelmedic"}`), 200)
+	if len(w.Notifications()) != 0 || len(w.NotificationLog()) != 2 || !w.NotificationLog()[1].Dismissed {
+		t.Error(w.NotificationLog())
+	}
+	want(t, super(t, w, "POST", "/core/api/services/notify/mobile_app_pixel", `{"message":"M"}`), 200)
+	want(t, super(t, w, "POST", "/core/api/events/tunnelmedic", `{"state":"healthy"}`), 200, "Event tunnelmedic fired.")
+	if e := w.Events(); len(e) != 1 || e[0].Name != "tunnelmedic" || string(e[0].Data) != `{"state":"healthy"}` {
+		t.Error(e)
+	}
+	if n := w.NotifyCalls(); len(n) != 1 || n[0].Name != "mobile_app_pixel" {
+		t.Error(n)
+	}
+	want(t, super(t, w, "POST", "/core/api/states/sensor.x", `{"state":"1"}`), 201)
+	want(t, super(t, w, "POST", "/core/api/states/sensor.x", `{"state":"2"}`), 200)
+	want(t, super(t, w, "GET", "/core/api/states/sensor.x", ""), 200, `"2"`)
+	want(t, super(t, w, "DELETE", "/core/api/states/sensor.x", ""), 200)
+	want(t, super(t, w, "GET", "/core/api/states/sensor.x", ""), 404)
+	want(t, super(t, w, "POST", "/core/api/events/x", `{`), 400)
+}
+
+func TestInjections(t *testing.T) {
+	w := start(t, Options{})
+	t.Run("hold for as many times as they say", func(t *testing.T) {
+		w.Inject(Injection{Method: "GET", Path: "/addons/*/info", Status: 500, Body: `{"result":"error","message":"boo"}`, Times: 2})
+		want(t, super(t, w, "GET", "/info", ""), 200)
+		for range 2 {
+			want(t, super(t, w, "GET", app_+"/info", ""), 500, "boo")
+		}
+		want(t, super(t, w, "GET", app_+"/info", ""), 200)
+	})
+	t.Run("or until they are cleared", func(t *testing.T) {
+		clear := w.Inject(Injection{Path: "/core/**", Status: 200, Body: "not json"})
+		for range 3 {
+			want(t, super(t, w, "GET", "/core/api/config", ""), 200, "not json")
+		}
+		clear()
+		want(t, super(t, w, "GET", "/core/api/config", ""), 200, "RUNNING")
+	})
+	t.Run("reset before the effect leaves nothing behind", func(t *testing.T) {
+		w.Inject(Injection{Path: "/core/api/events/*", Reset: true, Times: 1})
+		if a := super(t, w, "POST", "/core/api/events/x", `{}`); a.err == nil || !strings.Contains(a.err.Error(), "reset") {
+			t.Error(a)
+		}
+		if len(w.Events()) != 0 {
+			t.Error("the event was fired")
+		}
+	})
+	t.Run("a status after the effect hides that it happened", func(t *testing.T) {
+		w.Inject(Injection{Path: "/core/api/events/*", Status: 502, Body: "502: Bad Gateway", AfterEffect: true, Times: 1})
+		want(t, super(t, w, "POST", "/core/api/events/x", `{}`), 502)
+		if len(w.Events()) != 1 {
+			t.Error("the event was not fired")
+		}
+	})
+	t.Run("what hangs is let go when cleared", func(t *testing.T) {
+		clear := w.Inject(Injection{Path: "/info", Hang: true})
+		done := make(chan answer)
+		go func() { done <- super(t, w, "GET", "/info", "") }()
+		wait(t, w, "asked", func() bool {
+			r := w.Requests()
+			return r[len(r)-1].Path == "/info" && r[len(r)-1].Status == 0
+		})
+		clear()
+		if a := <-done; a.err == nil {
+			t.Error(a)
+		}
+	})
+	t.Run("a delay delays", func(t *testing.T) {
+		w.Inject(Injection{Path: "/info", Delay: Duration(30 * time.Millisecond), Times: 1})
+		begun := time.Now()
+		data(t, super(t, w, "GET", "/info", ""))
+		if time.Since(begun) < 30*time.Millisecond {
+			t.Error("too soon")
+		}
+	})
+	t.Run("a huge answer is huge", func(t *testing.T) {
+		w.Inject(Injection{Path: "/info", Huge: 3 << 20, Times: 1})
+		if a := super(t, w, "GET", "/info", ""); a.status != 200 || len(a.body) < 3<<20 {
+			t.Error(a.status, len(a.body), a.err)
+		}
+	})
+	t.Run("nonsense is refused", func(t *testing.T) {
+		for _, i := range []Injection{{}, {Status: 99}, {Hang: true, Reset: true}, {Path: "[", Hang: true}, {Status: 500, Times: -1}} {
+			if i.Check() == nil {
+				t.Errorf("%+v", i)
+			}
+		}
+	})
+}
+
+func TestPathPatterns(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		fits          bool
+	}{
+		{"", "/x", true}, {"/addons", "/addons", true}, {"/addons", "/addons/x", false}, {"/addons/*/info", "/addons/x/info", true}, {"/addons/*/info", "/addons/x/y/info", false},
+		{"/core/**", "/core/api/config", true}, {"/core/**", "/core", false}, {"/core/**", "/score/x", false}, {"/addons/*/**", "/addons/x/logs/latest", true},
+	} {
+		if pathFits(c.pattern, c.path) != c.fits {
+			t.Errorf("%s on %s: not %v", c.pattern, c.path, c.fits)
+		}
+	}
+}
+
+func TestSupervisorAwayRefuses(t *testing.T) {
+	w := start(t, Options{})
+	w.SetFaults(Faults{SupervisorDown: true})
+	if a := super(t, w, "GET", "/info", ""); a.err == nil || !strings.Contains(a.err.Error(), "refused") {
+		t.Error(a)
+	}
+	w.SetFaults(Faults{})
+	data(t, super(t, w, "GET", "/info", ""))
+}
+
+func TestTheUsersHands(t *testing.T) {
+	w := ready(t, Options{RunParameters: []string{"--region=us", "--protocol=quic", "--retries=7"}})
+	if err := w.UserSetsProtocol(DefaultSlug, evidence.Default); err != nil {
+		t.Fatal(err)
+	}
+	if have := w.RunParameters(); !slices.Equal(have, []string{"--region=us", "--retries=7"}) {
+		t.Error("other flags are kept, in order:", have)
+	}
+	if err := w.UserStops(DefaultSlug); err != nil || w.State(DefaultSlug) != evidence.StateStopped {
+		t.Fatal(err, w.State(DefaultSlug))
+	}
+	want(t, get(t, w.PublicURL()+"/"), 530, "error code: 1033")
+	if err := w.UserStarts(DefaultSlug); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, w, "up again", func() bool { return w.Connections() == 4 })
+	w.Crash()
+	if w.State(DefaultSlug) != evidence.StateError {
+		t.Error(w.State(DefaultSlug))
+	}
+	if err := w.UserUninstalls(DefaultSlug); err != nil {
+		t.Fatal(err)
+	}
+	if w.Options(DefaultSlug) != nil || w.State(DefaultSlug) != evidence.StateUnknown || w.RunParameters() != nil {
+		t.Error("it is still there")
+	}
+	if err := w.UserInstalls(DefaultAddOns("--protocol=http2")[0]); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, w, "installed anew", func() bool { return w.Transport() == evidence.OverHTTP2 && w.Connections() == 4 })
+	if w.Restarts() != 0 {
+		t.Error("the user's acts count as restarts")
+	}
+}
