@@ -72,7 +72,7 @@ func (i Info) Evidence() evidence.AddOn {
 // hidden is told by [Info.OptionsError], as everything else is there all the same.
 func (c *Client) Info(ctx context.Context, slug string) (Info, error) {
 	q := call{op: "reading the add-on " + slug, method: http.MethodGet, path: "/addons/" + slug + "/info", patience: reading}
-	if err := named(q.op, "an add-on", slug); err != nil {
+	if err := named("an add-on", slug); err != nil {
 		return Info{}, err
 	}
 	var data struct {
@@ -143,7 +143,6 @@ type Self struct {
 	Role       string `json:"hassio_role"`   // "manager" is needed to treat
 	IngressURL string `json:"ingress_url"`   // "/api/hassio_ingress/…/", the page's path in Home Assistant
 	Entry      string `json:"ingress_entry"` // the same without the slash at the end
-	WebUI      string `json:"webui"`
 }
 
 // Self reads this add-on.
@@ -201,7 +200,7 @@ func (c *Client) ValidateOptions(ctx context.Context, slug string, options Optio
 
 // guard keeps what would erase or garble a configuration from being sent at all.
 func guard(op, slug string, options Options) error {
-	if err := named(op, "an add-on", slug); err != nil {
+	if err := named("an add-on", slug); err != nil {
 		return err
 	}
 	if len(options) == 0 {
@@ -234,7 +233,7 @@ func (c *Client) Stop(ctx context.Context, slug string) error {
 
 func (c *Client) act(ctx context.Context, doing, slug, verb string, p patience) error {
 	q := call{op: doing + " " + slug, method: http.MethodPost, path: "/addons/" + slug + "/" + verb, patience: p}
-	if err := named(q.op, "an add-on", slug); err != nil {
+	if err := named("an add-on", slug); err != nil {
 		return err
 	}
 	return c.ask(ctx, q, nil)
@@ -246,7 +245,7 @@ func (c *Client) Log(ctx context.Context, slug string) (string, error) {
 	q := call{op: "reading the log of " + slug, method: http.MethodGet, path: "/addons/" + slug + "/logs/latest",
 		// Without lines, Supervisor sends the whole run, weeks of it.
 		query: "no_colors=&lines=2000", text: true, patience: readingLog}
-	if err := named(q.op, "an add-on", slug); err != nil {
+	if err := named("an add-on", slug); err != nil {
 		return "", err
 	}
 	text, err := c.do(ctx, q)
@@ -274,7 +273,7 @@ type Stats struct {
 // Stats reads what a running add-on uses; kind Rejected if it does not run.
 func (c *Client) Stats(ctx context.Context, slug string) (Stats, error) {
 	q := call{op: "reading the load of " + slug, method: http.MethodGet, path: "/addons/" + slug + "/stats", patience: reading}
-	if err := named(q.op, "an add-on", slug); err != nil {
+	if err := named("an add-on", slug); err != nil {
 		return Stats{}, err
 	}
 	var s Stats

@@ -215,6 +215,9 @@ func TestActsGoToTheirPaths(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		got = append(got, r.Method+" "+r.URL.Path+string(body))
+		if r.ContentLength != int64(len(body)) || len(r.TransferEncoding) > 0 {
+			t.Errorf("%s came with length %d, %v", r.URL.Path, r.ContentLength, r.TransferEncoding)
+		}
 		ok(`{}`)(w, r)
 	})
 	ctx := context.Background()
@@ -313,7 +316,7 @@ func TestSelfAndStats(t *testing.T) {
 		}
 	})
 	self, err := c.Self(context.Background())
-	if want := (Self{Slug: "1a2b_tunnelmedic", Name: "Tunnel Medic", Version: "1.0.0", Hostname: "1a2b-tunnelmedic", Role: "manager", IngressURL: "/api/hassio_ingress/abc/"}); err != nil || self != want {
+	if want := (Self{Slug: "1a2b_tunnelmedic", Name: "Tunnel Medic", Version: "1.0.0", Hostname: "1a2b-tunnelmedic", Role: "manager", IngressURL: "/api/hassio_ingress/abc/", Entry: "/api/hassio_ingress/abc"}); err != nil || self != want {
 		t.Errorf("got %+v, %v", self, err)
 	}
 	stats, err := c.Stats(context.Background(), slug)

@@ -166,7 +166,8 @@ func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 
-	req := c.http.R().SetContext(traced)
+	// Without a length set, resty sends "no body" as a chunked one.
+	req := c.http.R().SetContext(traced).SetContentLength(true)
 	if q.body != nil {
 		req.SetHeader("Content-Type", "application/json").SetBody(q.body)
 	}
@@ -327,14 +328,14 @@ func tail(r io.Reader, limit int) ([]byte, error) {
 }
 
 // word is what may stand in a path: slugs, entity ids, names of services and events.
-var word = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]*$`)
+var word = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}$`)
 
 // named guards a path against a name from a setting that would lead elsewhere.
-func named(op, what, name string) error {
+func named(what, name string) error {
 	if word.MatchString(name) {
 		return nil
 	}
-	return &Error{Op: op, Kind: Rejected, Message: fmt.Sprintf("%.60q is not the name of %s", name, what)}
+	return &Error{Op: "asking Supervisor", Kind: Rejected, Message: fmt.Sprintf("%.60q is not the name of %s", name, what)}
 }
 
 // silence is resty's logger: what goes wrong comes back as an error instead.

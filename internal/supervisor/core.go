@@ -84,7 +84,7 @@ func (c *Client) DeleteState(ctx context.Context, entity string) error {
 func (c *Client) tell(ctx context.Context, op, what, method string, path []string, data any) error {
 	q := call{op: op, method: method, path: "/core/api", core: true, patience: telling}
 	for _, name := range path {
-		if err := named(op, what, name); err != nil {
+		if err := named(what, name); err != nil {
 			return err
 		}
 		q.path += "/" + name
