@@ -207,5 +207,5 @@ func newLog(o Options, keeper *secret.Keeper, out io.Writer) zerolog.Logger {
 	if o.LogFormat == Console {
 		clean = zerolog.ConsoleWriter{Out: clean, NoColor: true, TimeFormat: "2006-01-02 15:04:05", TimeLocation: time.Local}
 	}
-	return zerolog.New(clean).Level(o.LogLevel).With().Timestamp().Logger()
+	return zerolog.New(clean).Level(zerolog.Level(o.LogLevel)).With().Timestamp().Logger()
 }

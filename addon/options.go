@@ -53,7 +53,7 @@ type Options struct {
 	FailbackHours      time.Duration       `env:"FAILBACK_HOURS" envDefault:"24h" unit:"h" range:"0,720" allowed:"0 (never) to 720 hours" help:"when to try your own protocol again after a cure; 0 = never"`
 	Notify             []string            `env:"NOTIFY" allowed:"a list of notify services, e.g. mobile_app_pixel" help:"notify services to call too"`
 	CloudflareAPIToken string              `env:"CLOUDFLARE_API_TOKEN" secret:"true" allowed:"a read-only Cloudflare API token" help:"lets it see zone settings, tunnel connections, rule pushes"`
-	LogLevel           zerolog.Level       `env:"LOG_LEVEL" envDefault:"info" allowed:"trace, debug, info, warning or error" help:"how much is written to the log"`
+	LogLevel           LogLevel            `env:"LOG_LEVEL" envDefault:"info" allowed:"trace, debug, info, warning or error" help:"how much is written to the log"`
 
 	SupervisorURL       string         `env:"SUPERVISOR_URL" envDefault:"http://supervisor" only:"env" help:"base of the Supervisor API"`
 	OptionsFile         string         `env:"OPTIONS_FILE" envDefault:"/data/options.json" only:"env" help:"the add-on's options"`
@@ -99,6 +99,23 @@ const (
 
 // UnmarshalText reads console or json.
 func (f *LogFormat) UnmarshalText(b []byte) error { return oneOf(f, b, Console, JSON) }
+
+// LogLevel is how much is written to the log.
+type LogLevel zerolog.Level
+
+// UnmarshalText takes the words of the form, and zerolog's own "warn".
+func (l *LogLevel) UnmarshalText(b []byte) error {
+	word := string(b)
+	if word == "warning" {
+		word = "warn"
+	}
+	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, word) {
+		return fmt.Errorf("%q is no log level", b)
+	}
+	level, err := zerolog.ParseLevel(word)
+	*l = LogLevel(level)
+	return err
+}
 
 func oneOf[T ~string](to *T, b []byte, choices ...T) error {
 	if !slices.Contains(choices, T(b)) {
@@ -160,9 +177,7 @@ func LoadOptions(environ []string) (o Options, warnings []string, err error) {
 
 // parse fills the struct and turns the library's error into the user's terms.
 func parse(o *Options, merged, set map[string]string, file string) error {
-	err := env.ParseWithOptions(o, env.Options{Environment: merged, Prefix: Prefix, FuncMap: map[reflect.Type]env.ParserFunc{
-		reflect.TypeFor[zerolog.Level](): func(s string) (any, error) { return parseLevel(s) },
-	}})
+	err := env.ParseWithOptions(o, env.Options{Environment: merged, Prefix: Prefix})
 	if err == nil {
 		return nil
 	}
@@ -173,17 +188,6 @@ func parse(o *Options, merged, set map[string]string, file string) error {
 		}
 	}
 	return fmt.Errorf("reading the settings: %w", err)
-}
-
-// parseLevel takes the words of the form, and zerolog's own "warn".
-func parseLevel(s string) (zerolog.Level, error) {
-	if s == "warning" {
-		s = "warn"
-	}
-	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, s) {
-		return zerolog.NoLevel, fmt.Errorf("%q is no log level", s)
-	}
-	return zerolog.ParseLevel(s)
 }
 
 func badValue(f reflect.StructField, value string, set map[string]string, file string) error {

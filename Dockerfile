@@ -1,0 +1,43 @@
+# Supervisor passes BUILD_FROM (from build.yaml), BUILD_VERSION and BUILD_ARCH.
+# BuildKit adds BUILDPLATFORM and TARGETARCH.
+ARG BUILD_FROM=ghcr.io/home-assistant/base:3.24-2026.06.1
+
+# Go cross-compiles, so this stage runs on the building machine's own processor.
+FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod \
+    go mod download
+COPY cmd ./cmd
+COPY addon ./addon
+COPY internal ./internal
+ARG BUILD_VERSION=dev
+ARG TARGETARCH
+ENV CGO_ENABLED=0 GOOS=linux GOARCH=$TARGETARCH GOTOOLCHAIN=local
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${BUILD_VERSION}" -o /out/tunnelmedic ./cmd/tunnelmedic
+
+FROM ${BUILD_FROM}
+
+# s6-overlay: warnings and errors only, the log belongs to the daemon.
+ENV S6_VERBOSITY=1
+
+COPY rootfs /
+COPY --from=build /out/tunnelmedic /usr/bin/tunnelmedic
+
+# Through env, because a health check enters the container in the outer AppArmor
+# profile, and only a program started from there enters the daemon's own.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --start-interval=2s --retries=3 \
+    CMD ["/usr/bin/env", "/usr/bin/tunnelmedic", "healthcheck"]
+
+ARG BUILD_VERSION=dev
+ARG BUILD_ARCH
+LABEL \
+    io.hass.type="app" \
+    io.hass.name="Tunnel Medic" \
+    io.hass.version="${BUILD_VERSION}" \
+    io.hass.arch="${BUILD_ARCH}" \
+    org.opencontainers.image.title="Tunnel Medic" \
+    org.opencontainers.image.description="Watches Home Assistant's WebSocket through a Cloudflare Tunnel and heals what it can" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${BUILD_VERSION}"
