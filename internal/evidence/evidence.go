@@ -9,10 +9,15 @@ type Evidence struct {
 	Public    Look // the probe: the WebSocket handshake through the public name
 	Page      Look // a plain GET of the same host
 	Direct    Look // the handshake straight to Home Assistant
+	Service   Look // the handshake at the tunnel's service, where that is not Home Assistant itself
+	Names     Names
 	Connector Connector
+	Log       Log
 	AddOn     AddOn
 	Core      Core
 	Internet  Internet
+	Zone      Zone
+	Memory    Memory
 	// SupervisorAway is why the Supervisor API did not answer, "" if it did or was not asked.
 	SupervisorAway string
 }
@@ -24,9 +29,33 @@ type Connector struct {
 	Status     int     // of /ready: 200 or 503
 	Ready      int     // connections to the edge that stand, of four
 	Transport  Transport
-	Edges      []string // addresses of the edge, in order of connection index
-	Counters   *Counters
+	Edges      []string      // addresses of the edge, in order of connection index
 	ObservedUp time.Duration // how long we have seen it up without a break; 0 if not known
+	// ObservedDown is how long it has been seen running without one connection; 0 if it has one, or is not known.
+	ObservedDown time.Duration
+
+	// The totals around the probe: just before it, just after it, and after the
+	// plain GET that follows a failed one. nil where they could not be read.
+	Before, Counters, AfterPage *Counters
+
+	Route Route
+}
+
+// Carried is how many requests the connector carried while the probe was made.
+// Other people's are among them: one or more proves little, none proves that the
+// probe took another way. known is false where the totals could not be read or
+// the connector was started anew in between.
+func (c Connector) Carried() (rise Counters, known bool) { return c.Counters.since(c.Before) }
+
+// CarriedPage is Carried for the plain GET after a failed probe.
+func (c Connector) CarriedPage() (rise Counters, known bool) { return c.AfterPage.since(c.Counters) }
+
+// Route is where the tunnel's ingress rules send the public name.
+type Route struct {
+	Asked         bool
+	Found         bool   // a rule names the host, or fits it
+	Service       string // such as http://homeassistant:8123, without credentials
+	HomeAssistant bool   // the service is Home Assistant, or the add-on's own proxy in front of it
 }
 
 // Up says whether the connector says of itself that it can carry requests.
@@ -39,6 +68,24 @@ type Counters struct {
 	Codes      map[int]uint64 // response_by_code: a stripped WebSocket adds one 400; a 101 is never counted
 	Concurrent int            // concurrent_requests_per_tunnel: open WebSockets included
 	Version    string         // build_info
+	Locations  []string       // server_locations: data centres such as fra03, as of the connections' start; it goes stale
+}
+
+// since gives how much the totals rose since an earlier reading of one process.
+func (c *Counters) since(before *Counters) (rise Counters, known bool) {
+	if c == nil || before == nil || c.Requests < before.Requests || c.Errors < before.Errors {
+		return Counters{}, false
+	}
+	rise = Counters{Requests: c.Requests - before.Requests, Errors: c.Errors - before.Errors, Codes: map[int]uint64{}}
+	for code, n := range c.Codes {
+		if n < before.Codes[code] {
+			return Counters{}, false
+		}
+		if n > before.Codes[code] {
+			rise.Codes[code] = n - before.Codes[code]
+		}
+	}
+	return rise, true
 }
 
 // AddOn is Supervisor's word on the watched add-on.
@@ -49,6 +96,9 @@ type AddOn struct {
 	Name      string
 	Version   string
 	State     AddOnState
+
+	Protocol      Protocol // as Supervisor has it stored
+	ProtocolKnown bool
 }
 
 // AddOnState is Supervisor's state of an add-on.
@@ -67,6 +117,7 @@ type Core struct {
 	Asked  bool
 	Status int    // 200, or 502 while Core is down or starting
 	State  string // RUNNING, STARTING… from /api/config, "" if it did not answer
+	Runs   Switch // whether its container runs, by Supervisor
 }
 
 // Internet is Supervisor's word on the internet.
@@ -81,3 +132,38 @@ const (
 var internetNames = [...]string{"unknown", "up", "down"}
 
 func (i Internet) String() string { return name(internetNames[:], i) }
+
+// MarshalText writes unknown, up or down.
+func (i Internet) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// Switch is something that is on, off, or not known.
+type Switch uint8
+
+const (
+	NotKnown Switch = iota
+	On
+	Off
+)
+
+var switchNames = [...]string{"not known", "on", "off"}
+
+func (s Switch) String() string { return name(switchNames[:], s) }
+
+// MarshalText writes "not known", "on" or "off".
+func (s Switch) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Zone is Cloudflare's own word, from its API, which takes a token to ask.
+type Zone struct {
+	WebSockets Switch // the zone's setting Network → WebSockets
+	// Connected says whether Cloudflare sees a connection of the tunnel that this
+	// house's connector belongs to.
+	Connected Switch
+}
+
+// Memory is what earlier probes of this host name showed.
+type Memory struct {
+	Known bool // somebody has kept count
+	Ever  bool // Home Assistant has greeted through the tunnel, under any protocol
+	// ThisRun says that it did so carried by the connector's present process.
+	ThisRun bool
+}

@@ -30,6 +30,9 @@ var stageNames = [...]string{"not asked", "asked", "resolved", "connected", "sec
 
 func (s Stage) String() string { return name(stageNames[:], s) }
 
+// MarshalText writes the stage's name.
+func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Trouble is what ended a look, where something did. An HTTP status is not a
 // trouble: it is an answer.
 type Trouble uint8
@@ -55,6 +58,9 @@ var troubleNames = [...]string{"none", "name not found", "resolver failed", "con
 
 func (t Trouble) String() string { return name(troubleNames[:], t) }
 
+// MarshalText writes the trouble's name.
+func (t Trouble) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // SignIn is what became of the long-lived token in a look.
 type SignIn uint8
 
@@ -68,6 +74,9 @@ const (
 var signInNames = [...]string{"no token", "accepted", "refused", "withheld"}
 
 func (s SignIn) String() string { return name(signInNames[:], s) }
+
+// MarshalText writes what became of the token.
+func (s SignIn) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // BodyLimit is how much of an answer's body a look keeps, in bytes.
 const BodyLimit = 1024
@@ -92,6 +101,15 @@ type Look struct {
 
 	HAVersion string // from auth_required
 	SignIn    SignIn
+	Showed    Credentials
+}
+
+// Credentials are what a look showed to be let in, so that a wrong one is told
+// apart from a missing one.
+type Credentials struct {
+	ServiceToken      bool // Cloudflare Access's two headers were sent
+	CertificateWanted bool // the server asked for a client certificate in the TLS handshake
+	Certificate       bool // and one was given
 }
 
 // TLS is what a TLS handshake showed.

@@ -38,6 +38,13 @@ type Record struct {
 	Policy       policy.State `json:"policy"`
 	Intention    *Intention   `json:"intention,omitempty"`
 	RefusedToken string       `json:"refused_token,omitempty"` // fingerprint of a token that Home Assistant refused
+
+	// Worked is when Home Assistant last greeted through the tunnel: a day, by host
+	// name and protocol.
+	Worked map[string]map[evidence.Protocol]string `json:"worked,omitempty"`
+	// ClientsTold is when it was last begun to be said that clients fail while the
+	// probe is fine.
+	ClientsTold time.Time `json:"clients_told,omitzero"`
 }
 
 // Stage of a change: what may already have happened.
@@ -60,6 +67,22 @@ type Intention struct {
 	Stage   Stage              `json:"stage"`
 	At      time.Time          `json:"at"`
 	Before  evidence.Transport `json:"before,omitempty"` // in use before
+	// Back is what goes back where a person stops the add-on before the change is
+	// proven: it then starts with what was proven last.
+	Back evidence.Protocol `json:"back,omitempty"`
+	// Ours may stand there too, by an earlier step whose end is not known.
+	Ours []evidence.Protocol `json:"ours,omitempty"`
+	// Felled says that the add-on does not run by a restart of ours: it is ours to start.
+	Felled bool `json:"felled,omitempty"`
+	// Process is cloudflared's own id before the restart, "" if not known: another
+	// one afterwards shows that the restart was done.
+	Process string `json:"process,omitempty"`
+}
+
+// Knows says whether p can stand in the add-on's options by our doing. Anything
+// else is a person's.
+func (i Intention) Knows(p evidence.Protocol) bool {
+	return p == i.From || p == i.To || slices.Contains(i.Ours, p)
 }
 
 // Incident is one incident's record, for the people.
@@ -78,6 +101,15 @@ type Incident struct {
 	Restarts  int                `json:"restarts"`
 	Seen      map[string]string  `json:"seen,omitempty"` // the evidence at the alarm, in short
 	Steps     []policy.Step      `json:"steps"`
+	Account   Account            `json:"account,omitzero"` // what its report rests on
+}
+
+// Add tells the story on, within its bounds.
+func (i *Incident) Add(steps ...policy.Step) {
+	i.Steps = append(slices.Clone(i.Steps), steps...) // whoever was given the story so far keeps it
+	if n := len(i.Steps); n > maxSteps {
+		i.Steps = slices.Delete(i.Steps, maxSteps/2, n-maxSteps/2)
+	}
 }
 
 // Journal is the store. It may be used by several goroutines at once.
@@ -99,12 +131,15 @@ func Open(dir string, now time.Time) (j *Journal, warning string, err error) {
 	}
 	j.sweep()
 	raw, err := os.ReadFile(j.path())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	switch there, _ := os.Lstat(j.path()); {
+	case errors.Is(err, fs.ErrNotExist) && there == nil:
+	case err != nil && (there == nil || there.Mode().IsRegular()):
 		return nil, "", fmt.Errorf("the journal cannot be read: %w", err)
 	default:
 		r, bad := parse(raw)
+		if err != nil {
+			bad = errors.New("it is not a file")
+		}
 		if bad == nil {
 			j.record, j.written = r, raw
 			break
@@ -114,6 +149,9 @@ func Open(dir string, now time.Time) (j *Journal, warning string, err error) {
 			return nil, "", fmt.Errorf("the broken journal cannot be set aside: %w", err)
 		}
 		warning = fmt.Sprintf("The journal was unreadable (%v). It is kept as %s and a fresh one is begun; earlier cures are forgotten.", bad, aside)
+	}
+	if refused := refusedBeside(dir); refused != "" {
+		j.record.RefusedToken = refused
 	}
 	// A folder that can be read but not written is found out now, not in mid-treatment.
 	if err := j.write(filepath.Join(dir, ".probe"), []byte("\n")); err != nil {
@@ -137,11 +175,33 @@ func parse(raw []byte) (Record, error) {
 // state is worse than none.
 func (r Record) check() error {
 	p := r.Policy
-	if p.Trial != nil && p.Trial.Purpose != policy.Failback && p.Trial.Purpose != policy.Return && p.Incident == nil {
-		return errors.New("it holds a trial without an incident")
+	if i := p.Incident; i != nil && !validID(i.ID) || p.Failback != nil && p.Failback.Incident != "" && !validID(p.Failback.Incident) {
+		return errors.New("it holds an incident without an id")
 	}
-	if p.Trial != nil && (p.Trial.Purpose == policy.Failback || p.Trial.Purpose == policy.Return) && p.Failback == nil {
-		return errors.New("it holds a fail-back without a cure")
+	if p.HoldLevel < 0 || p.Failback != nil && p.Failback.Wait < 0 {
+		return errors.New("it holds a wait below zero")
+	}
+	if i := r.Intention; i != nil && (i.Slug == "" || !slices.Contains([]Stage{Intended, Writing, Restarting, Connecting}, i.Stage)) {
+		return errors.New("it holds a change that nobody can take up")
+	}
+	if (p.Trial != nil || p.Incident != nil || p.Failback != nil) && !p.OwnKnown {
+		return errors.New("it holds a treatment without your own setting")
+	}
+	if p.Trial == nil {
+		return nil
+	}
+	switch p.Trial.Purpose {
+	case policy.ByHand, policy.HandBack, policy.Revive: // it may stand alone
+	case policy.Failback, policy.Return:
+		if p.Failback == nil {
+			return errors.New("it holds a fail-back without a cure")
+		}
+	case policy.Trial, policy.Restore:
+		if p.Incident == nil {
+			return errors.New("it holds a trial without an incident")
+		}
+	default:
+		return errors.New("it holds a trial without a purpose")
 	}
 	return nil
 }
@@ -177,14 +237,10 @@ func (j *Journal) Intend(i Intention) error {
 	return j.Update(func(r *Record) { r.Intention = &i })
 }
 
-// Write keeps an incident, shortened to its bounds, and deletes the oldest beyond
-// Keep.
+// Write keeps an incident, and deletes the oldest beyond Keep.
 func (j *Journal) Write(i Incident) error {
 	if !validID(i.ID) {
 		return fmt.Errorf("incident id %q cannot be a file name", i.ID)
-	}
-	if n := len(i.Steps); n > maxSteps {
-		i.Steps = append(slices.Clone(i.Steps[:maxSteps/2]), i.Steps[n-maxSteps/2:]...)
 	}
 	raw, err := json.MarshalIndent(i, "", " ")
 	if err != nil {

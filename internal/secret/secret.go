@@ -5,6 +5,8 @@ package secret
 
 import (
 	"bytes"
+	"encoding/json"
+	"html"
 	"io"
 	"net/url"
 	"regexp"
@@ -21,7 +23,7 @@ const minLength = 6
 
 // shapes are secrets recognisable without knowing them: credentials in a URL,
 // bearer tokens, JSON web tokens (Home Assistant's and cloudflared's tunnel tokens begin so).
-var shapes = regexp.MustCompile(`(://)[^/\s"'@]+@|((?i:bearer\s+))[A-Za-z0-9._~+/=-]{6,}|()\beyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_=-]+)*`)
+var shapes = regexp.MustCompile(`://[^/\s"']+@|(?i:bearer\s+)[A-Za-z0-9._~+/=-]{6,}|\beyJ[A-Za-z0-9+/_-]{12,}(?:\.[A-Za-z0-9_=-]+|=)*`)
 
 // Keeper knows the secrets of this process. The zero value is ready to use, and
 // it may be used by several goroutines at once.
@@ -35,8 +37,9 @@ func (k *Keeper) Add(secrets ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, s := range secrets {
-		// A secret inside a URL or a JSON string is written otherwise there.
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), jsonEscape(s)} {
+		s = strings.TrimSpace(s) // what was pasted with a blank is used without it
+		// A secret inside a URL, a page, or a JSON string is written otherwise there.
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), jsonEscape(s, false), jsonEscape(s, true)} {
 			if len(form) >= minLength && !contains(k.known, form) {
 				k.known = append(k.known, form)
 			}
@@ -88,8 +91,16 @@ func (s scrubbing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func jsonEscape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s)
+// jsonEscape gives a text as it stands between the quotes of a JSON string; some
+// writers escape <, > and & as well.
+func jsonEscape(s string, forHTML bool) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(forHTML)
+	if e.Encode(s) != nil {
+		return s
+	}
+	return strings.Trim(strings.TrimSpace(b.String()), `"`)
 }
 
 func contains(list []string, s string) bool {

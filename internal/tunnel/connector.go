@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -29,10 +30,23 @@ const answerLimit = 1 << 20
 type Connector struct {
 	http *resty.Client
 
-	mu       sync.Mutex
-	upSince  time.Time // first of an unbroken row of good answers
-	requests uint64    // total_requests when last read: a smaller one is a new process
-	seen     evidence.Connector
+	mu      sync.Mutex
+	upSince time.Time // first of an unbroken row of good answers
+	noneYet time.Time // first of an unbroken row of answers that it has no connection
+	last    process   // that answered last
+	left    process   // that Forget left behind
+	seen    evidence.Connector
+}
+
+// process tells one run of cloudflared from the next.
+type process struct {
+	id       string // connectorId: drawn anew at every start
+	requests uint64 // total_requests: a smaller count is a new process, too
+}
+
+// followed says whether another process has taken the place of p.
+func (p process) followed(by process) bool {
+	return p.id != by.id && p.id != "" && by.id != "" || by.requests < p.requests
 }
 
 // NewConnector makes a connector at this base URL. It asks nothing yet.
@@ -51,7 +65,7 @@ func (quiet) Debugf(string, ...any) {}
 // Look reads /ready and the counters. The transport and the edges are those of the
 // last Inspect that met the same process.
 func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector {
-	e := c.ready(ctx)
+	e, id := c.ready(ctx)
 	if e.Status != 0 {
 		if counters, err := c.counters(ctx); err == nil {
 			e.Counters = &counters
@@ -59,9 +73,13 @@ func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	anew := e.Counters != nil && e.Counters.Requests < c.requests
+	found := process{id: id, requests: c.last.requests}
 	if e.Counters != nil {
-		c.requests = e.Counters.Requests
+		found.requests = e.Counters.Requests
+	}
+	anew := c.last.followed(found)
+	if e.Status != 0 {
+		c.last = found
 	}
 	if !e.Up() || anew {
 		c.upSince, c.seen = time.Time{}, evidence.Connector{}
@@ -71,6 +89,15 @@ func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector 
 			c.upSince = now
 		}
 		e.ObservedUp = now.Sub(c.upSince)
+	}
+	if e.Status != 503 || anew {
+		c.noneYet = time.Time{}
+	}
+	if e.Status == 503 {
+		if c.noneYet.IsZero() {
+			c.noneYet = now
+		}
+		e.ObservedDown = now.Sub(c.noneYet)
 	}
 	e.Transport, e.Edges = c.seen.Transport, c.seen.Edges
 	return e
@@ -99,25 +126,43 @@ func (c *Connector) Inspect(ctx context.Context, now time.Time) evidence.Connect
 func (c *Connector) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.upSince, c.seen, c.requests = time.Time{}, evidence.Connector{}, 0
+	c.upSince, c.noneYet, c.seen, c.left, c.last = time.Time{}, time.Time{}, evidence.Connector{}, c.last, process{}
 }
 
-func (c *Connector) ready(ctx context.Context) evidence.Connector {
-	e := evidence.Connector{Asked: true}
+// Renewed says whether the process that answered last is another one than the one
+// that Forget left behind. Where nothing was known of that one, it is.
+func (c *Connector) Renewed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last != process{} && (c.left == process{} || c.left.followed(c.last))
+}
+
+// Process is the id that the process which answered last has given itself, "" if
+// it is not known.
+func (c *Connector) Process() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last.id
+}
+
+// ready asks how many connections stand, and who says so.
+func (c *Connector) ready(ctx context.Context) (e evidence.Connector, id string) {
+	e.Asked = true
 	res, err := c.http.R().SetContext(ctx).Get("/ready")
 	if err != nil {
 		e.Trouble = troubleOf(err)
-		return e
+		return e, ""
 	}
 	var body struct {
-		Ready int `json:"readyConnections"`
+		Ready *int   `json:"readyConnections"`
+		ID    string `json:"connectorId"`
 	}
-	if json.Unmarshal(res.Body(), &body) != nil || res.StatusCode() != 200 && res.StatusCode() != 503 {
+	if json.Unmarshal(res.Body(), &body) != nil || body.Ready == nil || *body.Ready < 0 || res.StatusCode() != 200 && res.StatusCode() != 503 {
 		e.Trouble = evidence.Garbled
-		return e
+		return e, ""
 	}
-	e.Status, e.Ready = res.StatusCode(), body.Ready
-	return e
+	e.Status, e.Ready = res.StatusCode(), *body.Ready
+	return e, body.ID
 }
 
 // connections reads /diag/tunnel. protocol 1 is quic, and http2 is left out; so is
@@ -196,13 +241,14 @@ func (c *Connector) counters(ctx context.Context) (evidence.Counters, error) {
 	return parseCounters(res.String())
 }
 
-// parseCounters reads the few counters it needs from Prometheus' text format. Five
+// parseCounters reads the few counters it needs from Prometheus' text format. Six
 // names do not bear that format's whole parser and its dependencies.
 func parseCounters(text string) (evidence.Counters, error) {
 	c := evidence.Counters{Codes: map[int]uint64{}}
 	found := false
 	for line := range strings.Lines(text) {
-		name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		line = strings.TrimSpace(line)
+		name, rest, _ := strings.Cut(line, " ")
 		labels := ""
 		if i := strings.IndexByte(name, '{'); i >= 0 {
 			name, labels = name[:i], line[i:]
@@ -216,7 +262,7 @@ func parseCounters(text string) (evidence.Counters, error) {
 			continue
 		}
 		v, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil || v < 0 || v > 1e15 {
+		if err != nil || !(v >= 0 && v <= 1e15) { // NaN is neither
 			continue
 		}
 		n := uint64(v)
@@ -231,6 +277,10 @@ func parseCounters(text string) (evidence.Counters, error) {
 			}
 		case "cloudflared_tunnel_concurrent_requests_per_tunnel":
 			c.Concurrent += int(n)
+		case "cloudflared_tunnel_server_locations":
+			if at := label(labels, "edge_location"); n == 1 && len(at) > 0 && len(at) <= 8 && len(c.Locations) < 8 && !slices.Contains(c.Locations, at) {
+				c.Locations = append(c.Locations, at)
+			}
 		case "build_info":
 			c.Version = label(labels, "version")
 		}
@@ -241,13 +291,15 @@ func parseCounters(text string) (evidence.Counters, error) {
 	return c, nil
 }
 
+// label gives a label's value. version must not find the end of goversion.
 func label(labels, name string) string {
-	_, rest, ok := strings.Cut(labels, name+`="`)
-	if !ok {
-		return ""
+	for _, before := range []string{"{", ",", ", "} {
+		if _, rest, ok := strings.Cut(labels, before+name+`="`); ok {
+			v, _, _ := strings.Cut(rest, `"`)
+			return v
+		}
 	}
-	v, _, _ := strings.Cut(rest, `"`)
-	return v
+	return ""
 }
 
 func troubleOf(err error) evidence.Trouble {
@@ -266,8 +318,8 @@ func troubleOf(err error) evidence.Trouble {
 		return evidence.TimedOut
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return evidence.Unreachable
-	case errors.Is(err, resty.ErrResponseBodyTooLarge):
-		return evidence.Garbled
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return evidence.Cut
 	}
-	return evidence.Cut
+	return evidence.Garbled // too large, a redirect, or not even HTTP
 }

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -97,9 +96,11 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 		t.Slug = chosen.Slug
 	}
 	if w.URL != "" {
-		t.URL, err = probe.CheckURL(w.URL)
 		t.How = "the option public_url"
-		return t, err
+		if t.URL, err = probe.CheckURL(w.URL); err != nil {
+			return t, &Trouble{"The option public_url cannot be used.", err.Error() + "."}
+		}
+		return t, nil
 	}
 	if host := info.Options.Text("external_hostname"); host != "" {
 		if t.URL, err = fromHost(host); err == nil {
@@ -122,8 +123,8 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 			return t, nil
 		}
 	}
-	if errors.Is(err, context.Canceled) {
-		return t, err
+	if supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) || supervisor.Is(err, supervisor.Interrupted) {
+		return t, fmt.Errorf("looking for the public address: %w", err)
 	}
 	if info.State == evidence.StateStopped || info.State == evidence.StateError {
 		return t, &Trouble{"The Cloudflared add-on is not running, and the public address is not known.", "Start it, or set the option public_url to the address at which you reach Home Assistant from outside."}
@@ -139,7 +140,7 @@ func homeAssistantHost(rules []Rule) string {
 	byPort := ""
 	for _, r := range rules {
 		u, err := url.Parse(r.Service)
-		if err != nil || r.Hostname == "" || strings.Contains(r.Hostname, "*") {
+		if err != nil || r.Hostname == "" || strings.Contains(r.Hostname, "*") || u.Scheme != "http" && u.Scheme != "https" {
 			continue
 		}
 		host, port := u.Hostname(), u.Port()

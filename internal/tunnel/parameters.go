@@ -21,15 +21,16 @@ func ProtocolOf(o supervisor.Options) (evidence.Protocol, error) {
 	if err != nil {
 		return evidence.Default, err
 	}
-	p := evidence.Default
-	for _, s := range list {
+	for _, s := range slices.Backward(list) {
 		if v, ok := strings.CutPrefix(s, flag); ok {
-			if p, err = evidence.ParseProtocol(v); err != nil || v == "" {
-				return evidence.Default, fmt.Errorf("run_parameters of the Cloudflared add-on holds %s%s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
+			p, err := evidence.ParseProtocol(v)
+			if err != nil || v == "" {
+				return evidence.Default, fmt.Errorf("run_parameters of the Cloudflared add-on holds %s%.40s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
 			}
+			return p, nil
 		}
 	}
-	return p, nil
+	return evidence.Default, nil
 }
 
 // WithProtocol gives options that differ in the protocol alone: other flags stay,

@@ -1,0 +1,84 @@
+package evidence
+
+import "time"
+
+// Upstream is Cloudflare's own word: its status page, and, with a token, its API.
+// Parts that could not be asked are zero and say nothing; Troubles says why.
+type Upstream struct {
+	At time.Time `json:"at"`
+
+	PageAsked bool       `json:"page_asked,omitempty"` // the status page answered
+	Reports   []Reported `json:"reports,omitempty"`    // its incidents that may touch this tunnel, newest first
+
+	Zone       string         `json:"zone,omitempty"` // name of the zone the host belongs to
+	Tunnel     string         `json:"tunnel,omitempty"`
+	Connectors []TunnelClient `json:"connectors,omitempty"`
+	WebSockets *Setting       `json:"websockets,omitempty"` // Network → WebSockets
+	HTTP3      *Setting       `json:"http3,omitempty"`      // between browser and edge
+	MutualTLS  *Setting       `json:"mutual_tls,omitempty"` // on: visitors of this host are asked for a certificate
+	Rules      []RuleSet      `json:"rules,omitempty"`      // the managed DDoS L7 rule sets
+
+	Troubles []string `json:"troubles,omitempty"` // a sentence each
+}
+
+// Reported is an incident on Cloudflare's status page.
+type Reported struct {
+	Name       string    `json:"name"`
+	Status     string    `json:"status"` // investigating, identified, monitoring, resolved, postmortem
+	Impact     string    `json:"impact"` // none, minor, major, critical, maintenance
+	Started    time.Time `json:"started"`
+	Resolved   time.Time `json:"resolved,omitzero"`
+	Link       string    `json:"link,omitempty"`
+	Components []string  `json:"components,omitempty"`
+	Why        string    `json:"why"` // why it may touch this tunnel: "Tunnel", "WebSockets", "data centre FRA"
+}
+
+// TunnelClient is a connector that Cloudflare sees on the tunnel.
+type TunnelClient struct {
+	ID       string    `json:"id"`
+	Version  string    `json:"version"`
+	Arch     string    `json:"arch,omitempty"`
+	Features []string  `json:"features,omitempty"`
+	RunAt    time.Time `json:"run_at,omitzero"`
+	Sessions []Session `json:"sessions,omitempty"`
+}
+
+// Session is one of a connector's connections to the edge.
+type Session struct {
+	Colo    string    `json:"colo"` // "fra03"
+	Opened  time.Time `json:"opened,omitzero"`
+	Pending bool      `json:"pending,omitempty"` // gone, and expected back
+}
+
+// Setting is a switch of the zone.
+type Setting struct {
+	Value    string    `json:"value"` // "on" or "off"
+	Modified time.Time `json:"modified,omitzero"`
+}
+
+// RuleSet is a managed set of rules at the version now in force.
+type RuleSet struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Version string    `json:"version"`
+	Updated time.Time `json:"updated"` // by Cloudflare's clock
+}
+
+// Said gives what the API said in the form the diagnosis reads.
+func (u Upstream) Said() Zone {
+	z := Zone{}
+	if s := u.WebSockets; s != nil {
+		z.WebSockets = map[string]Switch{"on": On, "off": Off}[s.Value]
+	}
+	if u.Connectors != nil {
+		z.Connected = Off
+		for _, c := range u.Connectors {
+			for _, s := range c.Sessions {
+				if !s.Pending {
+					z.Connected = On
+				}
+			}
+		}
+	}
+	return z
+}

@@ -1,0 +1,233 @@
+package journal
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// Bounds of the history: some 20 KB before compression, 3 KB after.
+const (
+	keptDays     = 62
+	keptPushes   = 120
+	keptVersions = 120
+	keptPlaces   = 12 // data centres told apart in a day
+	historyLimit = 4 << 20
+)
+
+// History is what correlation needs of the quiet times too. It lives in one small
+// compressed file that is written a few times a day.
+type History struct {
+	Version  int       `json:"version"`
+	TimeZone string    `json:"time_zone,omitempty"` // Home Assistant's
+	Days     []Day     `json:"days,omitempty"`      // oldest first
+	Pushes   []Push    `json:"pushes,omitempty"`    // of managed rules, oldest first
+	Versions []Since   `json:"versions,omitempty"`  // oldest first
+	Notes    []string  `json:"notes,omitempty"`     // why Cloudflare's word is not, or not wholly, to be had
+	NotesAt  time.Time `json:"notes_at,omitzero"`
+	AskedAt  time.Time `json:"asked_at,omitzero"` // when Cloudflare was last asked
+	First    time.Time `json:"first,omitzero"`    // since when there is a history
+}
+
+// Day is one day's account, by UTC.
+type Day struct {
+	Date       string                   `json:"date"` // 2006-01-02
+	Probes     int                      `json:"probes"`
+	Failures   int                      `json:"failures"`
+	Watched    time.Duration            `json:"watched"` // time for which probes say how it was
+	Lost       time.Duration            `json:"lost"`    // of it, cut off
+	LostByUs   time.Duration            `json:"lost_by_us,omitempty"`
+	LostBy     map[string]time.Duration `json:"lost_by,omitempty"` // by cause
+	Restarts   int                      `json:"restarts,omitempty"`
+	Colos      map[string]int           `json:"colos,omitempty"`      // probes by data centre
+	Transports map[string]time.Duration `json:"transports,omitempty"` // watched time by transport
+}
+
+// Push is a version of a managed rule set, and since when it is in force.
+type Push struct {
+	Rules   string    `json:"rules"` // the set's id
+	Name    string    `json:"name"`
+	Version string    `json:"version"`
+	At      time.Time `json:"at"`   // by Cloudflare: last_updated
+	Seen    time.Time `json:"seen"` // when it was first seen here
+	// First is true for the version that was there when watching began: that it was
+	// pushed is known, what was there before is not.
+	First bool `json:"first,omitempty"`
+}
+
+// Since is a part's version and since when it was seen.
+type Since struct {
+	Part    string    `json:"part"`
+	Version string    `json:"version"`
+	Was     string    `json:"was,omitempty"` // "" at the beginning of the history
+	At      time.Time `json:"at"`
+}
+
+// Day gives the account of the day that t falls on, making it if need be. Days
+// that lie behind the newest, as after a clock was set back, count as the newest.
+func (h *History) Day(t time.Time) *Day {
+	date := t.UTC().Format(time.DateOnly)
+	if n := len(h.Days); n == 0 || h.Days[n-1].Date < date {
+		h.Days = append(h.Days, Day{Date: date})
+	}
+	if len(h.Days) > keptDays {
+		h.Days = slices.Delete(h.Days, 0, len(h.Days)-keptDays)
+	}
+	if h.First.IsZero() {
+		h.First = t
+	}
+	return &h.Days[len(h.Days)-1]
+}
+
+// Lose counts time cut off.
+func (d *Day) Lose(cause string, t time.Duration) {
+	d.Lost += t
+	if d.LostBy == nil {
+		d.LostBy = map[string]time.Duration{}
+	}
+	d.LostBy[cause] += t
+}
+
+// Over counts watched time over a transport.
+func (d *Day) Over(transport string, t time.Duration) {
+	if transport == "" {
+		return
+	}
+	if d.Transports == nil {
+		d.Transports = map[string]time.Duration{}
+	}
+	d.Transports[transport] += t
+}
+
+// Met counts a probe that a data centre answered.
+func (d *Day) Met(colo string) {
+	if d.Colos == nil {
+		d.Colos = map[string]int{}
+	}
+	if _, known := d.Colos[colo]; colo != "" && (known || len(d.Colos) < keptPlaces) {
+		d.Colos[colo]++
+	}
+}
+
+// Rules notes the rule sets' versions; it says whether any is new.
+func (h *History) Rules(now time.Time, sets []evidence.RuleSet) (news bool) {
+	for _, s := range sets {
+		known, last := false, ""
+		for _, p := range h.Pushes {
+			if p.Rules == s.ID {
+				known, last = true, p.Version+p.At.UTC().String()
+			}
+		}
+		if last == s.Version+s.Updated.UTC().String() {
+			continue
+		}
+		h.Pushes = append(h.Pushes, Push{Rules: s.ID, Name: s.Name, Version: s.Version, At: s.Updated, Seen: now, First: !known})
+		news = true
+	}
+	if n := len(h.Pushes) - keptPushes; n > 0 {
+		h.Pushes = slices.Delete(h.Pushes, 0, n)
+	}
+	return news
+}
+
+// Note notes the versions in use; it says whether any has changed.
+func (h *History) Note(now time.Time, v Versions) (news bool) {
+	parts := v.Parts()
+	for _, part := range []string{"cloudflared", "Cloudflared add-on", "Home Assistant Core", "Supervisor", "operating system"} {
+		version, given := parts[part]
+		if !given {
+			continue
+		}
+		was := ""
+		for _, s := range h.Versions {
+			if s.Part == part {
+				was = s.Version
+			}
+		}
+		if was != version {
+			h.Versions = append(h.Versions, Since{Part: part, Version: version, Was: was, At: now})
+			news = true
+		}
+	}
+	if n := len(h.Versions) - keptVersions; n > 0 {
+		h.Versions = slices.Delete(h.Versions, 0, n)
+	}
+	return news
+}
+
+// History reads the history; an empty one if there is none yet, or it cannot be
+// read: it is for the reports alone.
+func (j *Journal) History() History {
+	h, err := readHistory(j.history())
+	if err != nil {
+		return History{Version: version}
+	}
+	return h
+}
+
+func readHistory(path string) (h History, err error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return History{Version: version}, nil
+	}
+	if err != nil {
+		return h, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return h, err
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, historyLimit))
+	if err != nil {
+		return h, err
+	}
+	if err := json.Unmarshal(plain, &h); err != nil {
+		return h, err
+	}
+	if h.Version != version {
+		return h, fmt.Errorf("its version is %d, this program knows %d", h.Version, version)
+	}
+	return h, nil
+}
+
+// WriteHistory keeps the history.
+func (j *Journal) WriteHistory(h History) error {
+	h.Version = version
+	plain, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("writing the history: %w", err)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err = z.Write(plain)
+	if err = errors.Join(err, z.Close()); err != nil {
+		return fmt.Errorf("writing the history: %w", err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.write(j.history(), packed.Bytes()); err != nil {
+		return fmt.Errorf("writing the history: %w; is the disk full?", err)
+	}
+	return nil
+}
+
+func (j *Journal) history() string { return filepath.Join(j.dir, "history.json.gz") }
+
+// Reader opens the journal in dir for reading alone: it may belong to a daemon that
+// is running, so nothing there is touched.
+func Reader(dir string) (*Journal, error) {
+	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
+		return nil, fmt.Errorf("there is no data folder %s", dir)
+	}
+	return &Journal{dir: dir, record: Record{Version: version}}, nil
+}
