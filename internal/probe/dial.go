@@ -97,19 +97,26 @@ func (v *visit) dialOne(ctx context.Context, ip netip.Addr, port string, left in
 	return conn, addr, err
 }
 
-// secure makes the TLS handshake. HTTP/1.1 alone is offered: a WebSocket over
-// HTTP/2 is another thing, and browsers open theirs over HTTP/1.1.
+// secure makes the TLS handshake. HTTP/1.1 alone is offered unless the look is one
+// over HTTP/2: a WebSocket over HTTP/2 is another thing, and Home Assistant's apps
+// open theirs over HTTP/1.1.
 func (v *visit) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
+	protocols := v.target.protocols
+	if protocols == nil {
+		protocols = []string{"http/1.1"}
+	}
 	conn := tls.Client(raw, &tls.Config{
-		ServerName: v.target.URL.Hostname(),
+		ServerName: v.target.name(),
 		RootCAs:    v.target.RootCAs,
-		NextProtos: []string{"http/1.1"},
+		NextProtos: protocols,
 		MinVersion: tls.VersionTLS12,
 		// See DirectTarget for why its certificate is not verified.
 		InsecureSkipVerify: v.target.direct,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			v.certWanted = true
+			v.look.Showed.CertificateWanted = true
 			if v.target.Certificate != nil && !v.target.direct {
+				v.look.Showed.Certificate = true
 				return v.target.Certificate, nil
 			}
 			return new(tls.Certificate), nil

@@ -54,6 +54,7 @@ func look(ctx context.Context, t Target, path string, ask func(context.Context, 
 		v.keepers = append(v.keepers, t.Keeper)
 	}
 	v.look = evidence.Look{Asked: "GET " + t.address(path), At: time.Now(), Stage: evidence.Asked}
+	v.look.Showed.ServiceToken = !t.Access.empty() && !t.direct
 
 	timeout := t.Timeout
 	if timeout <= 0 {
@@ -114,6 +115,9 @@ func (v *visit) client() *http.Client {
 // connection, as the WebSocket library expects it; of any other answer it is
 // empty, because the look holds what there is to keep.
 func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
+	if v.target.host != "" {
+		req.Host = v.target.host
+	}
 	wrote := req.Write(v.conn)
 	// Even when the question could not be written whole, the answer that
 	// explains it may be there: an early refusal, or a TLS alert.

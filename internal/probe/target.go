@@ -42,7 +42,10 @@ type Target struct {
 	Keeper    *secret.Keeper // scrubs what the look keeps, besides the target's own secrets; nil: only those
 	UserAgent string         // "": "tunnelmedic"
 
-	direct bool // see DirectTarget
+	direct bool   // see DirectTarget
+	host   string // see ServiceTarget
+
+	protocols []string // offered in TLS; nil: HTTP/1.1 alone
 }
 
 // DirectTarget is Home Assistant itself, at its address on the internal network
@@ -52,6 +55,22 @@ type Target struct {
 // fits an internal address, and nothing worth protecting is sent.
 func DirectTarget(origin *url.URL, timeout time.Duration, keeper *secret.Keeper) Target {
 	return Target{URL: origin, Timeout: timeout, Keeper: keeper, direct: true}
+}
+
+// ServiceTarget is the place the tunnel leads to, asked for the public name as
+// cloudflared asks it. Like DirectTarget it carries no secret.
+func ServiceTarget(service *url.URL, public *url.URL, timeout time.Duration, keeper *secret.Keeper) Target {
+	t := DirectTarget(service, timeout, keeper)
+	t.host = public.Host
+	return t
+}
+
+// name is the host name that the target is asked for.
+func (t Target) name() string {
+	if t.host == "" {
+		return t.URL.Hostname()
+	}
+	return (&url.URL{Host: t.host}).Hostname()
 }
 
 // String gives the target for people: what is set, not the values.

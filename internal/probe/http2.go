@@ -1,0 +1,462 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// Shape is how a request is put onto an HTTP/2 connection.
+type Shape uint8
+
+const (
+	HeadersAlone Shape = iota // one HEADERS frame that ends the stream
+	EmptyData                 // HEADERS, then an empty DATA frame that ends the stream: the same request (RFC 9113 §8.1)
+	Connect                   // extended CONNECT, a WebSocket over HTTP/2 (RFC 8441)
+)
+
+var shapeNames = [...]string{"HEADERS alone", "HEADERS + empty DATA", "WebSocket over HTTP/2"}
+
+func (s Shape) String() string {
+	if int(s) < len(shapeNames) {
+		return shapeNames[s]
+	}
+	return "unknown"
+}
+
+// MarshalText writes the shape's name.
+func (s Shape) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Outcome is how a request over HTTP/2 ended.
+type Outcome uint8
+
+const (
+	NotReached Outcome = iota // no connection, or no TLS
+	NotSpoken                 // the server does not speak HTTP/2
+	NotOffered                // it does, and offers no extended CONNECT
+	Replied                   // a whole answer came
+	Silent                    // nothing came, or not all of it, within the time
+	Reset                     // the server reset the stream
+	GoneAway                  // the server ended the connection
+	Broken                    // something came that is not HTTP/2, or our own side gave up
+)
+
+var outcomeNames = [...]string{"not reached", "no HTTP/2", "not offered", "answered", "timed out", "reset", "connection ended", "broken"}
+
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return "unknown"
+}
+
+// MarshalText writes the outcome's name.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// Frame is one frame of the conversation.
+type Frame struct {
+	At   time.Duration `json:"at_ns"` // since the connection stood
+	Ours bool          `json:"ours"`  // sent, not received
+	Text string        `json:"text"`  // without secrets
+}
+
+// HTTP2Look is a look over HTTP/2: what every look keeps, and the frames.
+type HTTP2Look struct {
+	evidence.Look
+	Shape   Shape
+	Outcome Outcome
+	Code    string          // of RST_STREAM or GOAWAY: "PROTOCOL_ERROR"
+	Connect evidence.Switch // whether the server offers extended CONNECT, once its SETTINGS came
+	Frames  []Frame
+}
+
+// Failed says whether the server was asked over HTTP/2 and did not answer.
+func (h HTTP2Look) Failed() bool { return h.Outcome >= Silent }
+
+const (
+	h2Stream   = 1
+	maxFrames  = 200     // of one look
+	maxReplyH2 = 4 << 20 // bytes of an answer's body that are waited for
+	wsText     = 0x1
+	wsClose    = 0x8
+)
+
+// errEnded is a stream or connection that the server ended before its answer was whole.
+var errEnded = fmt.Errorf("%w: ended by the server", io.ErrUnexpectedEOF)
+
+// HTTP2 puts one request onto an HTTP/2 connection of its own, frame by frame, and
+// keeps the frames of both sides. On http:// (this machine only) it begins with
+// HTTP/2 at once, without TLS. Connect ignores path: it opens Home Assistant's
+// WebSocket.
+func HTTP2(ctx context.Context, t Target, shape Shape, path string) HTTP2Look {
+	h := HTTP2Look{Shape: shape}
+	if shape == Connect {
+		path = "/api/websocket"
+	}
+	t.protocols = []string{"h2", "http/1.1"}
+	c := &conversation{look: &h, shape: shape, path: path}
+	h.Look = look(ctx, t, path, c.hold)
+	h.Asked = h.Asked + " over HTTP/2, " + shape.String()
+	h.Outcome = c.outcome(h.Look)
+	h.Frames = c.frames
+	return h
+}
+
+// conversation is one HTTP/2 connection.
+type conversation struct {
+	look  *HTTP2Look
+	shape Shape
+	path  string
+
+	v        *visit
+	framer   *http2.Framer
+	began    time.Time
+	frames   []Frame
+	spoken   bool
+	settings bool // the server's came
+	sent     bool
+	over     bool   // the answer is whole
+	ended    string // RST_STREAM or GOAWAY
+	body     bytes.Buffer
+	received int
+}
+
+func (c *conversation) outcome(l evidence.Look) Outcome {
+	switch {
+	case l.Trouble == evidence.Interrupted || l.Trouble == evidence.Unusable:
+		return Broken
+	case !c.spoken && l.Stage < evidence.Secured:
+		return NotReached
+	case !c.spoken:
+		return NotSpoken
+	case c.over:
+		return Replied
+	case c.shape == Connect && c.settings && c.look.Connect != evidence.On:
+		return NotOffered
+	case c.ended == "RST_STREAM":
+		return Reset
+	case l.Trouble == evidence.TimedOut:
+		return Silent
+	case l.Trouble == evidence.Cut:
+		return GoneAway
+	}
+	return Broken
+}
+
+// hold speaks HTTP/2 over the visit's connection.
+func (c *conversation) hold(ctx context.Context, v *visit) error {
+	c.v, c.began = v, time.Now()
+	if v.look.TLS != nil && v.look.TLS.ALPN != "h2" {
+		return nil // the server chose HTTP/1.1: the look ends here
+	}
+	c.framer = http2.NewFramer(v.conn, v.conn)
+	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	c.framer.MaxHeaderListSize = maxHead
+	c.framer.SetMaxReadFrameSize(1 << 14)
+	if _, err := io.WriteString(v.conn, http2.ClientPreface); err != nil {
+		return err
+	}
+	c.note(true, "connection preface (PRI * HTTP/2.0)")
+	if err := c.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 0}); err != nil {
+		return err
+	}
+	c.note(true, "SETTINGS ENABLE_PUSH=0")
+	// With TLS the server has agreed to HTTP/2 already. A request goes out at once, as
+	// browsers send it; only extended CONNECT has to wait for the server's offer.
+	c.spoken = v.look.TLS != nil
+	if c.shape != Connect {
+		if err := c.send(); err != nil {
+			return err
+		}
+	}
+	for !c.over {
+		f, err := c.framer.ReadFrame()
+		if err != nil {
+			return readError(err)
+		}
+		c.spoken = true
+		if err := c.take(f); err != nil {
+			return err
+		}
+		if c.shape == Connect && c.settings && c.look.Connect != evidence.On {
+			return nil
+		}
+	}
+	v.done()
+	c.leave()
+	return nil
+}
+
+// readError takes a server that does not speak HTTP/2 apart from one that broke off.
+func readError(err error) error {
+	conn, isConn := errors.AsType[http2.ConnectionError](err)
+	stream, isStream := errors.AsType[http2.StreamError](err)
+	switch {
+	case isConn:
+		return fmt.Errorf("%w: HTTP/2 %s", errGarbled, http2.ErrCode(conn))
+	case isStream:
+		return fmt.Errorf("%w: HTTP/2 %s", errGarbled, stream.Code)
+	case errors.Is(err, http2.ErrFrameTooLarge):
+		return fmt.Errorf("%w: no HTTP/2", errGarbled)
+	}
+	return err
+}
+
+// send puts the request onto the connection in its shape.
+func (c *conversation) send() error {
+	c.sent = true
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	var shown []string
+	field := func(name, value string, hide bool) {
+		// Writing to a bytes.Buffer does not fail.
+		_ = enc.WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: hide})
+		if hide {
+			value = "[hidden]"
+		}
+		shown = append(shown, name+"="+value)
+	}
+	u := c.v.target.URL
+	if c.shape == Connect {
+		field(":method", http.MethodConnect, false)
+		field(":protocol", "websocket", false)
+	} else {
+		field(":method", http.MethodGet, false)
+	}
+	field(":scheme", u.Scheme, false)
+	field(":authority", u.Host, false)
+	field(":path", c.path, false)
+	if c.shape == Connect {
+		field("sec-websocket-version", "13", false)
+	}
+	h := c.v.target.header()
+	for _, name := range sortedNames(h) {
+		field(strings.ToLower(name), h.Get(name), strings.HasPrefix(name, "Cf-Access-") || strings.HasPrefix(name, "CF-Access-"))
+	}
+	alone := c.shape == HeadersAlone
+	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: h2Stream, BlockFragment: block.Bytes(), EndStream: alone, EndHeaders: true}); err != nil {
+		return err
+	}
+	c.note(true, "HEADERS stream=1"+flag(alone, "END_STREAM")+" "+strings.Join(shown, " "))
+	if c.shape != EmptyData {
+		return nil
+	}
+	if err := c.framer.WriteData(h2Stream, true, nil); err != nil {
+		return err
+	}
+	c.note(true, "DATA stream=1 length=0 END_STREAM")
+	return nil
+}
+
+// take answers a frame of the server's as a client must, and notes what it says.
+func (c *conversation) take(f http2.Frame) error {
+	switch f := f.(type) {
+	case *http2.SettingsFrame:
+		return c.takeSettings(f)
+	case *http2.PingFrame:
+		c.note(false, "PING"+flag(f.IsAck(), "ACK"))
+		if f.IsAck() {
+			return nil
+		}
+		c.note(true, "PING ACK")
+		return c.framer.WritePing(true, f.Data)
+	case *http2.WindowUpdateFrame:
+		c.note(false, fmt.Sprintf("WINDOW_UPDATE stream=%d increment=%d", f.StreamID, f.Increment))
+	case *http2.MetaHeadersFrame:
+		return c.takeHeaders(f)
+	case *http2.DataFrame:
+		return c.takeData(f)
+	case *http2.RSTStreamFrame:
+		c.note(false, fmt.Sprintf("RST_STREAM stream=%d code=%s", f.StreamID, f.ErrCode))
+		if f.StreamID == h2Stream {
+			c.ended, c.look.Code = "RST_STREAM", f.ErrCode.String()
+			return fmt.Errorf("%w: RST_STREAM %s", errEnded, f.ErrCode)
+		}
+	case *http2.GoAwayFrame:
+		c.note(false, fmt.Sprintf("GOAWAY last_stream=%d code=%s %q", f.LastStreamID, f.ErrCode, c.v.line(string(f.DebugData()))))
+		if f.LastStreamID < h2Stream || f.ErrCode != http2.ErrCodeNo {
+			c.ended, c.look.Code = "GOAWAY", f.ErrCode.String()
+			return fmt.Errorf("%w: GOAWAY %s", errEnded, f.ErrCode)
+		}
+	default:
+		h := f.Header()
+		c.note(false, fmt.Sprintf("%s stream=%d length=%d", h.Type, h.StreamID, h.Length))
+	}
+	return nil
+}
+
+func (c *conversation) takeSettings(f *http2.SettingsFrame) error {
+	if f.IsAck() {
+		c.note(false, "SETTINGS ACK")
+		return nil
+	}
+	var shown []string
+	offered := false
+	_ = f.ForeachSetting(func(s http2.Setting) error { // it only passes on our own error
+		shown = append(shown, s.String()[1:len(s.String())-1])
+		offered = offered || s.ID == http2.SettingEnableConnectProtocol && s.Val == 1
+		return nil
+	})
+	c.note(false, strings.TrimSpace("SETTINGS "+strings.Join(shown, " ")))
+	if offered {
+		c.look.Connect = evidence.On
+	} else if !c.settings {
+		c.look.Connect = evidence.Off
+	}
+	c.settings = true
+	if err := c.framer.WriteSettingsAck(); err != nil {
+		return err
+	}
+	c.note(true, "SETTINGS ACK")
+	if c.shape == Connect && offered && !c.sent {
+		return c.send()
+	}
+	return nil
+}
+
+func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
+	var shown []string
+	h := http.Header{}
+	for _, x := range f.Fields {
+		shown = append(shown, c.v.line(x.Name+"="+x.Value))
+		if !x.IsPseudo() {
+			h.Add(x.Name, x.Value)
+		}
+	}
+	const few = 12
+	text := "HEADERS stream=" + strconv.Itoa(int(f.StreamID)) + flag(f.StreamEnded(), "END_STREAM") + " " + strings.Join(shown[:min(few, len(shown))], " ")
+	if len(shown) > few {
+		text += fmt.Sprintf(" and %d more", len(shown)-few)
+	}
+	c.note(false, text)
+	if f.StreamID != h2Stream || c.v.look.Status >= 200 {
+		c.over = c.over || f.StreamID == h2Stream && f.StreamEnded() // trailers
+		return nil
+	}
+	status, err := strconv.Atoi(f.PseudoValue("status"))
+	if err != nil || status < 100 || status > 999 {
+		return fmt.Errorf("%w: the answer has no status", errGarbled)
+	}
+	if status < 200 {
+		return nil
+	}
+	c.v.look.Status, c.v.look.Header, c.v.look.Stage = status, c.v.kept(h), evidence.Answered
+	if c.shape == Connect && status == http.StatusOK {
+		c.v.look.Stage = evidence.Upgraded
+		if f.StreamEnded() {
+			return fmt.Errorf("%w: it agreed to the WebSocket and closed it at once", errEnded)
+		}
+		return nil
+	}
+	c.over = f.StreamEnded()
+	return nil
+}
+
+func (c *conversation) takeData(f *http2.DataFrame) error {
+	c.note(false, fmt.Sprintf("DATA stream=%d length=%d%s", f.StreamID, len(f.Data()), flag(f.StreamEnded(), "END_STREAM")))
+	c.received += len(f.Data())
+	if c.body.Len() < 64<<10 {
+		c.body.Write(f.Data())
+	}
+	if c.v.look.Status != http.StatusOK {
+		c.v.look.Body = cut(c.v.scrub(c.body.String()), evidence.BodyLimit)
+	}
+	if c.shape == Connect && c.v.look.Stage >= evidence.Upgraded {
+		return c.greeted(f.StreamEnded())
+	}
+	if c.over = f.StreamEnded() || c.received > maxReplyH2; c.over || f.Length == 0 {
+		return nil
+	}
+	// Both windows are opened again by what was read.
+	if err := c.framer.WriteWindowUpdate(0, f.Length); err != nil {
+		return err
+	}
+	return c.framer.WriteWindowUpdate(h2Stream, f.Length)
+}
+
+// greeted looks for Home Assistant's greeting in what came over the WebSocket.
+func (c *conversation) greeted(ended bool) error {
+	payload, opcode, whole := wsFrame(c.body.Bytes())
+	if !whole {
+		if ended {
+			return fmt.Errorf("%w: before Home Assistant's greeting", errEnded)
+		}
+		return nil
+	}
+	var m message
+	if opcode != wsText || json.Unmarshal(payload, &m) != nil || m.Type != authRequired {
+		return fmt.Errorf("%w: the first message is no %s", errGarbled, authRequired)
+	}
+	c.v.look.Stage, c.v.look.HAVersion = evidence.Greeted, cut(c.v.line(m.HAVersion), 40)
+	c.over = true
+	return nil
+}
+
+// wsFrame reads the first frame of a server (RFC 6455 §5.2: not masked).
+func wsFrame(b []byte) (payload []byte, opcode byte, whole bool) {
+	if len(b) < 2 {
+		return nil, 0, false
+	}
+	opcode, n, at := b[0]&0x0f, uint64(b[1]&0x7f), 2
+	switch {
+	case n == 126 && len(b) >= 4:
+		n, at = uint64(binary.BigEndian.Uint16(b[2:])), 4
+	case n == 127 && len(b) >= 10:
+		n, at = binary.BigEndian.Uint64(b[2:]), 10
+	case n >= 126:
+		return nil, opcode, false
+	}
+	if n > uint64(len(b)-at) {
+		return nil, opcode, false
+	}
+	return b[at : at+int(n)], opcode, true
+}
+
+// leave says goodbye. The look is over: that it is not heard makes no difference.
+func (c *conversation) leave() {
+	if c.shape == Connect && c.v.look.Stage == evidence.Greeted {
+		// A masked close frame, code 1000; the mask of a closing word may be zero.
+		if c.framer.WriteData(h2Stream, true, []byte{0x80 | wsClose, 0x80 | 2, 0, 0, 0, 0, 0x03, 0xe8}) == nil {
+			c.note(true, "DATA stream=1 length=8 END_STREAM (WebSocket close 1000)")
+		}
+	}
+	if c.framer.WriteGoAway(0, http2.ErrCodeNo, nil) == nil {
+		c.note(true, "GOAWAY last_stream=0 code=NO_ERROR")
+	}
+}
+
+func (c *conversation) note(ours bool, text string) {
+	if len(c.frames) < maxFrames {
+		c.frames = append(c.frames, Frame{At: time.Since(c.began), Ours: ours, Text: text})
+	}
+}
+
+func flag(set bool, name string) string {
+	if set {
+		return " " + name
+	}
+	return ""
+}
+
+func sortedNames(h http.Header) []string {
+	var names []string
+	for n := range h {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,40 @@
+package supervisor
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// CoreRuns says whether Home Assistant's container runs: Supervisor gives its load
+// then, and refuses to otherwise. A Core that runs and does not answer is starting,
+// or hangs.
+func (c *Client) CoreRuns(ctx context.Context) evidence.Switch {
+	q := call{op: "reading Core's load", method: http.MethodGet, path: "/core/stats", patience: reading}
+	var s Stats
+	err := c.ask(ctx, q, &s)
+	switch {
+	case err == nil:
+		return evidence.On
+	case Is(err, Rejected):
+		return evidence.Off
+	}
+	return evidence.NotKnown
+}
+
+// Address gives Home Assistant's address on the internal network: "homeassistant" is
+// its name there in every installation.
+func (c CoreInfo) Address() string {
+	scheme := "http"
+	if c.SSL {
+		scheme = "https"
+	}
+	port := c.Port
+	if port == 0 {
+		port = 8123
+	}
+	return scheme + "://" + net.JoinHostPort("homeassistant", strconv.Itoa(port))
+}
