@@ -2,6 +2,8 @@ package diagnosis
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"tunnelmedic/internal/evidence"
 )
@@ -40,7 +42,24 @@ const (
 	CloudflareError
 	SupervisorAway
 	StrippedEverywhere
-	causes // how many there are
+	WebSocketsDisabled
+	ClientsFailProbeFine
+	TunnelFlapping
+	QUICBlocked
+	TunnelBlocked
+	ConnectorMissing
+	ConnectorRejected
+	TunnelMisrouted
+	OtherConnector
+	ProxyBetween
+	OriginSilent
+	ClientCertificateRefused
+	NotProxied
+	ResolverFailed
+	EdgeUnreachable
+	Redirected
+	NotHomeAssistant
+	SignInUnanswered
 )
 
 // Row is one cause of the catalogue: everything the program knows of it.
@@ -54,7 +73,7 @@ type Row struct {
 	Source  string   // where the signature was reported
 	Blinds  bool     // the probe cannot see past it to the WebSocket
 
-	match func(evidence.Evidence) bool // nil: decided by an incident's history
+	match func(evidence.Evidence) bool // nil: decided by more than one moment's evidence
 }
 
 // Catalogue gives every row in the order in which they are tried.
@@ -66,7 +85,7 @@ func (c Cause) String() string { return c.row().ID }
 // Blinds says that the probe cannot see past this cause to the WebSocket.
 func (c Cause) Blinds() bool { return c.row().Blinds }
 
-// Anchor is the heading in DOCS.md that explains the cause.
+// Anchor is the link target in DOCS.md that explains the cause.
 func (c Cause) Anchor() string { return "cause-" + c.String() }
 
 // MarshalText writes the cause's id.
@@ -92,6 +111,9 @@ func (c Cause) row() *Row {
 	return &catalogue[len(catalogue)-1] // unknown stands last
 }
 
+// tunnelHeals is the advice where the program itself has a remedy.
+const tunnelHeals = "Nothing to do as long as the mode is heal: another tunnel protocol is tried, and undone if it does not help."
+
 // catalogue is the table of causes, in order of certainty: what one answer shows
 // beyond doubt stands before what several looks suggest together. Signatures are
 // those of FAILURES.md; sources: CFD = cloudflare/cloudflared issues, APP =
@@ -102,6 +124,32 @@ var catalogue = []Row{
 		Summary: "Home Assistant answers through the tunnel.",
 		Rests:   "the WebSocket handshake and Home Assistant's greeting came through Cloudflare",
 		match:   func(e evidence.Evidence) bool { return e.Public.Healthy() && e.Public.CFRay() != "" },
+	},
+	{
+		Cause: SignInUnanswered, ID: "sign-in-unanswered", Remedy: Wait,
+		Summary: "Home Assistant greets through the tunnel but does not answer the sign-in.",
+		Advice: []string{
+			"The way there is open. If it stays like this, Home Assistant may be overloaded: look at Settings → System → Logs.",
+			"To leave the sign-in out of the checks, empty this add-on's option ha_token.",
+		},
+		Rests:  "Home Assistant's greeting came through Cloudflare; nothing usable came after the token was sent",
+		Source: "own finding",
+		match: func(e evidence.Evidence) bool {
+			return e.Public.Stage >= evidence.Greeted && e.Public.Trouble != evidence.NoTrouble && e.Public.CFRay() != ""
+		},
+	},
+	{
+		Cause: NotProxied, ID: "not-proxied", Remedy: Tell, Blinds: true,
+		Summary: "The public name does not lead through Cloudflare, not even from outside your house.",
+		Advice: []string{
+			"In the Cloudflare dashboard under DNS, look at the record of this name: it must point to the tunnel and be proxied (orange cloud).",
+			"If another DNS provider serves your domain, or the option public_url names another address, put that right.",
+		},
+		Rests:  "an answer without a cf-ray header from the address that the world's resolvers give; every answer of Cloudflare's edge has one",
+		Source: "DOC",
+		match: func(e evidence.Evidence) bool {
+			return answered(e.Public) && e.Public.CFRay() == "" && e.Public.Outside
+		},
 	},
 	{
 		Cause: NotCloudflare, ID: "not-cloudflare", Remedy: Tell, Blinds: true,
@@ -115,18 +163,6 @@ var catalogue = []Row{
 		match:  func(e evidence.Evidence) bool { return answered(e.Public) && e.Public.CFRay() == "" },
 	},
 	{
-		Cause: AccessLogin, ID: "access-login", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare Access asks for a login, so the WebSocket behind it cannot be watched.",
-		Advice: []string{
-			"In Cloudflare Zero Trust, open Access → Service credentials → Service tokens, and create a service token.",
-			"In the Access application of Home Assistant, add a policy with the action Service Auth that includes this token.",
-			"Put its Client ID and Client Secret into this add-on's options access_client_id and access_client_secret.",
-		},
-		Rests:  "the probe was redirected to a cloudflareaccess.com login page",
-		Source: "home-assistant/android#3205",
-		match:  accessLogin,
-	},
-	{
 		Cause: Challenged, ID: "challenged", Remedy: Tell, Blinds: true,
 		Summary: "Cloudflare's bot protection holds the probe back.",
 		Advice: []string{
@@ -136,7 +172,7 @@ var catalogue = []Row{
 		Rests:  "HTTP 403 with the header cf-mitigated: challenge",
 		Source: "home-assistant/core#127520",
 		match: func(e evidence.Evidence) bool {
-			return answered(e.Public) && e.Public.HeaderValue("Cf-Mitigated") == "challenge"
+			return cloudflare(e.Public) && strings.EqualFold(e.Public.HeaderValue("Cf-Mitigated"), "challenge")
 		},
 	},
 	{
@@ -149,43 +185,56 @@ var catalogue = []Row{
 		Rests:  "HTTP 429, or error 1015",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && (e.Public.Status == 429 || hasErrorCode(e.Public, 1015))
+			return cloudflare(e.Public) && (e.Public.Status == 429 || refusal(e.Public) && hasErrorCode(e.Public, 1015))
 		},
-	},
-	{
-		Cause: ClientCertificateRequired, ID: "client-certificate-required", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare asks the probe for a client certificate (mutual TLS).",
-		Advice: []string{
-			"Create a client certificate in the Cloudflare dashboard under SSL/TLS → Client certificates.",
-			"Put its two files into the /ssl folder and name them in the options client_certificate and client_key.",
-		},
-		Rests:  "a TLS alert that wants a certificate, or a 403 that speaks of one",
-		Source: "CFD#1066",
-		match:  wantsClientCertificate,
 	},
 	{
 		Cause: AccessDenied, ID: "access-denied", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare Access refuses the probe.",
+		Summary: "Cloudflare Access refuses the service token that the probe shows.",
 		Advice: []string{
 			"Check that access_client_id and access_client_secret belong to a service token that has not expired.",
 			"The policy that includes the token must have the action Service Auth; with the action Allow it is not enough.",
 		},
-		Rests:  "HTTP 403 with Access headers",
+		Rests:  "Access answered (its headers, or its login page) although a service token was sent",
 		Source: "DOC",
-		match:  accessDenied,
+		match:  func(e evidence.Evidence) bool { return accessStands(e.Public) && e.Public.Showed.ServiceToken },
 	},
 	{
-		Cause: Firewalled, ID: "firewalled", Remedy: Tell, Blinds: true,
-		Summary: "A firewall rule at Cloudflare blocks the probe.",
+		Cause: AccessLogin, ID: "access-login", Remedy: Tell, Blinds: true,
+		Summary: "Cloudflare Access asks for a login, so the WebSocket behind it cannot be watched.",
 		Advice: []string{
-			"In the Cloudflare dashboard, open Security → Events, find the blocked request to /api/websocket, and see which rule blocked it.",
-			"Let that rule except your Home Assistant host name, or this home's address.",
+			"In Cloudflare Zero Trust, open Access controls → Service credentials → Service Tokens, and create a service token.",
+			"In the Access application of Home Assistant, add a policy with the action Service Auth that includes this token.",
+			"Put its Client ID and Client Secret into this add-on's options access_client_id and access_client_secret.",
 		},
-		Rests:  "HTTP 403 with an error code of Cloudflare's firewall (1005, 1006, 1009, 1010 or 1020)",
-		Source: "DOC",
+		Rests:  "the probe, which showed no service token, was sent to a cloudflareaccess.com login page or refused by Access",
+		Source: "home-assistant/android#3205",
+		match:  func(e evidence.Evidence) bool { return accessStands(e.Public) },
+	},
+	{
+		Cause: ClientCertificateRefused, ID: "client-certificate-refused", Remedy: Tell, Blinds: true,
+		Summary: "Cloudflare does not accept the client certificate that the probe shows (mutual TLS).",
+		Advice: []string{
+			"Check that the certificate has not expired or been revoked: SSL/TLS → Client Certificates in the Cloudflare dashboard.",
+			"Check that it was issued by the authority which the mutual TLS rule of this host name names.",
+			"If it is good, Security → Events shows which rule blocks the request to /api/websocket.",
+		},
+		Rests:  "a client certificate was asked for and given, and then refused by a TLS alert or HTTP 403",
+		Source: "DOC; CFD#1066",
 		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 403 && hasErrorCode(e.Public, 1005, 1006, 1009, 1010, 1020)
+			return wantsClientCertificate(e.Public) && e.Public.Showed.Certificate
 		},
+	},
+	{
+		Cause: ClientCertificateRequired, ID: "client-certificate-required", Remedy: Tell, Blinds: true,
+		Summary: "Cloudflare asks the probe for a client certificate (mutual TLS), and it has none to show.",
+		Advice: []string{
+			"Create a client certificate in the Cloudflare dashboard under SSL/TLS → Client Certificates.",
+			"Put its two files into the /ssl folder and name them in the options client_certificate and client_key.",
+		},
+		Rests:  "a TLS alert that wants a certificate, or a refusal (HTTP 403 or 400) after one was asked for and not given",
+		Source: "CFD#1066",
+		match:  func(e evidence.Evidence) bool { return wantsClientCertificate(e.Public) },
 	},
 	{
 		Cause: ProbeBanned, ID: "probe-banned", Remedy: Tell, Blinds: true,
@@ -201,55 +250,29 @@ var catalogue = []Row{
 		},
 	},
 	{
+		Cause: Firewalled, ID: "firewalled", Remedy: Tell, Blinds: true,
+		Summary: "A firewall rule at Cloudflare blocks the probe.",
+		Advice: []string{
+			"In the Cloudflare dashboard, open Security → Events, find the blocked request to /api/websocket, and see which rule blocked it.",
+			"Let that rule except your Home Assistant host name, or this home's address.",
+		},
+		Rests:  "HTTP 403 with an error code of Cloudflare's firewall (1005, 1006, 1009, 1010 or 1020), or one that never reached the tunnel",
+		Source: "DOC",
+		match: func(e evidence.Evidence) bool {
+			return cloudflare(e.Public) && e.Public.Status == 403 &&
+				(hasErrorCode(e.Public, 1005, 1006, 1009, 1010, 1020) || neverCarried(e))
+		},
+	},
+	{
 		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell,
 		Summary: "Home Assistant does not trust the tunnel as a proxy, and refuses everything that comes through it.",
 		Advice: []string{
 			"Add to configuration.yaml:  http:  use_x_forwarded_for: true  and under trusted_proxies the network 172.30.33.0/24.",
 			"Restart Home Assistant.",
 		},
-		Rests:  "HTTP 400 with Home Assistant's text for an untrusted proxy, on ordinary pages too",
+		Rests:  "HTTP 400 for ordinary pages too, with Home Assistant's text for an untrusted proxy or while it answers directly",
 		Source: "APP#745",
-		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 400 && trimmed(e.Public) == "400: Bad Request"
-		},
-	},
-	{
-		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate,
-		Summary: "The WebSocket upgrade is lost on its way through the tunnel: pages load, but dashboards cannot connect.",
-		Advice: []string{
-			"Nothing to do as long as the mode is heal: another tunnel protocol is tried, and undone if it does not help.",
-		},
-		Rests:  "HTTP 400 `No WebSocket UPGRADE hdr` through Cloudflare, while ordinary pages and a handshake straight to Home Assistant work",
-		Source: "CFD#1652",
-		match: func(e evidence.Evidence) bool {
-			return handshake400(e.Public, bodyNoUpgrade) && pageWorks(e) && e.Direct.Healthy()
-		},
-	},
-	{
-		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate,
-		Summary: "The WebSocket upgrade arrives at Home Assistant damaged: pages load, but dashboards cannot connect.",
-		Advice: []string{
-			"Nothing to do as long as the mode is heal: another tunnel protocol is tried, and undone if it does not help.",
-		},
-		Rests:  "HTTP 400 of Home Assistant's handshake through Cloudflare (Connection, key or version lost), while ordinary pages and a handshake straight to Home Assistant work",
-		Source: "CFD#883, and seen with cloudflared itself",
-		match: func(e evidence.Evidence) bool {
-			return handshake400(e.Public, bodyNoConnection, bodyNoKey, bodyNoVersion) && pageWorks(e) && e.Direct.Healthy()
-		},
-	},
-	{
-		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate,
-		Summary: "The WebSocket opens but nothing comes through it: pages load, but dashboards cannot connect.",
-		Advice: []string{
-			"Nothing to do as long as the mode is heal: another tunnel protocol is tried, and undone if it does not help.",
-		},
-		Rests:  "the handshake or Home Assistant's greeting never arrived through Cloudflare, while ordinary pages and a handshake straight to Home Assistant work",
-		Source: "CFD#526; the partial HTTP/2 failure of March 2026",
-		match: func(e evidence.Evidence) bool {
-			silent := e.Public.Stage == evidence.Upgraded && e.Public.CFRay() != "" ||
-				e.Public.Trouble == evidence.TimedOut && e.Public.Status == 0 && e.Public.Stage == evidence.Secured
-			return silent && pageWorks(e) && e.Direct.Healthy()
-		},
+		match:  untrusted,
 	},
 	{
 		Cause: RedirectLoop, ID: "redirect-loop", Remedy: Tell,
@@ -259,7 +282,106 @@ var catalogue = []Row{
 		},
 		Rests:  "a redirect of /api/websocket to itself",
 		Source: "APP#574",
-		match:  redirectsToItself,
+		match:  func(e evidence.Evidence) bool { to := redirect(e.Public); return to != nil && toItself(e.Public, to) },
+	},
+	{
+		Cause: Redirected, ID: "redirected", Remedy: Tell,
+		Summary: "The public name sends its visitors on to another address.",
+		Advice: []string{
+			"If Home Assistant lives at that other address, write it into the option public_url.",
+			"If not, look for a redirect rule in the Cloudflare dashboard under Rules, or in the proxy behind the tunnel.",
+		},
+		Rests:  "a redirect of /api/websocket to another place",
+		Source: "DOC",
+		match:  func(e evidence.Evidence) bool { return redirect(e.Public) != nil },
+	},
+	{
+		Cause: WebSocketsDisabled, ID: "websockets-disabled", Remedy: Tell,
+		Summary: "WebSockets are switched off for your domain at Cloudflare.",
+		Advice: []string{
+			"In the Cloudflare dashboard, open your domain, then Network, and switch WebSockets on.",
+		},
+		Rests:  "Cloudflare's own word on the setting, or that no WebSocket was ever seen to pass under any protocol",
+		Source: "APP#820, APP#93",
+		match: func(e evidence.Evidence) bool {
+			return cloudflare(e.Public) && e.Zone.WebSockets == evidence.Off && (handshakeRefused(e) || upgradeHung(e))
+		},
+	},
+	{
+		Cause: OtherConnector, ID: "other-connector", Remedy: Tell, Blinds: true,
+		Summary: "Another cloudflared than the one in this house answers for the public name.",
+		Advice: []string{
+			"In Cloudflare Zero Trust under Networks → Tunnels, open the tunnel and look at its connectors: one of them runs elsewhere.",
+			"Stop that one, or give it a tunnel of its own. Until then some visitors reach it instead of this house.",
+		},
+		Rests:  "an answer from behind the tunnel, while this house's connector carried nothing or has no connection",
+		Source: "CFD#698",
+		match:  func(e evidence.Evidence) bool { return fromBehind(e.Public) && !ours(e) },
+	},
+	{
+		Cause: ProxyBetween, ID: "proxy-between", Remedy: Tell,
+		Summary: "A reverse proxy between the tunnel and Home Assistant does not pass WebSockets on.",
+		Advice: []string{
+			"In that proxy, switch on WebSocket support for Home Assistant (Nginx Proxy Manager: the switch Websockets Support of the proxy host).",
+			"Or let the tunnel's service be Home Assistant itself: http://homeassistant:8123.",
+		},
+		Rests:  "the handshake fails through the tunnel and at the tunnel's own service, which is not Home Assistant, while one straight to Home Assistant works",
+		Source: "inferred",
+		match: func(e evidence.Evidence) bool {
+			return (handshakeRefused(e) || upgradeHung(e) || cloudflare(e.Public) && e.Public.Status == 502) &&
+				pageWorks(e) && e.Direct.Healthy() && proxyBlamed(e)
+		},
+	},
+	{
+		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate,
+		Summary: "The WebSocket upgrade is lost on its way through the tunnel: pages load, but dashboards cannot connect.",
+		Advice:  []string{tunnelHeals},
+		Rests:   "HTTP 400 for the handshake through Cloudflare, from Home Assistant by its text or by the connector's count, while ordinary pages and a handshake straight to Home Assistant work",
+		Source:  "CFD#1652",
+		match: func(e evidence.Evidence) bool {
+			return (handshake400(e.Public, bodyNoUpgrade) || hidden400(e)) && tunnelAlone(e)
+		},
+	},
+	{
+		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate,
+		Summary: "The WebSocket upgrade arrives at Home Assistant damaged: pages load, but dashboards cannot connect.",
+		Advice:  []string{tunnelHeals},
+		Rests:   "HTTP 400 of Home Assistant's handshake through Cloudflare (Connection, key or version lost), while ordinary pages and a handshake straight to Home Assistant work",
+		Source:  "CFD#883, and seen with cloudflared itself",
+		match: func(e evidence.Evidence) bool {
+			return handshake400(e.Public, bodyNoConnection, bodyNoKey, bodyNoVersion) && tunnelAlone(e)
+		},
+	},
+	{
+		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate,
+		Summary: "The tunnel refuses the WebSocket: pages load, but dashboards cannot connect.",
+		Advice:  []string{tunnelHeals},
+		Rests:   "HTTP 502 of cloudflared itself for the WebSocket, by its text or by the connector's count, while ordinary pages and a handshake straight to Home Assistant work",
+		Source:  "CFD#1208, CFD#560",
+		match: func(e evidence.Evidence) bool {
+			return cloudflare(e.Public) && e.Public.Status == 502 && connectorsOwn502(e) && tunnelAlone(e)
+		},
+	},
+	{
+		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate,
+		Summary: "The WebSocket opens but nothing comes through it: pages load, but dashboards cannot connect.",
+		Advice:  []string{tunnelHeals},
+		Rests:   "the handshake or Home Assistant's greeting never arrived through Cloudflare, while ordinary pages and a handshake straight to Home Assistant work",
+		Source:  "CFD#526; the partial HTTP/2 failure of March 2026",
+		match:   func(e evidence.Evidence) bool { return upgradeHung(e) && tunnelAlone(e) },
+	},
+	{
+		Cause: ConnectorMissing, ID: "connector-missing", Remedy: Tell,
+		Summary: "The Cloudflared add-on is not installed.",
+		Advice: []string{
+			"Install and start it; Tunnel Medic finds it by itself.",
+			"If it is installed under another slug, name that in the option cloudflared_slug.",
+		},
+		Rests:  "Supervisor's list of add-ons",
+		Source: "own finding",
+		match: func(e evidence.Evidence) bool {
+			return e.AddOn.Asked && !e.AddOn.Installed && !e.Connector.Up()
+		},
 	},
 	{
 		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell,
@@ -271,29 +393,44 @@ var catalogue = []Row{
 		Rests:  "Supervisor's state of the add-on",
 		Source: "APP#600",
 		match: func(e evidence.Evidence) bool {
-			gone := e.AddOn.Asked && (!e.AddOn.Installed || e.AddOn.State == evidence.StateStopped || e.AddOn.State == evidence.StateError)
-			return gone && !e.Connector.Up() && !e.Public.Healthy()
+			gone := e.AddOn.Asked && (e.AddOn.State == evidence.StateStopped || e.AddOn.State == evidence.StateError)
+			return gone && !e.Connector.Up()
 		},
 	},
 	{
 		Cause: NoInternet, ID: "no-internet", Remedy: Wait,
 		Summary: "Your home has no internet connection.",
 		Advice:  []string{"Check the router. The tunnel connects by itself when the internet is back."},
-		Rests:   "no route to the public name, or Supervisor's own check of the internet",
+		Rests:   "no answer to the probe, and no route to the public name or Supervisor's own check of the internet",
+		Source:  "Supervisor",
 		match: func(e evidence.Evidence) bool {
-			return !answered(e.Public) && asked(e.Public) && (e.Internet == evidence.InternetDown || e.Public.Trouble == evidence.Unreachable)
+			return unanswered(e.Public) && (e.Internet == evidence.InternetDown || e.Public.Trouble == evidence.Unreachable && e.Internet != evidence.InternetUp && !e.Connector.Up())
+		},
+	},
+	{
+		Cause: ResolverFailed, ID: "resolver-failed", Remedy: Tell,
+		Summary: "Your home's DNS server does not give the address of the public name.",
+		Advice: []string{
+			"Visitors from outside do not depend on it, but the tunnel itself may: look at the DNS servers under Settings → System → Network.",
+			"If an ad blocker or a DNS server of your own stands in between, except the public name and argotunnel.com.",
+		},
+		Rests:  "the house's resolver gave no answer, or says that there is no such name while the world's resolvers know it",
+		Source: "own finding",
+		match: func(e evidence.Evidence) bool {
+			return e.Public.Trouble == evidence.ResolverFailed && !e.Public.Outside || resolverSilent(e.Public) ||
+				e.Public.Trouble == evidence.NameNotFound && e.Names.World.Found()
 		},
 	},
 	{
 		Cause: HostnameUnknown, ID: "hostname-unknown", Remedy: Tell,
-		Summary: "The public name does not exist in the DNS.",
+		Summary: "The public name does not exist in the DNS, or points to nothing.",
 		Advice: []string{
 			"Check the option public_url, and in the Cloudflare dashboard under DNS that a record for this name points to your tunnel.",
 		},
 		Rests:  "the resolver's answer that there is no such name, or Cloudflare's error 1000, 1001, 1002 or 1016",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return e.Public.Trouble == evidence.NameNotFound || cloudflare(e.Public) && hasErrorCode(e.Public, 1000, 1001, 1002, 1016)
+			return e.Public.Trouble == evidence.NameNotFound || refusal(e.Public) && hasErrorCode(e.Public, 1000, 1001, 1002, 1016)
 		},
 	},
 	{
@@ -302,37 +439,95 @@ var catalogue = []Row{
 		Advice: []string{
 			"Check that the name is covered by your Cloudflare certificate: a name with two dots before the domain (a.b.example.com) is not covered by the free one.",
 			"If a firewall or virus scanner inspects HTTPS in your network, except this name.",
+			"Check the date and time of this machine: with a wrong clock every certificate looks expired.",
 		},
-		Rests:  "the TLS handshake failed",
+		Rests:  "the TLS handshake failed; the certificate's names, issuer and end are among what was seen",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return e.Public.Trouble == evidence.BadCertificate || e.Public.Trouble == evidence.TLSFailed
 		},
 	},
 	{
+		Cause: ConnectorRejected, ID: "connector-rejected", Remedy: Tell,
+		Summary: "Cloudflare does not accept this tunnel: its token or secret is wrong, or the tunnel was deleted.",
+		Advice: []string{
+			"In Cloudflare Zero Trust under Networks → Tunnels, see whether the tunnel still exists.",
+			"With the option tunnel_token of the Cloudflared add-on: copy the token anew. Without: follow the add-on's documentation to create the tunnel anew.",
+		},
+		Rests:  "the connector has no connection, and its log holds Cloudflare's refusal",
+		Source: "CFD#426, APP#323",
+		match:  func(e evidence.Evidence) bool { return noConnector(e.Public) && without(e) && e.Log.Rejected > 0 },
+	},
+	{
+		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate,
+		Summary: "Your network does not let the tunnel's protocol QUIC (UDP) through.",
+		Advice: []string{
+			tunnelHeals,
+			"To have it for good, let the network pass UDP to port 7844, or set the protocol http2.",
+		},
+		Rests:  "the connector has no connection, its log holds failed QUIC dialling and no other trouble, and the internet works",
+		Source: "APP#631, CFD#1736",
+		match:  quicBlocked,
+	},
+	{
+		Cause: TunnelBlocked, ID: "tunnel-blocked", Remedy: Tell,
+		Summary: "Your network does not let the tunnel connect to Cloudflare.",
+		Advice: []string{
+			"Let your router or firewall pass TCP and UDP from this machine to port 7844.",
+			"If the protocol http2 is set for the Cloudflared add-on, try auto.",
+		},
+		Rests:  "the connector has no connection, its log holds failed dialling over HTTP/2, and the internet works",
+		Source: "DOC",
+		match: func(e evidence.Evidence) bool {
+			return noConnector(e.Public) && without(e) && e.Log.HTTP2Failed >= 2 && e.Internet != evidence.InternetDown
+		},
+	},
+	{
+		Cause: TunnelFlapping, ID: "tunnel-flapping", Remedy: Rotate,
+		Summary: "The tunnel's QUIC connections break again and again.",
+		Advice:  []string{tunnelHeals},
+		Rests:   "the connector's log holds QUIC connections that broke again and again while the internet worked, and the probe just now failed with them",
+		Source:  "APP#464, APP#581, APP#872, APP#885",
+		match:   flapping,
+	},
+	{
 		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart,
-		Summary: "cloudflared believes it is connected, but Cloudflare does not see it.",
-		Advice:  []string{"Usually it connects anew by itself within a minute."},
-		Rests:   "error 1033 from Cloudflare although the connector says that it is ready",
+		Summary: "cloudflared hangs: it believes it is connected, or does not try to connect, and Cloudflare does not see it.",
+		Advice:  []string{"Nothing to do as long as the mode is heal. Otherwise restart the Cloudflared add-on."},
+		Rests:   "error 1033 from Cloudflare although the connector says that it is ready and did carry probes in this run, or a connector that stays without connection for minutes, and silent, while the internet works",
 		Source:  "CFD#306",
-		match:   func(e evidence.Evidence) bool { return noConnector(e.Public) && e.Connector.Up() },
+		match:   hung,
+	},
+	{
+		Cause: TunnelMisrouted, ID: "tunnel-misrouted", Remedy: Tell,
+		Summary: "The public name leads to another tunnel than the one in this house.",
+		Advice: []string{
+			"In the Cloudflare dashboard under DNS, see which tunnel the record of this name points to (….cfargotunnel.com).",
+			"Let it point to the tunnel of this house; the Cloudflared add-on writes the record anew at its next start if the old one is deleted.",
+		},
+		Rests:  "error 1033 from Cloudflare although the connector is connected, and the probe never reached it",
+		Source: "DOC",
+		match:  misrouted,
 	},
 	{
 		Cause: TunnelDown, ID: "tunnel-down", Remedy: Wait,
 		Summary: "The tunnel has no connection to Cloudflare.",
 		Advice:  []string{"Usually it comes back by itself within a minute. If not, the Log tab of the Cloudflared add-on says why."},
-		Rests:   "error 1033 from Cloudflare, or a connector that says that it is not ready",
+		Rests:   "HTTP 530 (error 1033) from Cloudflare, and a connector that is not ready, or only just",
 		Source:  "DOC 1033",
 		match: func(e evidence.Evidence) bool {
-			return noConnector(e.Public) || e.Connector.Asked && !e.Connector.Up() && !e.Public.Healthy() && serverError(e.Public)
+			return noConnector(e.Public) && !pageWorks(e) && (!e.Connector.Up() || e.Connector.ObservedUp > 0 && e.Connector.ObservedUp < justUp)
 		},
 	},
 	{
 		Cause: OriginStarting, ID: "origin-starting", Remedy: Wait,
 		Summary: "Home Assistant is starting.",
+		Advice:  []string{"Wait a few minutes. After an update it can take longer."},
 		Rests:   "an error from the tunnel, no answer from Home Assistant itself, and Core in its start",
+		Source:  "Supervisor",
 		match: func(e evidence.Evidence) bool {
-			return serverError(e.Public) && !reached(e.Direct) && e.Core.Asked && e.Core.Status == 200 && e.Core.State != "" && e.Core.State != "RUNNING"
+			starting := e.Core.Asked && (e.Core.Status == 200 && e.Core.State != "" && e.Core.State != "RUNNING" || e.Core.Status != 200 && e.Core.Runs == evidence.On)
+			return serverError(e.Public) && !noConnector(e.Public) && absent(e.Direct) && starting
 		},
 	},
 	{
@@ -344,41 +539,45 @@ var catalogue = []Row{
 		},
 		Rests:  "an error from the tunnel, and no answer from Home Assistant itself",
 		Source: "APP#671",
-		match:  func(e evidence.Evidence) bool { return serverError(e.Public) && e.Direct.Done() && !reached(e.Direct) },
+		match: func(e evidence.Evidence) bool {
+			// Core's own word that it runs would contradict it.
+			return serverError(e.Public) && !noConnector(e.Public) && absent(e.Direct) && !(e.Core.Asked && e.Core.Status == 200)
+		},
+	},
+	{
+		Cause: OriginSilent, ID: "origin-silent", Remedy: Wait,
+		Summary: "Home Assistant accepts connections but says nothing: it hangs, or is overloaded.",
+		Advice: []string{
+			"Wait a few minutes. If it stays like this, restart Home Assistant.",
+			"Settings → System → Logs may name an integration that blocks it.",
+		},
+		Rests:  "neither through Cloudflare nor directly does Home Assistant's greeting come, though the connection stands",
+		Source: "own finding",
+		match: func(e evidence.Evidence) bool {
+			mute := e.Direct.Done() && e.Direct.Stage >= evidence.Connected && !e.Direct.Healthy() && (e.Direct.Trouble == evidence.TimedOut || e.Direct.Trouble == evidence.Cut)
+			return mute && !e.Public.Healthy() && (e.Public.Stage == evidence.Upgraded || e.Public.Trouble == evidence.TimedOut || serverError(e.Public) && !noConnector(e.Public))
+		},
 	},
 	{
 		Cause: OriginMisconfigured, ID: "origin-misconfigured", Remedy: Tell,
-		Summary: "The tunnel asks Home Assistant in a way it does not answer (http or https).",
+		Summary: "The tunnel asks for Home Assistant in a way or at a place where it does not answer.",
 		Advice: []string{
 			"Check that the service in the tunnel's configuration begins with https:// exactly when Home Assistant has its own certificate, and with http:// otherwise.",
+			"Check its host and port; in most homes it is http://homeassistant:8123.",
 		},
-		Rests:  "HTTP 502 for every page, while Home Assistant answers directly",
+		Rests:  "HTTP 502 of cloudflared itself for every page, by its text or by the connector's count, while Home Assistant answers directly",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return e.Public.Status == 502 && cloudflare(e.Public) && e.Page.Status == 502 && reached(e.Direct) && originText(e.Public)
-		},
-	},
-	{
-		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate,
-		Summary: "The tunnel refuses the WebSocket: pages load, but dashboards cannot connect.",
-		Advice: []string{
-			"Nothing to do as long as the mode is heal: another tunnel protocol is tried, and undone if it does not help.",
-		},
-		Rests:  "HTTP 502 for the WebSocket, while ordinary pages and a handshake straight to Home Assistant work",
-		Source: "CFD#1208, CFD#560",
-		match: func(e evidence.Evidence) bool {
-			return e.Public.Status == 502 && cloudflare(e.Public) && pageWorks(e) && e.Direct.Healthy()
+			return cloudflare(e.Public) && e.Public.Status == 502 && e.Page.Status == 502 && e.Direct.Healthy() && connectorsOwn502(e) && ours(e)
 		},
 	},
 	{
 		Cause: CloudflareError, ID: "cloudflare-error", Remedy: Wait,
 		Summary: "Cloudflare itself answers with an error.",
 		Advice:  []string{"See www.cloudflarestatus.com. Nothing in your home can mend it."},
-		Rests:   "a server error with Cloudflare's mark for every page, while Home Assistant answers directly",
+		Rests:   "a server error with Cloudflare's mark that did not come from this house, while Home Assistant answers directly",
 		Source:  "DOC",
-		match: func(e evidence.Evidence) bool {
-			return serverError(e.Public) && serverError(e.Page) && e.Direct.Healthy()
-		},
+		match:   cloudflaresOwn5xx,
 	},
 	{
 		Cause: HostnameUnrouted, ID: "hostname-unrouted", Remedy: Tell,
@@ -387,7 +586,35 @@ var catalogue = []Row{
 		Rests:   "HTTP 404 for every page, from the tunnel's catch-all",
 		Source:  "APP#437",
 		match: func(e evidence.Evidence) bool {
-			return e.Public.Status == 404 && e.Page.Status == 404 && cloudflare(e.Public) && e.Direct.Healthy()
+			return cloudflare(e.Public) && e.Public.Status == 404 && e.Page.Status == 404 &&
+				(unrouted(e) || trimmed(e.Public) == "" && e.Direct.Healthy())
+		},
+	},
+	{
+		Cause: NotHomeAssistant, ID: "not-home-assistant", Remedy: Tell, Blinds: true,
+		Summary: "Something else than Home Assistant answers at the public name.",
+		Advice: []string{
+			"Check the option public_url: it must be the address at which you open Home Assistant from outside.",
+			"Check which service the tunnel's configuration names for this host.",
+		},
+		Rests:  "an answer to the handshake that Home Assistant never gives, while Home Assistant itself greets directly",
+		Source: "own finding",
+		match: func(e evidence.Evidence) bool {
+			foreign := e.Public.Status >= 200 && e.Public.Status < 300 || slices.Contains([]int{404, 405, 426, 501}, e.Public.Status) && trimmed(e.Public) != "" && !homeAssistants(e.Public)
+			return cloudflare(e.Public) && foreign && e.Direct.Healthy()
+		},
+	},
+	{
+		Cause: EdgeUnreachable, ID: "edge-unreachable", Remedy: Wait,
+		Summary: "Cloudflare does not answer at the public name.",
+		Advice: []string{
+			"If www.cloudflarestatus.com reports nothing, a firewall in your network may hold this machine back from the public name.",
+			"Try the address on a phone without Wi-Fi: if it opens there, only this home is affected.",
+		},
+		Rests:  "the public name has an address, but neither the probe nor a plain page got an answer there, while the internet is not known to be down",
+		Source: "DOC",
+		match: func(e evidence.Evidence) bool {
+			return unanswered(e.Public) && e.Public.Stage >= evidence.Resolved && reachTrouble(e.Public) && !answered(e.Page)
 		},
 	},
 	{
@@ -395,6 +622,7 @@ var catalogue = []Row{
 		Summary: "Home Assistant's Supervisor does not answer just now.",
 		Advice:  []string{"Usually it is updating itself and is back within minutes. Nothing is decided until then."},
 		Rests:   "no answer from the Supervisor API",
+		Source:  "Supervisor",
 		match:   func(e evidence.Evidence) bool { return e.SupervisorAway != "" },
 	},
 	{
@@ -406,6 +634,17 @@ var catalogue = []Row{
 		},
 		Rests:  "every allowed protocol was tried in this incident, and each failed",
 		Source: "CFD#1652, update",
+	},
+	{
+		Cause: ClientsFailProbeFine, ID: "clients-fail-probe-fine", Remedy: Tell,
+		Summary: "Every check from here succeeds, yet the tunnel keeps turning somebody's connections away.",
+		Advice: []string{
+			"Mutual TLS together with HTTP/3 breaks Home Assistant in Chrome and its relatives: switch HTTP/3 off under Speed → Settings in the Cloudflare dashboard, or use one address with mutual TLS for the apps and another for browsers.",
+			"If one device alone is affected, sign in there anew and switch its browser extensions off.",
+			"If nobody in your home notices anything, somebody else may be knocking: Security → Events in the Cloudflare dashboard shows who.",
+		},
+		Rests:  "the connector's count of HTTP 400 rises for minutes while no check of ours fails",
+		Source: "the recovery script's author, later finding; APP#904",
 	},
 	{
 		Cause: Unknown, ID: "unknown", Remedy: Tell,

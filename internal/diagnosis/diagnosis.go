@@ -5,7 +5,6 @@ package diagnosis
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -55,11 +54,22 @@ type Diagnosis struct {
 	Advice  []string          // steps, in order; empty where there is nothing to do
 	Rests   string            // what the verdict rests on
 	Seen    map[string]string // the evidence in short, by name of the look
+
+	// Elsewhere says that another connector than this house's carried the probe, so
+	// that its success says nothing of this house's tunnel.
+	Elsewhere bool
 }
 
 // Of gives the diagnosis. Evidence that fits no row, or that contradicts itself,
 // is Unknown with everything seen.
 func Of(e evidence.Evidence) Diagnosis {
+	if !e.Public.Done() || e.Public.Trouble == evidence.Unusable {
+		// Nothing was asked, so nothing can be said of the way.
+		if e.SupervisorAway != "" {
+			return About(SupervisorAway, e)
+		}
+		return About(Unknown, e)
+	}
 	for i := range catalogue {
 		if row := &catalogue[i]; row.match != nil && row.match(e) {
 			return row.diagnosis(e)
@@ -73,10 +83,17 @@ func Of(e evidence.Evidence) Diagnosis {
 func About(c Cause, e evidence.Evidence) Diagnosis { return c.row().diagnosis(e) }
 
 func (r *Row) diagnosis(e evidence.Evidence) Diagnosis {
-	d := Diagnosis{At: e.At, Cause: r.Cause, Remedy: r.Remedy, Summary: r.Summary, Advice: r.Advice, Rests: r.Rests, Seen: seen(e)}
+	d := Diagnosis{At: e.At, Cause: r.Cause, Remedy: r.Remedy, Summary: r.Summary, Advice: r.Advice, Rests: r.Rests, Seen: seen(e), Elsewhere: !ours(e)}
 	// An add-on that ended with an error may be started once; one that a person stopped stays stopped.
 	if r.Cause == ConnectorStopped && e.AddOn.State == evidence.StateError {
 		d.Remedy = Start
+	}
+	switch refused := e.Public.SignIn; {
+	case r.Cause != Healthy:
+	case refused == evidence.TokenRefused || refused == evidence.TokenWithheld:
+		d.Advice = []string{"Home Assistant refuses the token in the option ha_token; it is not sent again. Make a new long-lived token, or empty the option."}
+	case d.Elsewhere:
+		d.Advice = []string{"Another cloudflared than the one in this house carried this check. In Cloudflare Zero Trust under Networks → Tunnels, the tunnel's connectors are listed."}
 	}
 	return d
 }
@@ -85,7 +102,7 @@ func (r *Row) diagnosis(e evidence.Evidence) Diagnosis {
 // tunnel, the only question the detector asks.
 func (d Diagnosis) Says() Vote {
 	switch {
-	case d.Cause == Healthy:
+	case d.Cause == Healthy && !d.Elsewhere:
 		return Works
 	case d.Remedy == Rotate:
 		return Fails
@@ -102,68 +119,13 @@ const (
 	Fails
 )
 
-// seen puts the evidence into short words, for the page, the log at debug, and
-// reports.
-func seen(e evidence.Evidence) map[string]string {
-	s := map[string]string{}
-	for name, l := range map[string]evidence.Look{"public": e.Public, "page": e.Page, "direct": e.Direct} {
-		if l.Stage != evidence.NotAsked {
-			s[name] = inShort(l)
-		}
+// Everywhere gives the diagnosis when every allowed protocol was tried and each
+// failed: where no WebSocket was ever seen to pass, the zone's switch is the likely
+// cause; where one was, something upstream broke.
+func Everywhere(e evidence.Evidence) Diagnosis {
+	never := e.Memory.Known && !e.Memory.Ever
+	if never && handshakeRefused(e) && e.Zone.WebSockets != evidence.On {
+		return About(WebSocketsDisabled, e)
 	}
-	if c := e.Connector; c.Asked {
-		switch {
-		case c.Status != 0:
-			s["connector"] = fmt.Sprintf("/ready %d, %d connections", c.Status, c.Ready)
-			if c.Transport != evidence.NoTransport {
-				s["connector"] += " over " + c.Transport.String()
-			}
-		default:
-			s["connector"] = "/ready: " + c.Trouble.String()
-		}
-	}
-	if e.AddOn.Asked {
-		s["addon"] = strings.TrimSpace(fmt.Sprintf("%s %s", e.AddOn.Slug, e.AddOn.State))
-		if !e.AddOn.Installed {
-			s["addon"] = e.AddOn.Slug + " is not installed"
-		}
-	}
-	if e.Core.Asked {
-		s["core"] = strings.TrimSpace(fmt.Sprintf("%d %s", e.Core.Status, e.Core.State))
-	}
-	if e.Internet != evidence.InternetUnknown {
-		s["internet"] = e.Internet.String()
-	}
-	if e.SupervisorAway != "" {
-		s["supervisor"] = e.SupervisorAway
-	}
-	return s
-}
-
-func inShort(l evidence.Look) string {
-	var b strings.Builder
-	if l.Status != 0 {
-		fmt.Fprintf(&b, "HTTP %d", l.Status)
-	} else {
-		b.WriteString(l.Stage.String())
-	}
-	if l.Stage > evidence.Answered {
-		b.WriteString(", " + l.Stage.String())
-	}
-	if l.Trouble != evidence.NoTrouble {
-		b.WriteString(", " + l.Trouble.String())
-	}
-	if line, _, _ := strings.Cut(strings.TrimSpace(l.Body), "\n"); line != "" {
-		if len(line) > 80 {
-			line = strings.ToValidUTF8(line[:80], "") + "…"
-		}
-		fmt.Fprintf(&b, " %q", line)
-	}
-	if ray := l.CFRay(); ray != "" {
-		b.WriteString(" cf-ray " + ray)
-	}
-	if l.Outside {
-		b.WriteString(" (name looked up outside the house)")
-	}
-	return b.String()
+	return About(StrippedEverywhere, e)
 }

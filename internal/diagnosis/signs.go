@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"tunnelmedic/internal/evidence"
 )
@@ -17,21 +18,62 @@ const (
 	bodyNoVersion    = "Unsupported version"
 )
 
-func asked(l evidence.Look) bool    { return l.Done() }
-func answered(l evidence.Look) bool { return l.Stage >= evidence.Answered }
+const (
+	// justUp is how long Cloudflare's edge may take to know of a new connection.
+	justUp = 30 * time.Second
+	// fallbackTime is how long cloudflared's auto may take to give QUIC up: 131 s measured.
+	fallbackTime = 3 * time.Minute
+	// hungTime is how long a running connector may be without a connection, and say
+	// nothing of trouble, before it counts as hung.
+	hungTime = 5 * time.Minute
+	// breaks is how often connections must have broken before the tunnel is said to flap.
+	breaks = 3
+)
 
-// reached says whether Home Assistant itself spoke HTTP, whatever it said.
-func reached(l evidence.Look) bool { return answered(l) }
+func answered(l evidence.Look) bool   { return l.Stage >= evidence.Answered }
+func unanswered(l evidence.Look) bool { return l.Done() && !answered(l) }
+
+// absent says whether nothing listens at Home Assistant's own address. A look that
+// could not be made, or a name that nobody knows, says nothing of it.
+func absent(l evidence.Look) bool {
+	return unanswered(l) && (l.Trouble == evidence.Refused || l.Trouble == evidence.Unreachable || l.Trouble == evidence.TimedOut && l.Stage < evidence.Connected ||
+		l.Trouble == evidence.Cut)
+}
+
+// reachTrouble says whether a look ended on the way to the other side.
+func reachTrouble(l evidence.Look) bool {
+	switch l.Trouble {
+	case evidence.TimedOut, evidence.Refused, evidence.Unreachable, evidence.Cut:
+		return true
+	}
+	return false
+}
+
+// resolverSilent says whether the house's resolver never answered.
+func resolverSilent(l evidence.Look) bool {
+	return l.Stage == evidence.Asked && l.Trouble == evidence.TimedOut && !l.Outside
+}
 
 // cloudflare says whether the answer came through Cloudflare's edge.
 func cloudflare(l evidence.Look) bool { return answered(l) && l.CFRay() != "" }
 
+// refusal says whether Cloudflare's edge answered with an error status, so that
+// its error codes may be looked for in the body.
+func refusal(l evidence.Look) bool { return cloudflare(l) && l.Status >= 400 }
+
 func trimmed(l evidence.Look) string { return strings.TrimSpace(l.Body) }
 
-func handshake400(l evidence.Look, beginnings ...string) bool {
-	if !cloudflare(l) || l.Status != 400 {
-		return false
-	}
+// homeAssistants says whether a refusal is in the words of Home Assistant's web
+// server: "404: Not Found", or those of a handshake.
+func homeAssistants(l evidence.Look) bool {
+	return strings.HasPrefix(trimmed(l), strconv.Itoa(l.Status)+": ") || aiohttpText(l)
+}
+
+func aiohttpText(l evidence.Look) bool {
+	return startsWith(l, bodyNoUpgrade, bodyNoConnection, bodyNoKey, bodyNoVersion)
+}
+
+func startsWith(l evidence.Look, beginnings ...string) bool {
 	for _, b := range beginnings {
 		if strings.HasPrefix(trimmed(l), b) {
 			return true
@@ -40,9 +82,91 @@ func handshake400(l evidence.Look, beginnings ...string) bool {
 	return false
 }
 
+func handshake400(l evidence.Look, beginnings ...string) bool {
+	return cloudflare(l) && l.Status == 400 && startsWith(l, beginnings...)
+}
+
+// hidden400 is a refused handshake whose text an error page hides: the status, and
+// the connector's count of 400s that rose during the probe.
+func hidden400(e evidence.Evidence) bool {
+	if !cloudflare(e.Public) || e.Public.Status != 400 || homeAssistants(e.Public) {
+		return false
+	}
+	rise, known := e.Connector.Carried()
+	return known && rise.Codes[400] > 0
+}
+
+func handshakeRefused(e evidence.Evidence) bool {
+	return handshake400(e.Public, bodyNoUpgrade, bodyNoConnection, bodyNoKey, bodyNoVersion) || hidden400(e)
+}
+
+// upgradeHung is a handshake that was never answered, or opened and stayed silent.
+func upgradeHung(e evidence.Evidence) bool {
+	l := e.Public
+	silent := l.Stage == evidence.Upgraded && l.CFRay() != "" && (l.Trouble == evidence.TimedOut || l.Trouble == evidence.Cut)
+	return silent || l.Stage == evidence.Secured && l.Trouble == evidence.TimedOut
+}
+
 // pageWorks says whether an ordinary page came through Cloudflare at the same moment.
 func pageWorks(e evidence.Evidence) bool {
 	return cloudflare(e.Page) && e.Page.Status < 400
+}
+
+// pagePasses says whether an ordinary request came through to whatever serves the
+// name, even if that does not know the page: it is the way that is asked about.
+func pagePasses(e evidence.Evidence) bool {
+	return pageWorks(e) || cloudflare(e.Page) && (e.Page.Status == 401 || e.Page.Status == 404)
+}
+
+// ours says that nothing speaks against the probe's having been carried by this
+// house's connector.
+func ours(e evidence.Evidence) bool {
+	c := e.Connector
+	if c.Asked && (c.Status == 503 || c.Trouble == evidence.Refused) {
+		return false
+	}
+	return !neverCarried(e)
+}
+
+// neverCarried says that the connector carried nothing while the probe was made.
+func neverCarried(e evidence.Evidence) bool {
+	rise, known := e.Connector.Carried()
+	return known && rise.Requests == 0
+}
+
+// tunnelAlone says that all around the tunnel is well, so that a failed upgrade is
+// the tunnel's: ordinary pages pass, Home Assistant greets directly, the zone lets
+// WebSockets through, no proxy stands in between, and it was our connector.
+func tunnelAlone(e evidence.Evidence) bool {
+	if !pagePasses(e) || !e.Direct.Healthy() || e.Zone.WebSockets == evidence.Off || proxyBlamed(e) {
+		return false
+	}
+	if e.Connector.Asked && e.Connector.Status != 0 && !e.Connector.Up() || e.Connector.Trouble == evidence.Refused {
+		return false
+	}
+	if !neverCarried(e) {
+		return true
+	}
+	// A handshake that the edge could not hand over leaves no trace here; then the
+	// page, which passed, must have left one, or both went elsewhere.
+	page, known := e.Connector.CarriedPage()
+	return !answered(e.Public) && known && page.Requests > 0
+}
+
+// proxyBlamed says that the tunnel leads to something in front of Home Assistant
+// which was not seen to pass a WebSocket on. The add-on's own proxy is blamed only
+// where it answered us, and refused.
+func proxyBlamed(e evidence.Evidence) bool {
+	r := e.Connector.Route
+	return r.Asked && r.Found && !e.Service.Healthy() && (!r.HomeAssistant || answered(e.Service))
+}
+
+// fromBehind says that an answer was certainly made behind the tunnel, not by the edge.
+func fromBehind(l evidence.Look) bool {
+	if l.CFRay() == "" || l.Healthy() {
+		return false
+	}
+	return l.Stage == evidence.Upgraded || answered(l) && (homeAssistants(l) || originText(l) || l.Status == 404 && trimmed(l) == "")
 }
 
 func serverError(l evidence.Look) bool { return cloudflare(l) && l.Status >= 500 }
@@ -50,7 +174,106 @@ func serverError(l evidence.Look) bool { return cloudflare(l) && l.Status >= 500
 // noConnector is Cloudflare's word that the tunnel has no connection: status 530,
 // error 1033. A custom error page may hide the text, not the status.
 func noConnector(l evidence.Look) bool {
-	return cloudflare(l) && (l.Status == 530 && !hasErrorCode(l, 1016) || hasErrorCode(l, 1033))
+	return refusal(l) && (l.Status == 530 && !hasErrorCode(l, 1000, 1001, 1002, 1016) || hasErrorCode(l, 1033))
+}
+
+// without says that the connector runs and has no connection to the edge.
+func without(e evidence.Evidence) bool {
+	return e.Connector.Asked && e.Connector.Status == 503
+}
+
+func quicBlocked(e evidence.Evidence) bool {
+	if !noConnector(e.Public) || !without(e) || e.Internet == evidence.InternetDown {
+		return false
+	}
+	l := e.Log
+	if l.QUICFailed < 2 || l.HTTP2Failed > 0 || l.Rejected > 0 || l.FellBack {
+		return false
+	}
+	// auto gives QUIC up by itself if it never once connected, and then shows whether
+	// HTTP/2 passes at all: a restart would only take longer.
+	waits := e.AddOn.ProtocolKnown && e.AddOn.Protocol.Effective() == evidence.Auto && l.Registered == 0
+	return !waits || e.Connector.ObservedDown >= fallbackTime
+}
+
+func flapping(e evidence.Evidence) bool {
+	if e.Log.Lost < breaks || e.Log.Rejected > 0 || e.Log.FellBack || e.Internet == evidence.InternetDown || !e.Direct.Healthy() {
+		return false
+	}
+	overQUIC := e.Connector.Transport == evidence.OverQUIC || e.Connector.Transport == evidence.NoTransport && e.Log.Initial == evidence.OverQUIC
+	return overQUIC && (noConnector(e.Public) || upgradeHung(e) || e.Public.CFRay() != "" && e.Public.Trouble == evidence.Cut)
+}
+
+// hung tells a connector that Cloudflare has lost from a name that leads to another
+// tunnel: with a connection that stands both show error 1033. Cloudflare's API
+// knows; without it, that this very process carried a probe before and nobody uses
+// it now. (Then a restart cuts nobody off, should the name have been moved to
+// another tunnel just now.)
+func hung(e evidence.Evidence) bool {
+	c, l := e.Connector, e.Log
+	if pageWorks(e) || e.Internet == evidence.InternetDown {
+		return false
+	}
+	if without(e) {
+		quiet := l.Asked && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
+		return noConnector(e.Public) && quiet && c.ObservedDown >= hungTime && e.AddOn.State == evidence.StateStarted
+	}
+	if !named1033(e.Public) || !c.Up() || e.Zone.Connected == evidence.On || !neverCarried(e) {
+		return false
+	}
+	return e.Zone.Connected == evidence.Off || e.Memory.ThisRun && c.Counters.Concurrent == 0
+}
+
+func misrouted(e evidence.Evidence) bool {
+	c := e.Connector
+	if pageWorks(e) || !named1033(e.Public) || !c.Up() || e.Zone.Connected == evidence.Off {
+		return false
+	}
+	settled := c.ObservedUp == 0 || c.ObservedUp >= justUp
+	rise, known := c.Carried()
+	inUse := known && (rise.Requests > 0 || c.Counters.Concurrent > 0)
+	return settled && known && (e.Zone.Connected == evidence.On || inUse || !e.Memory.ThisRun)
+}
+
+// named1033 is noConnector beyond doubt: status 530 is also used for other errors.
+func named1033(l evidence.Look) bool { return refusal(l) && hasErrorCode(l, 1033) }
+
+// connectorsOwn502 says that a 502 was made by cloudflared, which could not ask its
+// service, and not by Cloudflare's edge.
+func connectorsOwn502(e evidence.Evidence) bool {
+	rise, known := e.Connector.Carried()
+	if known {
+		return rise.Errors > 0
+	}
+	return originText(e.Public)
+}
+
+func cloudflaresOwn5xx(e evidence.Evidence) bool {
+	if !serverError(e.Public) || noConnector(e.Public) || !e.Direct.Healthy() || originText(e.Public) {
+		return false
+	}
+	rise, known := e.Connector.Carried()
+	if known {
+		return rise.Errors == 0 && rise.Codes[e.Public.Status] == 0
+	}
+	return serverError(e.Page) && !originText(e.Page)
+}
+
+func unrouted(e evidence.Evidence) bool {
+	return e.Connector.Route.Asked && !e.Connector.Route.Found
+}
+
+// untrusted: with Home Assistant's text, or by status alone where ordinary pages get
+// the same and Home Assistant itself is well.
+func untrusted(e evidence.Evidence) bool {
+	if !cloudflare(e.Public) || e.Public.Status != 400 || e.Page.Done() && e.Page.Status != 400 || aiohttpText(e.Public) {
+		return false
+	}
+	if trimmed(e.Public) == "400: Bad Request" {
+		return true
+	}
+	rise, known := e.Connector.Carried()
+	return e.Page.Status == 400 && e.Direct.Healthy() && known && rise.Codes[400] > 0
 }
 
 // hasErrorCode looks for Cloudflare's "error code: 1033" (plain) or "Error 1033" (page).
@@ -74,45 +297,60 @@ func originText(l evidence.Look) bool {
 	return strings.Contains(strings.ToLower(l.Body), "unable to reach the origin service")
 }
 
-func accessLogin(e evidence.Evidence) bool {
-	if !cloudflare(e.Public) || e.Public.Status < 300 || e.Public.Status > 399 {
+// accessStands says that Cloudflare Access answered in Home Assistant's place.
+func accessStands(l evidence.Look) bool {
+	if !cloudflare(l) {
 		return false
 	}
-	u, err := url.Parse(e.Public.HeaderValue("Location"))
-	return err == nil && (strings.HasSuffix(u.Hostname(), ".cloudflareaccess.com") || strings.HasPrefix(u.Path, "/cdn-cgi/access/login"))
-}
-
-func accessDenied(e evidence.Evidence) bool {
-	if !cloudflare(e.Public) || e.Public.Status != 403 && e.Public.Status != 401 {
+	if to := redirect(l); to != nil {
+		return strings.HasSuffix(strings.ToLower(to.Hostname()), ".cloudflareaccess.com") || strings.HasPrefix(to.Path, "/cdn-cgi/access/")
+	}
+	if l.Status != 401 && l.Status != 403 {
 		return false
 	}
-	for name := range e.Public.Header {
+	for name := range l.Header {
 		if strings.HasPrefix(name, "Cf-Access-") {
 			return true
 		}
 	}
-	return strings.Contains(e.Public.Body, "cloudflareaccess.com")
+	return strings.Contains(l.HeaderValue("Www-Authenticate"), "Cloudflare-Access") || strings.Contains(l.Body, "cloudflareaccess.com")
 }
 
-func wantsClientCertificate(e evidence.Evidence) bool {
-	if e.Public.Trouble == evidence.CertificateWanted {
+// wantsClientCertificate says that mutual TLS stands in the way: by a TLS alert, by
+// the words of the refusal, or by a refusal after a certificate was asked for that
+// is not in Home Assistant's own words.
+func wantsClientCertificate(l evidence.Look) bool {
+	if l.Trouble == evidence.CertificateWanted {
 		return true
 	}
-	body := strings.ToLower(e.Public.Body)
-	return cloudflare(e.Public) && (e.Public.Status == 403 || e.Public.Status == 400) &&
-		(strings.Contains(body, "no required ssl certificate") || strings.Contains(body, "client certificate"))
+	if !cloudflare(l) || l.Status != 403 && l.Status != 400 {
+		return false
+	}
+	body := strings.ToLower(l.Body)
+	if strings.Contains(body, "no required ssl certificate") || strings.Contains(body, "the ssl certificate error") || strings.Contains(body, "client certificate") {
+		return true
+	}
+	return l.Status == 403 && l.Showed.CertificateWanted && !homeAssistants(l)
 }
 
-func redirectsToItself(e evidence.Evidence) bool {
-	if !answered(e.Public) || e.Public.Status < 300 || e.Public.Status > 399 {
-		return false
+// redirect gives where a redirect leads, nil if the answer is none.
+func redirect(l evidence.Look) *url.URL {
+	if !cloudflare(l) || l.Status < 301 || l.Status > 308 || l.HeaderValue("Location") == "" {
+		return nil
 	}
-	_, at, _ := strings.Cut(e.Public.Asked, " ")
+	_, at, _ := strings.Cut(l.Asked, " ")
 	from, err1 := url.Parse(at)
-	to, err2 := url.Parse(e.Public.HeaderValue("Location"))
+	to, err2 := url.Parse(l.HeaderValue("Location"))
 	if err1 != nil || err2 != nil {
-		return false
+		return nil
 	}
-	to = from.ResolveReference(to)
-	return to.Hostname() == from.Hostname() && to.Path == from.Path
+	return from.ResolveReference(to)
+}
+
+// toItself says whether following the redirect asks the same again. A forced
+// https:// changes nothing behind a tunnel, where the visitor is on https already.
+func toItself(l evidence.Look, to *url.URL) bool {
+	_, at, _ := strings.Cut(l.Asked, " ")
+	from, err := url.Parse(at)
+	return err == nil && strings.EqualFold(to.Hostname(), from.Hostname()) && to.Path == from.Path
 }

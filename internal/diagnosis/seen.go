@@ -1,0 +1,161 @@
+package diagnosis
+
+import (
+	"fmt"
+	"strings"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// seen puts the evidence into short words, for the page, the log at debug, and
+// reports.
+func seen(e evidence.Evidence) map[string]string {
+	s := map[string]string{}
+	put := func(name, text string) {
+		if text != "" {
+			s[name] = text
+		}
+	}
+	for name, l := range map[string]evidence.Look{"public": e.Public, "page": e.Page, "direct": e.Direct, "service": e.Service} {
+		if l.Stage != evidence.NotAsked {
+			s[name] = LookInShort(l)
+		}
+	}
+	for name, l := range map[string]evidence.Lookup{"name at home": e.Names.House, "name outside": e.Names.World} {
+		if l.Done() {
+			s[name] = LookupInShort(l)
+		}
+	}
+	put("connector", ConnectorInShort(e.Connector))
+	put("carried", carriedInShort(e.Connector))
+	put("log", LogInShort(e.Log))
+	put("addon", addOnInShort(e.AddOn))
+	if e.Core.Asked {
+		s["core"] = strings.TrimSpace(fmt.Sprintf("%d %s", e.Core.Status, e.Core.State))
+		if e.Core.Runs != evidence.NotKnown {
+			s["core"] += ", its container is " + e.Core.Runs.String()
+		}
+	}
+	if e.Internet != evidence.InternetUnknown {
+		s["internet"] = e.Internet.String()
+	}
+	if e.Zone.WebSockets != evidence.NotKnown {
+		s["zone"] = "WebSockets " + e.Zone.WebSockets.String()
+	}
+	put("supervisor", e.SupervisorAway)
+	return s
+}
+
+// LookInShort gives a look in a few words.
+func LookInShort(l evidence.Look) string {
+	var b strings.Builder
+	if l.Status != 0 {
+		fmt.Fprintf(&b, "HTTP %d", l.Status)
+	} else {
+		b.WriteString(l.Stage.String())
+	}
+	if l.Stage > evidence.Answered {
+		b.WriteString(", " + l.Stage.String())
+	}
+	if l.Trouble != evidence.NoTrouble {
+		b.WriteString(", " + l.Trouble.String())
+	}
+	if line, _, _ := strings.Cut(strings.TrimSpace(l.Body), "\n"); line != "" && (l.Status >= 400 || l.Status == 0) {
+		fmt.Fprintf(&b, " %q", shortened(line, 80))
+	}
+	if ray := l.CFRay(); ray != "" {
+		b.WriteString(" cf-ray " + ray)
+	}
+	if l.Outside {
+		b.WriteString(" (name looked up outside the house)")
+	}
+	return b.String()
+}
+
+// LookupInShort gives a resolver's answer in a few words.
+func LookupInShort(l evidence.Lookup) string {
+	switch {
+	case len(l.Addrs) > 0:
+		return strings.Join(l.Addrs, ", ")
+	case l.Trouble != evidence.NoTrouble:
+		return l.Trouble.String()
+	}
+	return "no address"
+}
+
+// ConnectorInShort gives the connector's word on itself, "" if it was not asked.
+func ConnectorInShort(c evidence.Connector) string {
+	switch {
+	case !c.Asked:
+		return ""
+	case c.Status == 0:
+		return "/ready: " + c.Trouble.String()
+	}
+	s := fmt.Sprintf("/ready %d, %d connections", c.Status, c.Ready)
+	if c.Transport != evidence.NoTransport {
+		s += " over " + c.Transport.String()
+	}
+	if c.Route.Asked && c.Route.Found {
+		s += ", leading to " + c.Route.Service
+	} else if c.Route.Asked {
+		s += ", no rule for this host name"
+	}
+	return s
+}
+
+func carriedInShort(c evidence.Connector) string {
+	rise, known := c.Carried()
+	if !known {
+		return ""
+	}
+	s := fmt.Sprintf("%d requests during the probe", rise.Requests)
+	if n := rise.Codes[400]; n > 0 {
+		s += fmt.Sprintf(", %d answered with 400", n)
+	}
+	if rise.Errors > 0 {
+		s += fmt.Sprintf(", %d not passed on", rise.Errors)
+	}
+	return s
+}
+
+// LogInShort gives the telling lines of the connector's log as counts, "" if there
+// are none.
+func LogInShort(l evidence.Log) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{l.Rejected, "refused by Cloudflare"}, {l.QUICFailed, "QUIC failed to connect"}, {l.HTTP2Failed, "HTTP/2 failed to connect"},
+		{l.Lost, "QUIC connections broke"}, {l.NoHost, "no Host in request URL"}, {l.OriginTLS, "http and https mixed up"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s (%d)", p.what, p.n))
+		}
+	}
+	if l.FellBack {
+		parts = append(parts, "fell back to http2")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func addOnInShort(a evidence.AddOn) string {
+	switch {
+	case !a.Asked:
+		return ""
+	case !a.Installed:
+		return a.Slug + " is not installed"
+	}
+	s := strings.TrimSpace(a.Slug + " " + string(a.State))
+	if a.ProtocolKnown {
+		s += ", protocol " + a.Protocol.String()
+	}
+	return s
+}
+
+func shortened(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
