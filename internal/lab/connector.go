@@ -50,6 +50,7 @@ func (o tunnelOptions) protocolFlag() string {
 type run struct {
 	w       *World
 	app     *app
+	id      string        // connectorId
 	opt     tunnelOptions // as they were at the start: later changes wait for the next
 	ctx     context.Context
 	kill    context.CancelFunc
@@ -83,7 +84,8 @@ func (w *World) startContainer(a *app) {
 	if w.closed {
 		return
 	}
-	r := &run{w: w, app: a, opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
+	w.runs++
+	r := &run{w: w, app: a, id: connectorID(w.runs), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
 	r.ctx, r.kill = context.WithCancel(w.ctx)
 	r.term, r.sigterm = context.WithCancel(r.ctx)
 	a.logs = append(a.logs, logRun{})
@@ -163,12 +165,8 @@ func (r *run) connect(protocol evidence.Protocol) {
 			r.complain()
 			// auto gives QUIC up only when it never connected, and only while the edge can be found at all.
 			mayFall := protocol.Effective() == evidence.Auto && r.transport == evidence.OverQUIC && !ever && !w.faults.InternetDown && !w.faults.TunnelRejected
-			wait := forever
-			if mayFall {
-				wait = w.timings.Fallback
-			}
 			internet := w.faults.InternetDown
-			if w.until(r.term, wait, func() bool { return r.passable() || internet != w.faults.InternetDown }) || r.term.Err() != nil {
+			if r.retry(func() bool { return r.passable() || internet != w.faults.InternetDown }, mayFall) || r.term.Err() != nil {
 				continue
 			}
 			r.transport = evidence.OverHTTP2
@@ -198,6 +196,24 @@ func (r *run) connect(protocol evidence.Protocol) {
 		if r.term.Err() == nil {
 			r.lose()
 		}
+	}
+}
+
+// dials is how often cloudflared's auto dials over QUIC until it gives that up.
+const dials = 9
+
+// retry dials again and again, each time with a line in the log, until cond holds
+// (true), SIGTERM comes, or auto has had enough of it (false).
+func (r *run) retry(cond func() bool, mayFall bool) bool {
+	for n := 1; ; n++ {
+		if r.w.until(r.term, r.w.timings.Fallback/dials, cond) {
+			return true
+		}
+		if r.term.Err() != nil || mayFall && n == dials {
+			return false
+		}
+		r.complain()
+		r.w.changed()
 	}
 }
 
@@ -333,10 +349,17 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 	r.open++
 	w.mu.Unlock()
 	x, err := (*exchange)(nil), error(nil)
-	if form == Refused {
+	to := w.originAddr()
+	if w.proxy != nil {
+		to = w.proxy.addr
+	}
+	switch {
+	case form == Refused:
 		err = errNoHost
-	} else {
-		x, err = ask(ctx, w.originAddr(), originRequest(req, marked, form))
+	case w.Faults().WrongScheme:
+		err = errWrongScheme
+	default:
+		x, err = ask(ctx, to, originRequest(req, marked, form))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

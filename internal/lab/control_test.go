@@ -12,8 +12,6 @@ func TestTheControlTellsHowItIsUsed(t *testing.T) {
 	w := start(t, Options{})
 	a := get(t, w.ControlURL()+"/control")
 	want(t, a, 200, "PUT    /control/faults")
-	raw, _ := json.Marshal(map[string]any{})
-	_ = raw
 	for _, name := range faultNames(t) {
 		if !strings.Contains(a.body, name) {
 			t.Errorf("the help does not name %s", name)

@@ -25,7 +25,7 @@ func (w *World) openShare() float64 {
 	if f.SplitDNS && !f.InternetDown {
 		return 1
 	}
-	if f.InternetDown || f.EdgeSilent || f.WebSocketsOff || f.Access || f.Challenge || f.Firewall != 0 || f.RateLimited || f.Misrouted || f.Unrouted ||
+	if f.InternetDown || f.EdgeSilent || f.WebSocketsOff || f.Access || f.Challenge || f.Firewall != 0 || f.RateLimited || f.Misrouted || f.Unrouted || f.WrongScheme || f.ProxyStrips || f.MutualTLS != "" || f.Certificate != "" ||
 		f.ProxyNotTrusted || f.Answer != nil && f.Answer.To != "page" {
 		return 0
 	}

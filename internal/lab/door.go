@@ -18,8 +18,8 @@ type door struct {
 	addr  string
 	serve http.Handler   // either this
 	raw   func(net.Conn) // or this
-	tls   *tls.Config
-	hold  io.Closer // keeps the port ours while the door is shut
+	tls   *tls.Config    // may offer h2
+	hold  io.Closer      // keeps the port ours while the door is shut
 
 	mu     sync.Mutex
 	ln     net.Listener
@@ -71,7 +71,6 @@ func (d *door) open() error {
 		Handler:           d.serve,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
-		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		// A connection is counted before Serve can return, so that nobody waits for a count that may still grow.
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			switch s {

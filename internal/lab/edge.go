@@ -24,6 +24,10 @@ func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
 	case f.EdgeSilent:
 		w.silence(req)
 	}
+	// Without a length, and yet without a body: it ended with an empty DATA frame.
+	if req.ProtoMajor == 2 && req.ContentLength < 0 && w.draw(f.EmptyData) {
+		panic(http.ErrAbortHandler)
+	}
 	ray := w.ray()
 	h := rw.Header()
 	h["Server"], h["CF-RAY"] = []string{"cloudflare"}, []string{ray}
@@ -40,6 +44,16 @@ func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.tunnelled(rw, req, f, ws, ray)
+}
+
+// draw says whether a share hits this time.
+func (w *World) draw(share float64) bool {
+	if share <= 0 {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.Float64() < share
 }
 
 // ray draws a request's id, 16 hex digits and the data centre.
@@ -63,6 +77,8 @@ func (w *World) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool 
 	switch {
 	case f.Firewall != 0:
 		return page(http.StatusForbidden, "<!DOCTYPE html><html><head><title>Access denied | "+req.Host+" used Cloudflare to restrict access</title></head><body><h1>Error "+strconv.Itoa(f.Firewall)+"</h1><p>error code: "+strconv.Itoa(f.Firewall)+"</p></body></html>")
+	case f.MutualTLS == ByRule && !w.mutual.knows(req):
+		return page(http.StatusForbidden, "<!DOCTYPE html><html lang=\"en-US\"><head><title>Attention Required! | Cloudflare</title></head><body><h1>Sorry, you have been blocked</h1></body></html>")
 	case f.RateLimited:
 		h.Set("Retry-After", "10")
 		h.Set("Content-Type", plainText)

@@ -100,7 +100,7 @@ func TestWebSocketsOffAtTheZoneLooksLikeTheBugOnEveryTransport(t *testing.T) {
 	for _, p := range []string{"quic", "http2"} {
 		w := ready(t, Options{RunParameters: []string{"--protocol=" + p}, Faults: Faults{WebSocketsOff: true}})
 		want(t, handshakeAt(t, w.PublicURL()), 400, "No WebSocket UPGRADE hdr: None")
-		want(t, get(t, w.outside.url()+"/client/v4/zones/z/settings/websockets", "Authorization", "Bearer "+CloudflareToken), 200, `"value":"off"`)
+		want(t, get(t, w.outside.url()+"/client/v4/zones/"+ZoneID+"/settings/websockets", "Authorization", "Bearer "+CloudflareToken), 200, `"value":"off"`)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestTheEdgeMaySpeakTLSWithTheLabsCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if body, _ := io.ReadAll(resp.Body); resp.ProtoMajor != 1 || !bytes.Contains(body, []byte("Home Assistant")) {
+	if body, _ := io.ReadAll(resp.Body); resp.ProtoMajor != 2 || !bytes.Contains(body, []byte("Home Assistant")) {
 		t.Error(resp.Proto, string(body))
 	}
 	if _, err := http.Get(w.PublicURL()); err == nil {
@@ -247,8 +247,8 @@ func TestCloudflaresStatusPageAndAPI(t *testing.T) {
 	want(t, get(t, env["TUNNELMEDIC_CLOUDFLARE_STATUS_URL"]+"/summary.json"), 200, "All Systems Operational")
 	want(t, get(t, env["TUNNELMEDIC_CLOUDFLARE_STATUS_URL"]+"/incidents.json"), 200, `"incidents":[]`)
 	api := env["TUNNELMEDIC_CLOUDFLARE_API_URL"]
-	want(t, get(t, api+"/zones/z/rulesets"), 403, `"success":false`)
-	for path, part := range map[string]string{"/zones/z/rulesets": "ddos_l7", "/zones/z/settings/websockets": `"value":"on"`, "/accounts/a/cfd_tunnel/t/connections": `"client_version":"2026.8.2"`} {
+	want(t, get(t, api+"/zones/"+ZoneID+"/rulesets"), 403, `"success":false`)
+	for path, part := range map[string]string{"/zones/" + ZoneID + "/rulesets": "ddos_l7", "/zones/" + ZoneID + "/settings/websockets": `"value":"on"`, "/accounts/" + AccountID + "/cfd_tunnel/" + tunnelID + "/connections": `"client_version":"2026.8.2"`} {
 		want(t, get(t, api+path, "Authorization", "Bearer "+CloudflareToken), 200, part, `"success":true`)
 	}
 }

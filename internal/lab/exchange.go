@@ -11,7 +11,11 @@ import (
 	"time"
 )
 
-var errNoHost = errors.New("http: no Host in request URL")
+// What Go's HTTP client says in cloudflared's log.
+var (
+	errNoHost      = errors.New("http: no Host in request URL")
+	errWrongScheme = errors.New("http: server gave HTTP response to HTTPS client")
+)
 
 // exchange is one request to the origin and its answer.
 type exchange struct {

@@ -21,17 +21,20 @@ type Faults struct {
 	Upgrade map[evidence.Transport]UpgradeFault `json:"upgrade,omitempty"`
 
 	// The edge and the zone.
-	WebSocketsOff bool        `json:"websockets_off,omitempty"` // the zone's switch Network → WebSockets
-	Access        bool        `json:"access,omitempty"`         // a login wall; AccessID and AccessSecret pass it
-	AccessRefuses bool        `json:"access_refuses,omitempty"` // the wall refuses a service token too
-	Challenge     bool        `json:"challenge,omitempty"`      // bot protection
-	Firewall      int         `json:"firewall,omitempty"`       // a firewall rule's code: 1005, 1006, 1009, 1010 or 1020
-	RateLimited   bool        `json:"rate_limited,omitempty"`   // 429, error code 1015
-	Answer        *EdgeAnswer `json:"answer,omitempty"`         // anything else that the edge may say
-	Misrouted     bool        `json:"misrouted,omitempty"`      // DNS names a tunnel that has no connector: 1033, whatever ours does
-	ElsewhereToo  bool        `json:"elsewhere_too,omitempty"`  // a replica in another place takes every request
-	Unrouted      bool        `json:"unrouted,omitempty"`       // the tunnel's rules do not know the host name: its catch-all 404
-	EdgeSilent    bool        `json:"edge_silent,omitempty"`    // connections stand, nothing is ever answered
+	WebSocketsOff bool             `json:"websockets_off,omitempty"` // the zone's switch Network → WebSockets
+	Access        bool             `json:"access,omitempty"`         // a login wall; AccessID and AccessSecret pass it
+	AccessRefuses bool             `json:"access_refuses,omitempty"` // the wall refuses a service token too
+	Challenge     bool             `json:"challenge,omitempty"`      // bot protection
+	Firewall      int              `json:"firewall,omitempty"`       // a firewall rule's code: 1005, 1006, 1009, 1010 or 1020
+	RateLimited   bool             `json:"rate_limited,omitempty"`   // 429, error code 1015
+	Answer        *EdgeAnswer      `json:"answer,omitempty"`         // anything else that the edge may say
+	Misrouted     bool             `json:"misrouted,omitempty"`      // DNS names a tunnel that has no connector: 1033, whatever ours does
+	ElsewhereToo  bool             `json:"elsewhere_too,omitempty"`  // a replica in another place takes every request
+	Unrouted      bool             `json:"unrouted,omitempty"`       // the tunnel's rules do not know the host name: its catch-all 404
+	EdgeSilent    bool             `json:"edge_silent,omitempty"`    // connections stand, nothing is ever answered
+	EmptyData     float64          `json:"empty_data,omitempty"`     // 0…1 of the HTTP/2 requests that end with an empty DATA frame are reset; with Options.TLS
+	MutualTLS     MutualTLS        `json:"mutual_tls,omitempty"`     // visitors need a client certificate: see World.ClientCertificate; with Options.TLS
+	Certificate   CertificateFault `json:"certificate,omitempty"`    // what is wrong with the edge's own; with Options.TLS
 
 	// The house's network.
 	InternetDown bool `json:"internet_down,omitempty"` // edge and resolver refuse, the connector loses its connections
@@ -45,6 +48,8 @@ type Faults struct {
 	ConnectorHung  bool     `json:"connector_hung,omitempty"`  // 1033 though /ready says four; holds for the run that stands when it is set
 	ConnectorDies  bool     `json:"connector_dies,omitempty"`  // it exits with 1 soon after every start
 	FlapQUIC       Duration `json:"flap_quic,omitempty"`       // QUIC connections drop after this long, again and again
+	WrongScheme    bool     `json:"wrong_scheme,omitempty"`    // its rule says https, and Home Assistant speaks http
+	ProxyStrips    bool     `json:"proxy_strips,omitempty"`    // the proxy of Options.Proxy passes no WebSocket on
 
 	// Home Assistant.
 	CoreDown        bool `json:"core_down,omitempty"`         // refused; 502 through Supervisor
@@ -166,6 +171,15 @@ func (f Faults) Check() error {
 	}
 	if traps := []StartTrap{"", BadOptions, BadPort, BadDocker}; !slices.Contains(traps, f.StartFails) {
 		return fmt.Errorf("start_fails %q is not one of %s", f.StartFails, list(traps[1:]))
+	}
+	if !(f.EmptyData >= 0 && f.EmptyData <= 1) {
+		return fmt.Errorf("empty_data is %v; it goes from 0 to 1", f.EmptyData)
+	}
+	if ways := []MutualTLS{"", ByRule, ByAlert}; !slices.Contains(ways, f.MutualTLS) {
+		return fmt.Errorf("mutual_tls %q is not one of %s", f.MutualTLS, list(ways[1:]))
+	}
+	if kinds := []CertificateFault{"", Expired, WrongName, Intercepted}; !slices.Contains(kinds, f.Certificate) {
+		return fmt.Errorf("certificate %q is not one of %s", f.Certificate, list(kinds[1:]))
 	}
 	if f.FlapQUIC < 0 {
 		return fmt.Errorf("flap_quic is %v; it is a time like 200ms", time.Duration(f.FlapQUIC))

@@ -24,6 +24,9 @@ const patience = 10 * time.Second
 // start gives a world that is connected, unless its faults or add-ons forbid it.
 func start(t *testing.T, opt Options) *World {
 	t.Helper()
+	if opt.Speed == 0 {
+		opt.Speed = 4
+	}
 	w, err := New(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +73,9 @@ func fetch(t *testing.T, method, url, body string, header ...string) answer {
 		return answer{err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return answer{status: resp.StatusCode, header: resp.Header} // what follows is no body
+	}
 	raw, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(raw), err}
 }

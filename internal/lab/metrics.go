@@ -11,11 +11,11 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-// The tunnel's ids, invented.
-const (
-	tunnelID    = "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"
-	connectorID = "0c4e7a11-2d3b-4f58-8a90-1652bb02cc03"
-)
+// tunnelID is the tunnel's, invented.
+const tunnelID = "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"
+
+// connectorID is what the n-th run calls itself: cloudflared draws a new id at every start.
+func connectorID(n int) string { return fmt.Sprintf("0c4e7a11-2d3b-4f58-8a90-%012x", n) }
 
 // serveMetrics is cloudflared's metrics server.
 func (w *World) serveMetrics(rw http.ResponseWriter, req *http.Request) {
@@ -34,7 +34,7 @@ func (w *World) serveMetrics(rw http.ResponseWriter, req *http.Request) {
 			status = http.StatusServiceUnavailable
 		}
 		rw.WriteHeader(status)
-		_, _ = fmt.Fprintf(rw, `{"status":%d,"readyConnections":%d,"connectorId":"%s"}`, status, r.ready(), connectorID)
+		_, _ = fmt.Fprintf(rw, `{"status":%d,"readyConnections":%d,"connectorId":"%s"}`, status, r.ready(), r.id)
 	case "/diag/tunnel":
 		w.logf(r.app, "DBG", "Received request to get tunnel state event=diag")
 		w.logf(r.app, "DBG", "Sent tunnel state event=diag")
@@ -49,7 +49,7 @@ func (w *World) serveMetrics(rw http.ResponseWriter, req *http.Request) {
 			ConnectorID string       `json:"connectorID"`
 			Connections []connection `json:"connections"`
 			ICMP        []string     `json:"icmp_sources"`
-		}{tunnelID, connectorID, []connection{}, []string{"192.168.1.20"}}
+		}{tunnelID, r.id, []connection{}, []string{"192.168.1.20"}}
 		for i, up := range r.conns {
 			if !up {
 				continue

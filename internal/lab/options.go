@@ -39,6 +39,7 @@ type Options struct {
 	Origin      string // host:port of a Home Assistant that is not the lab's; "" is the lab's own
 	ServiceURL  string // where the connector's rules send PublicHost; "" is http://homeassistant:8123
 	TLS         bool   // the edge speaks https, with a certificate of a CA of its own
+	Proxy       bool   // a reverse proxy stands between connector and Home Assistant; ServiceURL "" is its address
 	SplitDNS    bool   // the public name is localhost: Home Assistant at 127.0.0.1, the edge at 127.0.0.2, same port (Linux)
 
 	HAVersion string   // "" is 2026.11.2

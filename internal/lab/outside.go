@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -23,7 +21,7 @@ func (w *World) serveOutside(out http.ResponseWriter, req *http.Request) {
 	case p == "/dns-query":
 		w.resolve(rw, req)
 	case strings.HasPrefix(p, "/api/v2/"):
-		w.statusPage(rw, strings.TrimPrefix(p, "/api/v2/"))
+		w.statusPage(rw, req, strings.TrimPrefix(p, "/api/v2/"))
 	case strings.HasPrefix(p, "/client/v4/"):
 		w.cloudflareAPI(rw, req, strings.TrimPrefix(p, "/client/v4"))
 	default:
@@ -89,57 +87,4 @@ func (w *World) lookup(name string) (net.IP, bool) {
 	}
 	host, _, _ := net.SplitHostPort(w.edge.addr)
 	return net.ParseIP(host).To4(), true
-}
-
-// statusPage has nothing to report: Statuspage's format.
-func (w *World) statusPage(rw http.ResponseWriter, what string) {
-	page := map[string]any{"id": "yh6f0r4529hb", "name": "Cloudflare", "url": "https://www.cloudflarestatus.com", "time_zone": "Etc/UTC", "updated_at": w.started.UTC().Format(time.RFC3339)}
-	switch what {
-	case "summary.json":
-		writeJSON(rw, http.StatusOK, map[string]any{"page": page, "components": []any{}, "incidents": []any{}, "scheduled_maintenances": []any{}, "status": map[string]string{"indicator": "none", "description": "All Systems Operational"}})
-	case "incidents.json":
-		writeJSON(rw, http.StatusOK, map[string]any{"page": page, "incidents": []any{}})
-	default:
-		http.Error(rw, "not found", http.StatusNotFound)
-	}
-}
-
-// cloudflareAPI is the part of Cloudflare's API that a read-only token sees.
-func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path string) {
-	give := func(status int, result any, errors ...any) {
-		if errors == nil {
-			errors = []any{}
-		}
-		writeJSON(rw, status, map[string]any{"result": result, "success": status == http.StatusOK, "errors": errors, "messages": []any{}})
-	}
-	if req.Header.Get("Authorization") != "Bearer "+CloudflareToken {
-		give(http.StatusForbidden, nil, map[string]any{"code": 9109, "message": "Invalid access token"})
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case strings.HasPrefix(path, "/accounts/") && strings.HasSuffix(path, "/connections"):
-		conns := []any{}
-		if r := w.run; r != nil {
-			for i, up := range r.conns {
-				if up {
-					conns = append(conns, map[string]any{"id": "4f1d9c0" + strconv.Itoa(i), "colo_name": "fra0" + strconv.Itoa(3+i), "client_version": w.opt.Version, "opened_at": w.started.UTC().Format(time.RFC3339)})
-				}
-			}
-		}
-		give(http.StatusOK, []any{map[string]any{"id": connectorID, "version": w.opt.Version, "arch": "linux_amd64", "features": []string{"ha-origin", "serialized_headers"}, "conns": conns, "run_at": w.started.UTC().Format(time.RFC3339)}})
-	case strings.HasPrefix(path, "/zones/") && strings.HasSuffix(path, "/settings/websockets"):
-		value := "on"
-		if w.faults.WebSocketsOff {
-			value = "off"
-		}
-		give(http.StatusOK, map[string]any{"id": "websockets", "value": value, "editable": true, "modified_on": nil})
-	case strings.HasPrefix(path, "/zones/") && strings.HasSuffix(path, "/rulesets"):
-		give(http.StatusOK, []any{map[string]any{"id": "4d21379b4f9f4bb088e0729962c8b3cf", "name": "DDoS L7 ruleset", "kind": "managed", "phase": "ddos_l7", "version": "3652", "last_updated": w.started.Add(-time.Hour).UTC().Format(time.RFC3339)}})
-	case path == "/zones":
-		give(http.StatusOK, []any{map[string]any{"id": "023e105f4ecef8ad9ca31a8372d0c353", "name": "example.com", "status": "active", "account": map[string]string{"id": "01a7362d577a6c3019a474fd6f485823"}}})
-	default:
-		give(http.StatusNotFound, nil, map[string]any{"code": 7003, "message": "Could not route to " + path})
-	}
 }

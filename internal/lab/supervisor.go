@@ -73,6 +73,15 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 		if allow(rw, req, http.MethodGet) {
 			succeed(rw, read())
 		}
+	case p == "/core/stats":
+		if !allow(rw, req, http.MethodGet) {
+			return
+		}
+		if w.Faults().CoreDown {
+			fail(rw, refuse(http.StatusBadRequest, "Container homeassistant is not running"))
+			return
+		}
+		succeed(rw, map[string]any{"cpu_percent": 7.5, "memory_usage": 412 << 20, "memory_limit": 4 << 30, "memory_percent": 10.1, "network_rx": 1 << 20, "network_tx": 1 << 20, "blk_read": 0, "blk_write": 0})
 	case p == "/services/mqtt":
 		if !allow(rw, req, http.MethodGet) {
 			return

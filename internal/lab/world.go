@@ -2,9 +2,9 @@ package lab
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -28,8 +28,11 @@ type World struct {
 	wg     sync.WaitGroup
 
 	supervisor, origin, edge, metrics, outside, control *door
+	proxy                                               *door // nil: none stands between
+	mutual                                              *mutual
 	publicURL                                           string
 	listen                                              string
+	kept                                                io.Closer // holds the port of listen
 
 	mu         sync.Mutex    // guards all below
 	change     chan struct{} // closed and replaced at every change
@@ -42,7 +45,9 @@ type World struct {
 	injections []*Injection
 	requests   []*Request
 	restarts   int
+	runs       int // of the connector's container so far
 	meter      meter
+	cloudflare Cloudflare
 	closed     bool
 }
 
@@ -59,9 +64,6 @@ func New(opt Options) (_ *World, err error) {
 	if opt.Timezone == "" {
 		opt.Timezone = "Europe/Berlin"
 	}
-	if opt.ServiceURL == "" {
-		opt.ServiceURL = "http://homeassistant:8123"
-	}
 	if opt.Notify == nil {
 		opt.Notify = []string{"mobile_app_pixel"}
 	}
@@ -72,6 +74,7 @@ func New(opt Options) (_ *World, err error) {
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.core.init()
 	w.meter.last = w.started
+	w.cloudflare.init(w.started)
 	defer func() {
 		if err != nil {
 			w.Close()
@@ -101,8 +104,22 @@ func (w *World) openDoors() (err error) {
 	open(&w.metrics, "127.0.0.1:0", http.HandlerFunc(w.serveMetrics), nil)
 	open(&w.outside, "127.0.0.1:0", http.HandlerFunc(w.serveOutside), nil)
 	open(&w.control, "127.0.0.1:0", w.Control(), nil)
+	if w.opt.Proxy {
+		open(&w.proxy, "127.0.0.1:0", nil, w.serveProxy)
+	}
 	if err != nil {
 		return err
+	}
+	if w.proxy != nil {
+		if w.opt.ServiceURL == "" {
+			w.opt.ServiceURL = w.proxy.url()
+		}
+		if err := w.proxy.open(); err != nil {
+			return err
+		}
+	}
+	if w.opt.ServiceURL == "" {
+		w.opt.ServiceURL = "http://homeassistant:8123"
 	}
 	edgeAddr, name := "127.0.0.1:0", ""
 	if w.opt.SplitDNS {
@@ -120,14 +137,13 @@ func (w *World) openDoors() (err error) {
 		if w.dir, err = os.MkdirTemp("", "tunnelmedic-lab-"); err != nil {
 			return err
 		}
-		var cert tls.Certificate
-		if cert, w.caFile, err = newCA(w.dir); err != nil {
+		if err := w.certify(); err != nil {
 			return err
 		}
-		w.edge.tls = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
 		w.publicURL = "https://" + name
 	}
-	if w.listen, err = freeAddr(); err != nil {
+	// The daemon's own page: nobody else is given its port until the daemon takes it.
+	if w.listen, w.kept, err = holdPort("127.0.0.1:0"); err != nil {
 		return err
 	}
 	return w.control.open()
@@ -139,7 +155,7 @@ func (w *World) Close() {
 	w.closed = true
 	w.mu.Unlock()
 	w.cancel()
-	for _, d := range []*door{w.control, w.supervisor, w.outside, w.edge, w.metrics, w.origin} {
+	for _, d := range []*door{w.control, w.supervisor, w.outside, w.edge, w.metrics, w.proxy, w.origin} {
 		if d != nil {
 			d.close()
 		}
@@ -150,6 +166,9 @@ func (w *World) Close() {
 	}
 	w.mu.Unlock()
 	w.wg.Wait()
+	if w.kept != nil {
+		_ = w.kept.Close()
+	}
 	if w.dir != "" {
 		_ = os.RemoveAll(w.dir)
 	}
@@ -337,15 +356,4 @@ func (w *World) Restarts() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.restarts
-}
-
-// freeAddr finds a port for the daemon's own page. Nothing keeps it free until
-// the daemon takes it; ports given out are not given again soon.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }

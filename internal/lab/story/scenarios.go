@@ -40,7 +40,7 @@ func Named(name string) (Scenario, error) {
 
 // Scenarios are all stories; the first is the one that is played unasked.
 func Scenarios() []Scenario {
-	return []Scenario{
+	return append([]Scenario{
 		{
 			Name: "quic-stripped", About: "the WebSocket upgrade is lost over QUIC; HTTP/2 is well.",
 			Script: func(ctx context.Context, s *Stage) error {
@@ -221,5 +221,5 @@ func Scenarios() []Scenario {
 				return nil
 			},
 		},
-	}
+	}, replays()...)
 }

@@ -26,6 +26,8 @@ type Stage struct {
 	World *lab.World
 	tell  *teller
 	url   string // of the daemon's page
+	dir   string // of the daemon's data
+	kept  map[string]Report
 
 	mu       sync.Mutex
 	seen     []status
@@ -54,14 +56,20 @@ type Result struct {
 	CutOff   time.Duration
 	Restarts int
 	Failures []string // what should have been otherwise; empty if all is well
+	Reports  []Report // of the incidents, in the public form
 }
+
+// Report is a document that the program made.
+type Report struct{ Name, Text string }
 
 // Play builds the scenario's world, lets the daemon live in it, and tells on out.
 // The error is about the lab itself; what went wrong in the story is in the Result.
 func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.Writer) (Result, error) {
 	opt := sc.World
 	opt.Seed = seed
-	opt.Speed = speed
+	if opt.Speed == 0 {
+		opt.Speed = speed
+	}
 	w, err := lab.New(opt)
 	if err != nil {
 		return Result{}, err
@@ -81,7 +89,7 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	}
 
 	began := time.Now()
-	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"]}
+	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"], dir: dir, kept: map[string]Report{}}
 	before := w.Options(lab.DefaultSlug)
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
 	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.PublicURL(), s.url)
@@ -118,7 +126,7 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	}
 	<-watching
 	s.compareOptions(before)
-	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Restarts(), Failures: s.failures}
+	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Restarts(), Failures: s.failures, Reports: s.documents()}
 	s.summary(r, before)
 	return r, nil
 }

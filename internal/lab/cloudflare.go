@@ -1,0 +1,275 @@
+package lab
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Cloudflare's ids in this world, invented.
+const (
+	ZoneID    = "023e105f4ecef8ad9ca31a8372d0c353"
+	AccountID = "01a7362d577a6c3019a474fd6f485823"
+	ruleSetID = "4d21379b4f9f4bb088e0729962c8b3cf"
+)
+
+// Cloudflare is what Cloudflare tells of itself in this world, and how its telling
+// can go wrong. The forms are Statuspage's and those of Cloudflare's API reference.
+type Cloudflare struct {
+	Rules     string    // version of the managed DDoS L7 rule set
+	RulesAt   time.Time // its last update
+	Reports   []Report  // on the status page, newest first
+	Features  []string  // that the connector advertises
+	HTTP3Off  bool      // between browser and edge
+	MutualTLS []string  // hosts whose visitors are asked for a certificate
+	NoRecord  bool      // DNS names no tunnel for the public host
+	Zone      string    // name of the zone that the token sees; "" is example.com
+
+	// Missing are rights that the token lacks: zone, dns, tunnel, settings, tls, rules.
+	Missing []string
+
+	// What goes wrong with each: the page, the API.
+	Page, API Trouble
+}
+
+// Trouble is what goes wrong with a service of the world outside.
+type Trouble string
+
+// The troubles. A service that is away refuses nothing: the whole outside does
+// that (see Faults.ResolverDown).
+const (
+	Well        Trouble = ""
+	Slow        Trouble = "slow"      // no answer until the asker goes
+	Garbled     Trouble = "garbled"   // not even JSON
+	RateLimited Trouble = "limited"   // 429
+	Failing     Trouble = "failing"   // 500 with a page
+	Endless     Trouble = "endless"   // an answer of 64 MiB
+	Redirecting Trouble = "elsewhere" // 302 to another host
+	Strange     Trouble = "strange"   // JSON of another kind
+)
+
+// Report is an incident on the status page.
+type Report struct {
+	Name, Status, Impact, Body string
+	Components                 []string
+	Started, Resolved          time.Time // Resolved is zero while it is open
+}
+
+func (c *Cloudflare) init(now time.Time) {
+	c.Rules, c.RulesAt = "3299", now.Add(-30*24*time.Hour)
+	c.Features = []string{"allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs"}
+}
+
+// ChangeCloudflare changes what Cloudflare tells.
+func (w *World) ChangeCloudflare(change func(*Cloudflare)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(&w.cloudflare)
+	w.changed()
+}
+
+// Push is a push of the managed DDoS L7 rules, at a time of Cloudflare's clock.
+func (w *World) Push(version string, at time.Time) {
+	w.ChangeCloudflare(func(c *Cloudflare) { c.Rules, c.RulesAt = version, at })
+}
+
+// troubled answers for a service that something is wrong with.
+func (w *World) troubled(t Trouble, rw http.ResponseWriter, req *http.Request) bool {
+	switch t {
+	case Slow:
+		w.silence(req)
+	case Garbled:
+		rw.Header().Set("Content-Type", "text/html")
+		_, _ = rw.Write([]byte("<html>Sorry, something"))
+	case Strange:
+		writeJSON(rw, http.StatusOK, []int{1, 2, 3})
+	case RateLimited:
+		rw.Header().Set("Retry-After", "300")
+		writeJSON(rw, http.StatusTooManyRequests, map[string]any{"success": false, "errors": []any{map[string]any{"code": 971, "message": "Please wait and consider throttling your request speed"}}, "result": nil})
+	case Failing:
+		http.Error(rw, "<html>500</html>", http.StatusInternalServerError)
+	case Redirecting:
+		http.Redirect(rw, req, w.edge.url()+"/elsewhere", http.StatusFound)
+	case Endless:
+		block := []byte(strings.Repeat("x", 64<<10))
+		_, _ = rw.Write([]byte(`{"incidents":"`))
+		for range 1024 {
+			if _, err := rw.Write(block); err != nil {
+				break
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// statusPage is Statuspage's format.
+func (w *World) statusPage(rw http.ResponseWriter, req *http.Request, what string) {
+	w.mu.Lock()
+	c := w.cloudflare
+	reports := slices.Clone(c.Reports)
+	w.mu.Unlock()
+	if w.troubled(c.Page, rw, req) {
+		return
+	}
+	page := map[string]any{"id": "yh6f0r4529hb", "name": "Cloudflare", "url": "https://www.cloudflarestatus.com", "time_zone": "Etc/UTC", "updated_at": w.started.UTC().Format(time.RFC3339)}
+	all, open := []any{}, []any{}
+	for i, r := range reports {
+		one := r.json(i)
+		all = append(all, one)
+		if r.Resolved.IsZero() {
+			open = append(open, one)
+		}
+	}
+	status := map[string]string{"indicator": "none", "description": "All Systems Operational"}
+	if len(open) > 0 {
+		status = map[string]string{"indicator": "minor", "description": "Minor Service Outage"}
+	}
+	switch what {
+	case "summary.json":
+		writeJSON(rw, http.StatusOK, map[string]any{"page": page, "components": []any{}, "incidents": open, "scheduled_maintenances": []any{}, "status": status})
+	case "incidents.json":
+		writeJSON(rw, http.StatusOK, map[string]any{"page": page, "incidents": all})
+	default:
+		http.Error(rw, "not found", http.StatusNotFound)
+	}
+}
+
+func (r Report) json(i int) map[string]any {
+	stamp := func(t time.Time) any {
+		if t.IsZero() {
+			return nil
+		}
+		return t.UTC().Format("2006-01-02T15:04:05.000Z")
+	}
+	components, affected := []any{}, []any{}
+	for _, name := range r.Components {
+		components = append(components, map[string]any{"id": "c" + strconv.Itoa(len(components)), "name": name, "status": "operational", "group": false})
+		affected = append(affected, map[string]any{"code": "c" + strconv.Itoa(len(affected)), "name": name, "old_status": "operational", "new_status": "degraded_performance"})
+	}
+	id := "p31zjtct2jer" + strconv.Itoa(i)
+	return map[string]any{
+		"id": id, "name": r.Name, "status": r.Status, "impact": r.Impact, "page_id": "yh6f0r4529hb", "shortlink": "https://stspg.io/" + id,
+		"created_at": stamp(r.Started), "started_at": stamp(r.Started), "updated_at": stamp(r.Started), "monitoring_at": nil, "resolved_at": stamp(r.Resolved),
+		"components":       components,
+		"incident_updates": []any{map[string]any{"id": "u" + id, "incident_id": id, "status": r.Status, "body": r.Body, "created_at": stamp(r.Started), "display_at": stamp(r.Started), "updated_at": stamp(r.Started), "affected_components": affected}},
+	}
+}
+
+// cloudflareAPI is the part of Cloudflare's API that a read-only token sees.
+func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path string) {
+	w.mu.Lock()
+	c := w.cloudflare
+	w.mu.Unlock()
+	if w.troubled(c.API, rw, req) {
+		return
+	}
+	give := func(status int, result any, errors ...any) {
+		if errors == nil {
+			errors = []any{}
+		}
+		writeJSON(rw, status, map[string]any{"result": result, "success": status == http.StatusOK, "errors": errors, "messages": []any{}})
+	}
+	refuse := func(status, code int, message string) {
+		give(status, nil, map[string]any{"code": code, "message": message})
+	}
+	if req.Header.Get("Authorization") != "Bearer "+CloudflareToken {
+		refuse(http.StatusForbidden, 9109, "Invalid access token")
+		return
+	}
+	if req.Method != http.MethodGet {
+		refuse(http.StatusForbidden, 10000, "Authentication error")
+		return
+	}
+	zone := c.Zone
+	if zone == "" {
+		zone = "example.com"
+	}
+	may := func(right string) bool {
+		if slices.Contains(c.Missing, right) {
+			refuse(http.StatusForbidden, 10000, "Authentication error")
+			return false
+		}
+		return true
+	}
+	inZone, below := strings.CutPrefix(path, "/zones/"+ZoneID)
+	switch {
+	case path == "/zones":
+		list := []any{} // a token without the right sees an empty list
+		if name := req.URL.Query().Get("name"); (name == "" || name == zone) && !slices.Contains(c.Missing, "zone") {
+			list = append(list, map[string]any{"id": ZoneID, "name": zone, "status": "active", "account": map[string]string{"id": AccountID, "name": "House"}})
+		}
+		give(http.StatusOK, list)
+	case path == "/accounts/"+AccountID+"/cfd_tunnel/"+tunnelID+"/connections":
+		if may("tunnel") {
+			give(http.StatusOK, w.edgeSees(c))
+		}
+	case below && inZone == "/dns_records":
+		if may("dns") {
+			give(http.StatusOK, records(c, req.URL.Query()))
+		}
+	case below && inZone == "/settings/websockets":
+		if may("settings") {
+			give(http.StatusOK, setting("websockets", !w.Faults().WebSocketsOff))
+		}
+	case below && inZone == "/settings/http3":
+		if may("settings") {
+			give(http.StatusOK, setting("http3", !c.HTTP3Off))
+		}
+	case below && inZone == "/certificate_authorities/hostname_associations":
+		if may("tls") {
+			give(http.StatusOK, map[string]any{"hostnames": append([]string{}, c.MutualTLS...)})
+		}
+	case below && inZone == "/rulesets":
+		if may("rules") {
+			give(http.StatusOK, []any{
+				map[string]any{"id": "efb7b8c949ac4650a09736fc376e9aee", "name": "Cloudflare Managed Ruleset", "kind": "managed", "phase": "http_request_firewall_managed", "version": "112", "last_updated": c.RulesAt.Add(-time.Hour).UTC().Format(time.RFC3339Nano)},
+				map[string]any{"id": ruleSetID, "name": "DDoS L7 ruleset", "description": "Automatic mitigation of HTTP-based DDoS attacks", "kind": "managed", "phase": "ddos_l7", "source": "", "version": c.Rules, "last_updated": c.RulesAt.UTC().Format(time.RFC3339Nano)},
+			})
+		}
+	case strings.HasPrefix(path, "/zones/"), strings.HasPrefix(path, "/accounts/"):
+		refuse(http.StatusNotFound, 7003, "Could not route to "+path+", perhaps your object identifier is invalid?")
+	default:
+		refuse(http.StatusNotFound, 7000, "No route for that URI")
+	}
+}
+
+// edgeSees are the connectors that the edge knows of.
+func (w *World) edgeSees(c Cloudflare) []any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	conns := []any{}
+	if r := w.run; r != nil {
+		for i, up := range r.conns {
+			if up {
+				id := "4f1d9c0" + strconv.Itoa(i) + "-0a3e-4b77-9d25-6a1f30c1e8b0"
+				conns = append(conns, map[string]any{"id": id, "uuid": id, "client_id": r.id, "client_version": w.opt.Version, "colo_name": "fra0" + strconv.Itoa(3+i),
+					"is_pending_reconnect": false, "opened_at": w.started.UTC().Format(time.RFC3339), "origin_ip": "203.0.113.77"})
+			}
+		}
+	}
+	if len(conns) == 0 {
+		return []any{}
+	}
+	return []any{map[string]any{"id": w.run.id, "version": w.opt.Version, "arch": "linux_arm64", "config_version": -1, "features": c.Features, "conns": conns, "run_at": w.started.UTC().Format(time.RFC3339)}}
+}
+
+func records(c Cloudflare, q url.Values) []any {
+	list := []any{}
+	if name := q.Get("name"); (name == "" || name == PublicHost) && !c.NoRecord {
+		list = append(list, map[string]any{"id": "372e67954025e0ba6aaa6d586b9e0b59", "type": "CNAME", "name": PublicHost, "content": tunnelID + ".cfargotunnel.com", "proxied": true, "ttl": 1})
+	}
+	return list
+}
+
+func setting(id string, on bool) map[string]any {
+	value := "off"
+	if on {
+		value = "on"
+	}
+	return map[string]any{"id": id, "value": value, "editable": true, "modified_on": nil}
+}

@@ -1,0 +1,51 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+)
+
+// serveProxy is a reverse proxy between the connector and Home Assistant, one
+// connection: it passes everything on, WebSockets too unless the faults say that it
+// was never told to.
+func (w *World) serveProxy(conn net.Conn) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
+	br := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		note := w.record("proxy", req, "")
+		form := Form("")
+		if w.Faults().ProxyStrips {
+			form = NoUpgrade
+		}
+		x, err := ask(ctx, w.originAddr(), originRequest(req, isWebSocket(req), form))
+		if err != nil {
+			note(http.StatusBadGateway)
+			_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			return
+		}
+		note(x.resp.StatusCode)
+		if x.resp.StatusCode == http.StatusSwitchingProtocols {
+			// The head goes as it came; what follows is the WebSocket.
+			x.resp.Body = nil
+			if x.resp.Write(conn) == nil {
+				stop := context.AfterFunc(ctx, func() { _ = conn.Close(); _ = x.conn.Close() })
+				splice(conn, br, x.conn, x.br)
+				stop()
+			}
+			return
+		}
+		err = x.resp.Write(conn)
+		x.close()
+		if err != nil || req.Close {
+			return
+		}
+	}
+}
