@@ -30,8 +30,10 @@ type Supervisor interface {
 
 // Connector is the restarted connector.
 type Connector interface {
-	Forget()
 	Inspect(ctx context.Context, now time.Time) evidence.Connector
+	Process() string // the id of the process that answered last
+	Forget()         // leaves the present process behind
+	Renewed() bool   // whether another than that one answered last
 }
 
 // Diary keeps the intention.
@@ -53,6 +55,7 @@ type Patience struct {
 	Settle func(evidence.Protocol) time.Duration // for the connection after a restart
 	Poll   time.Duration                         // between looks while waiting
 	Busy   time.Duration                         // for another job of Supervisor's, or for Supervisor itself
+	Late   time.Duration                         // for the effect of a write whose answer got lost
 }
 
 // DefaultPatience fits a real Supervisor and cloudflared. With auto cloudflared
@@ -67,6 +70,7 @@ func DefaultPatience() Patience {
 		},
 		Poll: time.Second,
 		Busy: 10 * time.Minute,
+		Late: 30 * time.Second, // Supervisor asks a service on the internet about passwords, for up to 10 s
 	}
 }
 
@@ -75,19 +79,22 @@ type stopped struct{ policy.Outcome }
 
 func (s *stopped) Error() string { return string(s.Result) }
 
-// Do carries out a change. expect is the protocol stored as far as we know; one
+// Do carries out a change. Its From is the protocol stored as far as we know; one
 // that differs is a person's doing and ends the change before it begins.
 // An error means that the outcome is not known, because the context ended or the
 // diary could not be written: the intention stays, and Resume takes it up.
-func (t *Treatment) Do(ctx context.Context, slug string, change policy.Change, expect evidence.Protocol, before evidence.Transport) (policy.Outcome, error) {
-	in := journal.Intention{Slug: slug, From: expect, To: change.Protocol, Purpose: change.Purpose, Before: before}
+func (t *Treatment) Do(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
 	return t.outcome(t.from(ctx, in, journal.Intended))
 }
 
 // Resume finishes a change that a stop or a crash interrupted, from what is really
 // there.
 func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
-	return t.outcome(t.resume(ctx, in))
+	out, err := t.outcome(t.resume(ctx, in))
+	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
+		out.Restarts++ // the one before the interruption: it counts though its end was not seen
+	}
+	return out, err
 }
 
 func (t *Treatment) outcome(out policy.Outcome, err error) (policy.Outcome, error) {
@@ -99,6 +106,11 @@ func (t *Treatment) outcome(out policy.Outcome, err error) (policy.Outcome, erro
 }
 
 func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
+	if in.Stage == journal.Writing {
+		if _, err := t.settledOn(ctx, in); err != nil {
+			return policy.Outcome{}, err
+		}
+	}
 	info, err := t.info(ctx, in.Slug, in.From)
 	if err != nil {
 		return policy.Outcome{}, err
@@ -107,10 +119,12 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 	switch {
 	case err != nil:
 		return policy.Outcome{}, t.end(policy.UserChanged, in.From)
-	case there != in.To && there != in.From:
+	case !in.Knows(there):
 		return policy.Outcome{}, t.end(policy.UserChanged, there)
 	case there != in.To:
-		return policy.Outcome{}, t.end(policy.NotAvailable, there) // nothing had been written
+		return policy.Outcome{}, t.end(policy.NotAvailable, there) // it had not been written
+	case info.State == evidence.StateStopped && in.Stage != journal.Restarting:
+		return policy.Outcome{}, t.stoppedByHand(ctx, in)
 	case in.Stage == journal.Connecting, in.Stage == journal.Restarting && t.runs(ctx, info, in):
 		t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the restart had been done.")
 		return t.from(ctx, in, journal.Connecting)
@@ -119,13 +133,16 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 	return t.from(ctx, in, journal.Restarting)
 }
 
-// runs says whether the connector verifiably runs with the new setting: over a
-// transport that only it can have brought.
+// runs says whether the connector verifiably runs with the new setting: as another
+// process than before the restart, or over a transport that only it can have brought.
 func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.Intention) bool {
 	if info.State != evidence.StateStarted {
 		return false
 	}
 	now := t.Connector.Inspect(ctx, time.Now()).Transport
+	if p := t.Connector.Process(); p != "" && in.Process != "" {
+		return p != in.Process
+	}
 	wanted := map[evidence.Protocol]evidence.Transport{evidence.QUIC: evidence.OverQUIC, evidence.HTTP2: evidence.OverHTTP2}[in.To]
 	return now != evidence.NoTransport && now == wanted && in.Before != wanted
 }
@@ -141,18 +158,31 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 		stage = written
 	}
 	if stage == journal.Restarting {
+		t.Connector.Inspect(ctx, time.Now())
+		in.Process = t.Connector.Process()
 		if err := t.intend(in, journal.Restarting); err != nil {
 			return policy.Outcome{}, err
 		}
-		if err := t.restart(ctx, in); err != nil {
+		// An add-on that does not run is started: that cuts nobody off.
+		down := false
+		if in.Felled || in.Purpose == policy.Revive {
+			info, err := t.info(ctx, in.Slug, in.To)
+			if err != nil {
+				return policy.Outcome{}, err
+			}
+			down = info.State != evidence.StateStarted && info.State != evidence.StateStartup
+		}
+		if err := t.restart(ctx, in, down); err != nil {
 			return policy.Outcome{}, err
 		}
-		restarts = 1
+		if !down {
+			restarts = 1
+		}
 	}
 	if err := t.intend(in, journal.Connecting); err != nil {
 		return policy.Outcome{}, err
 	}
-	out, err := t.connect(ctx, in)
+	out, err := t.outcome(t.connect(ctx, in))
 	out.Restarts = restarts
 	return out, err
 }
@@ -162,6 +192,11 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 // compared after.
 func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.Stage, error) {
 	for range 3 {
+		// Noted before it is read: what lies between reading and writing can cost a
+		// person's edit, and a flush to an SD card takes long.
+		if err := t.intend(in, journal.Writing); err != nil {
+			return "", err
+		}
 		info, err := t.info(ctx, in.Slug, in.From)
 		if err != nil {
 			return "", err
@@ -170,23 +205,21 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 		switch {
 		case err != nil:
 			return "", t.end(policy.UserChanged, in.From)
-		case there == in.To && there != in.From:
-			return journal.Restarting, nil // written already, by an earlier try whose answer got lost
-		case there != in.From:
+		case !in.Knows(there):
 			return "", t.end(policy.UserChanged, there)
-		case info.State == evidence.StateStopped:
+		case info.State == evidence.StateStopped && there == in.To && !in.Felled:
+			return "", t.stoppedByHand(ctx, in)
+		case info.State == evidence.StateStopped && in.To != in.Back && !in.Felled:
 			return "", t.end(policy.UserStopped, there)
 		case there == in.To:
-			return journal.Restarting, nil // the same protocol, started anew
+			// The same protocol, started anew; or written by an earlier try whose answer got lost.
+			return journal.Restarting, nil
 		case info.Options.HoldsSecretReference():
 			return "", t.end(policy.AtRisk, there)
 		}
 		options, err := tunnel.WithProtocol(info.Options, in.To)
 		if err != nil {
 			return "", t.end(policy.Rejected, there)
-		}
-		if err := t.intend(in, journal.Writing); err != nil {
-			return "", err
 		}
 		err = t.Supervisor.SetOptions(ctx, in.Slug, options)
 		switch {
@@ -208,6 +241,9 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 			return "", err
 		}
 		if got, err := tunnel.ProtocolOf(after.Options); err == nil && got == in.To {
+			if after.State == evidence.StateStopped && !in.Felled {
+				return "", t.stoppedByHand(ctx, in)
+			}
 			if changed := options.Differing(after.Options, "run_parameters"); len(changed) > 0 {
 				t.Log.Info().Strs("options", changed).Msg("Other options were edited at the same moment; they stay as edited.")
 			}
@@ -215,16 +251,23 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 		}
 		// Somebody saved the form in between, with the protocol it had shown them. Again.
 	}
+	in.At = time.Now()
+	if there, err := t.settledOn(ctx, in); err != nil || there == in.To {
+		return journal.Restarting, err
+	}
 	return "", t.end(policy.NotAvailable, in.From)
 }
 
 // restart restarts the add-on, waits while Supervisor is busy with it, and sees to
 // it that it is not left stopped: Supervisor's watchdog does not rescue an add-on
 // whose start failed after the stop.
-func (t *Treatment) restart(ctx context.Context, in journal.Intention) error {
+func (t *Treatment) restart(ctx context.Context, in journal.Intention, ended bool) error {
 	deadline := time.Now().Add(t.Patience.Busy)
 	t.Connector.Forget()
 	call, tries := t.Supervisor.Restart, 0
+	if ended {
+		call = t.Supervisor.Start
+	}
 	for {
 		err := call(ctx, in.Slug)
 		switch {
@@ -235,28 +278,148 @@ func (t *Treatment) restart(ctx context.Context, in journal.Intention) error {
 		case supervisor.Is(err, supervisor.Busy) || supervisor.Is(err, supervisor.Away) && !supervisor.EffectUnknown(err):
 			// Nothing was done yet.
 			t.Log.Debug().Err(err).Msg("Waiting for Supervisor.")
-			if time.Now().After(deadline) {
-				t.Log.Warn().Err(err).Msg("Supervisor was busy or away for too long; the restart is put off.")
-				return t.end(policy.Busy, in.To)
-			}
-		default:
-			t.Log.Warn().Err(err).Msg("The restart did not end well; looking at what is there.")
-			info, err := t.info(ctx, in.Slug, in.To)
-			if err != nil {
+			if err := t.await(ctx, in, deadline, tries > 0 || ended); err != nil {
 				return err
 			}
-			if info.State == evidence.StateStarted || info.State == evidence.StateStartup {
-				return nil
-			}
-			if tries++; tries > 3 {
-				return t.endRestarted(policy.Crashed, in.To)
-			}
+			continue
+		}
+		t.Log.Warn().Err(err).Msg("The restart did not end well; looking at what is there.")
+		after, err := t.aftermath(ctx, in)
+		switch {
+		case err != nil:
+			return err
+		case after == anew:
+			return nil
+		case tries == 3 && after == asBefore:
+			return t.end(policy.NotAvailable, in.To)
+		case tries == 3:
+			return t.endRestarted(policy.Crashed, in.To)
+		}
+		tries++
+		call = t.Supervisor.Restart
+		if after == down {
 			call = t.Supervisor.Start
 		}
 		if err := t.pause(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// await waits while Supervisor is busy with the add-on or away. As long as the
+// add-on is shown stopped, and we have not stopped it, another job or a person
+// has: a restart would start it.
+func (t *Treatment) await(ctx context.Context, in journal.Intention, deadline time.Time, stoppedByUs bool) error {
+	for {
+		if err := t.pause(ctx); err != nil {
+			return err
+		}
+		info, err := t.Supervisor.Info(ctx, in.Slug)
+		halted := err == nil && !stoppedByUs && info.State == evidence.StateStopped
+		late := time.Now().After(deadline)
+		switch {
+		case late && halted:
+			return t.stoppedByHand(ctx, in)
+		case late:
+			t.Log.Warn().Msg("Supervisor was busy or away for too long; the restart is put off.")
+			return t.end(policy.Busy, in.To)
+		case !halted:
+			return nil
+		}
+	}
+}
+
+// condition is what became of a restart that ended in an error.
+type condition uint8
+
+const (
+	anew     condition = iota // a new process runs, or one is starting
+	asBefore                  // the old process runs on: the restart was not done
+	down                      // the add-on is stopped
+)
+
+// aftermath finds out what became of a restart whose answer was an error or got
+// lost. An add-on that is still shown started may be about to be stopped, so what
+// counts is whether another process answers.
+func (t *Treatment) aftermath(ctx context.Context, in journal.Intention) (condition, error) {
+	deadline := time.Now().Add(t.Patience.Settle(in.To))
+	for {
+		info, err := t.info(ctx, in.Slug, in.To)
+		if err != nil {
+			return down, err
+		}
+		if info.State != evidence.StateStarted && info.State != evidence.StateStartup {
+			return down, nil
+		}
+		c := t.Connector.Inspect(ctx, time.Now())
+		late := time.Now().After(deadline)
+		switch {
+		case c.Status != 0 && t.Connector.Renewed():
+			return anew, nil
+		case late && c.Status != 0:
+			return asBefore, nil
+		case late:
+			return anew, nil // it does not answer, so it is not the old one; connect judges it
+		}
+		if err := t.pause(ctx); err != nil {
+			return down, err
+		}
+	}
+}
+
+// settledOn gives the protocol that is stored once a write whose answer got lost can
+// no longer take effect: later it would look like a person's doing.
+func (t *Treatment) settledOn(ctx context.Context, in journal.Intention) (evidence.Protocol, error) {
+	for {
+		info, err := t.info(ctx, in.Slug, in.From)
+		if err != nil {
+			return in.From, err
+		}
+		there, err := tunnel.ProtocolOf(info.Options)
+		if age := time.Since(in.At); err != nil || there == in.To || age > t.Patience.Late || age < 0 {
+			return there, nil
+		}
+		if err := t.pause(ctx); err != nil {
+			return there, err
+		}
+	}
+}
+
+// stoppedByHand ends the change because a person stopped the add-on. It stays
+// stopped, and what was not proven is taken back, so that it will start with what
+// was.
+func (t *Treatment) stoppedByHand(ctx context.Context, in journal.Intention) error {
+	if in.To == in.Back {
+		return t.end(policy.UserStopped, in.To)
+	}
+	err := t.putBack(ctx, in)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		t.Log.Warn().Err(err).Msg("The add-on was stopped by hand, and the earlier protocol could not be put back.")
+		return t.end(policy.UserStopped, in.To)
+	}
+	return t.end(policy.UserStopped, in.Back)
+}
+
+func (t *Treatment) putBack(ctx context.Context, in journal.Intention) error {
+	info, err := t.Supervisor.Info(ctx, in.Slug)
+	if err == nil {
+		err = info.OptionsError
+	}
+	if err != nil {
+		return err
+	}
+	there, err := tunnel.ProtocolOf(info.Options)
+	if err != nil || there != in.To {
+		return err
+	}
+	options, err := tunnel.WithProtocol(info.Options, in.Back)
+	if err != nil {
+		return err
+	}
+	return t.Supervisor.SetOptions(ctx, in.Slug, options)
 }
 
 // connect waits for the connection: a restart that answered 200 says only that a
@@ -277,8 +440,10 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 			info, err := t.Supervisor.Info(ctx, in.Slug)
 			switch {
 			case err != nil:
-			case info.State == evidence.StateStopped:
+			case !info.Installed():
 				return end(policy.UserStopped, c)
+			case info.State == evidence.StateStopped:
+				return policy.Outcome{}, t.stoppedByHand(ctx, in)
 			case info.State == evidence.StateError:
 				// Supervisor's watchdog may be about to start it again: look more than once.
 				if failing++; failing >= 3 {
@@ -344,42 +509,67 @@ func (t *Treatment) pause(ctx context.Context) error {
 	}
 }
 
+// linger is how much of the time that a stop leaves is spent on a write that was
+// under way.
+const linger = time.Second
+
 // Leave puts a protocol back in the seconds that a stop leaves: it writes the
-// options and, if the add-on runs with another one, sends the restart off without
-// waiting for its end; Supervisor carries it out without us. What it could not do
+// options and, if the add-on may run with another one, sends the restart off
+// without waiting for its end; Supervisor carries it out without us. The intention's
+// stage is the one that the interrupted change had reached. What could not be done
 // stands in the diary, and the next start does it.
 func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart bool) error {
-	if err := t.intend(in, journal.Writing); err != nil {
-		return err
-	}
-	info, err := t.Supervisor.Info(ctx, in.Slug)
-	if err != nil {
-		return err
-	}
-	if info.OptionsError != nil {
-		return info.OptionsError
-	}
-	there, err := tunnel.ProtocolOf(info.Options)
-	if err != nil || there != in.From && there != in.To || info.Options.HoldsSecretReference() {
-		return err // a person's setting stays
-	}
-	if there != in.To {
-		options, err := tunnel.WithProtocol(info.Options, in.To)
+	interrupted, writing := in.Stage == journal.Restarting, in.Stage == journal.Writing
+	// A diary that cannot be written must not keep the setting from going back.
+	unnoted := t.intend(in, journal.Writing)
+	var info supervisor.Info
+	for began := time.Now(); ; {
+		var err error
+		if info, err = t.Supervisor.Info(ctx, in.Slug); err == nil {
+			err = info.OptionsError
+		}
 		if err != nil {
-			return err
+			return errors.Join(err, unnoted)
 		}
-		if err := t.Supervisor.SetOptions(ctx, in.Slug, options); err != nil {
-			return err
+		there, err := tunnel.ProtocolOf(info.Options)
+		if err != nil || !in.Knows(there) || info.Options.HoldsSecretReference() {
+			return errors.Join(err, unnoted) // a person's setting stays
+		}
+		if there != in.To {
+			options, err := tunnel.WithProtocol(info.Options, in.To)
+			if err == nil {
+				err = t.Supervisor.SetOptions(ctx, in.Slug, options)
+			}
+			if err != nil {
+				return errors.Join(err, unnoted)
+			}
+		}
+		// A write that was under way may take effect yet.
+		if !writing || time.Since(began) > min(linger, t.Patience.Late) || t.pause(ctx) != nil {
+			break
 		}
 	}
-	if !restart || info.State == evidence.StateStopped {
-		return nil
+	// Stopped by hand it stays stopped; between the stop and the start of our own
+	// restart it must not.
+	if !restart || info.State == evidence.StateStopped && !interrupted && !in.Felled {
+		return unnoted
 	}
-	if err := t.intend(in, journal.Restarting); err != nil {
-		return err
+	in.Process = t.Connector.Process()
+	unnoted = errors.Join(unnoted, t.intend(in, journal.Restarting))
+	var busy error
+	for {
+		err := t.Supervisor.Restart(ctx, in.Slug)
+		switch {
+		case err == nil:
+			return errors.Join(unnoted, t.intend(in, journal.Connecting))
+		case ctx.Err() != nil:
+			return errors.Join(busy, unnoted) // not busy before, it was sent
+		case !supervisor.Is(err, supervisor.Busy):
+			return errors.Join(err, unnoted)
+		}
+		busy = err // with the restart that was interrupted, as a rule
+		if t.pause(ctx) != nil {
+			return errors.Join(busy, unnoted)
+		}
 	}
-	if err := t.Supervisor.Restart(ctx, in.Slug); err != nil && ctx.Err() == nil {
-		return err
-	}
-	return nil
 }

@@ -1,0 +1,93 @@
+package doctor
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/probe"
+)
+
+// curls gives, for every failing look at the public name, a command that shows the
+// same outside this program.
+func (x *examination) curls() []string {
+	t := x.place.Public
+	var list []string
+	add := func(l evidence.Look, network string, websocket bool) {
+		if !l.Done() || l.Trouble == evidence.Unusable || websocket && l.Healthy() || !websocket && l.Stage >= evidence.Answered && l.Status < 400 {
+			return
+		}
+		path := "/manifest.json"
+		if websocket {
+			path = "/api/websocket"
+		}
+		list = append(list, curl(t, network, path, websocket))
+	}
+	first := ""
+	if x.others != "" {
+		first = map[string]string{"tcp4": "tcp6", "tcp6": "tcp4"}[x.others]
+	}
+	add(x.e.Public, first, true)
+	add(x.other, x.others, true)
+	add(x.e.Page, "", false)
+	return list
+}
+
+// curl writes the request of a look as a command. Secrets stand as the names of
+// variables that the reader sets himself.
+func curl(t probe.Target, network, path string, websocket bool) string {
+	args := []string{"curl", "-sS", "-i", "-N", "--http1.1", "--max-time 10"}
+	args = append(args, shared(t)...)
+	switch network {
+	case "tcp4":
+		args = append(args, "-4")
+	case "tcp6":
+		args = append(args, "-6")
+	}
+	if websocket {
+		args = append(args, `-H 'Connection: Upgrade'`, `-H 'Upgrade: websocket'`, `-H 'Sec-WebSocket-Version: 13'`, `-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='`)
+	}
+	return strings.Join(append(args, quoted(t.URL, path)), " ")
+}
+
+// curlHTTP2 writes a request over HTTP/2 as a command. curl ends the stream with
+// HEADERS for a plain GET, and with an empty DATA frame where it reads a body from an
+// empty input.
+func curlHTTP2(t probe.Target, shape probe.Shape, path string) string {
+	version := "--http2"
+	if t.URL.Scheme == "http" {
+		version = "--http2-prior-knowledge"
+	}
+	args := append([]string{"curl", "-sS", "-v", "-o /dev/null", version, "--max-time 10"}, shared(t)...)
+	switch shape {
+	case probe.EmptyData:
+		args = append(args, "-X GET", "-T -", "-H 'Expect:'")
+		return strings.Join(append(args, quoted(t.URL, path), "< /dev/null"), " ")
+	case probe.Connect:
+		u := *t.URL
+		u.Scheme = map[string]string{"https": "wss", "http": "ws"}[u.Scheme]
+		return fmt.Sprintf("new WebSocket('%s')   (in a browser's console: curl knows no WebSocket over HTTP/2)", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/api/websocket"}).String())
+	}
+	return strings.Join(append(args, quoted(t.URL, path)), " ")
+}
+
+func shared(t probe.Target) (args []string) {
+	if t.Access.ID != "" && t.Access.Secret != "" {
+		args = append(args, `-H "CF-Access-Client-Id: $CF_ACCESS_CLIENT_ID"`, `-H "CF-Access-Client-Secret: $CF_ACCESS_CLIENT_SECRET"`)
+	}
+	if t.Certificate != nil {
+		args = append(args, "--cert certificate.pem --key key.pem")
+	}
+	if t.RootCAs != nil {
+		args = append(args, `--cacert "$TUNNELMEDIC_CA_FILE"`)
+	}
+	return args
+}
+
+func quoted(base *url.URL, path string) string {
+	u := url.URL{Scheme: base.Scheme, Host: base.Host}
+	at, query, _ := strings.Cut(path, "?")
+	u.Path, u.RawQuery = at, query
+	return "'" + strings.ReplaceAll(u.String(), "'", "%27") + "'"
+}

@@ -1,0 +1,285 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/probe"
+)
+
+// sideBySide is how many requests are under way at once: few enough not to look like
+// an attack, enough for a count of a hundred to end soon.
+const sideBySide = 4
+
+// Tally is how the requests of one shape went.
+type Tally struct {
+	Shape    probe.Shape      `json:"shape"`
+	Tried    int              `json:"tried"`
+	Answered int              `json:"answered"`
+	TimedOut int              `json:"timed_out"`
+	Reset    int              `json:"reset"`
+	Ended    int              `json:"ended"` // the connection, before the answer
+	Other    int              `json:"other"`
+	Statuses map[int]int      `json:"statuses"`
+	Low      float64          `json:"failing_low"`  // the share that fails, 95 %: from here
+	High     float64          `json:"failing_high"` // to here
+	Curl     string           `json:"curl,omitempty"`
+	First    *probe.HTTP2Look `json:"first,omitempty"`
+	Failed   *probe.HTTP2Look `json:"first_failed,omitempty"`
+	outcomes map[probe.Outcome]int
+}
+
+// Failures is how many requests that reached the server were not answered.
+func (t Tally) Failures() int { return t.TimedOut + t.Reset + t.Ended + t.Other }
+
+// HTTP2Report is the look over HTTP/2.
+type HTTP2Report struct {
+	At      time.Time       `json:"at"`
+	Took    time.Duration   `json:"took_ns"`
+	URL     string          `json:"url"`
+	Notes   []string        `json:"notes,omitempty"`
+	Tallies []Tally         `json:"shapes"`
+	Connect evidence.Switch `json:"extended_connect"`
+	Said    []string        `json:"said"`
+	Code    int             `json:"exit_code"`
+}
+
+// ExamineHTTP2 puts the same request onto HTTP/2 connections in two shapes, count
+// times each, and opens the WebSocket over HTTP/2 where the server offers that. done
+// is told each try as it ends, one at a time; it may be nil.
+func ExamineHTTP2(ctx context.Context, p Place, path string, count int, done func(probe.HTTP2Look)) HTTP2Report {
+	t := p.Public
+	t.Timeout = bounded(t.Timeout)
+	r := HTTP2Report{At: time.Now(), URL: t.URL.String() + path, Notes: p.Notes}
+	shapes := []probe.Shape{probe.HeadersAlone, probe.EmptyData}
+	tallies := []Tally{{Shape: shapes[0]}, {Shape: shapes[1]}}
+	var mu sync.Mutex // guards tallies, and done
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, sideBySide)
+	for i := range 2 * count { // in turn, so that a change on the way there hits both alike
+		turn <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			l := probe.HTTP2(ctx, t, shapes[i%2], path)
+			mu.Lock()
+			defer mu.Unlock()
+			tallies[i%2].add(l)
+			if done != nil {
+				done(l)
+			}
+		})
+	}
+	wg.Wait()
+	if first := tallies[0].First; first != nil {
+		r.Connect = first.Connect
+	}
+	if r.Connect == evidence.On && ctx.Err() == nil {
+		l := probe.HTTP2(ctx, t, probe.Connect, path)
+		ws := Tally{Shape: probe.Connect}
+		ws.add(l)
+		tallies = append(tallies, ws)
+		if done != nil {
+			done(l)
+		}
+	}
+	for i := range tallies {
+		tallies[i].conclude(t, path)
+	}
+	r.Tallies, r.Took = tallies, time.Since(r.At)
+	r.say()
+	return r
+}
+
+func (t *Tally) add(l probe.HTTP2Look) {
+	if l.Trouble == evidence.Interrupted {
+		return
+	}
+	if t.outcomes == nil {
+		t.outcomes, t.Statuses = map[probe.Outcome]int{}, map[int]int{}
+	}
+	t.Tried++
+	t.outcomes[l.Outcome]++
+	switch l.Outcome {
+	case probe.Replied:
+		t.Answered++
+		t.Statuses[l.Status]++
+	case probe.Silent:
+		t.TimedOut++
+	case probe.Reset:
+		t.Reset++
+	case probe.GoneAway:
+		t.Ended++
+	case probe.Broken:
+		t.Other++
+	}
+	if t.First == nil {
+		t.First = &l
+	}
+	if l.Failed() && t.Failed == nil {
+		t.Failed = &l
+	}
+}
+
+func (t *Tally) conclude(target probe.Target, path string) {
+	if n := t.Answered + t.Failures(); n > 0 {
+		t.Low, t.High = Wilson(t.Failures(), n)
+	}
+	if t.Failures() > 0 {
+		t.Curl = curlHTTP2(target, t.Shape, path)
+	}
+}
+
+// say puts the tallies into sentences, and the exit code.
+func (r *HTTP2Report) say() {
+	asked, failed := 0, 0
+	for _, t := range r.Tallies {
+		n := t.Answered + t.Failures()
+		asked, failed = asked+n, failed+t.Failures()
+		switch {
+		case t.Tried == 0:
+			continue
+		case n == 0:
+			r.Said = append(r.Said, fmt.Sprintf("%s: could not be asked (%s).", t.Shape, t.why()))
+		case t.Failures() == 0:
+			r.Said = append(r.Said, fmt.Sprintf("%s: all %d answered; at most %.0f %% of this shape fail (95 %% confidence).", t.Shape, n, math.Ceil(100*t.High)))
+		default:
+			r.Said = append(r.Said, fmt.Sprintf("%s: %d of %d failed, %s; between %.0f %% and %.0f %% of this shape fail (95 %% confidence).", t.Shape, t.Failures(), n, oneIn(t.Failures(), n), 100*t.Low, 100*t.High))
+		}
+	}
+	if len(r.Tallies) >= 2 {
+		a, b := r.Tallies[0], r.Tallies[1]
+		switch {
+		case a.Answered+a.Failures() == 0 || b.Answered+b.Failures() == 0:
+		case unlikely > chance(b.Failures(), b.Answered+b.Failures(), a.Failures(), a.Answered+a.Failures()):
+			r.Said = append(r.Said, "The two shapes are the same request (RFC 9113 §8.1), yet the one with an empty DATA frame fails more often: something on the way there mishandles it.")
+		case unlikely > chance(a.Failures(), a.Answered+a.Failures(), b.Failures(), b.Answered+b.Failures()):
+			r.Said = append(r.Said, "The two shapes are the same request, yet the one that ends with its HEADERS fails more often.")
+		case a.Failures()+b.Failures() > 0:
+			r.Said = append(r.Said, "These numbers do not tell the two shapes apart; --count with a larger number would.")
+		}
+	}
+	switch {
+	case asked == 0:
+		r.Code = CantTell
+	case failed > 0:
+		r.Code = Ill
+	}
+	if r.Connect == evidence.Off {
+		r.Said = append(r.Said, "The server offers no WebSocket over HTTP/2 (extended CONNECT, RFC 8441); browsers open theirs over HTTP/1.1 then.")
+	}
+}
+
+func (t Tally) why() string {
+	if t.First == nil {
+		return "interrupted"
+	}
+	if t.First.Detail != "" {
+		return t.First.Outcome.String() + ": " + t.First.Detail
+	}
+	return t.First.Outcome.String()
+}
+
+// oneIn says a share the way people do.
+func oneIn(k, n int) string {
+	if k == n {
+		return "every one"
+	}
+	return fmt.Sprintf("about one in %.0f", math.Round(float64(n)/float64(k)))
+}
+
+// unlikely is how improbable mere chance must be before the shapes are said to differ.
+const unlikely = 0.025
+
+// chance gives the probability that k1 or more of all failures fall to the n1
+// requests of one shape if the shape made no difference (Fisher's exact test,
+// one-sided); k2 of n2 are the other shape's.
+func chance(k1, n1, k2, n2 int) float64 {
+	ln := func(n, k int) float64 { // of n over k
+		a, _ := math.Lgamma(float64(n + 1))
+		b, _ := math.Lgamma(float64(k + 1))
+		c, _ := math.Lgamma(float64(n - k + 1))
+		return a - b - c
+	}
+	p := 0.0
+	for k := k1; k <= min(n1, k1+k2); k++ {
+		if k1+k2-k <= n2 {
+			p += math.Exp(ln(n1, k) + ln(n2, k1+k2-k) - ln(n1+n2, k1+k2))
+		}
+	}
+	return p
+}
+
+// Wilson gives the 95 % confidence interval of a share of which k of n were seen
+// (E. B. Wilson, 1927). It holds for small numbers and at the ends, too.
+func Wilson(k, n int) (low, high float64) {
+	const z = 1.959964
+	if n <= 0 {
+		return 0, 1
+	}
+	p, m := float64(k)/float64(n), float64(n)
+	middle := (p + z*z/(2*m)) / (1 + z*z/m)
+	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return max(0, middle-half), min(1, middle+half)
+}
+
+// Write lays the report out for a terminal.
+func (r HTTP2Report) Write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s over HTTP/2, %s, %.1f s\n", r.URL, r.At.Format("2006-01-02 15:04:05"), r.Took.Seconds())
+	for _, n := range r.Notes {
+		fmt.Fprintln(&b, n)
+	}
+	for _, t := range r.Tallies {
+		for _, l := range []*probe.HTTP2Look{t.First, t.Failed} {
+			if l == nil || l == t.Failed && t.First != nil && t.First.Failed() {
+				continue
+			}
+			which := "the first"
+			if l == t.Failed {
+				which = "the first that failed"
+			}
+			fmt.Fprintf(&b, "\n%s, %s: %s\n", t.Shape, which, joined(l.Outcome.String(), l.Code, l.Addr))
+			frames(&b, l.Frames)
+		}
+	}
+	fmt.Fprintf(&b, "\n%-22s %6s %9s %10s %6s %6s %6s   %s\n", "shape", "tried", "answered", "timed out", "reset", "ended", "other", "share failing, 95 %")
+	for _, t := range r.Tallies {
+		share := "–"
+		if t.Answered+t.Failures() > 0 {
+			share = fmt.Sprintf("%.0f–%.0f %%", 100*t.Low, 100*t.High)
+		}
+		fmt.Fprintf(&b, "%-22s %6d %9d %10d %6d %6d %6d   %s\n", t.Shape, t.Tried, t.Answered, t.TimedOut, t.Reset, t.Ended, t.Other, share)
+	}
+	b.WriteByte('\n')
+	for _, s := range r.Said {
+		fmt.Fprintln(&b, s)
+	}
+	var list []string
+	for _, t := range r.Tallies {
+		if t.Curl != "" {
+			list = append(list, t.Curl)
+		}
+	}
+	curls(&b, list)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func frames(b *strings.Builder, list []probe.Frame) {
+	for _, f := range list {
+		arrow := "←"
+		if f.Ours {
+			arrow = "→"
+		}
+		fmt.Fprintf(b, "  %7.1f ms %s %s\n", float64(f.At.Microseconds())/1000, arrow, f.Text)
+	}
+}
