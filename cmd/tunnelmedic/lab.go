@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"sort"
 	"sync"
 
@@ -23,6 +25,7 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("lab", flag.ContinueOnError)
 	name := f.String("scenario", story.Scenarios()[0].Name, "the story to play, or all")
 	serve := f.Bool("serve", false, "build the world, say how to reach and drive it, and keep it until interrupted")
+	reports := f.String("reports", "", "a folder to write the incidents' reports into, in the public form")
 	seed := f.Uint64("seed", 1, "of everything drawn in the world")
 	help := labHelp + "\nScenarios:\n"
 	for _, s := range story.Scenarios() {
@@ -43,12 +46,28 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 		}
 		scenarios = []story.Scenario{sc}
 	}
-	return playAll(ctx, scenarios, *seed, out, errOut)
+	return playAll(ctx, scenarios, *seed, *reports, out, errOut)
+}
+
+// keepReports writes a story's reports into a folder.
+func keepReports(dir string, r story.Result) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("the folder for the reports: %w", err)
+	}
+	for _, doc := range r.Reports {
+		if err := os.WriteFile(filepath.Join(dir, r.Scenario+"-"+doc.Name), []byte(doc.Text), 0o644); err != nil {
+			return fmt.Errorf("writing a report: %w", err)
+		}
+	}
+	return nil
 }
 
 // playAll plays one story live, several side by side with each told whole when it
 // has ended.
-func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, errOut io.Writer) int {
+func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, reports string, out, errOut io.Writer) int {
 	daemon := func(ctx context.Context, environ []string, log io.Writer) error {
 		return addon.Run(ctx, environ, fullVersion(), log)
 	}
@@ -64,6 +83,9 @@ func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, 
 				to = out
 			}
 			r, err := story.Play(ctx, sc, seed, daemon, to)
+			if err == nil {
+				err = keepReports(reports, r)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			results[i] = r

@@ -1,0 +1,148 @@
+package report
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What may stand in a public report as it is: the same for everyone.
+var everyones = []string{"api.cloudflare.com", "www.cloudflarestatus.com", "cloudflarestatus.com", "stspg.io", "developers.cloudflare.com", "cfargotunnel.com", "cloudflareaccess.com", "homeassistant", "localhost"}
+
+// veil replaces what is somebody's own by placeholders: the same by the same,
+// wherever it stands, numbered in order of appearance. It goes over the whole
+// document, so that no section can forget to.
+//
+// cf-ray ids stay, in both forms: Cloudflare's support asks for them first, only
+// Cloudflare can resolve one, and all they tell others is the data centre. The UTC
+// offset stays, the time zone's name does not.
+type veil struct{ names map[string]string }
+
+func newVeil(own *url.URL) *veil {
+	v := &veil{names: map[string]string{}}
+	if own != nil && own.Hostname() != "" {
+		v.host(own.Hostname()) // always host-1
+	}
+	return v
+}
+
+var (
+	urls       = regexp.MustCompile(`\b((?:https?|wss?)://)([^\s/?#"'<>()|\x60\\$]+)([^\s?#"'<>()|\x60\\]*)(\?[^\s"'<>()|\x60\\]*)?`)
+	emails     = regexp.MustCompile(`[\p{L}\p{N}._%+-]+@[\p{L}\p{N}.-]+\.\p{L}{2,}`)
+	uuids      = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
+	hexes      = regexp.MustCompile(`(?i)\b[0-9a-f]{20,}\b`)
+	slugs      = regexp.MustCompile(`\b(?:[0-9a-f]{8}|local|core)_[a-z0-9_-]+`)
+	addresses  = regexp.MustCompile(`(?i)\b(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-f]*:(?:[0-9a-f]*:)+(?:[0-9a-f]+|(?:\d{1,3}\.){3}\d{1,3})?(?:%\w+)?`)
+	dotted     = regexp.MustCompile(`(?:\*\.)?[\p{L}\p{N}_-]+(?:\.[\p{L}\p{N}_-]+)+`)
+	redacted   = regexp.MustCompile(`^host-\d+\.example$`)
+	statusLink = regexp.MustCompile(`https://stspg\.io/[\w-]+`)
+)
+
+func (v *veil) over(text string) string {
+	text = urls.ReplaceAllStringFunc(text, func(m string) string {
+		if statusLink.MatchString(m) {
+			return m
+		}
+		p := urls.FindStringSubmatch(m)
+		host, port := p[2], ""
+		if i := strings.LastIndexByte(host, '@'); i >= 0 {
+			host = host[i+1:]
+		}
+		if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+			host, port = host[:i], host[i:]
+		}
+		if strings.HasPrefix(host, "$") {
+			return m
+		}
+		return p[1] + v.host(strings.Trim(host, "[]")) + port + p[3] // what stands behind the question mark is left out
+	})
+	text = emails.ReplaceAllStringFunc(text, func(m string) string { return v.name("mailbox", m) })
+	text = uuids.ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
+	text = hexes.ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
+	text = slugs.ReplaceAllStringFunc(text, func(m string) string { return v.name("addon", m) })
+	text = addresses.ReplaceAllStringFunc(text, func(m string) string {
+		if _, err := netip.ParseAddr(m); err != nil {
+			return m
+		}
+		return v.host(m)
+	})
+	var b strings.Builder
+	last := 0
+	for _, at := range dotted.FindAllStringIndex(text, -1) {
+		m := text[at[0]:at[1]]
+		b.WriteString(text[last:at[0]])
+		if last = at[1]; hostLike(m) && (at[0] == 0 || text[at[0]-1] != '.') { // .result.value is a path in JSON
+			m = v.host(m)
+		}
+		b.WriteString(m)
+	}
+	return b.String() + text[last:]
+}
+
+// files are endings of file names that are no top-level domains.
+var files = []string{"json", "html", "htm", "txt", "js", "css", "png", "ico", "svg", "gz", "yaml", "yml", "webmanifest", "php", "log"}
+
+// hostLike tells a host name from a version and from an ordinary abbreviation.
+func hostLike(s string) bool {
+	labels := strings.Split(s, ".")
+	last := labels[len(labels)-1]
+	if len(last) < 2 || last[0] >= '0' && last[0] <= '9' || slices.Contains(files, strings.ToLower(last)) {
+		return false
+	}
+	return slices.ContainsFunc(labels[:len(labels)-1], func(l string) bool { return strings.Trim(l, "0123456789") != "" })
+}
+
+func (v *veil) host(h string) string {
+	low := strings.ToLower(strings.TrimSuffix(h, "."))
+	if slices.Contains(everyones, low) || redacted.MatchString(low) {
+		return h
+	}
+	if _, err := netip.ParseAddr(low); err == nil {
+		return v.name("address", low)
+	}
+	return v.name("host", low)
+}
+
+// name gives the placeholder of a value, always the same one.
+func (v *veil) name(kind, value string) string {
+	value = strings.ToLower(value)
+	if p, ok := v.names[value]; ok {
+		return p
+	}
+	n := 1
+	for _, p := range v.names {
+		if strings.HasPrefix(p, kind+"-") {
+			n++
+		}
+	}
+	p := fmt.Sprintf("%s-%d", kind, n)
+	if kind == "host" {
+		p += ".example" // reserved for this, and good in a command (RFC 2606)
+	}
+	v.names[value] = p
+	return p
+}
+
+// known are texts that an answer's body may hold and that are the same for
+// everyone: aiohttp's, cloudflared's, and Cloudflare's own. Any other body may be
+// somebody's page, with what they have written there.
+var known = regexp.MustCompile(`^(No WebSocket UPGRADE hdr|No CONNECTION upgrade hdr|Handshake error|Unsupported version|400: Bad Request|403: Forbidden|404: Not Found|40[0-9]: |50[0-9]: |error code: \d{3,4}$|\{"type":"auth_(required|invalid)")`)
+
+// publicBody gives a body for the public form.
+func publicBody(body, kind string) string {
+	trimmed := strings.TrimSpace(body)
+	switch {
+	case trimmed == "" || known.MatchString(trimmed) && len(trimmed) < 200:
+		return body
+	case strings.Contains(trimmed, "Unable to reach the origin service. The service may be down"):
+		return "(a page that says: Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared)"
+	}
+	if kind == "" {
+		kind = "text of unknown kind"
+	}
+	kind, _, _ = strings.Cut(kind, ";")
+	return fmt.Sprintf("(%d bytes of %s; left out of the public form, because a page of one's own may stand here)", len(body), kind)
+}

@@ -1,0 +1,320 @@
+package report
+
+import (
+	"math"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/policy"
+)
+
+// The reporter's first occurrence, with times within what was told of it.
+var onset = time.Date(2026, 5, 22, 22, 30, 0, 0, time.UTC)
+
+// story builds an incident: steps and changes at minutes after the onset.
+type story struct{ journal.Incident }
+
+func begun(setting evidence.Protocol, transport evidence.Transport) *story {
+	s := &story{journal.Incident{ID: onset.Format("20060102T150405Z"), Onset: onset, LastGood: onset.Add(-2 * time.Minute), Cause: diagnosis.UpgradeStripped, URL: "https://canary-home.example.org",
+		Own: setting, Before: setting, Transport: transport, After: setting}}
+	s.step(0, policy.StepAlarm, setting)
+	return s
+}
+
+func minute(n int) time.Time { return onset.Add(time.Duration(n) * time.Minute) }
+
+func (s *story) step(at int, k policy.StepKind, p evidence.Protocol) *story {
+	s.Steps = append(s.Steps, policy.Step{At: minute(at), Kind: k, Protocol: p, Text: "Step " + string(k) + "."})
+	return s
+}
+
+func (s *story) change(at int, why policy.Purpose, from, to evidence.Protocol, before, after evidence.Transport) *story {
+	s.Account.Change(journal.ChangeMade{At: minute(at), Took: 10 * time.Second, Purpose: why, From: from, To: to, Before: before, After: after, Result: policy.Settled, Restarts: 1})
+	return s
+}
+
+func (s *story) probes(at, n int, ok bool, p evidence.Protocol, t evidence.Transport) *story {
+	r := journal.Run{From: minute(at).Add(20 * time.Second), To: minute(at).Add(50 * time.Second), N: n, OK: ok, Counts: true, Cause: diagnosis.UpgradeStripped, Status: 400, Setting: p, Transport: t, Colo: "LAX", First: "8f0b2c4d6e8a0b1c-LAX", Last: "8f0b2c4d6e8a0b1d-LAX"}
+	if ok {
+		r.Cause, r.Status = diagnosis.Healthy, 101
+	}
+	s.Account.Probe(r)
+	return s
+}
+
+func (s *story) end(at int, k policy.StepKind, p evidence.Protocol) journal.Incident {
+	s.step(at, k, p)
+	s.Ended, s.Outcome, s.After = minute(at), k, p
+	return s.Incident
+}
+
+func TestTheVerdictClaimsNoMoreThanTheEvidence(t *testing.T) {
+	const quic, http2, def = evidence.QUIC, evidence.HTTP2, evidence.Default
+	q, h := evidence.OverQUIC, evidence.OverHTTP2
+	after := func(i journal.Incident, at int, k policy.StepKind) journal.Incident {
+		s := &story{i}
+		return s.step(at, k, def).Incident
+	}
+	cured := func() journal.Incident {
+		return begun(def, q).probes(0, 8, false, def, q).change(1, policy.Trial, def, http2, q, h).probes(1, 22, true, http2, h).end(2, policy.StepCured, http2)
+	}
+	for rule, c := range map[string]struct {
+		i    journal.Incident
+		want Verdict
+		says string
+	}{
+		"it ended while nothing was changed":                   {begun(http2, h).probes(0, 8, false, http2, h).probes(30, 22, true, http2, h).end(31, policy.StepRecovered, http2), Upstream, "no change and no restart"},
+		"it outlived all that was tried":                       {begun(http2, h).probes(0, 8, false, http2, h).change(1, policy.Trial, http2, quic, h, q).probes(1, 4, false, quic, q).change(2, policy.Restore, quic, http2, q, h).probes(3, 9, false, http2, h).probes(60, 22, true, http2, h).end(61, policy.StepRecovered, http2), Upstream, "outlived"},
+		"it was gone from the last restart on":                 {begun(http2, h).probes(0, 8, false, http2, h).change(1, policy.Trial, http2, quic, h, q).probes(1, 4, false, quic, q).change(2, policy.Restore, quic, http2, q, h).probes(3, 22, true, http2, h).end(4, policy.StepRecovered, http2), Undetermined, "cannot be told apart"},
+		"cured by one change of protocol":                      {cured(), Undetermined, "a restart and a change of protocol at once"},
+		"cured, and the old setting was well when tried again": {after(cured(), 1500, policy.StepFailedBack), Upstream, "the fault had passed"},
+		"cured, and it came back with the old setting":         {after(cured(), 1500, policy.StepReturning), Protocol, "there again"},
+		"it came back with the old setting, and passed later":  {after(after(cured(), 1500, policy.StepReturning), 3000, policy.StepFailedBack), Protocol, "While the fault lasted"},
+		"cured, after a restart over the other had not helped": {begun(def, q).probes(0, 8, false, def, q).change(1, policy.Trial, def, quic, q, q).probes(1, 4, false, quic, q).change(2, policy.Trial, quic, http2, q, h).probes(2, 22, true, http2, h).end(3, policy.StepCured, http2), Protocol, "a restart over the other transport (quic, set to quic) had not helped"},
+		"cured by a restart over the same transport":           {begun(def, q).probes(0, 8, false, def, q).change(1, policy.Trial, def, quic, q, q).probes(1, 22, true, quic, q).end(2, policy.StepCured, quic), Restart, "cannot be what made the difference"},
+		"a person changed the setting":                         {begun(def, q).probes(0, 8, false, def, q).end(2, policy.StepUser, http2), Undetermined, "A person"},
+		"it is not over":                                       {begun(def, q).probes(0, 8, false, def, q).Incident, Undetermined, "not over"},
+		"an old record without an account":                     {journal.Incident{Ended: onset, Outcome: policy.StepCured}, Undetermined, "does not show"},
+	} {
+		a := Attribute(c.i)
+		if a.Verdict != c.want || !strings.Contains(a.Why, c.says) {
+			t.Errorf("%s: %s: %s", rule, a.Verdict, a.Why)
+		}
+		if claim := regexp.MustCompile(`(?i)\b(fixed|cured|solved|mended|healed) by\b|\bthanks to\b|\bbecause of the (change|restart)\b`).FindString(Markdown(Dossier{Incident: c.i, Now: minute(5000)}, Private)); claim != "" {
+			t.Errorf("%s: the report says %q", rule, claim)
+		}
+	}
+}
+
+func TestADifferenceBeforeAndAfterIsHeldAgainstChance(t *testing.T) {
+	i := begun(evidence.HTTP2, evidence.OverHTTP2).probes(0, 4, false, evidence.HTTP2, evidence.OverHTTP2).probes(0, 16, true, evidence.HTTP2, evidence.OverHTTP2).
+		change(2, policy.Trial, evidence.HTTP2, evidence.QUIC, evidence.OverHTTP2, evidence.OverQUIC).probes(2, 44, true, evidence.QUIC, evidence.OverQUIC).end(4, policy.StepCured, evidence.QUIC)
+	if why := Attribute(i).Why; !strings.Contains(why, "4 of 20 probes failed; after, 0 of 44") || !strings.Contains(why, "0.0076") || !strings.Contains(why, "not of its cause") {
+		t.Error(why)
+	}
+}
+
+func TestProbabilitiesAreThoseOfTheTextbooks(t *testing.T) {
+	for _, c := range []struct{ got, want float64 }{
+		{luck(0, 10, 0, 10), 1},
+		{luck(0, 10, 10, 10), 1 / 184756.}, // C(20,10)
+		{luck(1, 10, 9, 10), 101 / 184756.},
+		{atLeast(2, 2, 0.1), 0.01},
+		{atLeast(1, 3, 0.5), 0.875},
+		{atLeast(3, 10, 0.2), 0.3222},
+		{atLeast(0, 4, 0.3), 1},
+		{atLeast(2, 4, 1), 1},
+	} {
+		if math.Abs(c.got-c.want) > 1e-4*math.Max(c.want, 1e-3)+1e-9 && math.Abs(c.got-c.want) > 5e-5 {
+			t.Errorf("%g, not %g", c.got, c.want)
+		}
+	}
+	day := 24 * time.Hour
+	if c := covered([]time.Time{onset, onset.Add(12 * time.Hour), onset.Add(5 * day)}, day, onset.Add(-day), onset.Add(9*day)); math.Abs(c-0.25) > 1e-9 {
+		t.Error("overlapping windows are counted once:", c)
+	}
+}
+
+// twice is what the reporter of cloudflared's issue 1652 lived through, with the
+// times told there, in a house that had been watched for two months.
+func twice() Dossier {
+	first := begun(evidence.Default, evidence.OverQUIC).probes(0, 8, false, evidence.Default, evidence.OverQUIC).change(1, policy.Trial, evidence.Default, evidence.HTTP2, evidence.OverQUIC, evidence.OverHTTP2).
+		probes(1, 22, true, evidence.HTTP2, evidence.OverHTTP2).end(2, policy.StepCured, evidence.HTTP2)
+	again := time.Date(2026, 5, 29, 4, 40, 0, 0, time.UTC)
+	second := journal.Incident{ID: "20260529T044000Z", Onset: again, LastGood: again.Add(-2 * time.Minute), Cause: diagnosis.UpgradeStripped, URL: "https://canary-home.example.org", Own: evidence.HTTP2, Before: evidence.HTTP2, Transport: evidence.OverHTTP2,
+		After: evidence.HTTP2, Ended: again.Add(5 * time.Hour), Outcome: policy.StepRecovered, Steps: []policy.Step{{At: again, Kind: policy.StepAlarm, Text: "The fault is certain."}, {At: again.Add(5 * time.Hour), Kind: policy.StepRecovered, Text: "It has ended by itself."}}}
+	second.Account.Probe(journal.Run{From: again, To: again.Add(4 * time.Hour), N: 400, Counts: true, Cause: diagnosis.UpgradeStripped, Status: 400, Transport: evidence.OverHTTP2, Colo: "LAX", First: "8f0b2c4d6e8a0b1e-LAX"})
+	second.Account.Probe(journal.Run{From: again.Add(5 * time.Hour), To: again.Add(5 * time.Hour), N: 22, OK: true, Counts: true, Cause: diagnosis.Healthy, Status: 101, Transport: evidence.OverHTTP2, Colo: "LAX", First: "8f0b2c4d6e8a0b1f-LAX"})
+	h := journal.History{First: onset.AddDate(0, -2, 0), TimeZone: "Europe/Berlin"}
+	for _, p := range []struct {
+		v  string
+		at time.Time
+	}{{"3298", onset.AddDate(0, 0, -40)}, {"3299", onset.AddDate(0, 0, -20)}, {"3300", time.Date(2026, 5, 22, 11, 49, 51, 0, time.UTC)}, {"3301", time.Date(2026, 5, 28, 18, 35, 29, 0, time.UTC)}} {
+		h.Rules(p.at, []evidence.RuleSet{{ID: "4d21379b4f9f4bb088e0729962c8b3cf", Name: "DDoS L7 ruleset", Version: p.v, Updated: p.at}})
+	}
+	d := h.Day(again)
+	d.Colos, d.Transports = map[string]int{"LAX": 720}, map[string]time.Duration{"http2": 12 * time.Hour, "quic": 12 * time.Hour}
+	return Dossier{Incident: second, Others: []journal.Incident{second, first}, History: h, Now: again.Add(24 * time.Hour), Version: "1.0.0"}
+}
+
+func TestThePushesBeforeBothOnsetsAreFoundAndWeighed(t *testing.T) {
+	text := Markdown(twice(), Public)
+	for _, part := range []string{
+		"went from version 3300 to 3301, 10 h 4 min before the onset",
+		"2026-05-28 18:35:29",
+		"| a push of Cloudflare's managed DDoS L7 rules in the 24 h before the onset | 2 of 2 | 6 % |",
+		"binomial test", "times 4 for the number of things that were compared, shown here or not (Bonferroni)", "a hint, no proof",
+		"**Verdict: `upstream`.**", "Local (UTC+02:00)", "Fri 06:40:00",
+		"| the data centre LAX | 2 of 2 | 100 % | about 1 |", // met always, so it says nothing
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the report does not say %q", part)
+		}
+	}
+	if strings.Contains(text, "Europe/Berlin") {
+		t.Error("the time zone's name tells where the house is")
+	}
+}
+
+func TestAShortHistorySaysNothingOfChance(t *testing.T) {
+	d := twice()
+	d.History.First = d.Now.Add(-3 * 24 * time.Hour)
+	text := Markdown(d, Public)
+	if !strings.Contains(text, "cannot be said yet") || strings.Contains(text, "Bonferroni") {
+		t.Error("chance is weighed against a history of three days")
+	}
+}
+
+// canaries are what must not be left in a public report, whatever section they
+// came in through.
+var canaries = []string{"canary-home", "canary.example", "canaryhost", "192.0.2.77", "198.51.100.9", "2001:db8:77::5", "fd00:77::9", "9074a9fa_canaryflared", "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", "0123456789abcdef0123456789abcdef",
+	"someone@canary.example.net", "canaryteam", "Canary family", "kid=canary", "canary-nas", "müllerscanary"}
+
+// laden is an incident with a canary in every field that text comes into.
+func laden() Dossier {
+	d := twice()
+	i := &d.Incident
+	i.URL = "https://canary-home.example.org"
+	i.Seen = map[string]string{"addon": "9074a9fa_canaryflared started", "public": "HTTP 400"}
+	i.Steps = append(i.Steps, policy.Step{At: i.Onset, Kind: policy.StepHold, Text: "Waiting for canary-home.example.org at 192.0.2.77."})
+	bad := &journal.Answer{Asked: "GET https://canary-home.example.org/api/websocket", Stage: "answered", Status: 400, Addr: "[2001:db8:77::5]:443",
+		Header: map[string]string{"Cf-Ray": "8f0b2c4d6e8a0b1e-LAX", "Server": "cloudflare", "Location": "https://canaryteam.cloudflareaccess.com/cdn-cgi/access/login/canary-home.example.org?kid=canary", "Cf-Access-Aud": "0123456789abcdef0123456789abcdef", "Www-Authenticate": `Cloudflare-Access resource_metadata="https://canary-home.example.org/x"`},
+		Body:   "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\"."}
+	page := &journal.Answer{Asked: "GET https://canary-home.example.org/", Stage: "answered", Status: 200, Header: map[string]string{"Cf-Ray": "8f0b2c4d6e8a0b2e-LAX", "Content-Type": "text/html; charset=utf-8"}, Body: "<title>Canary family</title>"}
+	direct := &journal.Answer{Asked: "GET http://canary-nas:8123/api/websocket", Stage: "asked", Trouble: "name not found", Detail: "lookup canary.example.lan on 192.0.2.77:53: no such host; tried fd00:77::9 and someone@canary.example.net, müllerscanary.example"}
+	i.Account.Snap(journal.Snapshot{At: i.Onset, When: "when the fault was certain", Cause: diagnosis.UpgradeStripped, Ready: 4, Transport: evidence.OverHTTP2, Edges: []string{"198.51.100.9"}, Public: bad, Page: page, Direct: direct,
+		Seen: map[string]string{"addon": "9074a9fa_canaryflared started", "service": "http://canary-nas:8123", "names": "canary-home.example.org: 192.0.2.77, 2001:db8:77::5", "connector": "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"}})
+	i.Account.Hear(evidence.Upstream{At: i.Onset, Zone: "canary.example", Tunnel: "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", WebSockets: &evidence.Setting{Value: "on"},
+		Connectors: []evidence.TunnelClient{{ID: "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", Version: "2026.5.0", Sessions: []evidence.Session{{Colo: "lax01"}}}},
+		Troubles:   []string{"The Cloudflare token sees no zone for canaryhost.example.net: it belongs to another zone."}})
+	i.Account.Versions = journal.Versions{Cloudflared: "2026.5.0", AddOn: "6.0.3", Core: "2026.5.1", Supervisor: "2026.05.0.dev2801", OS: "Home Assistant OS 16.2"}
+	return d
+}
+
+func TestNothingPrivateIsLeftInAPublicReport(t *testing.T) {
+	d := laden()
+	public, private := Markdown(d, Public), Markdown(d, Private)
+	for _, c := range canaries {
+		if strings.Contains(strings.ToLower(public), strings.ToLower(c)) {
+			at := strings.Index(strings.ToLower(public), strings.ToLower(c))
+			t.Errorf("%q is left: …%s…", c, public[max(0, at-80):min(len(public), at+80)])
+		}
+	}
+	for _, kept := range []string{"canary-home.example.org", "192.0.2.77", "9074a9fa_canaryflared", "Canary family"} {
+		if !strings.Contains(private, kept) {
+			t.Errorf("the private report lacks %q", kept)
+		}
+	}
+	for _, kept := range []string{"8f0b2c4d6e8a0b1e-LAX", "No WebSocket UPGRADE hdr: None", "URL=https://host-1.example", "host-1.example/api/websocket", "addon-1 6.0.3", "2026.5.0", "2026.05.0.dev2801", "www.cloudflarestatus.com/api/v2/incidents.json", "jq .result.value", "http://homeassistant:8123/api/websocket", "lax01", "3301"} {
+		if !strings.Contains(public, kept) {
+			t.Errorf("the public report lacks %q", kept)
+		}
+	}
+	// Beyond the canaries: no address, no id, and no name outside .example but everyone's.
+	for _, m := range regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-f]{20,}`).FindAllString(public, -1) {
+		t.Errorf("an address or an id is left: %s", m)
+	}
+	for _, m := range regexp.MustCompile(`https?://[^/\s"'`+"`"+`)]+`).FindAllString(public, -1) {
+		u, err := url.Parse(m)
+		if err != nil {
+			continue // $CLOUDFLARED
+		}
+		if h := u.Hostname(); !strings.HasSuffix(h, ".example") && !strings.HasPrefix(h, "address-") && h != "homeassistant" && h != "api.cloudflare.com" && h != "www.cloudflarestatus.com" && !strings.HasPrefix(h, "$") {
+			t.Errorf("a host is left: %s", m)
+		}
+	}
+}
+
+func TestThePlaceholdersAreStable(t *testing.T) {
+	d := laden()
+	if a, b := Markdown(d, Public), Markdown(d, Public); a != b {
+		t.Error("two public reports of one incident differ")
+	}
+	v := newVeil(&url.URL{Host: "ha.example.com"})
+	if got := v.over("ha.example.com 192.0.2.1 192.0.2.2 HA.example.com 192.0.2.1 other.example.com"); got != "host-1.example address-1 address-2 host-1.example address-1 host-2.example" {
+		t.Error(got)
+	}
+}
+
+func TestSecretsAreInNeitherForm(t *testing.T) {
+	d := laden()
+	d.Incident.Account.Snapshots[0].Public.Body = "400: Bad Request eyJhIjoiYWNjb3VudCIsInQiOiJ0dW5uZWwifQ and my-known-secret"
+	d.Scrub = func(s string) string { return strings.ReplaceAll(s, "my-known-secret", "[hidden]") }
+	for _, f := range []Form{Public, Private} {
+		if text := Markdown(d, f); strings.Contains(text, "my-known-secret") {
+			t.Error("a known secret is left in form", f)
+		}
+	}
+	d.Scrub = nil
+	for _, f := range []Form{Public, Private} {
+		if text := Markdown(d, f); strings.Contains(text, "eyJhIjoi") {
+			t.Error("a token is left in form", f)
+		}
+	}
+}
+
+func TestAnAnswerCannotBreakOutOfTheDocument(t *testing.T) {
+	d := laden()
+	a := d.Incident.Account.Snapshots[0].Public
+	a.Body = "```\n# Not a heading\n<script>alert(1)</script>\x1b[31m"
+	a.Header["Server"] = "x\r\n# y"
+	d.Incident.Steps[0].Text = "a | b <img src=x>"
+	text := Markdown(d, Private)
+	if !strings.Contains(text, "````text\n") || strings.Contains(text, "\x1b") {
+		t.Error("the code block can be ended from within")
+	}
+	if strings.Contains(text, "<img") || !strings.Contains(text, `a \| b &lt;img src=x&gt;`) {
+		t.Error("a step can break the table")
+	}
+}
+
+func TestAReportOfAlmostNothingIsStillADocument(t *testing.T) {
+	for name, d := range map[string]Dossier{
+		"an old record":   {Incident: journal.Incident{ID: "20260101T000000Z", Onset: onset, Cause: diagnosis.UpgradeStripped, Ended: onset.Add(time.Minute), Outcome: policy.StepRecovered}},
+		"an open one":     {Incident: begun(evidence.Default, evidence.OverQUIC).Incident},
+		"an empty record": {},
+	} {
+		text := Markdown(d, Public)
+		for _, section := range []string{"## Summary", "## Environment", "## Timeline", "## Evidence", "## What was ruled out", "## What was tried", "## What happened elsewhere", "## Attribution", "## See for yourself", "## The month at a glance"} {
+			if !strings.Contains(text, section) {
+				t.Errorf("%s lacks %s", name, section)
+			}
+		}
+	}
+}
+
+func TestTroublesWithCloudflareAreSaidOnce(t *testing.T) {
+	d := laden()
+	const said = "The Cloudflare token lacks the right Zone → DNS → Read."
+	for range 3 {
+		d.Incident.Account.Hear(evidence.Upstream{At: onset, Troubles: []string{said}})
+	}
+	if n := strings.Count(Markdown(d, Public), said); n != 1 {
+		t.Error(n, "times")
+	}
+}
+
+func TestTheMonthCountsWhatRestartsWereFollowedBy(t *testing.T) {
+	d := twice()
+	h := journal.History{First: onset}
+	day := h.Day(onset)
+	day.Probes, day.Failures, day.Watched, day.Restarts = 720, 8, 24*time.Hour, 1
+	day.Lose("upgrade-stripped", 14*time.Minute+24*time.Second)
+	day.LostByUs = 10 * time.Second
+	m := MonthOf(h, d.Others, onset.Add(48*time.Hour))
+	if math.Abs(m.Available-0.99) > 1e-9 || m.Restarts.Recovery != 1 || m.Restarts.All != 1 || len(m.Causes) != 1 || m.Causes[0].Incidents != 1 {
+		t.Errorf("%+v", m)
+	}
+	if text := m.Markdown(); !strings.Contains(text, "**99.00 %**") || !strings.Contains(text, "1 restart of the tunnel by Tunnel Medic: 1 followed by recovery.") {
+		t.Error(text)
+	}
+	if m := MonthOf(h, nil, onset.AddDate(0, 3, 0)); m.Watched != 0 || !strings.Contains(m.Markdown(), "Nothing has been watched") {
+		t.Error("days of another month count")
+	}
+}

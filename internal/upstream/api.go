@@ -1,0 +1,291 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// The rights a token needs, by the names that Cloudflare's form for making one
+// gives them.
+const (
+	rightZone     = "Zone → Zone → Read"
+	rightDNS      = "Zone → DNS → Read"
+	rightTunnel   = "Account → Cloudflare Tunnel → Read"
+	rightSettings = "Zone → Zone Settings → Read"
+	rightTLS      = "Zone → SSL and Certificates → Read"
+	rightRules    = "Zone → HTTP DDoS Managed Ruleset → Read"
+)
+
+// refusal is an answer of the API that is no success.
+type refusal struct {
+	status int
+	code   int    // of the first error
+	wait   string // Retry-After
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("HTTP %d, code %d", r.status, r.code) }
+
+// word asks the API: the zone first, since all else hangs on it.
+func (c *Client) word(ctx context.Context, q Question, u *evidence.Upstream) {
+	zone, account, host, err := c.zone(ctx, q.Hosts)
+	if err != nil {
+		u.Troubles = append(u.Troubles, explain("finding the zone", rightZone, err))
+		return
+	}
+	if zone == "" {
+		u.Troubles = append(u.Troubles, fmt.Sprintf("The Cloudflare token sees no zone for %s: it belongs to another zone or account, or lacks the right %s.", strings.Join(q.Hosts, ", "), rightZone))
+		return
+	}
+	u.Zone = host.zone
+	for _, ask := range []struct {
+		what, right string
+		do          func() error
+	}{
+		{"reading the tunnel's connections", rightTunnel, func() error { return c.tunnel(ctx, q, zone, account, host.name, u) }},
+		{"reading the zone's WebSockets setting", rightSettings, func() error { return c.setting(ctx, zone, "websockets", &u.WebSockets) }},
+		{"reading the zone's HTTP/3 setting", rightSettings, func() error { return c.setting(ctx, zone, "http3", &u.HTTP3) }},
+		{"reading for which hosts visitors need a certificate", rightTLS, func() error { return c.mutualTLS(ctx, zone, host.name, u) }},
+		{"reading the managed DDoS rules' version", rightRules, func() error { return c.rules(ctx, zone, u) }},
+	} {
+		err := ask.do()
+		var r *refusal
+		if errors.As(err, &r) && r.status == http.StatusTooManyRequests || ctx.Err() != nil {
+			u.Troubles = append(u.Troubles, explain(ask.what, ask.right, err))
+			return // asking on would prolong it
+		}
+		if t := explain(ask.what, ask.right, err); err != nil && !slices.Contains(u.Troubles, t) {
+			u.Troubles = append(u.Troubles, t)
+		}
+	}
+}
+
+// found is the host name and the zone it was found in.
+type found struct{ name, zone string }
+
+// zone looks the host's zone up by name (GET /zones?name=). A token without the
+// right sees an empty list, not a refusal.
+func (c *Client) zone(ctx context.Context, hosts []string) (id, account string, h found, err error) {
+	for _, host := range hosts {
+		for _, name := range zoneNames(host) {
+			var zones []struct {
+				ID, Name string
+				Account  struct{ ID string }
+			}
+			if err := c.get(ctx, "/zones", url.Values{"name": {name}}, &zones); err != nil {
+				return "", "", found{}, err
+			}
+			for _, z := range zones {
+				if strings.EqualFold(z.Name, name) && z.ID != "" {
+					return z.ID, z.Account.ID, found{strings.ToLower(host), name}, nil
+				}
+			}
+		}
+	}
+	return "", "", found{}, nil
+}
+
+// tunnel finds the tunnel by the host's DNS record, or by the connector's own word,
+// and reads who is connected to it.
+func (c *Client) tunnel(ctx context.Context, q Question, zone, account, host string, u *evidence.Upstream) error {
+	id, err := c.tunnelByDNS(ctx, zone, host)
+	if id == "" && q.Tunnel != nil {
+		id = q.Tunnel(ctx)
+	}
+	if id == "" {
+		if err != nil {
+			u.Troubles = append(u.Troubles, explain("reading the host's DNS record", rightDNS, err))
+		} else {
+			u.Troubles = append(u.Troubles, "The host's DNS record in its zone leads to no tunnel.")
+		}
+		return nil
+	}
+	u.Tunnel = id
+	var clients []struct {
+		ID       string
+		Version  string
+		Arch     string
+		Features []string
+		RunAt    *time.Time `json:"run_at"`
+		Conns    []struct {
+			Colo    string     `json:"colo_name"`
+			Opened  *time.Time `json:"opened_at"`
+			Pending bool       `json:"is_pending_reconnect"`
+		}
+	}
+	if err := c.get(ctx, "/accounts/"+url.PathEscape(account)+"/cfd_tunnel/"+url.PathEscape(id)+"/connections", nil, &clients); err != nil {
+		return err
+	}
+	u.Connectors = []evidence.TunnelClient{}
+	for _, cl := range clients[:min(len(clients), 8)] {
+		one := evidence.TunnelClient{ID: clip(cl.ID, 64), Version: clip(cl.Version, 40), Arch: clip(cl.Arch, 40), RunAt: at(cl.RunAt)}
+		for _, f := range cl.Features[:min(len(cl.Features), 20)] {
+			one.Features = append(one.Features, clip(f, 60))
+		}
+		for _, s := range cl.Conns[:min(len(cl.Conns), 8)] {
+			one.Sessions = append(one.Sessions, evidence.Session{Colo: clip(s.Colo, 16), Opened: at(s.Opened), Pending: s.Pending})
+		}
+		u.Connectors = append(u.Connectors, one)
+	}
+	return nil
+}
+
+// tunnelByDNS reads the host's record: a CNAME to <tunnel id>.cfargotunnel.com. A
+// wildcard's stands for hosts without one of their own.
+// (name is the older spelling of the reference's name.exact; what comes back is
+// compared all the same.)
+func (c *Client) tunnelByDNS(ctx context.Context, zone, host string) (string, error) {
+	_, parent, _ := strings.Cut(host, ".")
+	for _, name := range []string{host, "*." + parent} {
+		var records []struct{ Name, Type, Content string }
+		if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/dns_records", url.Values{"name": {name}}, &records); err != nil {
+			return "", err
+		}
+		for _, r := range records {
+			if id, ok := strings.CutSuffix(strings.TrimSuffix(r.Content, "."), ".cfargotunnel.com"); ok && strings.EqualFold(r.Name, name) {
+				return id, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+func (c *Client) setting(ctx context.Context, zone, name string, into **evidence.Setting) error {
+	var s struct {
+		Value    string
+		Modified *time.Time `json:"modified_on"`
+	}
+	if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/settings/"+name, nil, &s); err != nil {
+		return err
+	}
+	if s.Value != "on" && s.Value != "off" {
+		return errFormat
+	}
+	*into = &evidence.Setting{Value: s.Value, Modified: at(s.Modified)}
+	return nil
+}
+
+// mutualTLS reads for which hosts the edge asks visitors for a client certificate of
+// the zone's Cloudflare-managed authority. (The zone setting tls_client_auth is
+// something else: the edge's own certificate towards the origin.) Hosts tied to an
+// authority of one's own, or to an Access policy, are not in this list.
+func (c *Client) mutualTLS(ctx context.Context, zone, host string, u *evidence.Upstream) error {
+	var list struct{ Hostnames []string }
+	if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/certificate_authorities/hostname_associations", nil, &list); err != nil {
+		return err
+	}
+	u.MutualTLS = &evidence.Setting{Value: "off"}
+	if slices.ContainsFunc(list.Hostnames, func(h string) bool { return strings.EqualFold(h, host) }) {
+		u.MutualTLS.Value = "on"
+	}
+	return nil
+}
+
+// rules reads the managed DDoS L7 rule set's version (GET /zones/{z}/rulesets).
+func (c *Client) rules(ctx context.Context, zone string, u *evidence.Upstream) error {
+	var sets []struct {
+		ID, Name, Kind, Phase, Version string
+		Updated                        *time.Time `json:"last_updated"`
+	}
+	if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/rulesets", nil, &sets); err != nil {
+		return err
+	}
+	for _, s := range sets {
+		if s.Phase == "ddos_l7" && s.Kind == "managed" && s.Version != "" && len(u.Rules) < 4 {
+			u.Rules = append(u.Rules, evidence.RuleSet{ID: clip(s.ID, 40), Name: clip(s.Name, 80), Version: clip(s.Version, 20), Updated: at(s.Updated)})
+		}
+	}
+	if len(u.Rules) == 0 {
+		u.Troubles = append(u.Troubles, "Cloudflare's API lists no managed DDoS L7 rule set for the zone.")
+	}
+	return nil
+}
+
+var errFormat = errors.New("the answer is not what the API's reference describes")
+
+// get asks for one result of the API's envelope.
+func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	res, err := c.api.R().SetContext(ctx).SetQueryParamsFromValues(query).Get(path)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Success bool
+		Result  json.RawMessage
+		Errors  []struct{ Code int }
+	}
+	bad := json.Unmarshal(res.Body(), &body) != nil
+	if res.StatusCode() != http.StatusOK || !bad && !body.Success && len(body.Errors) > 0 {
+		r := &refusal{status: res.StatusCode(), wait: res.Header().Get("Retry-After")}
+		if len(body.Errors) > 0 {
+			r.code = body.Errors[0].Code
+		}
+		return r
+	}
+	if bad || !body.Success || json.Unmarshal(body.Result, into) != nil {
+		return errFormat
+	}
+	return nil
+}
+
+// explain gives the sentence for the log, the page and the report.
+func explain(what, right string, err error) string {
+	var r *refusal
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &r):
+		switch {
+		case r.status == http.StatusTooManyRequests:
+			t := "Cloudflare's API was asked too often (429) while " + what + "; it is asked again later."
+			if r.wait != "" {
+				t = strings.TrimSuffix(t, ".") + fmt.Sprintf(", as it asks for (Retry-After: %s).", clip(r.wait, 40))
+			}
+			return t
+		// 1000 and 9109 "Invalid access token", 6003 and 6111 "Invalid request headers": the token itself.
+		case r.status == http.StatusUnauthorized || r.code == 1000 || r.code == 6003 || r.code == 6111 || r.code == 9109 && right == rightZone:
+			return fmt.Sprintf("Cloudflare does not accept the cloudflare_api_token (HTTP %d, code %d): it is mistyped, expired, or deleted. Make a new one.", r.status, r.code)
+		case r.status == http.StatusForbidden:
+			return fmt.Sprintf("The Cloudflare token lacks the right %s, so %s is not possible (HTTP 403, code %d).", right, what, r.code)
+		case r.status == http.StatusNotFound:
+			return fmt.Sprintf("Cloudflare's API knows nothing of it (404) while %s: the token may belong to another account.", what)
+		}
+		return fmt.Sprintf("Cloudflare's API answered HTTP %d (code %d) while %s.", r.status, r.code, what)
+	case errors.Is(err, errFormat):
+		return fmt.Sprintf("Cloudflare's API answered something unexpected while %s.", what)
+	}
+	return fmt.Sprintf("Cloudflare's API could not be asked (%s) while %s.", reason(err), what)
+}
+
+// reason gives an error's kind. Its text could quote the URL.
+func reason(err error) string {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, resty.ErrResponseBodyTooLarge):
+		return "the answer is too large"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	case errors.Is(err, resty.ErrAutoRedirectDisabled):
+		return "it answers with a redirect"
+	}
+	return "no connection"
+}
+
+func at(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}

@@ -1,0 +1,123 @@
+// Package upstream asks Cloudflare about itself: its status page, and, with a
+// read-only token, its API. All of it is optional: every call has a time-out, what
+// cannot be asked is a sentence among the troubles, and nothing here has a say in
+// healing.
+//
+// The field names are those of Statuspage's and Cloudflare's published references;
+// that the real services answer so can be seen with a real token only.
+package upstream
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/secret"
+)
+
+// timeout bounds one call. A page that takes longer is away.
+const timeout = 10 * time.Second
+
+// Limits of an answer, in bytes: the status page's list of incidents is some
+// 300 KB with its texts, an answer of the API a few KB.
+const (
+	pageLimit = 4 << 20
+	apiLimit  = 1 << 20
+)
+
+// Config is where to ask, and as whom.
+type Config struct {
+	StatusURL string        // such as https://www.cloudflarestatus.com/api/v2
+	APIURL    string        // such as https://api.cloudflare.com/client/v4
+	Token     string        // read-only; "" asks the status page alone
+	Timeout   time.Duration // of a call; 0 is ten seconds
+	Keeper    *secret.Keeper
+}
+
+// Question is what an answer is wanted about.
+type Question struct {
+	Hosts  []string                     // public host names of Home Assistant, best first
+	Tunnel func(context.Context) string // the connector's tunnel id, for where DNS does not tell it; may be nil
+
+	Reports bool      // whether the status page's incidents are wanted
+	Colos   []string  // data centres seen, "FRA" or "fra03"
+	From    time.Time // incidents that had ended before are of no interest
+}
+
+// Client asks. It may be used by several goroutines at once.
+type Client struct {
+	status, api *resty.Client // api is nil without a token
+	scrub       func(string) string
+}
+
+// New makes a client. It asks nothing yet.
+func New(c Config) *Client {
+	if c.Timeout <= 0 {
+		c.Timeout = timeout
+	}
+	scrub := func(s string) string { return s }
+	if c.Keeper != nil {
+		scrub = c.Keeper.Scrub
+	}
+	client := func(base string, limit int) *resty.Client {
+		// No redirects: a token must not follow one to another place.
+		return resty.New().SetBaseURL(strings.TrimRight(base, "/")).SetTimeout(c.Timeout).SetResponseBodyLimit(limit).
+			SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetHeader("Accept", "application/json")
+	}
+	u := &Client{status: client(c.StatusURL, pageLimit), scrub: scrub}
+	if c.Token != "" {
+		u.api = client(c.APIURL, apiLimit).SetAuthToken(c.Token)
+	}
+	return u
+}
+
+// quiet keeps resty from writing to standard error past our log.
+type quiet struct{}
+
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Warnf(string, ...any)  {}
+func (quiet) Debugf(string, ...any) {}
+
+// Ask asks everything at once and gives what came back.
+func (c *Client) Ask(ctx context.Context, q Question) evidence.Upstream {
+	u := evidence.Upstream{At: time.Now()}
+	pages := make(chan page, 1)
+	go func() {
+		p := page{}
+		if q.Reports {
+			p = c.page(ctx, q)
+		}
+		pages <- p
+	}()
+	if c.api != nil {
+		c.word(ctx, q, &u)
+	}
+	p := <-pages
+	u.PageAsked, u.Reports = p.asked, p.reports
+	if p.trouble != "" {
+		u.Troubles = append([]string{p.trouble}, u.Troubles...)
+	}
+	for i, t := range u.Troubles {
+		u.Troubles[i] = c.scrub(t)
+	}
+	return u
+}
+
+// zoneNames gives what a host's zone may be called, longest first: the host itself
+// down to its last two labels. Addresses and single labels have no zone.
+func zoneNames(host string) []string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	var names []string
+	for strings.Contains(host, ".") && len(names) < 6 {
+		names = append(names, host)
+		_, host, _ = strings.Cut(host, ".")
+	}
+	return names
+}
