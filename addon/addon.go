@@ -16,16 +16,20 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/mqtt"
 	"tunnelmedic/internal/notify"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/secret"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/upstream"
 	"tunnelmedic/internal/web"
 )
 
@@ -54,8 +58,10 @@ func Run(ctx context.Context, environ []string, version string, out io.Writer) e
 type daemon struct {
 	loop     *medic.Medic
 	teller   *notify.Notifier
+	entities *mqtt.Entities
 	listener net.Listener
 	page     web.Config
+	dataDir  string
 	log      zerolog.Logger
 }
 
@@ -98,9 +104,12 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
 	}
 
-	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper})
+	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, TimeScale: o.Patience})
 	home := settle(ctx, super, log)
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page)
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Version: version, Page: home.page, LastCure: lastCure(j)})
+	feed := web.NewFeed()
+	feed.Load(o.DataDir)
 	loop := medic.New(medic.Settings{
 		Version:      version,
 		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
@@ -111,10 +120,27 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
 		},
 		Patience: patience(o),
-	}, super, j, log, teller.Tell)
+		Upstream: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper}),
+		System:   super.SystemInfo,
+	}, super, j, log, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	return &daemon{loop, teller, listener, web.Config{Medic: loop, Incidents: j, Peers: o.IngressPeer, Log: log}, log}, nil
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log,
+		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
+	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
+		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
+			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
+		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
+		return r.Summary, err
+	}
+	page.Report = func(i journal.Incident) string {
+		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location, Now: time.Now(), Version: version, Scrub: keeper.Scrub}
+		return report.Markdown(d, report.Public)
+	}
+	page.Month = func(list []journal.Incident) []report.Row {
+		return report.MonthOf(j.History(), list, time.Now()).Rows()
+	}
+	return &daemon{loop, teller, entities, listener, page, o.DataDir, log}, nil
 }
 
 // live runs the rooms side by side. The loop's end is the program's end.
@@ -131,6 +157,7 @@ func (d *daemon) live(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { d.teller.Run(ctx) })
+	wg.Go(func() { d.entities.Run(ctx, d.loop) })
 	err := d.loop.Run(ctx)
 	cancel()
 	bye, done := context.WithTimeout(context.Background(), farewell)
@@ -139,6 +166,9 @@ func (d *daemon) live(ctx context.Context) error {
 		_ = server.Close() // a stream that never ends: its reader will find out
 	}
 	wg.Wait()
+	if err := d.page.Feed.Save(d.dataDir); err != nil {
+		d.log.Warn().Err(err).Msg("The page's timeline begins anew at the next start.")
+	}
 	d.log.Info().Msg("Tunnel Medic goes off duty.")
 	return errors.Join(err, served)
 }
@@ -173,6 +203,8 @@ func patience(o Options) treatment.Patience {
 		p.Settle = func(evidence.Protocol) time.Duration { return *o.SettleTimeout }
 	}
 	p.Poll = min(p.Poll, o.BurstInterval)
+	p.Busy = time.Duration(float64(p.Busy) * o.Patience)
+	p.Late = time.Duration(float64(p.Late) * o.Patience)
 	return p
 }
 
@@ -199,6 +231,22 @@ func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger) h
 		h.page = "/hassio/ingress/" + self.Slug
 	}
 	return h
+}
+
+// doctorRow puts a look of the doctor's into the page's words.
+func doctorRow(r doctor.Row) web.DoctorRow {
+	verdict := map[doctor.Verdict]string{doctor.Good: "good", doctor.Bad: "bad", doctor.Unsure: "unsure", doctor.Beside: "beside"}[r.Verdict]
+	return web.DoctorRow{Component: r.Component, Came: r.Came, Verdict: verdict, Do: r.Do}
+}
+
+// lastCure is when the newest incident that ended with a cure did.
+func lastCure(j *journal.Journal) time.Time {
+	for _, i := range j.Incidents() {
+		if i.Outcome == policy.StepCured {
+			return i.Ended
+		}
+	}
+	return time.Time{}
 }
 
 // newLog writes for people or for machines; no secret passes it.

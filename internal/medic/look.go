@@ -2,9 +2,8 @@ package medic
 
 import (
 	"context"
-	"net"
+	"net/http"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
@@ -20,18 +19,26 @@ import (
 // moment, and a Supervisor that takes longer counts as away.
 const controlTimeout = 15 * time.Second
 
+// logEvery is how many bursts lie between two readings of the connector's log: it is
+// up to 256 KiB.
+const logEvery = 3
+
 // look probes, and, if the probe fails or a decision hangs on it, looks everywhere
 // else at the same moment.
 func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) {
 	e := evidence.Evidence{At: time.Now()}
+	before := m.connector.Totals(ctx)
 	e.Public = m.public(ctx)
+	after := m.connector.Totals(ctx)
 	controls := !e.Public.Healthy()
+	m.answeredSince(e.Public)
 
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
 	var mu sync.Mutex // guards e and info below while the looks run
 	var wg sync.WaitGroup
 	var info *supervisor.Info
+	var route evidence.Route
 	away := func(err error) {
 		if why := supervisor.WhyAway(err); why != "" {
 			mu.Lock()
@@ -55,6 +62,9 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		if err == nil {
 			mu.Lock()
 			info, e.AddOn = &i, i.Evidence()
+			if p, err := tunnel.ProtocolOf(i.Options); err == nil && i.OptionsError == nil && i.Installed() {
+				e.AddOn.Protocol, e.AddOn.ProtocolKnown = p, true
+			}
 			mu.Unlock()
 		}
 	})
@@ -72,14 +82,36 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			mu.Unlock()
 		})
 		side(func() {
-			l := m.direct(ctx)
+			origin := m.origin(ctx)
+			l := m.direct(ctx, origin)
 			mu.Lock()
 			e.Direct = l
 			mu.Unlock()
 		})
 		side(func() {
+			r, l := m.service(ctx)
+			mu.Lock()
+			route, e.Service = r, l
+			mu.Unlock()
+		})
+		side(func() {
+			l := m.names(ctx, e.Public)
+			mu.Lock()
+			e.Names = l
+			mu.Unlock()
+		})
+		side(func() {
+			l := m.readLog(ctx, e.Public)
+			mu.Lock()
+			e.Log = l
+			mu.Unlock()
+		})
+		side(func() {
 			c, err := m.super.CoreState(ctx)
 			away(err)
+			if err == nil && c.Status != http.StatusOK {
+				c.Runs = m.super.CoreRuns(ctx)
+			}
 			mu.Lock()
 			e.Core = c
 			mu.Unlock()
@@ -93,6 +125,15 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		})
 	}
 	wg.Wait()
+	e.Connector.Route = route
+	// Whether our connector carried the probe shows in its totals just before and just
+	// after it, and whether it carried the page, in those after all.
+	e.Connector.Before, e.Connector.Counters = before, after
+	if controls {
+		e.Connector.AfterPage = m.connector.Totals(ctx)
+	}
+	e.Zone = m.zone(e.At)
+	m.remember(&e)
 	return e, info
 }
 
@@ -108,7 +149,21 @@ func (m *Medic) public(ctx context.Context) evidence.Look {
 	l := probe.Handshake(ctx, m.publicTarget(false))
 	was := m.outside
 	m.outside = false
-	if l.Stage < evidence.Answered || l.CFRay() != "" || m.set.Outside == nil || ctx.Err() != nil {
+	if m.set.Outside == nil || ctx.Err() != nil {
+		return l
+	}
+	if l.Stage == evidence.Asked && l.Trouble != evidence.Unusable {
+		// The house's resolver does not give the name; visitors from outside ask others.
+		if o := probe.Handshake(ctx, m.publicTarget(true)); o.Stage >= evidence.Answered && o.CFRay() != "" {
+			if !was {
+				m.log.Warn().Msgf("This home's DNS server does not give the address of the public name (%s); from now on it is looked up outside the house.", l.Trouble)
+			}
+			m.outside = true
+			return o
+		}
+		return l
+	}
+	if l.Stage < evidence.Answered || l.CFRay() != "" {
 		return l
 	}
 	if o := probe.Handshake(ctx, m.publicTarget(true)); o.Stage >= evidence.Answered && o.CFRay() != "" || o.Stage >= evidence.Connected && o.Addr != l.Addr {
@@ -130,35 +185,65 @@ func (m *Medic) publicTarget(outside bool) probe.Target {
 	return t
 }
 
-// direct shakes hands with Home Assistant itself, past the tunnel.
-func (m *Medic) direct(ctx context.Context) evidence.Look {
+// origin is Home Assistant's address on the internal network, nil if not known.
+func (m *Medic) origin(ctx context.Context) *url.URL {
 	origin := m.set.OriginURL
 	if origin == "" {
 		info, err := m.super.CoreInfo(ctx)
 		if err != nil {
-			return evidence.Look{}
+			return nil
 		}
-		origin = originOf(info)
+		origin = info.Address()
 	}
 	u, err := url.Parse(origin)
 	if err != nil {
-		return evidence.Look{Stage: evidence.Asked, Trouble: evidence.Unusable, Detail: "the address of Home Assistant is not a URL"}
+		return nil
 	}
-	return probe.Handshake(ctx, probe.DirectTarget(u, m.set.Timeout, m.set.Public.Keeper))
+	return u
 }
 
-// originOf gives Home Assistant's address on the internal network: "homeassistant"
-// is its name there in every installation.
-func originOf(c supervisor.CoreInfo) string {
-	scheme := "http"
-	if c.SSL {
-		scheme = "https"
+// direct shakes hands with Home Assistant itself, past the tunnel.
+func (m *Medic) direct(ctx context.Context, origin *url.URL) evidence.Look {
+	if origin == nil {
+		return evidence.Look{}
 	}
-	port := c.Port
-	if port == 0 {
-		port = 8123
+	return probe.Handshake(ctx, probe.DirectTarget(origin, m.set.Timeout, m.set.Public.Keeper))
+}
+
+// service asks where the tunnel leads, and shakes hands there where that is not Home
+// Assistant itself.
+func (m *Medic) service(ctx context.Context) (evidence.Route, evidence.Look) {
+	r, u := m.connector.Route(ctx, m.target.URL.Hostname(), m.origin(ctx))
+	if u == nil {
+		return r, evidence.Look{}
 	}
-	return scheme + "://" + net.JoinHostPort("homeassistant", strconv.Itoa(port))
+	return r, probe.Handshake(ctx, probe.ServiceTarget(u, m.target.URL, m.set.Timeout, m.set.Public.Keeper))
+}
+
+// names asks the world's resolvers where the house's does not know the public name.
+func (m *Medic) names(ctx context.Context, public evidence.Look) (n evidence.Names) {
+	if public.Trouble == evidence.NameNotFound && !public.Outside && m.set.Outside != nil {
+		n.World = probe.Lookup(ctx, m.publicTarget(true))
+	}
+	return n
+}
+
+// readLog reads the connector's log where the connector may be at fault, and at most
+// every few seconds: while something is suspected, a look follows a look.
+func (m *Medic) readLog(ctx context.Context, public evidence.Look) evidence.Log {
+	if public.Status != 0 && public.Status < 500 && public.Status != http.StatusSwitchingProtocols {
+		return evidence.Log{}
+	}
+	now := time.Now()
+	if now.Sub(m.logRead) < logEvery*m.set.Rules.Burst {
+		return m.logSaid
+	}
+	text, err := m.super.Log(ctx, m.target.Slug)
+	if err != nil {
+		return evidence.Log{} // no log, no signs; Supervisor's being away is noted elsewhere
+	}
+	m.logRead, m.logSaid = now, tunnel.ReadLog(text, now, m.edgeSince)
+	return m.logSaid
 }
 
 // sight puts the evidence into what the policy asks for.
@@ -166,7 +251,8 @@ func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Di
 	s := policy.Sight{
 		Vote: d.Says(), Cause: d.Cause, Remedy: d.Remedy, Blind: m.blind,
 		Transport: e.Connector.Transport, Uptime: e.Connector.ObservedUp,
-		ThroughCloudflare: e.Public.CFRay() != "",
+		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
+		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
 		Internet:          e.Internet,
 	}

@@ -20,6 +20,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/sensor"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
@@ -32,6 +33,8 @@ type Supervisor interface {
 	CoreState(context.Context) (evidence.Core, error)
 	CoreInfo(context.Context) (supervisor.CoreInfo, error)
 	Network(context.Context) (evidence.Internet, error)
+	CoreRuns(context.Context) evidence.Switch
+	Log(ctx context.Context, slug string) (string, error)
 }
 
 // Settings are what the loop is given besides its rooms.
@@ -46,6 +49,10 @@ type Settings struct {
 	Sensor       time.Duration   // between readings of the connector's counters
 	Rules        policy.Rules
 	Patience     treatment.Patience
+
+	// For the reports; both may be nil.
+	Upstream Upstream // Cloudflare's own word
+	System   System   // versions of the installation
 }
 
 // Teller takes what people should hear of: the present status, and the steps that
@@ -60,9 +67,10 @@ type Medic struct {
 	log     zerolog.Logger
 	tell    []Teller
 
-	wake  chan struct{} // a probe is wanted now
-	beat  atomic.Int64  // Unix time of the loop's last sign of life
-	sense sensor
+	wake   chan struct{} // a probe is wanted now
+	wishes chan wish     // what people ask for
+	beat   atomic.Int64  // Unix time of the loop's last sign of life
+	sense  sensor.Sensor
 
 	// The loop's own, touched by Run's goroutine alone.
 	state     policy.State
@@ -74,8 +82,15 @@ type Medic struct {
 	treat     *treatment.Treatment
 	incident  *journal.Incident
 	outside   bool // the house answers for the public name itself
-	gates     []policy.Gate
-	warned    string // the last trouble with the options that was logged
+	recall
+	gates  []policy.Gate
+	warned string    // the last trouble with the options that was logged
+	looked time.Time // when the last round began
+
+	chron chronicle
+
+	life context.Context // Run's, for what goes on beside the loop
+	side sync.WaitGroup
 
 	mu     sync.Mutex
 	status Status
@@ -83,13 +98,15 @@ type Medic struct {
 
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
-	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1)}
+	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
 	if kept, ok := j.Incident(m.state.Story()); ok {
 		m.incident = &kept
 	}
-	m.status = Status{Version: set.Version, State: policy.Starting, Since: m.state.Since, Budget: set.Rules.Budget, Detector: DetectorStatus{Alarm: policy.Alarm}}
+	m.chron = newChronicle(j)
+	m.status = Status{Version: set.Version, Mode: mode(set.Rules), Allowed: allowed(set.Rules), State: policy.Starting, Since: m.state.Since, Budget: set.Rules.Budget,
+		Diagnosis: DiagnosisStatus{Seen: map[string]string{}}, Detector: DetectorStatus{Alarm: policy.Alarm}}
 	m.beat.Store(time.Now().Unix())
 	return m
 }
@@ -110,6 +127,9 @@ func (m *Medic) Alive(now time.Time) bool {
 
 // Run loops until the context ends, and then leaves the tunnel in order.
 func (m *Medic) Run(ctx context.Context) error {
+	m.life = ctx
+	defer m.putDown()
+	defer m.side.Wait()
 	defer m.leave()
 	for {
 		m.beat.Store(time.Now().Unix())
@@ -129,7 +149,11 @@ func (m *Medic) Run(ctx context.Context) error {
 
 // round is one look and all that follows from it.
 func (m *Medic) round(ctx context.Context) (time.Duration, error) {
+	m.looked = time.Now()
 	m.find(ctx)
+	if ctx.Err() != nil { // perhaps before anything was found
+		return 0, nil
+	}
 	if in := m.journal.Record().Intention; in != nil && m.treat != nil {
 		if err := m.resume(ctx, *in); err != nil {
 			return 0, err
@@ -142,11 +166,19 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		if ctx.Err() != nil {
 			return 0, nil
 		}
+		if info != nil && !info.Installed() {
+			m.found = time.Time{} // removed, or replaced by another store's: look for it at once
+		}
 	}
 	d := diagnosis.Of(e)
-	state, dec := m.set.Rules.Observe(m.state, time.Now(), m.sight(e, info, d))
+	m.keep(e, d, time.Now())
+	sight := m.sight(e, info, d)
+	state, dec := m.set.Rules.Observe(m.state, time.Now(), sight)
 	if m.set.Rules.Exhausted(state) && d.Says() == diagnosis.Fails {
-		d = diagnosis.About(diagnosis.StrippedEverywhere, e)
+		d = diagnosis.Everywhere(e)
+	}
+	if m.blind == "" {
+		d = m.testify(e, d, time.Now())
 	}
 	if m.blind != "" {
 		d = diagnosis.Diagnosis{}
@@ -155,29 +187,58 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	if err := m.apply(state, dec, &e, &d); err != nil {
 		return 0, err
 	}
-	for dec.Change != nil {
-		out, err := m.carryOut(ctx, *dec.Change)
-		if ctx.Err() != nil {
-			return 0, nil
-		}
-		if err != nil {
+	if dec.Change == nil {
+		switch wished, decided, err := m.grant(sight); {
+		case err != nil:
 			return 0, err
-		}
-		state, dec = m.set.Rules.Treated(m.state, time.Now(), out)
-		if err := m.conclude(state, dec); err != nil {
-			return 0, err
+		case decided:
+			dec = wished
 		}
 	}
+	next, err := m.follow(ctx, dec)
+	m.file(time.Now())
 	if m.blind != "" {
-		return min(dec.Next, 30*time.Second), nil
+		next = min(next, 30*time.Second)
+	}
+	return next, err
+}
+
+// follow carries out what a decision orders, and what follows from that in turn.
+// It gives the time until the next probe.
+func (m *Medic) follow(ctx context.Context, dec policy.Decision) (time.Duration, error) {
+	for dec.Change != nil {
+		if m.treat == nil { // after a start with Supervisor away: the order waits until the add-on is found
+			m.state = m.set.Rules.Awake(m.state, time.Now())
+			return dec.Next, nil
+		}
+		out, err := m.carryOut(ctx, *dec.Change)
+		if ctx.Err() != nil || err != nil {
+			return 0, unless(ctx, err)
+		}
+		if dec, err = m.concluded(out); err != nil {
+			return 0, err
+		}
 	}
 	return dec.Next, nil
+}
+
+// unless gives no error where the context's end was the reason.
+func unless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func (m *Medic) carryOut(ctx context.Context, c policy.Change) (policy.Outcome, error) {
 	stop := m.beating()
 	defer stop()
-	return m.treat.Do(ctx, m.target.Slug, c, m.state.Set, m.state.Transport)
+	m.begun(time.Now())
+	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: c.Protocol, Purpose: c.Purpose, Before: m.state.Transport, Back: c.Protocol, Felled: m.state.Felled}
+	if t := m.set.Rules.Abandon(m.state, time.Now()).Trial; t != nil {
+		in.Back = t.Protocol
+	}
+	return m.treat.Do(ctx, in)
 }
 
 // resume finishes a change that an earlier run of the program left open.
@@ -189,23 +250,25 @@ func (m *Medic) resume(ctx context.Context, in journal.Intention) error {
 	defer stop()
 	m.log.Warn().Str("protocol", in.To.String()).Str("stage", string(in.Stage)).Msg("A change was interrupted; finding out what is there.")
 	out, err := m.treat.Resume(ctx, in)
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() != nil || err != nil {
+		return unless(ctx, err)
 	}
-	if err != nil {
-		return err
+	dec, err := m.concluded(out)
+	if err == nil {
+		_, err = m.follow(ctx, dec)
 	}
-	state, dec := m.set.Rules.Treated(m.state, time.Now(), out)
-	return m.conclude(state, dec)
+	return err
 }
 
-// conclude applies what follows from a change and closes its intention, in one
-// write of the journal: a crash finds either both or neither.
-func (m *Medic) conclude(state policy.State, dec policy.Decision) error {
+// concluded takes a change's outcome and closes its intention, in one write of the
+// journal: a crash finds either both or neither.
+func (m *Medic) concluded(out policy.Outcome) (policy.Decision, error) {
+	m.made(out, time.Now())
+	state, dec := m.set.Rules.Treated(m.state, time.Now(), out)
 	if err := m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = state, nil }); err != nil {
-		return err
+		return dec, err
 	}
-	return m.apply(state, dec, nil, nil)
+	return dec, m.apply(state, dec, nil, nil)
 }
 
 // beating gives signs of life while something long goes on.
@@ -243,6 +306,9 @@ func (m *Medic) find(ctx context.Context) {
 		}
 		m.blind = ""
 		m.attach(t)
+	case errors.As(err, &trouble) && t.Slug != "" && t.Slug == m.target.Slug && m.target.URL != nil && m.blind == "":
+		// The address was found before, and its source is out of reach: it has not changed for that.
+		m.log.Debug().Err(err).Msg("Looking for the address again later.")
 	case errors.As(err, &trouble):
 		if m.blind != trouble.Error() {
 			m.log.Warn().Msg(trouble.Error())
@@ -267,7 +333,7 @@ func (m *Medic) attach(t tunnel.Target) {
 	if m.connector == nil || t.Slug != m.target.Slug || t.Hostname != m.target.Hostname {
 		m.connector = m.connectorFor(t)
 		m.treat = &treatment.Treatment{Supervisor: m.super, Connector: m.connector, Diary: m.journal, Log: m.log, Patience: m.set.Patience}
-		m.sense = sensor{}
+		m.sense = sensor.Sensor{}
 	}
 	if m.slug != "" && t.Slug != m.slug {
 		m.log.Info().Str("slug", t.Slug).Msgf("Another add-on than before (%s): its own setting is learned anew.", m.slug)
@@ -297,13 +363,14 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 		case <-due.C:
 			return
 		case <-m.wake:
-			return
+			// Somebody who presses again and again gets no more than the closest look.
+			due.Reset(max(0, m.set.Rules.Burst-time.Since(m.looked)))
 		case now := <-sense.C:
 			m.beat.Store(now.Unix())
 			if m.blind != "" || next <= m.set.Sensor {
 				continue
 			}
-			if why := m.sense.read(m.connector.Look(ctx, now), now, m.set.Rules.Interval); why != "" {
+			if why := m.sense.Read(m.count(m.connector.Look(ctx, now), now), now, m.set.Rules.Interval); why != "" {
 				m.log.Debug().Msgf("The connector's %s: probing now.", why)
 				return
 			}
@@ -316,17 +383,30 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 // leaves.
 func (m *Medic) leave() {
 	was := m.state.Trial
-	if was == nil || m.treat == nil || m.target.Slug == "" {
+	if was == nil || was.Purpose == policy.Revive || m.treat == nil || m.target.Slug == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	rec := m.journal.Record()
+	begun := m.journal.Record().Intention
 	m.state = m.set.Rules.Abandon(m.state, time.Now())
 	to := m.state.Trial
-	in := journal.Intention{Slug: m.target.Slug, From: was.Protocol, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport}
-	restart := was.Settled || rec.Intention != nil && (rec.Intention.Stage == journal.Restarting || rec.Intention.Stage == journal.Connecting)
-	if err := m.journal.Update(func(r *journal.Record) { r.Policy = m.state }); err != nil {
+	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport,
+		Back: to.Protocol, Ours: []evidence.Protocol{was.Protocol}, Felled: m.state.Felled, Stage: journal.Intended, At: time.Now()}
+	restart := m.state.Set != to.Protocol
+	if begun != nil {
+		if begun.To == to.Protocol && (begun.Stage == journal.Restarting || begun.Stage == journal.Connecting) {
+			return // the way back is under way already
+		}
+		in.Stage = begun.Stage
+		in.Ours = append(in.Ours, begun.Ours...)
+		if begun.Stage == journal.Restarting || begun.Stage == journal.Connecting {
+			restart = true
+			m.state.Restarts = append(m.state.Restarts, begun.At) // whose end is not waited for
+		}
+	}
+	// In one write: a plan and a change that do not belong together would mislead the next start.
+	if err := m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = m.state, &in }); err != nil {
 		m.log.Error().Err(err).Msg("The way back could not be noted.")
 	}
 	m.log.Info().Str("protocol", to.Protocol.String()).Msg("Stopping in the middle of a treatment: the way back is sent off.")
@@ -356,6 +436,11 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	}
 	if len(dec.Closed) > 0 && held {
 		m.log.Info().Strs("gates", words(dec.Closed)).Msgf("Nothing is changed for now: %s.", strings.Join(words(dec.Closed), "; "))
+		for _, g := range dec.Closed {
+			if a := g.Advice(); a != "" {
+				m.log.Info().Str("gate", string(g)).Msg(a)
+			}
+		}
 	}
 	if dec.Change != nil && dec.Change.Purpose == policy.Trial {
 		m.log.Info().Msg("Every gate is open.")
@@ -383,11 +468,15 @@ func (m *Medic) say(s policy.Step, d *diagnosis.Diagnosis) {
 func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 	inc := m.state.Incident
 	if inc != nil && (m.incident == nil || m.incident.ID != inc.ID) {
-		m.incident = &journal.Incident{ID: inc.ID, Onset: inc.Onset, LastGood: inc.LastGood, Cause: inc.Cause, URL: m.target.URL.String(),
+		m.incident = &journal.Incident{ID: inc.ID, Onset: inc.Onset, LastGood: inc.LastGood, Cause: inc.Cause,
 			Own: m.state.Own, Before: inc.Setting, Transport: inc.Transport}
+		if m.target.URL != nil { // after a start with Supervisor away it is not known yet
+			m.incident.URL = m.target.URL.String()
+		}
 		if d != nil {
 			m.incident.Seen = d.Seen
 		}
+		m.opened(time.Now())
 	}
 	if m.incident != nil && !m.incident.Ended.IsZero() {
 		steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.Kind.Afterwards() })
@@ -395,7 +484,8 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 	if m.incident == nil || len(steps) == 0 {
 		return
 	}
-	m.incident.Steps = append(m.incident.Steps, steps...)
+	m.incident.Add(steps...)
+	m.annotate(steps, time.Now())
 	m.incident.After = m.state.Set
 	if inc != nil {
 		m.incident.Restarts = inc.Restarts

@@ -14,6 +14,7 @@ import (
 // Status is the program at a glance: what GET /api/status answers.
 type Status struct {
 	Version   string            `json:"version"`
+	Mode      string            `json:"mode"` // heal or observe
 	State     policy.Phase      `json:"state"`
 	Since     time.Time         `json:"since"`
 	Target    TargetStatus      `json:"target"`
@@ -25,12 +26,16 @@ type Status struct {
 	Budget    int               `json:"budget"`
 	LastProbe *ProbeStatus      `json:"last_probe"`
 
-	Gates       []policy.Gate `json:"gates,omitempty"` // what keeps it from acting although the alarm is up
-	Blind       string        `json:"blind,omitempty"` // why there is nothing to watch
+	Allowed     []string      `json:"allowed,omitempty"` // protocols that may be tried
+	Trial       *TrialStatus  `json:"trial,omitempty"`   // the change under way
+	Gates       []policy.Gate `json:"gates,omitempty"`   // what keeps it from acting although the alarm is up
+	Blind       string        `json:"blind,omitempty"`   // why there is nothing to watch
 	HoldUntil   time.Time     `json:"hold_until,omitzero"`
 	PausedUntil time.Time     `json:"paused_until,omitzero"`
-	FailbackDue time.Time     `json:"failback_due,omitzero"` // when the user's own protocol is tried again
-	Edges       []string      `json:"edges,omitempty"`       // addresses the connector is connected to
+	FailbackDue time.Time     `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
+	Edges       []string      `json:"edges,omitempty"`          // addresses the connector is connected to
+	Locations   []string      `json:"edge_locations,omitempty"` // data centres, as of the connections' start
+	Notes       []string      `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had
 }
 
 // TargetStatus is what is watched.
@@ -57,6 +62,15 @@ type DiagnosisStatus struct {
 	Rests   string            `json:"rests,omitempty"`
 	Seen    map[string]string `json:"seen"`
 	Since   time.Time         `json:"since,omitzero"` // since when this has been the cause
+}
+
+// TrialStatus is a protocol that is being set or proven.
+type TrialStatus struct {
+	Protocol string         `json:"protocol"`
+	Purpose  policy.Purpose `json:"purpose"`
+	Settled  bool           `json:"settled"` // connected with it; the probes are counted from then on
+	Failures int            `json:"failures"`
+	Probes   int            `json:"probes"`
 }
 
 // DetectorStatus is how much speaks for a fault, and how much is certain.
@@ -107,23 +121,50 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if p.Failback != nil {
 		s.FailbackDue = p.Failback.Due
 	}
+	s.Trial = nil
+	if t := p.Trial; t != nil {
+		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
+	}
+	s.Notes = m.chron.hist.Notes
 	s.Incident = nil
 	if m.incident != nil && p.Incident != nil {
 		c := *m.incident
+		c.Account = journal.Account{} // the report's, and changed with every probe
 		s.Incident = &c
 	}
 	if e != nil && !e.At.IsZero() {
-		s.Protocol.Ready, s.Edges = e.Connector.Ready, e.Connector.Edges
+		s.Protocol.Ready, s.Edges, s.Locations = e.Connector.Ready, e.Connector.Edges, nil
+		if c := e.Connector.Counters; c != nil {
+			s.Locations = c.Locations
+		}
 		s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
 			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
 	}
 	if d != nil {
 		s.Diagnosis = DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: d.Summary, Advice: numbered(d.Advice), Rests: d.Rests, Seen: d.Seen, Since: p.TroubleSince}
 	}
+	if s.Diagnosis.Seen == nil {
+		s.Diagnosis.Seen = map[string]string{}
+	}
 	if m.blind != "" {
 		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown.String(), Remedy: diagnosis.Tell.String(), Summary: m.blind, Seen: map[string]string{}}
 	}
 	return *s
+}
+
+func mode(r policy.Rules) string {
+	if r.Heal {
+		return "heal"
+	}
+	return "observe"
+}
+
+func allowed(r policy.Rules) []string {
+	var list []string
+	for _, p := range r.Allowed {
+		list = append(list, p.String())
+	}
+	return list
 }
 
 // numbered writes steps a line each; one alone needs no number.

@@ -19,34 +19,51 @@ func compose(s medic.Status, steps []policy.Step, now time.Time, patience time.D
 	}
 	switch s.State {
 	case policy.Treating:
-		if s.Incident == nil { // a fail-back in the quiet hours: nobody needs to hear of it unless it fails
+		if s.Incident == nil { // a person's own trial, or a fail-back in the quiet hours: nobody needs to hear of it
 			return nil
 		}
 		return &notice{Title: "Tunnel Medic is mending the connection", key: "treating",
-			Message: "Home Assistant could not be reached from outside.\n\n" + story(s) + "\n\nYou need to do nothing. The connection may drop for some seconds."}
+			Message: unreachable + " This is being mended now, which takes a minute or two. The connection may drop for some seconds.\n\n" + nothing + done(s)}
 	case policy.Holding:
-		return &notice{Title: "Home Assistant cannot be reached from outside", key: "holding " + id(s), rings: true,
-			Message: s.Diagnosis.Summary + "\n\n" + story(s) + advice(s)}
+		return &notice{Title: cannot, key: "holding " + id(s), rings: true,
+			Message: unreachable + " " + s.Diagnosis.Summary + "\n\n" + watching + advice(s) + done(s), short: s.Diagnosis.Summary + " " + watching}
 	case policy.Observing:
-		return &notice{Title: "Home Assistant cannot be reached from outside", key: "observing " + id(s), rings: true,
-			Message: s.Diagnosis.Summary + "\n\nThe option mode is observe, so nothing was changed. With mode heal another tunnel protocol would be tried now."}
+		return &notice{Title: cannot, key: "observing " + id(s), rings: true,
+			Message: unreachable + " " + s.Diagnosis.Summary + "\n\nNothing was changed, because the option mode is observe. With mode heal another tunnel protocol would be tried now.",
+			short:   s.Diagnosis.Summary + " Nothing was changed: the mode is observe."}
 	case policy.Blind:
 		if s.Blind != "" {
 			return &notice{Title: "Tunnel Medic has nothing to watch yet", key: "blind " + s.Blind, Message: s.Blind}
 		}
 	case policy.Suspect:
-		if len(s.Gates) > 0 {
-			return &notice{Title: "Home Assistant cannot be reached from outside", key: "gated " + id(s), rings: true,
-				Message: s.Diagnosis.Summary + "\n\nNothing is changed at the moment: " + gates(s.Gates) + "."}
+		// Most closed gates open by themselves in a moment: that is no news.
+		if len(s.Gates) > 0 && s.Incident != nil && now.Sub(s.Incident.Onset) >= patience {
+			why := "Nothing is changed at the moment: " + gates(s.Gates) + "."
+			for _, g := range s.Gates {
+				if a := g.Advice(); a != "" {
+					why += " " + a
+				}
+			}
+			return &notice{Title: cannot, key: "gated " + id(s), rings: true,
+				Message: unreachable + " " + s.Diagnosis.Summary + "\n\n" + why + " " + watching, short: s.Diagnosis.Summary + " " + why}
 		}
 	}
 	known := !s.Diagnosis.Since.IsZero() && now.Sub(s.Diagnosis.Since) >= patience
 	if known && s.Diagnosis.Remedy == diagnosis.Tell.String() && s.State != policy.Starting && s.State != policy.Paused {
 		return &notice{Title: "Tunnel Medic needs you", key: "tell " + s.Diagnosis.Cause, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare.String(),
-			Message: s.Diagnosis.Summary + advice(s)}
+			Message: s.Diagnosis.Summary + advice(s), short: s.Diagnosis.Summary + " What to do is on Tunnel Medic's page in Home Assistant."}
 	}
 	return nil
 }
+
+// The sentences that say what it means for whoever reads them. Before a notification
+// of an incident, Home Assistant itself was seen at work.
+const (
+	cannot      = "Home Assistant cannot be reached from outside"
+	unreachable = "Away from home, Home Assistant cannot be reached at the moment; apps may say \"Unable to connect\". At home it works."
+	nothing     = "**You need to do nothing.**"
+	watching    = "Tunnel Medic keeps looking and tells you when it works again."
+)
 
 // closing gives the last word of an incident.
 func closing(s medic.Status, steps []policy.Step) *notice {
@@ -54,11 +71,13 @@ func closing(s medic.Status, steps []policy.Step) *notice {
 		step := steps[i]
 		switch step.Kind {
 		case policy.StepCured:
+			good := "The connection from outside is good again. The tunnel now uses the protocol " + step.Protocol.String() + "."
 			return &notice{Title: "Home Assistant can be reached again", key: "cured", rings: true, closing: true,
-				Message: "The tunnel now uses the protocol " + step.Protocol.String() + ", and the connection is good.\n\n" + step.Text + after(s) + "\n\nYou need to do nothing."}
+				Message: good + "\n\n" + nothing + "\n\nWhat was seen: " + step.Text + after(s), short: good + " You need to do nothing."}
 		case policy.StepRecovered:
+			good := "The connection from outside is good again. The fault has ended by itself."
 			return &notice{Title: "Home Assistant can be reached again", key: "recovered", rings: true, closing: true,
-				Message: "The fault has ended by itself. The tunnel uses your own setting (" + s.Protocol.Setting + ").\n\nYou need to do nothing."}
+				Message: good + "\n\n" + nothing, short: good + " You need to do nothing."}
 		case policy.StepUser:
 			return &notice{Title: "Tunnel Medic stands back", key: "user", closing: true, Message: step.Text}
 		}
@@ -73,23 +92,39 @@ func after(s medic.Status) string {
 	return "\n\nYour own setting (" + s.Protocol.Own + ") is kept in mind and tried again later, at night."
 }
 
+// recent is how many steps of the story a message tells; the page tells them all.
+const recent = 12
+
 // story is what was done so far.
 func story(s medic.Status) string {
 	if s.Incident == nil {
 		return ""
 	}
 	var b strings.Builder
-	for _, step := range s.Incident.Steps {
+	steps := s.Incident.Steps
+	if len(steps) > recent {
+		b.WriteString("- …\n")
+		steps = steps[len(steps)-recent:]
+	}
+	for _, step := range steps {
 		b.WriteString("- " + step.Text + "\n")
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// done is the story under its heading.
+func done(s medic.Status) string {
+	if text := story(s); text != "" {
+		return "\n\nWhat was done:\n" + text
+	}
+	return ""
 }
 
 func advice(s medic.Status) string {
 	if s.Diagnosis.Advice == "" {
 		return ""
 	}
-	return "\n\n" + s.Diagnosis.Advice
+	return "\n\n**What you can do**\n" + s.Diagnosis.Advice
 }
 
 func gates(list []policy.Gate) string {

@@ -6,6 +6,8 @@ package notify
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/supervisor"
 )
 
 // ID is the notification's id, and the event's type.
@@ -41,20 +44,23 @@ type Notifier struct {
 	interval time.Duration // between probes while all is well: the measure of patience
 	page     string        // the page's path in Home Assistant, "" if not known
 
-	wake chan struct{}
+	wake   chan struct{}
+	warned map[string]bool // troubles that were said; Run's goroutine alone
 
 	mu     sync.Mutex
 	want   *notice // what should stand in Home Assistant; nil: nothing
 	until  time.Time
 	queue  []func(context.Context) error
-	rung   map[string]time.Time
+	rung   map[string]time.Time // when phones rang for what
 	last   policy.Phase
 	behind bool // want differs from what stands there
+	silent bool // nothing is to be told any more
 }
 
 // notice is a message for people. Its weight decides whether phones ring.
 type notice struct {
 	Title, Message string
+	short          string // for phones, which show a line or two; "" is the message
 	key            string // what it is about: the same key does not ring twice a day
 	rings          bool
 	closing        bool // a last word: it goes by itself
@@ -66,13 +72,16 @@ type notice struct {
 // is sent before Run.
 func New(core Core, log zerolog.Logger, services []string, scrub func(string) string, interval time.Duration, page string) *Notifier {
 	return &Notifier{core: core, log: log, services: services, scrub: scrub, interval: interval, page: page,
-		wake: make(chan struct{}, 1), rung: map[string]time.Time{}, behind: true, last: policy.Starting}
+		wake: make(chan struct{}, 1), warned: map[string]bool{}, rung: map[string]time.Time{}, behind: true, last: policy.Starting}
 }
 
 // Tell takes the present status and what led to it.
 func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.silent {
+		return
+	}
 	if s.State != n.last {
 		n.event(n.last, s)
 		n.last = s.State
@@ -90,7 +99,8 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	n.want, n.behind = msg, true
 	if msg != nil {
 		n.until = now.Add(5 * n.interval)
-		if msg.rings && now.Sub(n.rung[msg.key]) >= quietTime {
+		maps.DeleteFunc(n.rung, func(_ string, at time.Time) bool { return now.Sub(at) >= quietTime })
+		if _, lately := n.rung[msg.key]; msg.rings && !lately {
 			n.rung[msg.key] = now
 			n.ring(*msg)
 		}
@@ -110,8 +120,19 @@ func (n *Notifier) event(from policy.Phase, s medic.Status) {
 
 // ring queues the notify services.
 func (n *Notifier) ring(m notice) {
+	if m.short == "" {
+		m.short = m.Message
+	}
 	for _, service := range n.services {
-		data := map[string]any{"title": n.scrub(m.Title), "message": n.scrub(m.Message)}
+		data := map[string]any{"title": n.scrub(m.Title), "message": n.scrub(m.short)}
+		if strings.HasPrefix(service, "mobile_app_") {
+			// On the phone, too, the newest takes the place of the one before; a touch opens the page.
+			extra := map[string]any{"tag": ID}
+			if n.page != "" {
+				extra["url"], extra["clickAction"] = n.page, n.page
+			}
+			data["data"] = extra
+		}
 		n.enqueue(func(ctx context.Context) error { return n.core.CallService(ctx, "notify", service, data) })
 	}
 }
@@ -129,6 +150,14 @@ func (n *Notifier) poke() {
 	case n.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Forget takes the notification away and says nothing more.
+func (n *Notifier) Forget(ctx context.Context) error {
+	n.mu.Lock()
+	n.silent, n.want, n.queue, n.behind = true, nil, nil, false
+	n.mu.Unlock()
+	return n.show(ctx, nil)
 }
 
 // Run sends until the context ends.
@@ -162,10 +191,14 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 	n.mu.Unlock()
 
 	if behind {
-		if err := n.show(ctx, want); err != nil {
+		err := n.show(ctx, want)
+		if err != nil && away(err) {
 			n.log.Debug().Err(err).Msg("The notification could not be sent yet.")
 			n.keep(queue)
 			return retryEvery
+		}
+		if err != nil {
+			n.refused(err)
 		}
 		n.mu.Lock()
 		if n.want == want {
@@ -180,17 +213,31 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 		if err == nil {
 			continue
 		}
-		if away(err) {
+		switch {
+		case supervisor.EffectUnknown(err):
+			// Twice the same sound on a phone is worse than none.
+			n.log.Debug().Err(err).Msg("Whether Home Assistant was told is not known.")
+		case away(err):
 			n.log.Debug().Err(err).Msg("Home Assistant could not be told yet.")
 			n.keep(queue[i:])
 			return retryEvery
+		default:
+			n.refused(err)
 		}
-		n.log.Warn().Err(err).Msg("Home Assistant would not take a message; check the option notify.")
 	}
 	if want != nil && want.closing {
 		return max(time.Until(until), time.Millisecond)
 	}
 	return time.Hour
+}
+
+// refused says, once, what Home Assistant would not take.
+func (n *Notifier) refused(err error) {
+	if n.warned[err.Error()] || len(n.warned) >= maxWaiting {
+		return
+	}
+	n.warned[err.Error()] = true
+	n.log.Warn().Err(err).Msg("Home Assistant would not take a message; if it names a notify service, check the option notify.")
 }
 
 // keep puts back what could not be sent, before what has come since.

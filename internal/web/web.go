@@ -4,6 +4,8 @@
 package web
 
 import (
+	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/report"
 )
 
 // Medic is what the page asks of the loop.
@@ -36,13 +39,29 @@ type Config struct {
 	Incidents Incidents
 	Peers     []netip.Addr // who may ask
 	Log       zerolog.Logger
+
+	// What may be missing: the page does without.
+	Feed     *Feed          // timeline and events
+	Hands    Hands          // the buttons
+	Location *time.Location // of the house; nil = UTC
+	Report   func(journal.Incident) string
+	Month    func([]journal.Incident) []report.Row // the month at a glance
+	Doctor   func(context.Context, func(DoctorRow)) (summary string, err error)
+	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
+	Forget   func(context.Context) error // takes everything out of Home Assistant again
 }
 
 // Handler serves the page, its JSON and /healthz.
 func Handler(c Config) http.Handler {
 	page := http.NewServeMux()
 	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Medic.Status()) })
-	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Incidents.Incidents()) })
+	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) {
+		list := c.Incidents.Incidents()
+		for i := range list {
+			list[i].Account = journal.Account{} // one at a time, by its id: it is some ten times the rest
+		}
+		reply(w, list)
+	})
 	page.HandleFunc("GET /api/incidents/{id}", func(w http.ResponseWriter, r *http.Request) {
 		i, ok := c.Incidents.Incident(r.PathValue("id"))
 		if !ok {
@@ -51,10 +70,30 @@ func Handler(c Config) http.Handler {
 		}
 		reply(w, i)
 	})
+	p := newPages(c, rand.Text())
+	page.HandleFunc("GET /{$}", p.home)
+	page.HandleFunc("GET /incidents/{name}", p.incident)
+	page.HandleFunc("GET /assets/{version}/{name}", p.asset)
+	page.HandleFunc("POST /api/probe", p.act("probe", p.probe))
+	if c.Hands != nil {
+		page.HandleFunc("POST /api/try", p.act("try", p.try))
+		page.HandleFunc("POST /api/pause", p.act("pause", p.pause))
+		page.HandleFunc("POST /api/resume", p.act("resume", p.resume))
+	}
+	if c.Doctor != nil {
+		page.HandleFunc("POST /api/doctor", p.doctor)
+	}
+	if c.Forget != nil {
+		page.HandleFunc("POST /api/forget", p.act("forget", p.forget))
+	}
+	if c.Feed != nil {
+		page.HandleFunc("GET /api/events", p.events)
+	}
 	guarded := c.only(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(c.patience())) // who does not read does not keep it waiting
 		if r.URL.Path == "/healthz" && (loopback(r) || c.peer(r)) {
 			c.health(w, r)
 			return
@@ -87,7 +126,17 @@ func (c Config) only(h http.Handler) http.Handler {
 	})
 }
 
-func (c Config) peer(r *http.Request) bool { return slices.Contains(c.Peers, from(r)) }
+func (c Config) peer(r *http.Request) bool {
+	sender := from(r)
+	return sender.IsValid() && slices.ContainsFunc(c.Peers, func(p netip.Addr) bool { return plain(p) == sender })
+}
+
+func (c Config) patience() time.Duration {
+	if c.limit > 0 {
+		return c.limit
+	}
+	return writeLimit
+}
 
 func loopback(r *http.Request) bool { return from(r).IsLoopback() }
 
@@ -102,8 +151,10 @@ func from(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return a.Unmap().WithZone("")
+	return plain(a)
 }
+
+func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -114,11 +165,15 @@ func reply(w http.ResponseWriter, v any) {
 
 // Server makes the server with limits that no single asker can stretch.
 func Server(c Config) *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler:           Handler(c),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
+	if c.Feed != nil {
+		s.RegisterOnShutdown(c.Feed.Close)
+	}
+	return s
 }

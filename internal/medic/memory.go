@@ -1,0 +1,92 @@
+package medic
+
+import (
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+)
+
+// recall is what the looks of one moment need of those before. The loop's goroutine
+// alone touches it, and the looks of one round.
+type recall struct {
+	carriedBy string    // the process of cloudflared that was seen to carry a good probe
+	edgeSince time.Time // since when every probe was answered by Cloudflare: the internet works
+	logRead   time.Time
+	logSaid   evidence.Log
+
+	witness diagnosis.Witness
+	awake   bool // the witness knows what the journal says of it
+}
+
+// answeredSince keeps since when the house's way to Cloudflare is known to be open.
+func (m *Medic) answeredSince(l evidence.Look) {
+	switch {
+	case l.CFRay() == "":
+		m.edgeSince = time.Time{}
+	case m.edgeSince.IsZero():
+		m.edgeSince = l.At
+	}
+}
+
+// remember puts into the evidence what earlier probes showed, and takes a good one
+// into memory: in this run of the connector, and in the journal once a day.
+func (m *Medic) remember(e *evidence.Evidence) {
+	host, process := m.target.URL.Hostname(), m.connector.Process()
+	if rise, known := e.Connector.Carried(); e.Public.Healthy() && known && rise.Requests > 0 {
+		m.carriedBy = process
+	}
+	if e.Public.Healthy() && e.Public.CFRay() != "" && e.AddOn.ProtocolKnown {
+		day := e.At.UTC().Format(time.DateOnly)
+		if err := m.journal.Update(func(r *journal.Record) { r.Remember(host, e.AddOn.Protocol, day) }); err != nil {
+			m.log.Error().Err(err).Msg("That the WebSocket worked could not be noted.")
+		}
+	}
+	e.Memory = evidence.Memory{Known: true, Ever: e.Public.Healthy() || m.journal.Record().Ever(host), ThisRun: process != "" && m.carriedBy == process}
+}
+
+// freshWord is how long Cloudflare's word on connections counts: they come and go.
+const freshWord = 5 * time.Minute
+
+// zone is what Cloudflare's API said last.
+func (m *Medic) zone(now time.Time) evidence.Zone {
+	z := m.chron.said.Said()
+	if now.Sub(m.chron.said.At) > freshWord {
+		z.Connected = evidence.NotKnown
+	}
+	return z
+}
+
+// testify has the second witness take a probe, and gives the diagnosis that people
+// see: the witness's, where it has something to say, else the probe's own.
+func (m *Medic) testify(e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) diagnosis.Diagnosis {
+	m.rouse()
+	interval := m.set.Rules.Interval
+	m.witness = m.witness.Probe(now, d, interval)
+	w, f := m.witness.Finding(now, interval)
+	m.witness = w
+	if f == nil {
+		return d
+	}
+	if said := w.Said(); !m.journal.Record().ClientsTold.Equal(said) {
+		m.log.Warn().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(f.String())
+		if err := m.journal.Update(func(r *journal.Record) { r.ClientsTold = said }); err != nil {
+			m.log.Error().Err(err).Msg("What was said of failing clients could not be noted.")
+		}
+	}
+	return diagnosis.AboutClients(*f, e)
+}
+
+// count has the second witness take a reading of the counters, and passes it on.
+func (m *Medic) count(c evidence.Connector, now time.Time) evidence.Connector {
+	m.rouse()
+	m.witness = m.witness.Count(now, c.Counters, m.set.Rules.Interval)
+	return c
+}
+
+func (m *Medic) rouse() {
+	if !m.awake {
+		m.witness, m.awake = diagnosis.Remembering(m.journal.Record().ClientsTold), true
+	}
+}

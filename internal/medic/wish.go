@@ -1,0 +1,119 @@
+package medic
+
+import (
+	"context"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
+)
+
+// wish is what a person asks for. The loop alone touches the state, so it is the
+// loop that grants it, between two looks.
+type wish struct {
+	act      act
+	protocol evidence.Protocol // of a trial
+	pause    time.Duration
+	gone     <-chan struct{} // closed when nobody waits for the answer any more
+	answer   chan error      // takes one answer without anybody listening
+}
+
+type act uint8
+
+const (
+	pausing act = iota
+	switchingOff
+	resuming
+	trying
+)
+
+// maxWishes is how many may wait. Nobody has more than this in earnest.
+const maxWishes = 8
+
+// errMany is the answer when too many wait.
+const errMany = policy.Refusal("Too many wishes are waiting already. Try again in a minute.")
+
+// Pause asks for quiet: probes go on, nothing is changed. What is being proven at
+// the moment is proven to its end.
+func (m *Medic) Pause(ctx context.Context, d time.Duration) error {
+	return m.ask(ctx, wish{act: pausing, pause: d})
+}
+
+// SwitchOff asks for quiet until Resume.
+func (m *Medic) SwitchOff(ctx context.Context) error { return m.ask(ctx, wish{act: switchingOff}) }
+
+// Resume ends a pause.
+func (m *Medic) Resume(ctx context.Context) error { return m.ask(ctx, wish{act: resuming}) }
+
+// Try asks for the trial of a protocol. The answer comes when it has been looked
+// whether it can be done: nil means that it has begun.
+func (m *Medic) Try(ctx context.Context, p evidence.Protocol) error {
+	return m.ask(ctx, wish{act: trying, protocol: p})
+}
+
+// ask hands a wish to the loop and waits for the answer. A policy.Refusal is a
+// sentence for the person. When the context ends first, quiet is still given when its
+// turn comes; a trial is not begun behind the back of somebody who has left.
+func (m *Medic) ask(ctx context.Context, w wish) error {
+	w.answer, w.gone = make(chan error, 1), ctx.Done()
+	select {
+	case m.wishes <- w:
+	default:
+		return errMany
+	}
+	m.Probe() // wishes are granted after a look
+	select {
+	case err := <-w.answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// grant carries out the wishes that wait, with what was just seen. It stops at a
+// trial, which is for the round to carry out, and gives the last decision; decided
+// is false if there was nothing to decide.
+func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool, err error) {
+	for {
+		var w wish
+		select {
+		case w = <-m.wishes:
+		default:
+			return dec, decided, nil
+		}
+		state, d, refused := m.decide(w, in)
+		if refused != nil {
+			m.log.Info().Str("protocol", w.protocol.String()).Msg("A trial was asked for by hand, and is not made. " + refused.Error())
+			w.answer <- refused
+			continue
+		}
+		dec, decided = d, true
+		err := m.apply(state, dec, nil, nil)
+		w.answer <- err
+		if err != nil || dec.Change != nil {
+			return dec, decided, err
+		}
+	}
+}
+
+func (m *Medic) decide(w wish, in policy.Sight) (policy.State, policy.Decision, error) {
+	now, rules := time.Now(), m.set.Rules
+	var state policy.State
+	var dec policy.Decision
+	switch w.act {
+	case pausing:
+		state, dec = rules.Pause(m.state, now, now.Add(w.pause))
+	case switchingOff:
+		state, dec = rules.SwitchOff(m.state, now)
+	case resuming:
+		state, dec = rules.Resume(m.state, now)
+	case trying:
+		select {
+		case <-w.gone:
+			return state, dec, policy.Refusal("Nobody waited for it any more.")
+		default:
+			return rules.Try(m.state, now, in, w.protocol)
+		}
+	}
+	return state, dec, nil
+}

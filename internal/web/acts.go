@@ -1,0 +1,202 @@
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
+)
+
+const (
+	// tokenHeader carries the page's own token; a form has it in the field "token".
+	tokenHeader = "X-Tunnelmedic-Token"
+	bodyLimit   = 4 << 10
+	// actPatience is how long a person waits for the loop's answer.
+	actPatience = 12 * time.Second
+	maxPause    = 7 * 24 * 60 // minutes
+)
+
+// Hands carry out what a person asks for. A policy.Refusal is a sentence for them.
+type Hands interface {
+	Pause(ctx context.Context, d time.Duration) error
+	Resume(ctx context.Context) error
+	Try(ctx context.Context, p evidence.Protocol) error
+}
+
+// asked is the body of a POST.
+type asked struct {
+	Protocol string `json:"protocol"`
+	Minutes  *int   `json:"minutes"`
+}
+
+// answer is what came of it.
+type answer struct {
+	OK      bool   `json:"ok"`
+	Message string `json:"message"`
+	status  int
+}
+
+func done(message string) answer { return answer{true, message, http.StatusAccepted} }
+func not(status int, message string) answer {
+	return answer{false, message, status}
+}
+
+// act answers a POST: to a script with JSON, to a form with a page.
+func (p *pages) act(name string, do func(ctx context.Context, a asked) answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a, form, bad := p.parse(w, r)
+		if bad == nil {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actPatience + writeLimit))
+			ctx, cancel := context.WithTimeout(r.Context(), actPatience)
+			defer cancel()
+			got := do(ctx, a)
+			bad = &got
+			p.Log.Info().Str("by", user(r)).Str("protocol", a.Protocol).Bool("done", got.OK).Msgf("Asked on the page: %s. %s", name, got.Message)
+		}
+		p.respond(w, r, form, name, *bad)
+	}
+}
+
+func (p *pages) respond(w http.ResponseWriter, r *http.Request, form bool, name string, a answer) {
+	switch {
+	case !form:
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(a.status)
+		_ = json.NewEncoder(w).Encode(a)
+	case a.OK:
+		http.Redirect(w, r, p.frame(r, "").Base+"?done="+name, http.StatusSeeOther)
+	default:
+		p.show(w, r, a.status, a.Message, true)
+	}
+}
+
+// parse takes the body in, and checks that it comes from this page.
+func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form bool, bad *answer) {
+	refuse := func(status int, message string) (asked, bool, *answer) {
+		b := not(status, message)
+		return asked{}, form, &b
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
+	token := r.Header.Get(tokenHeader)
+	switch kind {
+	case "application/json":
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			return refuse(tooLarge(err), "The request is too large, or broke off.")
+		}
+		if len(strings.TrimSpace(string(raw))) > 0 {
+			d := json.NewDecoder(strings.NewReader(string(raw)))
+			d.DisallowUnknownFields()
+			if d.Decode(&a) != nil || d.More() {
+				return refuse(http.StatusBadRequest, "The request is not the JSON that is understood here.")
+			}
+		}
+	case "application/x-www-form-urlencoded":
+		form = true
+		if err := r.ParseForm(); err != nil {
+			return refuse(tooLarge(err), "The request is too large, or broken.")
+		}
+		token = r.PostForm.Get("token")
+		a.Protocol = r.PostForm.Get("protocol")
+		if m := r.PostForm.Get("minutes"); m != "" {
+			n, err := strconv.Atoi(m)
+			if err != nil {
+				return refuse(http.StatusBadRequest, "The minutes must be a whole number.")
+			}
+			a.Minutes = &n
+		}
+	default:
+		return refuse(http.StatusUnsupportedMediaType, "Only JSON, and this page's own forms, are understood here.")
+	}
+	if subtle.ConstantTimeCompare([]byte(token), []byte(p.token)) != 1 {
+		return refuse(http.StatusForbidden, "This page is from before Tunnel Medic was restarted, or the request is not from it. Load the page again.")
+	}
+	return a, form, nil
+}
+
+func tooLarge(err error) int {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+// user is who Home Assistant says it is, for the log.
+func user(r *http.Request) string {
+	name := r.Header.Get("X-Remote-User-Display-Name")
+	if name == "" {
+		name = r.Header.Get("X-Remote-User-Name")
+	}
+	name = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(name, ""))
+	return name[:min(len(name), 64)]
+}
+
+func (p *pages) probe(context.Context, asked) answer {
+	p.Medic.Probe() // pressed twice, it is one probe: the loop keeps its distance
+	return done("A probe is on its way.")
+}
+
+func (p *pages) try(ctx context.Context, a asked) answer {
+	protocol, err := evidence.ParseProtocol(a.Protocol)
+	if err != nil || a.Protocol == "" {
+		return not(http.StatusBadRequest, "The protocol must be auto, quic or http2.")
+	}
+	if t := p.Medic.Status().Trial; t != nil {
+		return not(http.StatusConflict, "A protocol is being changed or proven already ("+t.Protocol+"). Wait until it is done.")
+	}
+	return granted(p.Hands.Try(ctx, protocol), "Trying "+protocol.String()+" now. It takes about a minute to prove itself.",
+		not(http.StatusServiceUnavailable, "Tunnel Medic is busy with something else. Nothing was begun; try again in a minute."))
+}
+
+func (p *pages) pause(ctx context.Context, a asked) answer {
+	minutes := 60
+	if a.Minutes != nil {
+		minutes = *a.Minutes
+	}
+	if minutes < 1 || minutes > maxPause {
+		return not(http.StatusBadRequest, "A pause is 1 minute to 7 days ("+strconv.Itoa(maxPause)+" minutes) long.")
+	}
+	return granted(p.Hands.Pause(ctx, time.Duration(minutes)*time.Minute), said["pause"], done("Noted. It is paused as soon as the step under way has ended."))
+}
+
+func (p *pages) resume(ctx context.Context, _ asked) answer {
+	return granted(p.Hands.Resume(ctx), said["resume"], done("Noted. It resumes as soon as the step under way has ended."))
+}
+
+func (p *pages) forget(ctx context.Context, _ asked) answer {
+	if err := p.Forget(ctx); err != nil {
+		p.Log.Warn().Err(err).Msg("What was put into Home Assistant could not be removed.")
+		return not(http.StatusBadGateway, "Home Assistant could not be asked just now. Try again when it is up.")
+	}
+	return done(said["forget"])
+}
+
+// granted puts the loop's answer into words; late is for a loop that is busy.
+func granted(err error, good string, late answer) answer {
+	var why policy.Refusal
+	switch {
+	case err == nil:
+		return done(good)
+	case errors.As(err, &why):
+		return not(http.StatusConflict, why.Error())
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return late
+	}
+	return not(http.StatusInternalServerError, "That did not work; the log says why.")
+}

@@ -1,0 +1,173 @@
+// The page works without this script, by its forms and by loading it again. With it,
+// what changes on the server changes here: the page is fetched anew, and the parts
+// marked data-live that differ are put in place.
+(() => {
+  'use strict';
+  const base = document.querySelector('main').dataset.base;
+  const $ = (id) => document.getElementById(id);
+  let token = document.querySelector('meta[name=token]').content;
+
+  function say(text, bad) {
+    const m = $('message');
+    if (!m) return;
+    m.hidden = !text;
+    m.classList.toggle('bad', !!bad);
+    m.textContent = text;
+  }
+
+  // A list that only grows gets its new lines appended, so that a screen reader
+  // reads those alone.
+  function append(old, fresh) {
+    const a = [...old.children], b = [...fresh.children];
+    if (b.length < a.length || a.some((li, i) => li.textContent !== b[i].textContent)) {
+      old.replaceChildren(...b);
+      return;
+    }
+    old.append(...b.slice(a.length));
+  }
+
+  function attributes(old, fresh) {
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+
+  function swap(old, fresh) {
+    const log = old.querySelector('[data-log]'), next = fresh.querySelector('[data-log]');
+    const open = [...old.querySelectorAll('details')].map((d) => d.open);
+    const focus = old.contains(document.activeElement) ? [...old.querySelectorAll('a,button,summary')].indexOf(document.activeElement) : -1;
+    attributes(old, fresh);
+    if (log && next) {
+      append(log, next);
+      next.replaceWith(log);
+    }
+    if (old.innerHTML === fresh.innerHTML) return;
+    old.replaceChildren(...fresh.childNodes);
+    old.querySelectorAll('details').forEach((d, i) => { d.open = !!open[i]; });
+    if (focus >= 0) old.querySelectorAll('a,button,summary')[focus]?.focus();
+  }
+
+  let busy = false, again = false, last = 0;
+  async function refresh() {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const res = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
+      if (!res.ok) throw new Error(res.status);
+      const doc = new DOMParser().parseFromString(await res.text(), 'text/html');
+      const script = (d) => d.querySelector('script[src]')?.getAttribute('src');
+      if (!doc.querySelector('main')) throw new Error('not this page');
+      if (script(doc) !== script(document)) { location.reload(); return; } // another version has been installed
+      token = doc.querySelector('meta[name=token]').content;
+      document.documentElement.dataset.state = doc.documentElement.dataset.state;
+      for (const old of document.querySelectorAll('[data-live]')) {
+        const fresh = doc.getElementById(old.id);
+        if (fresh && fresh.outerHTML !== old.outerHTML) swap(old, fresh);
+      }
+      document.querySelectorAll('input[name=token]').forEach((i) => { i.value = token; });
+      last = Date.now();
+      $('offline').hidden = true;
+    } catch {
+      if ($('offline')) $('offline').hidden = false;
+    }
+    busy = false;
+    if (again) { again = false; soon(); }
+  }
+  let timer = 0;
+  function soon() {
+    timer ||= setTimeout(() => { timer = 0; refresh(); }, Math.max(60, 500 - (Date.now() - last)));
+  }
+
+  async function post(form) {
+    const data = Object.fromEntries(new FormData(form));
+    delete data.token;
+    if (data.minutes) data.minutes = Number(data.minutes);
+    const res = await fetch(form.action, {
+      method: 'POST', body: JSON.stringify(data),
+      headers: { 'Content-Type': 'application/json', 'X-Tunnelmedic-Token': token },
+    });
+    return res.json();
+  }
+
+  document.addEventListener('submit', async (e) => {
+    const form = e.target;
+    if (!form.matches('[data-act],[data-doctor]')) return;
+    e.preventDefault();
+    const button = form.querySelector('button');
+    if (button.getAttribute('aria-busy') === 'true') return;
+    button.setAttribute('aria-busy', 'true');
+    try {
+      if (form.matches('[data-doctor]')) {
+        await doctor(form);
+      } else {
+        const got = await post(form);
+        say(got.message, !got.ok);
+        const ask = form.closest('details');
+        if (ask && got.ok) { ask.open = false; ask.querySelector('summary').focus(); }
+      }
+    } catch {
+      say('Tunnel Medic does not answer. Try again in a moment.', true);
+    }
+    button.removeAttribute('aria-busy');
+    soon();
+  });
+
+  // The doctor's rows come one by one, a line of JSON each.
+  async function doctor(form) {
+    const place = $('doctor');
+    const table = document.createElement('table');
+    table.innerHTML = '<thead><tr><th><span class="unseen">Verdict</span></th><th>Look</th><th>What came</th></tr></thead><tbody></tbody>';
+    place.replaceChildren(table);
+    place.hidden = false;
+    const res = await fetch(form.action, { method: 'POST', body: '{}', headers: { 'Content-Type': 'application/json', 'X-Tunnelmedic-Token': token } });
+    if (!res.ok) { place.hidden = true; say((await res.json()).message, true); return; }
+    const reader = res.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ''; ;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const lines = (rest + value).split('\n');
+      rest = lines.pop();
+      for (const line of lines.filter(Boolean)) row(table.tBodies[0], JSON.parse(line), place);
+    }
+  }
+  function row(body, r, place) {
+    if ('summary' in r) {
+      const p = document.createElement('p');
+      p.textContent = r.summary;
+      place.append(p);
+      return;
+    }
+    const tr = body.insertRow();
+    tr.className = 'st-' + r.class;
+    const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+    use.setAttribute('href', '#i-' + r.class);
+    const icon = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    icon.setAttribute('class', 'icon');
+    icon.setAttribute('role', 'img');
+    icon.setAttribute('aria-label', r.verdict);
+    icon.append(use);
+    tr.insertCell().append(icon);
+    tr.insertCell().textContent = r.component;
+    const came = tr.insertCell();
+    came.textContent = r.came;
+    if (r.do) {
+      const strong = document.createElement('strong');
+      strong.textContent = r.do;
+      came.append(document.createElement('br'), strong);
+    }
+  }
+
+  if (!$('state')) return; // an incident's page does not change
+  // Some versions of Home Assistant hold the stream back on its way. The server says
+  // something every ten seconds; where nothing comes, the page asks by itself.
+  let heard = 0;
+  const stream = new EventSource(base + 'api/events');
+  for (const name of ['status', 'beat']) {
+    stream.addEventListener(name, () => { heard = Date.now(); if (name === 'status') soon(); });
+  }
+  stream.onerror = () => soon();
+  setInterval(() => {
+    if (document.hidden) return;
+    if (Date.now() - heard > 15000 ? Date.now() - last > 4000 : Date.now() - last > 30000) refresh();
+  }, 1000);
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) soon(); });
+})();

@@ -1,0 +1,278 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/policy"
+)
+
+// Bounds of what the feed keeps: a week, and a steady amount of memory.
+const (
+	week     = 7 * 24 * time.Hour
+	slotTime = 5 * time.Minute
+	slots    = int(week / slotTime)
+	maxSpans = 2000
+	maxSteps = 60
+	// maxListeners is how many streams may be open. A house has fewer people.
+	maxListeners = 32
+)
+
+// Feed is what the page knows beyond the present moment: the states and the probes'
+// latencies of the last week, and who is listening to what comes next. Its Tell is
+// for the loop; it never blocks, however slow the listeners are.
+type Feed struct {
+	now func() time.Time
+
+	mu        sync.Mutex
+	status    medic.Status
+	told      bool
+	spans     []span // states in order, each until the next
+	slot      [slots]slot
+	steps     []Entry
+	seq       uint64
+	listeners map[chan struct{}]bool
+	closed    bool
+}
+
+// span is a state from a time on; "" is a time in which nobody watched.
+type span struct {
+	At    time.Time    `json:"at"`
+	State policy.Phase `json:"state"`
+}
+
+// slot gathers the probes of five minutes.
+type slot struct {
+	Start  int64  `json:"t"` // in units of slotTime since 1970
+	Probes uint16 `json:"n"`
+	Failed uint16 `json:"f,omitempty"`
+	SumMS  uint32 `json:"ms"` // of the good ones
+}
+
+// Entry is a step with its number in the feed.
+type Entry struct {
+	Seq uint64 `json:"seq"`
+	policy.Step
+}
+
+// NewFeed makes a feed.
+func NewFeed() *Feed { return &Feed{now: time.Now, listeners: map[chan struct{}]bool{}} }
+
+// Tell takes what the loop publishes.
+func (f *Feed) Tell(s medic.Status, steps []policy.Step) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	if p := s.LastProbe; p != nil && (f.status.LastProbe == nil || !f.status.LastProbe.At.Equal(p.At)) {
+		f.count(*p)
+	}
+	if n := len(f.spans); n == 0 || f.spans[n-1].State != s.State {
+		f.spans = append(f.spans, span{now, s.State})
+		f.prune(now)
+	}
+	for _, step := range steps {
+		f.seq++
+		f.steps = append(f.steps, Entry{f.seq, step})
+	}
+	if n := len(f.steps); n > maxSteps {
+		f.steps = append([]Entry(nil), f.steps[n-maxSteps:]...)
+	}
+	f.status, f.told = s, true
+	for l := range f.listeners {
+		select {
+		case l <- struct{}{}:
+		default: // it has not taken up the last one yet: one look shows both
+		}
+	}
+}
+
+func (f *Feed) count(p medic.ProbeStatus) {
+	start := p.At.Unix() / int64(slotTime/time.Second)
+	s := &f.slot[int(start%int64(slots)+int64(slots))%slots]
+	if s.Start != start {
+		*s = slot{Start: start}
+	}
+	if s.Probes == 1<<16-1 {
+		return
+	}
+	s.Probes++
+	if !p.OK {
+		s.Failed++
+		return
+	}
+	s.SumMS += uint32(min(max(p.TookMS, 0), 60_000))
+}
+
+// prune keeps one state from before the week, so that the week's beginning has one.
+func (f *Feed) prune(now time.Time) {
+	for len(f.spans) > 1 && (now.Sub(f.spans[1].At) > week || len(f.spans) > maxSpans) {
+		f.spans = f.spans[1:]
+	}
+}
+
+// listen gives a channel that says when there is something new; ok is false when
+// too many listen already, or the program is about to end.
+func (f *Feed) listen() (news chan struct{}, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || len(f.listeners) >= maxListeners {
+		return nil, false
+	}
+	news = make(chan struct{}, 1)
+	f.listeners[news] = true
+	return news, true
+}
+
+func (f *Feed) leave(news chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.listeners, news)
+}
+
+func (f *Feed) listening() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.listeners)
+}
+
+// Close lets the listeners go.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for l := range f.listeners {
+		close(l)
+	}
+	f.listeners = map[chan struct{}]bool{}
+}
+
+// since gives the steps after a number, and the present status.
+func (f *Feed) since(seq uint64) (medic.Status, []Entry, uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Entry
+	for _, e := range f.steps {
+		if e.Seq > seq {
+			list = append(list, e)
+		}
+	}
+	return f.status, list, f.seq
+}
+
+// stretch is a state between two moments.
+type stretch struct {
+	From, To time.Time
+	State    policy.Phase
+}
+
+// sample is the probes of a part of the timeline.
+type sample struct {
+	Probes, Failed int
+	MS             int // mean of the good ones; -1 if there is none
+}
+
+// look gives the timeline of the time before now, its probes in so many samples.
+func (f *Feed) look(now time.Time, back time.Duration, samples int) ([]stretch, []sample) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from := now.Add(-back)
+	var states []stretch
+	for i, s := range f.spans {
+		to := now
+		if i+1 < len(f.spans) {
+			to = f.spans[i+1].At
+		}
+		if to.After(from) && s.At.Before(now) && s.State != "" {
+			at := s.At
+			if at.Before(from) {
+				at = from
+			}
+			states = append(states, stretch{at, to, s.State})
+		}
+	}
+	probes := make([]sample, samples)
+	sums := make([]uint64, samples)
+	first := from.Unix() / int64(slotTime/time.Second)
+	perSample := int64(back/slotTime) / int64(samples)
+	for i := range f.slot {
+		s := &f.slot[i]
+		at := (s.Start - first - 1) / perSample // the last sample is the one that runs
+		if s.Probes == 0 || s.Start <= first || at >= int64(samples) {
+			continue
+		}
+		probes[at].Probes += int(s.Probes)
+		probes[at].Failed += int(s.Failed)
+		sums[at] += uint64(s.SumMS)
+	}
+	for i := range probes {
+		probes[i].MS = -1
+		if good := probes[i].Probes - probes[i].Failed; good > 0 {
+			probes[i].MS = int(sums[i] / uint64(good))
+		}
+	}
+	return states, probes
+}
+
+// kept is the feed on the disk.
+type kept struct {
+	Saved time.Time `json:"saved"`
+	Spans []span    `json:"spans"`
+	Slots []slot    `json:"slots"`
+}
+
+const keptName = "timeline.json"
+
+// Save writes the timeline, once, when the program ends: probes come too often for
+// the memory card of a small computer. A power cut loses the timeline, and nothing
+// else.
+func (f *Feed) Save(dir string) error {
+	f.mu.Lock()
+	k := kept{Saved: f.now(), Spans: f.spans}
+	for _, s := range f.slot {
+		if s.Probes > 0 {
+			k.Slots = append(k.Slots, s)
+		}
+	}
+	raw, err := json.Marshal(k)
+	f.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("keeping the timeline: %w", err)
+	}
+	fresh := filepath.Join(dir, ".new-timeline")
+	if err := os.WriteFile(fresh, raw, 0o600); err != nil {
+		return fmt.Errorf("keeping the timeline: %w; is the disk full?", err)
+	}
+	if err := os.Rename(fresh, filepath.Join(dir, keptName)); err != nil {
+		return fmt.Errorf("keeping the timeline: %w", err)
+	}
+	return nil
+}
+
+// Load takes up what Save wrote. Whatever is not that is passed over: a timeline is
+// worth no trouble.
+func (f *Feed) Load(dir string) {
+	raw, err := os.ReadFile(filepath.Join(dir, keptName))
+	var k kept
+	if err != nil || json.Unmarshal(raw, &k) != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	if k.Saved.After(now) || len(k.Spans) > maxSpans || len(k.Slots) > slots || len(f.spans) > 0 {
+		return
+	}
+	f.spans = append(k.Spans, span{At: k.Saved})
+	f.prune(now)
+	oldest := now.Add(-week).Unix() / int64(slotTime/time.Second)
+	for _, s := range k.Slots {
+		if s.Start > oldest && s.Start <= now.Unix()/int64(slotTime/time.Second) {
+			f.slot[s.Start%int64(slots)] = s
+		}
+	}
+}

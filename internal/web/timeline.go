@@ -1,0 +1,213 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/policy"
+)
+
+// The drawing's own units; the browser stretches it to the width there is.
+const (
+	drawWidth  = 1000
+	stripTall  = 30
+	probesTall = 80
+)
+
+// timelineView is a day or a week: the states as a strip, and below it how long the
+// probes took and which failed.
+type timelineView struct {
+	Week    bool
+	Known   bool // there is something to show
+	Strip   []rect
+	Line    string // path of the latency
+	Area    string
+	Misses  []rect
+	Top     string // what the upper edge of the latency stands for
+	Marks   []string
+	Legend  []legend
+	Text    string // the same in words
+	Changes []change
+}
+
+type rect struct {
+	X, Y, W, H string
+	Class      string
+	Title      string
+}
+
+type legend struct{ Class, Word, Time string }
+
+type change struct{ At, ISO, Class, Word, For string }
+
+// tall is a state's height on the strip: colour is not the only thing that tells
+// states apart.
+var tall = map[policy.Phase]float64{
+	policy.Healthy: 9, policy.Starting: 9, policy.Paused: 14, policy.Suspect: 20, policy.Treating: 25, policy.Blind: 14, policy.Observing: 30, policy.Holding: 30,
+}
+
+// order is that of the legend: good to bad.
+var order = []policy.Phase{policy.Healthy, policy.Suspect, policy.Treating, policy.Holding, policy.Observing, policy.Blind, policy.Paused, policy.Starting}
+
+func (c clock) timeline(f *Feed, isWeek bool) timelineView {
+	v := timelineView{Week: isWeek}
+	if f == nil {
+		return v
+	}
+	back, samples := 24*time.Hour, 288
+	if isWeek {
+		back, samples = week, 168
+	}
+	states, probes := f.look(c.now, back, samples)
+	from := c.now.Add(-back)
+	x := func(t time.Time) float64 { return drawWidth * float64(t.Sub(from)) / float64(back) }
+	total := map[policy.Phase]time.Duration{}
+	for i, s := range states {
+		total[s.State] += s.To.Sub(s.From)
+		if i < len(states)-maxStrip {
+			continue
+		}
+		h := tall[s.State]
+		a, b := x(s.From), x(s.To)
+		if least := 6.0; b-a < least && s.State != policy.Healthy { // what was short must still be seen
+			a = max(0, b-least)
+		}
+		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: string(s.State),
+			Title: fmt.Sprintf("%s, %s for %s", c.moment(s.From), words[s.State], c.span(s.To.Sub(s.From)))})
+	}
+	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
+		s := states[i]
+		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: string(s.State), Word: words[s.State], For: c.span(s.To.Sub(s.From))})
+	}
+	var said []string
+	for _, p := range order {
+		if d := total[p]; d > 0 {
+			v.Legend = append(v.Legend, legend{string(p), words[p], c.span(d)})
+			said = append(said, words[p]+" "+c.span(d))
+		}
+	}
+	v.Known = len(states) > 0
+	v.drawProbes(probes)
+	v.Text = "The last 24 hours: "
+	if isWeek {
+		v.Text = "The last 7 days: "
+	}
+	v.Text += strings.Join(said, ", ") + "." + probesInWords(probes)
+	for i := range 5 {
+		t := from.Add(back * time.Duration(i) / 4).In(c.loc)
+		switch {
+		case i == 4:
+			v.Marks = append(v.Marks, "now")
+		case isWeek:
+			v.Marks = append(v.Marks, t.Format("Mon 15h"))
+		default:
+			v.Marks = append(v.Marks, t.Format("15:04"))
+		}
+	}
+	return v
+}
+
+// maxStrip is how many stretches are drawn, the newest: a bad week stays a small
+// page.
+const maxStrip = 150
+
+func (v *timelineView) drawProbes(probes []sample) {
+	most := 100
+	for _, p := range probes {
+		most = max(most, p.MS)
+	}
+	top := nice(most)
+	v.Top = strconv.Itoa(top) + " ms"
+	step := float64(drawWidth) / float64(len(probes))
+	var line, area strings.Builder
+	open, last := false, 0.0
+	shut := func() {
+		if open {
+			fmt.Fprintf(&area, "L%s %dZ", dec(last), probesTall)
+		}
+		open = false
+	}
+	for i, p := range probes {
+		at := (float64(i) + 0.5) * step
+		if p.MS < 0 {
+			shut()
+			continue
+		}
+		y := float64(probesTall) * (1 - float64(min(p.MS, top))/float64(top))
+		if !open {
+			fmt.Fprintf(&line, "M%s %sh.01", dec(at), dec(y))
+			fmt.Fprintf(&area, "M%s %dV%s", dec(at), probesTall, dec(y))
+			open = true
+		} else {
+			fmt.Fprintf(&line, "L%s %s", dec(at), dec(y))
+			fmt.Fprintf(&area, "L%s %s", dec(at), dec(y))
+		}
+		last = at
+	}
+	shut()
+	v.drawMisses(probes, step)
+	v.Line, v.Area = line.String(), area.String()
+}
+
+// drawMisses hangs a bar from the top where probes failed: the longer, the more of
+// them. Neighbours of one length are one bar.
+func (v *timelineView) drawMisses(probes []sample, step float64) {
+	long := func(p sample) string {
+		if p.Failed == 0 {
+			return ""
+		}
+		return dec(max(8, float64(probesTall)*float64(p.Failed)/float64(p.Probes)))
+	}
+	for i := 0; i < len(probes); {
+		h, n := long(probes[i]), 1
+		for i+n < len(probes) && long(probes[i+n]) == h {
+			n++
+		}
+		if h != "" {
+			v.Misses = append(v.Misses, rect{X: dec(float64(i) * step), W: dec(float64(n) * step), Y: "0", H: h})
+		}
+		i += n
+	}
+}
+
+func probesInWords(probes []sample) string {
+	n, failed, sum, good := 0, 0, 0, 0
+	for _, p := range probes {
+		n += p.Probes
+		failed += p.Failed
+		if p.MS >= 0 {
+			sum += p.MS * (p.Probes - p.Failed)
+			good += p.Probes - p.Failed
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	text := " " + plural(n, "probe")
+	if failed > 0 {
+		text += ", " + strconv.Itoa(failed) + " failed"
+	}
+	if good > 0 {
+		text += fmt.Sprintf(", %d ms on average", sum/good)
+	}
+	return text + "."
+}
+
+// nice is the next round number.
+func nice(ms int) int {
+	for unit := 100; ; unit *= 10 {
+		for _, f := range []int{1, 2, 5} {
+			if ms <= unit*f {
+				return unit * f
+			}
+		}
+	}
+}
+
+// dec writes a coordinate with no more digits than can be seen.
+func dec(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 1, 64)
+	return strings.TrimSuffix(s, ".0")
+}
