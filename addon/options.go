@@ -73,6 +73,7 @@ type Options struct {
 	SettleTimeout       *time.Duration `env:"SETTLE_TIMEOUT" only:"env" help:"how long a restarted tunnel may take to connect; 60s, for auto 150s"`
 	HoldBase            time.Duration  `env:"HOLD_BASE" envDefault:"30m" only:"env" help:"first pause after a treatment that did not help; doubles up to twelve times itself"`
 	ProbeTimeout        time.Duration  `env:"PROBE_TIMEOUT" envDefault:"10s" only:"env" help:"how long a probe waits"`
+	Patience            float64        `env:"PATIENCE" envDefault:"1" only:"env" allowed:"a number above 0" help:"multiplies how long Supervisor is waited for"`
 
 	// SupervisorToken changes at every start of the add-on and is never stored.
 	SupervisorToken string `env:"-"`
@@ -147,8 +148,8 @@ func (e *OptionError) Error() string {
 func LoadOptions(environ []string) (o Options, warnings []string, err error) {
 	set := map[string]string{}
 	for _, e := range environ {
-		if k, v, ok := strings.Cut(e, "="); ok && v != "" {
-			set[k] = v
+		if k, v, _ := strings.Cut(e, "="); strings.TrimSpace(v) != "" {
+			set[k] = strings.TrimSpace(v)
 		}
 	}
 	file := set[Prefix+"OPTIONS_FILE"]
@@ -231,8 +232,8 @@ func readOptionsFile(file string) (map[string]string, []string, error) {
 			warnings = append(warnings, fmt.Sprintf("the option %s in %s is not one this program knows; it is passed over", key, file))
 			continue
 		}
-		if v == nil {
-			continue
+		if v == nil || v == "" {
+			continue // unset
 		}
 		text, ok := optionText(f, v)
 		if !ok {
@@ -273,15 +274,17 @@ func optionText(f reflect.StructField, v any) (string, bool) {
 		var parts []string
 		for _, x := range list {
 			s, ok := x.(string)
-			if !ok || strings.Contains(s, ",") {
+			if x != nil && !ok || strings.Contains(s, ",") {
 				return "", false
 			}
-			parts = append(parts, s)
+			if s = strings.TrimSpace(s); s != "" {
+				parts = append(parts, s)
+			}
 		}
 		return strings.Join(parts, ","), true
 	default:
 		s, ok := v.(string)
-		return s, ok
+		return strings.TrimSpace(s), ok
 	}
 }
 
@@ -324,6 +327,9 @@ func (o *Options) check(set map[string]string, file string) error {
 	}
 	if o.MinUptime < 0 || o.FailbackHours < 0 || (o.SettleTimeout != nil && *o.SettleTimeout <= 0) {
 		return fmt.Errorf("min_uptime, failback_hours and settle_timeout cannot be negative")
+	}
+	if !(o.Patience > 0 && o.Patience <= 10) {
+		return bad("patience", fmt.Sprint(o.Patience))
 	}
 	for name, s := range map[string]string{"supervisor_url": o.SupervisorURL, "connector_url": o.ConnectorURL, "origin_url": o.OriginURL, "doh_url": o.DoHURL,
 		"cloudflare_api_url": o.CloudflareAPIURL, "cloudflare_status_url": o.CloudflareStatusURL} {

@@ -38,6 +38,9 @@ func commands() []command {
 	return []command{
 		{"run", "the daemon: what the add-on starts (default)", runDaemon},
 		{"lab", "the whole program at work in a world on this machine, as a story; --help for its scenarios", runLab},
+		{"simulate", "the policy in thousands of virtual homes, against its rivals and an oracle, as a table", runSimulate},
+		{"doctor", "every look once, as a table with verdict and advice; --help for its flags", runDoctor},
+		{"report", "an incident as a document for a bug report; --help for its forms", runReport},
 		{"healthcheck", "exit 0 while the daemon's loop is alive", runHealth},
 		{"version", "print the version", func(_ context.Context, _ []string, out, _ io.Writer) int {
 			fmt.Fprintln(out, "tunnelmedic", fullVersion())

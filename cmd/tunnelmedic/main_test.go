@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tunnelmedic/addon"
+	"tunnelmedic/internal/lab"
+)
+
+// tunnelmedic runs the command line to its end.
+func tunnelmedic(t *testing.T, ctx context.Context, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(ctx, args, &o, &e)
+	return code, o.String(), e.String()
+}
+
+// live gives the environment of a world and returns it, ready.
+func live(t *testing.T) *lab.World {
+	t.Helper()
+	w, err := lab.New(lab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	for k, v := range w.Env() {
+		t.Setenv(k, v)
+	}
+	dir := t.TempDir()
+	t.Setenv("TUNNELMEDIC_DATA_DIR", dir)
+	t.Setenv("TUNNELMEDIC_OPTIONS_FILE", filepath.Join(dir, "options.json"))
+	return w
+}
+
+func TestUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		out  string
+		err  string
+	}{
+		"help":                       {[]string{"--help"}, 0, "Usage: tunnelmedic [command]", ""},
+		"help by its letter":         {[]string{"-h"}, 0, addon.Help(), ""},
+		"help as a word":             {[]string{"help"}, 0, "healthcheck", ""},
+		"version":                    {[]string{"version"}, 0, "tunnelmedic ", ""},
+		"version as a flag":          {[]string{"--version"}, 0, "tunnelmedic ", ""},
+		"help of run":                {[]string{"run", "--help"}, 0, "Usage: tunnelmedic run", ""},
+		"help of healthcheck":        {[]string{"healthcheck", "-h"}, 0, "loop is alive", ""},
+		"an unknown command":         {[]string{"heal"}, 2, "", `no command "heal"`},
+		"an unknown flag":            {[]string{"--heal"}, 2, "", "-heal"},
+		"a flag that run has not":    {[]string{"run", "--fast"}, 2, "", "tunnelmedic run --help"},
+		"a word that run has not":    {[]string{"run", "fast"}, 2, "", `"fast" is not understood`},
+		"a word for the healthcheck": {[]string{"healthcheck", "fast"}, 2, "", `"fast" is not understood`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errOut := tunnelmedic(t, t.Context(), c.args...)
+			if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errOut, c.err) {
+				t.Errorf("exit %d\nout: %s\nerr: %s", code, out, errOut)
+			}
+			if (c.code == 0) != (errOut == "") || (c.code != 0) != (out == "") || strings.Count(errOut, "\n") > 1 {
+				t.Errorf("out: %q\nerr: %q", out, errOut)
+			}
+		})
+	}
+}
+
+func TestWhatItCannotStartWithIsOneLineAndExitCode2(t *testing.T) {
+	write := func(t *testing.T, text string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		set  func(t *testing.T) (env, value string)
+		says []string
+	}{
+		"no token":                 {func(*testing.T) (string, string) { return "SUPERVISOR_TOKEN", "" }, []string{"SUPERVISOR_TOKEN is missing", "tunnelmedic lab"}},
+		"options that are no JSON": {func(t *testing.T) (string, string) { return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"mode"`) }, []string{"options file", "byte"}},
+		"an option that is wrong":  {func(t *testing.T) (string, string) { return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"mode":"cure"}`) }, []string{"option mode", "heal or observe"}},
+		"a URL that is impossible": {func(*testing.T) (string, string) { return "TUNNELMEDIC_PUBLIC_URL", "ha.example.com" }, []string{"public_url", "https://"}},
+		"a port in use": {func(t *testing.T) (string, string) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = l.Close() })
+			return "TUNNELMEDIC_LISTEN", l.Addr().String()
+		}, []string{"address already in use", "TUNNELMEDIC_LISTEN"}},
+		"an address that is none":        {func(*testing.T) (string, string) { return "TUNNELMEDIC_LISTEN", "8099" }, []string{"TUNNELMEDIC_LISTEN"}},
+		"a data folder that is a file":   {func(t *testing.T) (string, string) { return "TUNNELMEDIC_DATA_DIR", write(t, "") }, []string{"data folder"}},
+		"authorities that are not there": {func(*testing.T) (string, string) { return "TUNNELMEDIC_CA_FILE", "/nonexistent/ca.pem" }, []string{"TUNNELMEDIC_CA_FILE", "/nonexistent/ca.pem"}},
+		"authorities that are none":      {func(t *testing.T) (string, string) { return "TUNNELMEDIC_CA_FILE", write(t, "no PEM") }, []string{"TUNNELMEDIC_CA_FILE"}},
+		"a DoH server that is none":      {func(*testing.T) (string, string) { return "TUNNELMEDIC_DOH_URL", "dns.example.com" }, []string{"DOH_URL"}},
+		"a client certificate that is gone": {func(t *testing.T) (string, string) {
+			return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"client_certificate":"no-such-client.crt","client_key":"no-such-client.key"}`)
+		}, []string{"client_certificate", "/ssl/no-such-client.crt"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live(t)
+			env, value := c.set(t)
+			t.Setenv(env, value)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			code, _, errOut := tunnelmedic(t, ctx, "run")
+			if code != 2 || strings.Count(errOut, "\n") != 1 || !strings.HasPrefix(errOut, "tunnelmedic: ") {
+				t.Errorf("exit %d, err %q", code, errOut)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(errOut, s) {
+					t.Errorf("%q does not say %q", errOut, s)
+				}
+			}
+			if strings.Contains(errOut, lab.SupervisorToken) {
+				t.Error("the token is told")
+			}
+		})
+	}
+}
+
+func TestItRunsUntilItIsStoppedAndSaysThatItIsWell(t *testing.T) {
+	w := live(t)
+	if code, _, errOut := tunnelmedic(t, t.Context(), "healthcheck"); code != 1 || strings.Count(errOut, "\n") != 1 || !strings.Contains(errOut, "does not answer") {
+		t.Errorf("before the start: exit %d, %q", code, errOut)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan int, 1)
+	var errOut bytes.Buffer
+	go func() { done <- run(ctx, nil, &bytes.Buffer{}, &errOut) }()
+	if err := w.Wait(t.Context(), func() bool { return len(w.Events()) > 0 }); err != nil { // it has looked once
+		t.Fatal(err)
+	}
+	if code, _, errOut := tunnelmedic(t, t.Context(), "healthcheck"); code != 0 {
+		t.Errorf("at work: exit %d, %q", code, errOut)
+	}
+	cancel()
+	if code := <-done; code != 0 || errOut.Len() > 0 {
+		t.Errorf("exit %d, %q", code, errOut.String())
+	}
+}
+
+func TestAHealthcheckWithABrokenAddressFails(t *testing.T) {
+	t.Setenv("TUNNELMEDIC_LISTEN", "nonsense")
+	if code, _, errOut := tunnelmedic(t, t.Context(), "healthcheck"); code != 1 || !strings.Contains(errOut, "TUNNELMEDIC_LISTEN") {
+		t.Errorf("exit %d, %q", code, errOut)
+	}
+}
