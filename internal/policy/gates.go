@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 	GateSetting    Gate = "the add-on's options cannot be read"
 	GateSecret     Gate = "the options hold a !secret, which writing them back could reveal"
 	GateSupervisor Gate = "Supervisor is away or busy with the add-on"
+	GateEvidence   Gate = "a restart needs more proof than an alarm; it is being gathered"
 	GateBudget     Gate = "the restarts of the day are used up"
 	GateCandidates Gate = "every allowed protocol was tried"
 )
@@ -43,6 +45,7 @@ func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 		{GateSetting, in.SettingKnown},
 		{GateSecret, !in.SecretAtRisk},
 		{GateSupervisor, in.SupervisorFree},
+		{GateEvidence, s.Incident == nil || s.certain()},
 		// One for the trial, one for the way back.
 		{GateBudget, s.spent(now)+2 <= r.Budget},
 		{GateCandidates, s.Incident == nil || len(r.candidates(s)) > 0},
@@ -54,54 +57,67 @@ func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 	return closed
 }
 
-// candidates lists what is still to be tried in this incident, best expected
-// first: what has helped in this home, then the other transport, then what falls
-// back by itself where QUIC cannot pass.
+// candidates lists what is worth a restart in this incident, best expected first:
+// what has helped in this home, then what falls back by itself where QUIC cannot
+// pass. It is the transport that matters: a protocol that would use one on which
+// the fault was seen is but a new start, and worth one only where no other
+// transport is to be had and nothing gets through anyway.
 func (r Rules) candidates(s *State) []evidence.Protocol {
 	inc := s.Incident
 	if inc == nil {
 		return nil
 	}
-	var list []evidence.Protocol
+	var other, again []evidence.Protocol
 	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
 		allowed := slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == p })
-		tried := slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair && a.Protocol.Effective() == p })
-		if allowed && !tried && p != s.Set.Effective() && p != inc.Setting.Effective() {
-			list = append(list, p)
+		if !allowed || inc.tried(p) || p == s.Set.Effective() || p == inc.Setting.Effective() {
+			continue
+		}
+		if p == s.Own.Effective() {
+			p = s.Own // with or without a flag, as they had it
+		}
+		switch to := inc.expected(p); {
+		case to == evidence.NoTransport:
+		case inc.failedOver(to):
+			again = append(again, p)
+		default:
+			other = append(other, p)
 		}
 	}
-	rank := func(p evidence.Protocol) float64 {
-		v := s.cured(inc.Alarm, p)
-		if to := expected(p, inc); to != evidence.NoTransport && to != inc.Transport {
-			v += 0.5
-		}
-		if p == evidence.QUIC {
-			v -= 0.25 // it never falls back
-			if inc.Setting.Effective() == evidence.Auto && inc.Transport == evidence.OverHTTP2 {
-				v -= 0.5 // auto has fallen back here: QUIC did not get through at all
-			}
-		}
-		return v
+	if len(other) == 0 && inc.share() > 0.9 && !slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair }) {
+		other = again
 	}
-	slices.SortStableFunc(list, func(a, b evidence.Protocol) int {
-		switch ra, rb := rank(a), rank(b); {
-		case ra > rb:
-			return -1
-		case ra < rb:
-			return 1
-		}
-		return 0
+	slices.SortStableFunc(other, func(a, b evidence.Protocol) int {
+		return cmp.Compare(s.cured(inc.Alarm, b), s.cured(inc.Alarm, a))
 	})
-	return list
+	return other
 }
 
-// expected is the transport that a protocol will very likely use here.
-func expected(p evidence.Protocol, inc *Incident) evidence.Transport {
-	switch p.Effective() {
-	case evidence.HTTP2:
+func (i *Incident) tried(p evidence.Protocol) bool {
+	return slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Protocol.Effective() == p })
+}
+
+// expected is the transport that a protocol will very likely use here; none, if it
+// will very likely not connect at all.
+func (i *Incident) expected(p evidence.Protocol) evidence.Transport {
+	// auto falls back only where QUIC never once got through.
+	blocked := i.Setting.Effective() == evidence.Auto && i.Transport == evidence.OverHTTP2 || slices.ContainsFunc(i.Tried, func(a Attempt) bool {
+		return a.Protocol.Effective() == evidence.Auto && a.Transport == evidence.OverHTTP2
+	})
+	switch p = p.Effective(); {
+	case p == evidence.HTTP2, p == evidence.Auto && blocked:
 		return evidence.OverHTTP2
-	case evidence.QUIC, evidence.Auto:
-		return evidence.OverQUIC
+	case blocked:
+		return evidence.NoTransport
 	}
-	return evidence.NoTransport
+	return evidence.OverQUIC
+}
+
+// failedOver says whether the fault was seen on a transport.
+func (i *Incident) failedOver(t evidence.Transport) bool {
+	onset := i.Transport
+	if onset == evidence.NoTransport {
+		onset = i.expected(i.Setting)
+	}
+	return t == onset || slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Transport == t })
 }

@@ -36,17 +36,28 @@ const (
 	fault = 0.2
 	alarm = 9.2 // about one false alarm in 100,000 probes
 
+	// A restart needs more than the alarm: a home that loses one handshake in a
+	// hundred at random sees the alarm now and then, and may not be restarted for it
+	// in ten thousand years. It begins some 3·10⁷ suspicions in that time, so mere
+	// noise must look like this less than once in e^25 = 7·10¹⁰ times. That is six
+	// failures in a row.
+	restart = 25
+
+	// How noisy a home is, it shows while all is well. Until it has, noise counts as
+	// unknown among this many looks.
+	unknown, unknownLooks = 0.03, 200
+	// Older looks count half after so many: a week at the default interval.
+	remembered = 5000
+
 	// A trial speaks against the fault when this much evidence has gathered: 22
-	// good handshakes in a row. It is refused at the detector's own alarm or at
-	// this many failures, whichever comes first.
-	clear         = -4.6 // ln 0.01
-	refusalsAtEnd = 4
+	// good handshakes in a row. After a total loss it is refused at this many
+	// failures in a row; a partial one takes as long as it needs, up to longest.
+	clear    = -4.6 // ln 0.01
+	refusals = 4
+	longest  = 300 // probes
 	// certainly is how improbable the fault's going unseen must be before an
 	// incident counts as over.
 	certainly = 1e-4
-	// better is the probability of mere luck below which one protocol counts as
-	// better than another.
-	better = 0.01
 )
 
 const (
@@ -99,7 +110,6 @@ type Purpose string
 const (
 	Trial    Purpose = "trial"    // may cure it
 	Restore  Purpose = "restore"  // the user's own goes back
-	Adopt    Purpose = "adopt"    // the best of those tried
 	Failback Purpose = "failback" // after a cure: is the user's own well again?
 	Return   Purpose = "return"   // it was not
 )
@@ -145,7 +155,7 @@ type Outcome struct {
 func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	s = s.clone()
 	var d Decision
-	s.forget(now)
+	r.forget(&s, now)
 	if in.SettingKnown {
 		r.notice(&s, &d, now, in.Setting)
 	}
@@ -156,6 +166,7 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 		s.Transport = in.Transport
 	}
 	s.note(now, in)
+	s.Felled = s.Felled && !in.SupervisorFree
 	switch {
 	case in.Blind != "":
 	case s.Trial != nil:
@@ -182,14 +193,19 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 		r.finish(&s, &d, now, Sight{})
 		return s, d
 	}
+	s.fell(out)
+	if r.revived(&s, &d, now, out) {
+		r.finish(&s, &d, now, Sight{})
+		return s, d
+	}
 	switch out.Result {
 	case Settled:
 		r.settled(&s, &d, now, out)
 	case UserChanged:
-		s.Set = t.Protocol // what we meant to be there: whatever else stands there is a person's
-		r.notice(&s, &d, now, out.Setting)
+		r.byHand(&s, &d, now, out.Setting)
 	case UserStopped:
 		s.Set = out.Setting
+		s.owe(now)
 		s.yield(&d, now, r.HoldBase, "The add-on was stopped by hand. It stays stopped, and the treatment ends.")
 	case Busy, NotAvailable, AtRisk:
 		s.Set = out.Setting
@@ -206,7 +222,7 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 // and of which nothing else is known is ordered again.
 func (r Rules) Awake(s State, now time.Time) State {
 	s = s.clone()
-	s.forget(now)
+	r.forget(&s, now)
 	if s.Trial != nil && !s.Trial.Settled {
 		s.Trial.Retry = now
 	}
@@ -224,6 +240,8 @@ func (r Rules) Abandon(s State, now time.Time) State {
 			s.Trial = &OnTrial{Protocol: s.Own, Purpose: Restore, Since: now}
 		case t.Purpose == Failback && s.Failback != nil:
 			s.Trial = &OnTrial{Protocol: s.Failback.Cured, Purpose: Return, Since: now}
+		case t.Purpose == ByHand:
+			s.Trial = &OnTrial{Protocol: t.Back, Purpose: HandBack, Since: now}
 		}
 	}
 	return s
@@ -258,9 +276,13 @@ func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Pro
 		s.Own, s.Set, s.OwnKnown = setting, setting, true
 		return
 	}
-	if setting == s.Set {
-		return
+	if setting != s.Set {
+		r.byHand(s, d, now, setting)
 	}
+}
+
+// byHand makes what a person has set the user's own setting.
+func (r Rules) byHand(s *State, d *Decision, now time.Time, setting evidence.Protocol) {
 	s.Own, s.Set = setting, setting
 	s.Failback = nil
 	text := "The protocol was changed by hand to %s; this is your own setting from now on."
@@ -273,13 +295,16 @@ func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Pro
 // watch is what is done while no protocol is on trial.
 func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	before := s.Detector.Score
-	s.Detector.count(now, in.Vote)
+	if s.Incident == nil && before == 0 {
+		s.Calm.count(in.Vote)
+	}
+	s.Detector.Count(now, in.Vote)
 	if before == 0 && s.Detector.Score > 0 {
 		d.say(now, StepSuspected, s.Set, "A probe failed (%s). Looking closely.", in.Cause)
 	}
-	if s.Incident != nil {
-		s.Incident.count(in.Vote)
-		if s.Incident.over() {
+	if s.Incident != nil { // the look that opens one is counted by the detector
+		s.Incident.count(in.Vote, s.Set)
+		if s.Incident.over() || !s.certain() && s.Incident.unlikely() {
 			s.recovered(d, now)
 			return
 		}
@@ -291,6 +316,8 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 		d.say(now, StepCleared, s.Set, "It was nothing lasting: the probes are good again.")
 	case s.Incident == nil && s.Detector.Score == 0 && in.Vote == diagnosis.Works:
 		r.failBack(s, d, now, in)
+	case in.Vote == diagnosis.Abstains:
+		r.revive(s, d, now, in)
 	}
 }
 
@@ -312,19 +339,22 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 
 // try orders the next candidate, or concludes the incident's treatment.
 func (r Rules) try(s *State, d *Decision, now time.Time) {
-	inc := s.Incident
 	left := r.candidates(s)
 	// One restart is always kept for the way back.
-	if len(left) > 0 && s.spent(now)+2 <= r.Budget {
-		s.begin(d, now, left[0], Trial, "Trying %s instead of %s.", left[0], s.Set)
+	if len(left) == 0 || s.spent(now)+2 > r.Budget || now.Before(s.PausedUntil) {
+		r.giveUp(s, d, now)
 		return
 	}
-	if best, ok := inc.best(); ok {
-		if best.Protocol == s.Set {
-			r.accept(s, d, now, "%s is not clean, but clearly better than what was there: %s.", best.Protocol, best.rate())
-			return
-		}
-		s.begin(d, now, best.Protocol, Adopt, "No protocol is clean; %s was clearly the best: %s.", best.Protocol, best.rate())
+	s.Incident.settle()
+	s.begin(d, now, left[0], Trial, "Trying %s instead of %s.", left[0], s.Set)
+}
+
+// giveUp puts the user's own setting back, and waits. Where the trouble began under
+// another one, a cure of before, and their own has just shown to be worse than
+// that, the cure goes back.
+func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
+	if inc := s.Incident; s.Set == s.Own && inc.Setting != s.Own && inc.worse(s.Own) {
+		s.begin(d, now, inc.Setting, Restore, "Your own setting (%s) is worse. %s goes back.", s.Own, inc.Setting)
 		return
 	}
 	if s.Set != s.Own {
@@ -348,7 +378,9 @@ func (r Rules) hold(s *State, d *Decision, now time.Time) {
 	s.HoldLevel++
 	s.Incident.Run = 0
 	why := "No protocol helped, so the cause lies elsewhere."
-	if len(r.candidates(s)) > 0 {
+	if s.Set != s.Own {
+		why = "No protocol is clean."
+	} else if len(r.candidates(s)) > 0 {
 		why = "Not everything could be tried."
 	}
 	d.say(now, StepHold, s.Set, "%s Waiting for recovery; no restart before %s.", why, s.HoldUntil.In(r.location()).Format("15:04"))
@@ -377,8 +409,10 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 	t.Silent = time.Time{}
 	t.count(in.Vote)
 	switch failures, probes := s.baseline(); r.judge(t, failures, probes) {
-	case accepted:
+	case clean:
 		r.passed(s, d, now)
+	case improved:
+		r.adopt(s, d, now)
 	case refused:
 		r.failed(s, d, now, "the fault is there too")
 	}
@@ -391,16 +425,20 @@ func (r Rules) settled(s *State, d *Decision, now time.Time, out Outcome) {
 	t.Settled, t.Since, t.Transport = true, now, out.Transport
 	switch t.Purpose {
 	case Restore:
-		d.say(now, StepRestored, t.Protocol, "Your own setting (%s) is back and the tunnel is connected.", t.Protocol)
+		whose := "Your own setting (%s)"
+		if t.Protocol != s.Own {
+			whose = "%s"
+		}
+		d.say(now, StepRestored, t.Protocol, whose+" is back and the tunnel is connected.", t.Protocol)
 		r.hold(s, d, now)
-	case Adopt:
-		best, _ := s.Incident.best()
-		r.accept(s, d, now, "%s is in place: not clean, but clearly better than what was there: %s.", t.Protocol, best.rate())
 	case Return:
 		s.Trial = nil
 		s.Failback.Wait *= 2
 		s.Failback.Due = now.Add(s.Failback.Wait)
 		d.say(now, StepReturned, t.Protocol, "Back on %s, which works. Your own setting will be tried again in %s.", t.Protocol, hours(s.Failback.Wait))
+	case HandBack:
+		s.Trial = nil
+		d.say(now, StepReturned, t.Protocol, "Back on %s; the tunnel is connected.", t.Protocol)
 	default:
 		d.say(now, StepSettled, t.Protocol, "The tunnel is connected again (%s). Proving it.", orUnknown(t.Transport))
 	}
@@ -409,6 +447,10 @@ func (r Rules) settled(s *State, d *Decision, now time.Time, out Outcome) {
 // passed concludes a trial that went well.
 func (r Rules) passed(s *State, d *Decision, now time.Time) {
 	t := s.Trial
+	if t.Purpose == ByHand {
+		s.keep(d, now)
+		return
+	}
 	if t.Purpose == Failback {
 		s.Trial, s.Failback, s.Detector = nil, nil, Detector{}
 		d.say(now, StepFailedBack, t.Protocol, "Your own setting (%s) works again and stays: the fault has passed by itself.", t.Protocol)
@@ -429,10 +471,26 @@ func (r Rules) accept(s *State, d *Decision, now time.Time, text string, args ..
 	d.say(now, StepCured, s.Set, text, args...)
 }
 
+// adopt keeps what is clearly better than what was there, but not clean. The
+// incident stays open: what comes is held against it from now on.
+func (r Rules) adopt(s *State, d *Decision, now time.Time) {
+	t, inc := s.Trial, s.Incident
+	before, of := inc.tally()
+	d.say(now, StepAdopted, t.Protocol, "%s is not clean, but clearly better than what was there: %s, after %s before. It stays for now.",
+		t.Protocol, rate(t.Failures, t.Probes), rate(before, of))
+	s.remember(now, t.Protocol)
+	inc.Tried = append(inc.Tried, Attempt{Protocol: inc.Setting, Transport: inc.Transport, Failures: before, Probes: of, Fair: true, Result: "clearly worse"})
+	inc.Setting, inc.Transport = t.Protocol, t.Transport
+	inc.Failures, inc.Probes, inc.LaterFailures, inc.LaterProbes = t.Failures, t.Probes, 0, 0
+	r.hold(s, d, now)
+}
+
 // failed concludes a trial that did not go well.
 func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 	t := s.Trial
 	switch t.Purpose {
+	case ByHand:
+		s.undo(d, now, why)
 	case Failback:
 		if s.Failback == nil { // a person's change meanwhile has ended it
 			s.Trial = nil
@@ -444,11 +502,19 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 		s.Trial = nil
 		detail := string(why)
 		if t.Probes > 0 {
-			detail += ": " + count(t.Failures, "failure") + " in " + count(t.Probes, "probe")
+			detail += ": " + rate(t.Failures, t.Probes)
 		}
 		d.say(now, StepRefused, t.Protocol, "%s does not help (%s).", t.Protocol, detail)
+		if t.Unfair { // as things are, no other would get a verdict either
+			r.giveUp(s, d, now)
+			return
+		}
 		r.try(s, d, now)
-	default: // Restore, Adopt, Return: the way back itself is blocked; the treatment has done what it can
+	default: // Restore, Return, HandBack
+		if r.again(s, d, now, why) {
+			return
+		}
+		// The way back is gone, but does not lead anywhere yet.
 		s.Trial = nil
 		d.say(now, StepRefused, t.Protocol, "%s was set again, but the tunnel has not connected yet (%s).", t.Protocol, why)
 		if s.Incident != nil {
@@ -465,6 +531,8 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 	case t.Purpose == Trial && s.Set == s.Own && len(s.Incident.Tried) == 0:
 		s.Trial = nil // nothing was changed: the next failing probe orders it anew
 		s.HoldUntil = now.Add(r.HoldBase / 30)
+	case t.Purpose == ByHand:
+		s.Trial = nil
 	case t.Purpose == Failback:
 		s.Trial = nil
 		s.Failback.Due = now.Add(r.Failback)
@@ -477,6 +545,10 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 // quiet hour.
 func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
 	f := s.Failback
+	if f != nil && s.Set == s.Own { // it came back by another way
+		s.Failback = nil
+		return
+	}
 	if f == nil || now.Before(f.Due) || !r.quiet(now) || len(r.gates(s, now, in)) > 0 {
 		return
 	}
@@ -487,7 +559,7 @@ func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
 // times below an hour are those of tests, which cannot wait for the night.
 func (r Rules) quiet(now time.Time) bool {
 	h := now.In(r.location()).Hour()
-	return r.Failback < time.Hour || quietFrom <= h && h < quietTo
+	return 0 < r.Failback && r.Failback < time.Hour || quietFrom <= h && h < quietTo
 }
 
 func (r Rules) location() *time.Location {
@@ -534,21 +606,30 @@ func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
 }
 
 // next spaces the probes: often where the answer decides something, seldom where
-// it only waits, and never so often that it prolongs the trouble.
+// it only waits, and never so often that it prolongs the trouble. Closest after a
+// failure: then a few answers decide, and the household is waiting.
 func (r Rules) next(s *State, now time.Time) time.Duration {
 	// A tenth of the time that it has already lasted: soon at first, then less and less.
 	patient := func(since time.Time) time.Duration { return min(max(now.Sub(since)/10, r.Burst), r.Interval) }
+	burst := r.Burst
+	if s.Failed {
+		burst /= 4
+	}
 	switch {
+	case s.Trial != nil && !s.Trial.Retry.IsZero():
+		return max(s.Trial.Retry.Sub(now), r.Burst)
 	case s.Trial != nil:
-		return r.Burst
+		return burst
 	case s.Trouble == diagnosis.RateLimited:
 		return 5 * r.Interval
 	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > 0.9:
 		return r.Burst // a total loss that lets one through is ending: see it soon
+	case s.Incident != nil && !s.certain() && s.Detector.Score > 0:
+		return burst
 	case s.Incident != nil:
-		return min(patient(s.Incident.Alarm), max(r.Interval/4, r.Burst))
+		return patient(s.Incident.Alarm)
 	case s.Detector.Score > 0:
-		return r.Burst
+		return burst
 	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval
 	}

@@ -19,6 +19,7 @@ type State struct {
 	Looked       bool            `json:"-"` // something was seen since the program started
 	Trouble      diagnosis.Cause `json:"-"` // the last look's cause; Healthy if there is none
 	TroubleSince time.Time       `json:"-"` // since when that cause
+	Failed       bool            `json:"-"` // the last look did
 	LastGood     time.Time       `json:"-"` // changes with every probe: not worth a write each time
 
 	Own       evidence.Protocol  `json:"own"`       // the user's own setting
@@ -26,6 +27,7 @@ type State struct {
 	Set       evidence.Protocol  `json:"set"`       // what we last saw or wrote
 	Transport evidence.Transport `json:"transport,omitempty"`
 
+	Calm        Calm        `json:"-"`
 	Detector    Detector    `json:"-"`                  // gathers anew within seconds
 	Incident    *Incident   `json:"incident,omitempty"` // the open one
 	Trial       *OnTrial    `json:"trial,omitempty"`    // the change ordered or being proven
@@ -34,6 +36,10 @@ type State struct {
 	HoldLevel   int         `json:"hold_level,omitempty"`
 	PausedUntil time.Time   `json:"paused_until,omitzero"`
 	Restarts    []time.Time `json:"restarts,omitempty"` // of the last 24 hours
+
+	Felled    bool      `json:"felled,omitempty"`   // the add-on does not run, by a restart of ours
+	Revivals  int       `json:"revivals,omitempty"` // new starts under the same protocol, each soon after the last
+	RevivedAt time.Time `json:"revived_at,omitzero"`
 
 	Cures map[string]Cure `json:"cures,omitempty"` // by protocol flag: what helped in this home
 }
@@ -45,13 +51,17 @@ type Incident struct {
 	LastGood  time.Time          `json:"last_good,omitzero"`
 	Alarm     time.Time          `json:"alarm"`
 	Cause     diagnosis.Cause    `json:"cause"`
-	Setting   evidence.Protocol  `json:"setting"`             // in force at the onset
-	Transport evidence.Transport `json:"transport,omitempty"` // in use at the onset
-	Failures  int                `json:"failures"`            // under that setting
+	Setting   evidence.Protocol  `json:"setting"`             // in force at the onset, or adopted since
+	Transport evidence.Transport `json:"transport,omitempty"` // in use with it
+	Failures  int                `json:"failures"`            // under that setting, until the alarm or the last trial
 	Probes    int                `json:"probes"`
 	Run       int                `json:"-"` // good probes in a row
-	Tried     []Attempt          `json:"tried,omitempty"`
-	Restarts  int                `json:"restarts,omitempty"`
+	// Under that setting, since then: changes with every probe, not worth a write each time.
+	LaterFailures int `json:"-"`
+	LaterProbes   int `json:"-"`
+
+	Tried    []Attempt `json:"tried,omitempty"`
+	Restarts int       `json:"restarts,omitempty"`
 }
 
 // Attempt is a trial that has ended without a cure.
@@ -70,12 +80,14 @@ type OnTrial struct {
 	Purpose   Purpose            `json:"purpose"`
 	Since     time.Time          `json:"since"` // ordered; once settled, settled
 	Settled   bool               `json:"settled,omitempty"`
+	Back      evidence.Protocol  `json:"back,omitempty"` // of a trial by hand: what was there before
 	Transport evidence.Transport `json:"transport,omitempty"`
 	Failures  int                `json:"-"` // proven anew after a restart of the program
 	Probes    int                `json:"-"`
 	Silent    time.Time          `json:"-"` // since when no probe has given a verdict
 	Unfair    bool               `json:"unfair,omitempty"`
-	Retry     time.Time          `json:"retry,omitzero"` // when to order it again; zero: it is under way
+	Retry     time.Time          `json:"retry,omitzero"`  // when to order it again; zero: it is under way
+	Tries     int                `json:"tries,omitempty"` // how often it was put off
 }
 
 // Comeback is the plan to try the user's own setting again.
@@ -96,42 +108,92 @@ type Cure struct {
 
 const cureHalfLife = 14 * day
 
-// Share of probes that failed under the setting at the onset.
-func (i *Incident) share() float64 {
-	if i.Probes == 0 {
-		return 1
-	}
-	return float64(i.Failures) / float64(i.Probes)
+// tally is what was seen under the setting at the onset.
+func (i *Incident) tally() (failures, probes int) {
+	return i.Failures + i.LaterFailures, i.Probes + i.LaterProbes
 }
 
-func (i *Incident) count(v diagnosis.Vote) {
+// settle makes the tally one that is kept, before it becomes what a trial is held
+// against.
+func (i *Incident) settle() {
+	i.Failures, i.Probes = i.tally()
+	i.LaterFailures, i.LaterProbes = 0, 0
+}
+
+// share of the probes that failed under the setting at the onset.
+func (i *Incident) share() float64 {
+	failures, probes := i.tally()
+	if probes == 0 {
+		return 1
+	}
+	return float64(failures) / float64(probes)
+}
+
+// certain says whether the incident's fault is certain enough for a restart, in a
+// home as noisy as this one.
+func (s *State) certain() bool {
+	failures, probes := s.Incident.tally()
+	return certainty(failures, probes, s.Calm.noise()) >= restart
+}
+
+// Calm is what looks showed while nothing was suspected: how noisy this home is.
+// It gathers anew after a start of the program.
+type Calm struct{ Failures, Probes float64 }
+
+func (c *Calm) count(v diagnosis.Vote) {
+	if v == diagnosis.Abstains {
+		return
+	}
+	if c.Probes++; v == diagnosis.Fails {
+		c.Failures++
+	}
+	if c.Probes > 2*remembered {
+		c.Failures, c.Probes = c.Failures/2, c.Probes/2
+	}
+}
+
+// noise is the share of looks that fail in this home for no lasting reason; never
+// less than the detector's, nor so much that a fault could pass for it.
+func (c Calm) noise() float64 {
+	return min(max((c.Failures+unknown*unknownLooks)/(c.Probes+unknownLooks), noise), 0.05)
+}
+
+func (i *Incident) count(v diagnosis.Vote, set evidence.Protocol) {
 	switch v {
+	case diagnosis.Abstains:
+		return
 	case diagnosis.Works:
 		i.Run++
 	case diagnosis.Fails:
 		i.Run = 0
+	}
+	if set == i.Setting {
+		i.LaterProbes++
+		if v == diagnosis.Fails {
+			i.LaterFailures++
+		}
 	}
 }
 
 // over says whether so many good probes in a row cannot be luck.
 func (i *Incident) over() bool { return i.Run >= goodRun(i.share(), certainly) }
 
-// best gives the tried protocol that was clearly better than the setting at the
-// onset, if one was.
-func (i *Incident) best() (Attempt, bool) {
-	var best Attempt
-	found := false
-	for _, a := range i.Tried {
-		if a.Probes > 0 && a.share() <= i.share()/2 && luck(a.Failures, a.Probes, i.Failures, i.Probes) < better && (!found || a.share() < best.share()) {
-			best, found = a, true
-		}
-	}
-	return best, found
+// unlikely says whether what came after the alarm speaks against one in ten being
+// lost.
+func (i *Incident) unlikely() bool {
+	return i.Run > 0 && against(0.1, i.LaterProbes-i.LaterFailures, i.LaterFailures) <= clear
 }
 
-func (a Attempt) share() float64 { return float64(a.Failures) / float64(a.Probes) }
-func (a Attempt) rate() string {
-	return fmt.Sprintf("%s in %s", count(a.Failures, "failure"), count(a.Probes, "probe"))
+// worse says whether a protocol that was tried lost clearly more than what was
+// there.
+func (i *Incident) worse(p evidence.Protocol) bool {
+	return slices.ContainsFunc(i.Tried, func(a Attempt) bool {
+		return a.Protocol == p && a.Fair && float64(a.Failures) >= 1.5*i.share()*float64(a.Probes) && a.Failures > 0
+	})
+}
+
+func rate(failures, probes int) string {
+	return fmt.Sprintf("%s in %s", count(failures, "failure"), count(probes, "probe"))
 }
 
 func (t *OnTrial) count(v diagnosis.Vote) {
@@ -161,7 +223,18 @@ func (s *State) yield(d *Decision, now time.Time, hold time.Duration, text strin
 // recovered closes the incident: the fault has gone without our doing.
 func (s *State) recovered(d *Decision, now time.Time) {
 	d.say(now, StepRecovered, s.Set, "Home Assistant can be reached again; the fault has ended by itself.")
+	s.owe(now)
 	s.Incident, s.Detector = nil, Detector{}
+}
+
+// owe plans the return to the user's own setting where another one is in force
+// that was never proven: the way back was blocked.
+func (s *State) owe(now time.Time) {
+	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
+		return
+	}
+	failures, probes := s.Incident.tally()
+	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Failures: failures, Probes: probes}
 }
 
 // note keeps what the last look said.
@@ -172,18 +245,35 @@ func (s *State) note(now time.Time, in Sight) {
 	if in.Vote == diagnosis.Works {
 		s.LastGood = now
 	}
+	s.Failed = in.Vote == diagnosis.Fails
 	if in.Cause != s.Trouble || s.TroubleSince.IsZero() {
 		s.Trouble, s.TroubleSince = in.Cause, now
 	}
 }
 
-// forget drops what no longer counts. Times in the future are those of a clock
-// that was wrong; they count as just now, so that the budget stays kept.
-func (s *State) forget(now time.Time) {
-	for i, t := range s.Restarts {
-		if t.After(now) {
-			s.Restarts[i] = now
+// forget drops what no longer counts. Times further in the future than they can
+// have been meant are those of a clock that was wrong. Restarts count as just now
+// then, so that the budget stays kept; waits become as long as they can be.
+func (r Rules) forget(s *State, now time.Time) {
+	atMost := func(t *time.Time, wait time.Duration) {
+		if limit := now.Add(wait); t.After(limit) {
+			*t = limit
 		}
+	}
+	atMost(&s.HoldUntil, holdSteps*r.HoldBase)
+	atMost(&s.TroubleSince, 0)
+	if s.Incident != nil {
+		atMost(&s.Incident.Alarm, 0)
+	}
+	if s.Failback != nil {
+		atMost(&s.Failback.Due, s.Failback.Wait)
+	}
+	if s.Trial != nil {
+		atMost(&s.Trial.Silent, 0)
+		atMost(&s.Trial.Retry, r.HoldBase)
+	}
+	for i := range s.Restarts {
+		atMost(&s.Restarts[i], 0)
 	}
 	s.Restarts = slices.DeleteFunc(s.Restarts, func(t time.Time) bool { return now.Sub(t) >= day })
 	if s.HoldLevel > 0 && s.Incident == nil && now.Sub(s.HoldUntil) >= day {
@@ -241,7 +331,7 @@ func (s *State) cured(now time.Time, p evidence.Protocol) float64 {
 func (s *State) baseline() (failures, probes int) {
 	switch {
 	case s.Incident != nil:
-		return s.Incident.Failures, s.Incident.Probes
+		return s.Incident.tally()
 	case s.Failback != nil:
 		return s.Failback.Failures, s.Failback.Probes
 	}

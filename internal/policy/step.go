@@ -26,6 +26,7 @@ const (
 	StepSettled    StepKind = "settled"
 	StepRefused    StepKind = "refused"
 	StepCured      StepKind = "cured"
+	StepAdopted    StepKind = "adopted" // not clean, but clearly better
 	StepRestoring  StepKind = "restoring"
 	StepRestored   StepKind = "restored"
 	StepHold       StepKind = "hold"
@@ -43,14 +44,15 @@ const (
 // Afterwards says whether a step still belongs to an incident that has ended.
 func (k StepKind) Afterwards() bool {
 	switch k {
-	case StepSuspected, StepCleared, StepPaused, StepResumed:
+	case StepSuspected, StepCleared, StepPaused, StepResumed, StepReviving, StepRevived:
 		return false
 	}
 	return true
 }
 
 // stepOf names the step with which a change begins.
-var stepOf = map[Purpose]StepKind{Trial: StepTrial, Restore: StepRestoring, Adopt: StepTrial, Failback: StepFailback, Return: StepReturning}
+var stepOf = map[Purpose]StepKind{Trial: StepTrial, Restore: StepRestoring, Failback: StepFailback, Return: StepReturning,
+	ByHand: StepTrial, HandBack: StepReturning}
 
 func (d *Decision) say(now time.Time, k StepKind, p evidence.Protocol, text string, args ...any) {
 	d.Steps = append(d.Steps, Step{At: now, Kind: k, Protocol: p, Text: fmt.Sprintf(text, args...)})

@@ -25,8 +25,8 @@ var (
 	perSuccess = math.Log((1 - fault) / (1 - noise)) // -0.21
 )
 
-// count takes one vote. An abstention neither adds nor clears.
-func (d *Detector) count(now time.Time, v diagnosis.Vote) {
+// Count takes one vote. An abstention neither adds nor clears.
+func (d *Detector) Count(now time.Time, v diagnosis.Vote) {
 	switch v {
 	case diagnosis.Fails:
 		if d.Score == 0 {
@@ -51,23 +51,35 @@ type judgement uint8
 
 const (
 	undecided judgement = iota
-	accepted
+	clean
+	improved // not clean, but clearly better than what was there
 	refused
 )
 
-// judge holds the probes of a trial against two hypotheses: that the fault is
-// there as it was before (or at least one handshake in five is lost), and that
-// the protocol is clean. For a partial loss, both must be answered: 22 good
-// probes mean little where nine in ten were good before.
+// judge holds the probes of a trial against what was there before it: failures of
+// probes.
+//
+// Clean is what speaks both against the old fault and against one handshake in
+// five being lost: 22 good probes mean little where nine in ten were good before.
+// What is not clean is compared: half as bad as before, or the same? A failure
+// counts ln 2 for the same, so that after a total loss four in a row decide.
 func (r Rules) judge(t *OnTrial, failures, probes int) judgement {
-	good := t.Probes - t.Failures
-	score := against(fault, good, t.Failures)
-	before := math.Min(math.Max(float64(failures)/math.Max(float64(probes), 1), 0.05), 0.95)
+	bad, good := t.Failures, t.Probes-t.Failures
+	before := min(max(float64(failures)/float64(max(probes, 1)), 0.05), 0.95)
+	// Few probes may have shown too dark a picture: a standard error is taken off.
+	n := float64(probes + 2)
+	old := float64(failures+1) / n
+	old -= math.Sqrt(old * (1 - old) / n)
+	same := float64(bad)*math.Ln2 + float64(good)*math.Log((1-old)/(1-old/2))
 	switch {
-	case score >= alarm || t.Failures >= refusalsAtEnd:
+	case against(fault, good, bad) <= clear && against(before, good, bad) <= clear:
+		return clean
+	case t.Purpose != Trial && bad >= refusals:
+		return refused // there is something clean to return to
+	case same >= refusals*math.Ln2-1e-9, t.Probes >= longest && same >= 0:
 		return refused
-	case score <= clear && against(before, good, t.Failures) <= clear:
-		return accepted
+	case bad >= refusals && same <= clear, t.Probes >= longest:
+		return improved
 	}
 	return undecided
 }
@@ -77,32 +89,25 @@ func against(p float64, good, bad int) float64 {
 	return float64(bad)*math.Log(p/noise) + float64(good)*math.Log((1-p)/(1-noise))
 }
 
+// certainty is how improbable noise alone makes so many failures: the logarithm of
+// the likelihood ratio of the loss that fits them best.
+func certainty(failures, probes int, noise float64) float64 {
+	p := float64(failures) / float64(max(probes, 1))
+	if p <= noise {
+		return 0
+	}
+	sum := float64(failures) * math.Log(p/noise)
+	if failures < probes {
+		sum += float64(probes-failures) * math.Log((1-p)/(1-noise))
+	}
+	return sum
+}
+
 // goodRun is how many good probes in a row make a loss of p, gone unseen, no more
 // probable than alpha. Never below the run that clears a trial.
 func goodRun(p, alpha float64) int {
 	p = math.Min(math.Max(p, 0.05), 0.95)
 	return int(math.Max(math.Ceil(math.Log(alpha)/math.Log(1-p)), math.Ceil(clear/perSuccess)))
-}
-
-// luck is the probability that a protocol with k1 failures in n1 probes looks at
-// least this much better than one with k2 in n2 by chance alone: Fisher's exact
-// test, one-sided.
-func luck(k1, n1, k2, n2 int) float64 {
-	k, n := k1+k2, n1+n2
-	sum := 0.0
-	for x := max(0, k-n2); x <= k1; x++ {
-		sum += math.Exp(choose(n1, x) + choose(n2, k-x) - choose(n, k))
-	}
-	return math.Min(sum, 1)
-}
-
-// choose is the logarithm of the binomial coefficient.
-func choose(n, k int) float64 {
-	if k < 0 || k > n {
-		return math.Inf(-1)
-	}
-	lg := func(x int) float64 { v, _ := math.Lgamma(float64(x) + 1); return v }
-	return lg(n) - lg(k) - lg(n-k)
 }
 
 func decayed(weight float64, age time.Duration) float64 {

@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// What a person asks for by hand. A trial by hand is carried out and proven like
+// any other, within the same budget, and put back if it does not hold; only the
+// gates that guard against acting without need are left out, because a person
+// stands behind it.
+const (
+	ByHand   Purpose = "by hand"      // a person wants to see another protocol at work
+	HandBack Purpose = "back by hand" // it did not hold: what was there before goes back
+)
+
+// StepKept ends a trial by hand that has proven good.
+const StepKept StepKind = "kept"
+
+// forever is an end that nobody lives to see: a pause until a person ends it.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Refusal is why something that a person asked for is not done: a sentence for them.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
+func refusal(text string, args ...any) error { return Refusal(fmt.Sprintf(text, args...)) }
+
+// Forever says whether a pause has no end of its own.
+func Forever(until time.Time) bool { return !until.Before(forever) }
+
+// Try orders the trial of a protocol that a person asks for. With an incident open
+// it is one of its trials; without one, what proves good becomes the user's own
+// setting. An error is a Refusal.
+func (r Rules) Try(s State, now time.Time, in Sight, p evidence.Protocol) (State, Decision, error) {
+	s = s.clone()
+	var d Decision
+	if err := r.refuse(&s, now, in, p); err != nil {
+		r.finish(&s, &d, now, in)
+		return s, d, err
+	}
+	if s.Incident != nil {
+		s.begin(&d, now, p, Trial, "Trying %s instead of %s, as asked on the page.", p, s.Set)
+	} else {
+		back := s.Set
+		s.begin(&d, now, p, ByHand, "Trying %s instead of %s, as asked on the page.", p, back)
+		s.Trial.Back = back
+	}
+	r.finish(&s, &d, now, in)
+	return s, d, nil
+}
+
+// refuse says why a trial by hand is not done now.
+func (r Rules) refuse(s *State, now time.Time, in Sight, p evidence.Protocol) error {
+	allowed := slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == p.Effective() })
+	switch {
+	case s.Trial != nil:
+		return refusal("A protocol is being changed or proven already. Wait until it is done.")
+	case !allowed:
+		return refusal("%s is not among the protocols that may be tried; see the option protocols.", p)
+	case s.OwnKnown && p.Effective() == s.Set.Effective():
+		return refusal("The tunnel is set to %s already.", p)
+	}
+	var closed []string
+	for _, g := range []struct {
+		gate Gate
+		open bool
+	}{
+		{GateMode, r.Heal},
+		{GateInternet, in.Internet != evidence.InternetDown},
+		{GateDirect, in.DirectWorks},
+		{GateSetting, in.SettingKnown && s.OwnKnown},
+		{GateSecret, !in.SecretAtRisk},
+		{GateSupervisor, in.SupervisorFree},
+		// One for the trial, one for the way back.
+		{GateBudget, s.spent(now)+2 <= r.Budget},
+	} {
+		if !g.open {
+			closed = append(closed, string(g.gate))
+		}
+	}
+	switch {
+	case len(closed) > 0:
+		return refusal("Not now: %s.", strings.Join(closed, "; "))
+	case in.Blind != "" || in.Cause.Blinds():
+		return refusal("Not now: whether it works could not be seen (%s).", in.Cause)
+	}
+	return nil
+}
+
+// SwitchOff asks for quiet until a person says otherwise.
+func (r Rules) SwitchOff(s State, now time.Time) (State, Decision) {
+	s = s.clone()
+	var d Decision
+	if !Forever(s.PausedUntil) {
+		d.say(now, StepPaused, evidence.Default, "Healing is switched off: probes go on, nothing is changed until it is switched on again.")
+	}
+	s.PausedUntil = forever
+	r.finish(&s, &d, now, Sight{})
+	return s, d
+}
+
+// keep ends a trial by hand that went well: what a person asked for, and what has
+// proven good, is their own setting.
+func (s *State) keep(d *Decision, now time.Time) {
+	t := s.Trial
+	s.Own, s.Trial, s.Failback, s.Detector = s.Set, nil, nil, Detector{}
+	d.say(now, StepKept, t.Protocol, "%s works: %d of %d probes were good. It stays, and is your own setting from now on.", t.Protocol, t.Probes-t.Failures, t.Probes)
+}
+
+// undo orders the way back from a trial by hand.
+func (s *State) undo(d *Decision, now time.Time, why Result) {
+	t := s.Trial
+	d.say(now, StepRefused, t.Protocol, "%s does not hold (%s).", t.Protocol, why)
+	s.begin(d, now, t.Back, HandBack, "Going back to %s, which was there before.", t.Back)
+}

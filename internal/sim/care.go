@@ -1,0 +1,366 @@
+package sim
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/sensor"
+)
+
+// Pace is how long the program's own doings take, and those of the world that it
+// waits for.
+type Pace struct {
+	Good   time.Duration // a look at a healthy home
+	Bad    time.Duration // a look that asked the controls too
+	Hung   time.Duration // a look that was never answered
+	Write  time.Duration // from an order to SIGTERM
+	Poll   time.Duration // between looks for the connection after a restart
+	Sensor time.Duration // between readings of the connector's counters
+
+	Retry, Patience time.Duration // of somebody who cannot connect: between attempts, until they give up
+
+	RestartOpen, RestartShut time.Duration // from SIGTERM until the first connection stands, with and without open WebSockets
+	Fallback                 time.Duration // auto, where UDP is blocked
+	Settle, SettleAuto       time.Duration // how long a treatment waits for a connection
+
+	WarmUp time.Duration // how long a home was well before its story's fault begins
+}
+
+// Real is the pace of a home. Looks: a handshake over a mobile-like round trip of
+// 50 ms, and the controls beside it. Restarts: with open WebSockets Supervisor
+// kills cloudflared after 10 s (FACTS §3).
+func Real() Pace {
+	return Pace{
+		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Write: 300 * time.Millisecond, Poll: time.Second, Sensor: 10 * time.Second,
+		Retry: 5 * time.Second, Patience: 2 * time.Minute,
+		RestartOpen: 12 * time.Second, RestartShut: 4 * time.Second, Fallback: 131 * time.Second, Settle: time.Minute, SettleAuto: 150 * time.Second,
+		WarmUp: 10 * time.Minute,
+	}
+}
+
+// Defaults are the rules that the add-on starts with.
+func Defaults() policy.Rules {
+	return policy.Rules{
+		Heal: true, Allowed: []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}, Budget: 6, Failback: 24 * time.Hour,
+		Interval: 2 * time.Minute, Burst: 2 * time.Second, MinUptime: 2 * time.Minute, HoldBase: 30 * time.Minute,
+	}
+}
+
+// care is a home in the care of the real policy: what internal/medic does with it,
+// in virtual time.
+type care struct {
+	*tunnel
+	rules policy.Rules
+	rng   *rand.Rand
+
+	now      time.Duration
+	state    policy.State
+	sense    sensor.Sensor
+	bad      uint64 // refused requests, as the connector counts them
+	counters evidence.Counters
+	visit    time.Duration // the next attempt of somebody to connect; never, to be drawn
+	leave    time.Duration // when they give up
+
+	noticed time.Duration // the end of the first look that showed the fault
+	alarm   time.Duration
+	alarms  int
+	lone    *lull // nil: nothing is passed over
+	fated   int   // the look, counted from the next, that is known to be lost at random; 0: none is
+}
+
+// lull is the harmless course of things after a lone failure, which is passed over
+// at once: how many good looks it takes, how long, and when the next one is due.
+type lull struct {
+	looks       int
+	takes, next time.Duration
+}
+
+func newCare(s *story, rules policy.Rules, lone *lull) *care {
+	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, lone: lone,
+		counters: evidence.Counters{Codes: map[int]uint64{}}}
+	c.up = -time.Hour // it has been running for long, and was watched for days
+	c.state.Calm = policy.Calm{Failures: math.Round(2500 * s.noise), Probes: 2500}
+	c.read(0)
+	return c
+}
+
+// findLull asks the policy what it does after a lone failure.
+func findLull(rules policy.Rules, pace Pace) *lull {
+	c := newCare(&story{pace: pace}, rules, nil)
+	see := func(s policy.State, v diagnosis.Vote, cause diagnosis.Cause, at time.Duration) (policy.State, policy.Decision) {
+		return rules.Observe(s, c.clock(at), c.sight(v, cause))
+	}
+	s, _ := see(policy.State{}, diagnosis.Works, diagnosis.Healthy, 0)
+	s, d := see(s, diagnosis.Fails, diagnosis.UpgradeSilent, pace.Bad)
+	l := &lull{takes: pace.Bad, next: d.Next}
+	for ; s.Detector.Score > 0; l.looks++ {
+		l.takes += l.next + pace.Good
+		s, d = see(s, diagnosis.Works, diagnosis.Healthy, l.takes)
+		l.next = d.Next
+	}
+	return l
+}
+
+// live lives through the story, until all is as it was before, or the limit.
+func (c *care) live(limit time.Duration) {
+	next := c.look(false)
+	for c.now < limit && (c.now <= c.end || !c.calm() || c.state.Failback != nil) {
+		if c.calm() && !c.troubled() {
+			next = c.rest(next, limit)
+			continue
+		}
+		c.wait(next)
+		next = c.look(false)
+	}
+	c.pass(max(c.now, c.end))
+}
+
+// calm says whether nothing is under way, so that a good look would change nothing.
+func (c *care) calm() bool {
+	s := &c.state
+	return s.Looked && s.Trial == nil && s.Incident == nil && s.Detector.Score == 0 && s.Trouble == diagnosis.Healthy && c.now >= c.up
+}
+
+func (c *care) troubled() bool {
+	sp := c.spell(c.now)
+	return sp != nil && (sp.kind != stripping || sp.loss[c.transport()] > 0)
+}
+
+// rest passes over the looks of a healthy home, up to one before which or at which
+// something happens; it gives the time to the look after that. Even spacing, and
+// random losses that have no memory, make this exact. What the sensor would add is
+// left out here: a probe more for every visitor who is lost at random.
+func (c *care) rest(next, limit time.Duration) time.Duration {
+	limit = min(limit, c.nextSpell())
+	if f := c.state.Failback; f != nil {
+		limit = min(limit, c.quiet(max(c.now, f.Due.Sub(c.start))))
+	}
+	every := next + c.pace.Good
+	n, good := max(0, int64((limit-c.now)/every)), c.goodLooks()
+	if n > 0 {
+		c.visit = never
+	}
+	c.state.Calm.Probes += float64(min(n, good))
+	if good >= n {
+		c.now += time.Duration(n) * every
+		c.wait(next)
+		return c.look(false)
+	}
+	c.now += time.Duration(good)*every + next
+	if c.lone == nil || c.now+c.lone.takes+c.lone.next >= limit {
+		return c.look(true)
+	}
+	if good := c.goodLooks(); good < int64(c.lone.looks) {
+		next := c.look(true)
+		c.fated = int(good) + 1
+		return next
+	}
+	c.state.Calm.Probes++
+	c.state.Calm.Failures++
+	c.now += c.lone.takes
+	return c.lone.next
+}
+
+// goodLooks draws how many looks are good until one is lost at random.
+func (c *care) goodLooks() int64 {
+	if c.noise == 0 {
+		return math.MaxInt64
+	}
+	return int64(math.Log(1-c.rng.Float64()) / math.Log(1-c.noise))
+}
+
+// nextSpell is when the next one begins.
+func (c *care) nextSpell() time.Duration {
+	for i := c.i; i < len(c.spells); i++ {
+		if c.spells[i].from > c.now {
+			return c.spells[i].from
+		}
+	}
+	return never
+}
+
+// quiet is the first moment of a quiet hour, from t on.
+func (c *care) quiet(t time.Duration) time.Duration {
+	at := c.clock(t).In(c.rules.Location)
+	if h := at.Hour(); h == 3 || h == 4 {
+		return t
+	}
+	day := at.Day()
+	if at.Hour() > 4 {
+		day++
+	}
+	return time.Date(at.Year(), at.Month(), day, 3, 0, 0, 0, c.rules.Location).Sub(c.start)
+}
+
+// look looks, decides, and carries out what is ordered; it gives the time to the
+// next look. lost says that a random loss is certain.
+func (c *care) look(lost bool) time.Duration {
+	sp := c.spell(c.now)
+	v, cause := c.see(lost)
+	switch {
+	case v == diagnosis.Fails && sp != nil && sp.hangs:
+		c.now += c.pace.Hung
+	case v == diagnosis.Works:
+		c.now += c.pace.Good
+	default:
+		c.now += c.pace.Bad
+	}
+	s, d := c.rules.Observe(c.state, c.clock(c.now), c.sight(v, cause))
+	c.take(s, d)
+	for d.Change != nil {
+		out := c.treat(*d.Change)
+		s, d = c.rules.Treated(c.state, c.clock(c.now), out)
+		c.take(s, d)
+	}
+	return d.Next
+}
+
+func (c *care) take(s policy.State, d policy.Decision) {
+	c.state = s
+	for _, step := range d.Steps {
+		if step.Kind == policy.StepAlarm {
+			c.alarms++
+			if c.alarm == never && c.now >= c.onset() {
+				c.alarm = c.now
+			}
+		}
+	}
+}
+
+// see gives what a look shows that begins now.
+func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
+	sp := c.spell(c.now)
+	switch {
+	case c.now < c.up:
+		return diagnosis.Abstains, diagnosis.TunnelDown
+	case sp == nil && c.fated > 0:
+		if c.fated--; c.fated == 0 {
+			return diagnosis.Fails, diagnosis.UpgradeSilent
+		}
+	case sp == nil:
+		if lost || c.rng.Float64() < c.noise {
+			return diagnosis.Fails, diagnosis.UpgradeSilent
+		}
+	case sp.kind == stripping:
+		if loss := sp.loss[c.transport()]; lost || c.rng.Float64() < 1-(1-loss)*(1-c.noise) {
+			c.bad++
+			if loss > 0 {
+				c.noticed = min(c.noticed, c.now+c.pace.Bad)
+			}
+			return diagnosis.Fails, sp.cause
+		}
+	case sp.kind == away && sp.to-c.now < c.pace.Bad:
+		// Home Assistant came back between the probe and its controls: it looks as if
+		// the tunnel alone had refused.
+		return diagnosis.Fails, diagnosis.UpgradeRefused
+	default:
+		if sp.kind == away {
+			c.bad++
+		}
+		return diagnosis.Abstains, sp.cause
+	}
+	return diagnosis.Works, diagnosis.Healthy
+}
+
+func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
+	in := policy.Sight{
+		Vote: v, Cause: cause, Setting: c.setting, SettingKnown: true, ThroughCloudflare: true, DirectWorks: true,
+		Internet: evidence.InternetUp, SupervisorFree: true,
+	}
+	if v == diagnosis.Fails {
+		in.Remedy = diagnosis.Rotate
+	}
+	if cause == diagnosis.NoInternet {
+		in.Internet = evidence.InternetDown
+	}
+	if c.now >= c.up {
+		in.Transport, in.Uptime = c.transport(), c.now-c.up
+	}
+	return in
+}
+
+// treat carries a change out.
+func (c *care) treat(change policy.Change) policy.Outcome {
+	c.now += c.pace.Write
+	c.restart(c.now, change.Protocol, change.Purpose != policy.Trial)
+	out := policy.Outcome{Result: policy.Settled, Restarts: 1, Setting: change.Protocol, Transport: c.transport()}
+	wait := c.pace.Settle
+	if change.Protocol.Effective() == evidence.Auto {
+		wait = c.pace.SettleAuto
+	}
+	if deadline := c.now + c.pace.RestartShut + wait; c.up > deadline {
+		c.now = deadline
+		out.Result, out.Transport = policy.Unsettled, evidence.NoTransport
+		return out
+	}
+	c.now = c.up + time.Duration(c.rng.Int64N(int64(c.pace.Poll)))
+	return out
+}
+
+// wait lets time pass until the next look is due, or the sensor calls for one.
+func (c *care) wait(next time.Duration) {
+	due := c.now + next
+	if next <= c.pace.Sensor {
+		c.now = due
+		return
+	}
+	for at := c.now + c.pace.Sensor; at < due; at += c.pace.Sensor {
+		c.visits(at)
+		if c.read(at) {
+			c.now = at
+			return
+		}
+	}
+	c.now = due
+}
+
+// read takes a reading of the connector, and says whether it calls for a look.
+func (c *care) read(at time.Duration) bool {
+	c.counters.Codes[400] = c.bad
+	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
+	if sp := c.at(at, &c.i); at < c.up || sp != nil && sp.kind == unready {
+		e.Ready = 0
+	}
+	return c.sense.Read(e, c.clock(at), c.rules.Interval) != ""
+}
+
+// visits lets people try to connect up to a moment. Whoever does not get through
+// tries again for a while; each failure is counted by the connector, unless it
+// never came that far.
+func (c *care) visits(until time.Duration) {
+	if c.visit == never {
+		c.visit = c.arrival(c.now)
+	}
+	for c.visit <= until {
+		sp := c.spell(c.visit)
+		failed := c.rng.Float64() < 1-(1-sp.share(c.transport()))*(1-c.noise)
+		if failed && (sp == nil || sp.kind != unready) && c.visit >= c.up {
+			c.bad++
+		}
+		switch {
+		case !failed:
+			c.visit, c.leave = c.arrival(c.visit), 0
+		case c.leave == 0:
+			c.leave = c.visit + c.pace.Patience
+			fallthrough
+		default:
+			if c.visit += c.pace.Retry; c.visit > c.leave {
+				c.visit, c.leave = c.arrival(c.visit), 0
+			}
+		}
+	}
+}
+
+// arrival draws the next time that somebody opens Home Assistant from outside.
+func (c *care) arrival(t time.Duration) time.Duration {
+	for {
+		t += gap(c.rng, mostOpenings*c.world.Visits, time.Hour)
+		if openings, _ := day(c.clock(t).In(c.rules.Location).Hour()); c.rng.Float64()*mostOpenings < openings {
+			return t
+		}
+	}
+}

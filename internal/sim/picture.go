@@ -1,0 +1,102 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// Picture draws one incident of a family as SVG: for every actor, what a handshake
+// met over time.
+func Picture(w io.Writer, cfg Config, f Family, index int) error {
+	s := draw(f, index, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone)
+	m := newCare(s, cfg.Rules, nil)
+	m.live(s.end + limit)
+	lanes := []struct {
+		who Actor
+		c   *care
+	}{
+		{Nothing, alone(s, s.own)}, {Static, alone(s, evidence.HTTP2)}, {Sidecar, sidecar().live(s)}, {Watchdog, watchdog().live(s)},
+		{Medic, m}, {SameEyes, oracle(s, m.noticed)}, {Oracle, oracle(s, s.onset())},
+	}
+	const left, width, height, lane = 110.0, 860.0, 26.0, 36.0
+	from, to := s.onset()-5*time.Minute, s.onset()+30*time.Minute
+	if s.family == Flapping || s.family == Unequal || s.family == Partial {
+		to = s.onset() + 3*time.Hour
+	}
+	if s.family == Ordinary && len(s.spells) > 0 {
+		to = min(s.end, s.spells[0].to+30*time.Minute)
+	}
+	x := func(t time.Duration) float64 {
+		return left + width*float64(min(max(t, from), to)-from)/float64(to-from)
+	}
+	var b strings.Builder
+	bottom := 44 + lane*float64(len(lanes))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="system-ui, sans-serif" font-size="13" role="img">`, left+width+34, bottom+52)
+	fmt.Fprintf(&b, "\n<title>%s: %s. What a handshake met, in whose hands.</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", f, f.Title())
+	fmt.Fprintf(&b, "<text x=\"12\" y=\"24\" font-size=\"15\" font-weight=\"600\" fill=\"#222\">%s: %s (the home's own setting: %s)</text>\n", f, f.Title(), s.own)
+	for i, l := range lanes {
+		y := 40 + lane*float64(i)
+		fmt.Fprintf(&b, "<text x=\"12\" y=\"%.0f\" fill=\"#222\">%s</text>\n", y+18, l.who)
+		l.c.paint(&b, from, to, x, y, height)
+	}
+	step := 5 * time.Minute
+	for to-from > 14*step {
+		step *= 3
+	}
+	for t := s.onset(); t <= to; t += step {
+		fmt.Fprintf(&b, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"40\" y2=\"%.0f\" stroke=\"#999\" stroke-width=\".5\"/><text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\" fill=\"#555\">%s</text>\n",
+			x(t), x(t), bottom, x(t), bottom+16, fmt.Sprintf("%.0f min", (t-s.onset()).Minutes()))
+	}
+	legend := left
+	for _, k := range []struct{ fill, text string }{{"#2e7d32", "opens over QUIC"}, {"#1565c0", "opens over HTTP/2"}, {"#c62828", "does not open (paler: a part)"}, {"#222", "restarting"}} {
+		fmt.Fprintf(&b, "<rect x=\"%.0f\" y=\"%.0f\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%.0f\" y=\"%.0f\" fill=\"#222\">%s</text>\n", legend, bottom+28, k.fill, legend+18, bottom+39, k.text)
+		legend += 40 + 7.2*float64(len(k.text))
+	}
+	b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// paint draws a tunnel's life from its marks.
+func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Duration) float64, y, height float64) {
+	box := func(a, z time.Duration, fill string, opacity float64) {
+		if z > a && z > from && a < to {
+			fmt.Fprintf(b, "<rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%.0f\" fill=\"%s\" fill-opacity=\"%.2f\"/>\n", x(a), y, max(x(z)-x(a), 1), height, fill, opacity)
+		}
+	}
+	mended := false
+	for i, m := range c.marks {
+		until := to
+		if i+1 < len(c.marks) {
+			until = c.marks[i+1].at
+		}
+		if m.down {
+			box(m.at, until, "#222", 1)
+			for _, sp := range c.spells {
+				mended = mended || sp.mends && sp.from <= m.at
+			}
+			continue
+		}
+		c.setting = m.setting
+		fill := "#2e7d32"
+		if c.transport() == http2 {
+			fill = "#1565c0"
+		}
+		if c.transport() == evidence.NoTransport {
+			fill = "#c62828"
+		}
+		box(m.at, until, fill, 0.85)
+		for _, sp := range c.spells {
+			if share := sp.share(c.transport()); share > 0 && !(sp.mends && mended) {
+				a, z := max(sp.from, m.at), min(sp.to, until)
+				box(a, z, "#fff", 1)
+				box(a, z, fill, 0.85*(1-share))
+				box(a, z, "#c62828", 0.25+0.65*share)
+			}
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package sim
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/policy"
+)
+
+// Figure is a mean, or a ratio of means, with the half width of its 95 % interval.
+type Figure struct {
+	Mean float64 `json:"mean"`
+	CI   float64 `json:"ci"`
+}
+
+// Score is how one actor fared in one family.
+type Score struct {
+	Actor    Actor   `json:"actor"`
+	Cut      Figure  `json:"cut_off_minutes"` // per incident; of F, per year, with what nobody can help
+	ToEyes   Figure  `json:"to_same_eyes"`    // cut-off in proportion to that of the oracle with Medic's eyes
+	ToOracle Figure  `json:"to_oracle"`
+	Restarts Figure  `json:"restarts"`
+	Most     int     `json:"most_restarts"`
+	Needless int     `json:"needless_restarts"`        // in all incidents together
+	Alarms   Figure  `json:"alarms"`                   // per incident; of F, false ones per year
+	Median   float64 `json:"alarm_median_s"`           // from the onset to the alarm, or the rival's first act; -1: never
+	P95      float64 `json:"alarm_p95_s"`              //
+	Bound    float64 `json:"alarm_to_bound,omitempty"` // mean time to the alarm in proportion to what the looks' spacing allows
+}
+
+// Row is a family's outcome.
+type Row struct {
+	Family    Family  `json:"-"`
+	Letter    string  `json:"family"`
+	Title     string  `json:"title"`
+	Incidents int     `json:"incidents"`
+	Scores    []Score `json:"scores"` // by Actor
+	Best      Actor   `json:"best_rival"`
+	Worse     Figure  `json:"minutes_more_than_best_rival"`
+}
+
+// Target is one that the policy is held against.
+type Target struct {
+	Text  string  `json:"text"`
+	Value float64 `json:"value"`
+	Limit float64 `json:"limit"`
+	Met   bool    `json:"met"`
+	Note  string  `json:"note,omitempty"`
+}
+
+// Report is what a run has shown.
+type Report struct {
+	Seed    uint64      `json:"seed"`
+	World   Assumptions `json:"world"`
+	Rows    []Row       `json:"families"`
+	Wald    Wald        `json:"wald"`
+	Targets []Target    `json:"targets"`
+	Took    float64     `json:"took_s"`
+}
+
+// Run simulates.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	begin := time.Now()
+	r := &Report{Seed: cfg.Seed, World: cfg.World}
+	for _, f := range cfg.Families {
+		ends := cfg.play(ctx, f)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		r.Rows = append(r.Rows, row(f, ends))
+	}
+	r.Wald = measureWald(cfg.Seed)
+	r.Targets = targets(r)
+	r.Took = time.Since(begin).Seconds()
+	return r, nil
+}
+
+// Row gives a family's, nil if it was not simulated.
+func (r *Report) Row(f Family) *Row {
+	for i := range r.Rows {
+		if r.Rows[i].Family == f {
+			return &r.Rows[i]
+		}
+	}
+	return nil
+}
+
+func row(f Family, ends [][actors]ending) Row {
+	out := Row{Family: f, Letter: f.String(), Title: f.Title(), Incidents: len(ends)}
+	column := func(a Actor, v func(ending) float64) []float64 {
+		x := make([]float64, len(ends))
+		for i := range ends {
+			x[i] = v(ends[i][a])
+		}
+		return x
+	}
+	cut := func(e ending) float64 { return e.cut }
+	eyes, oracle := column(SameEyes, cut), column(Oracle, cut)
+	for a := range actors {
+		mine := column(a, cut)
+		s := Score{
+			Actor: a, Cut: mean(mine), ToEyes: ratio(mine, eyes), ToOracle: ratio(mine, oracle), Median: -1, P95: -1,
+			Restarts: mean(column(a, func(e ending) float64 { return float64(e.restarts) })),
+			Alarms:   mean(column(a, func(e ending) float64 { return float64(e.alarms) })),
+		}
+		var delays []float64
+		var delay, bound float64
+		for i := range ends {
+			e := ends[i][a]
+			s.Needless += e.needless
+			s.Most = max(s.Most, e.restarts)
+			if e.delay >= 0 {
+				delays = append(delays, e.delay)
+			}
+			if e.delay >= 0 && e.bound >= 0 {
+				delay, bound = delay+e.delay, bound+e.bound
+			}
+		}
+		if n := len(delays); n > 0 && f != Ordinary {
+			slices.Sort(delays)
+			s.Median, s.P95 = delays[n/2], delays[n*95/100]
+		}
+		if bound > 0 {
+			s.Bound = delay / bound
+		}
+		out.Scores = append(out.Scores, s)
+	}
+	for _, a := range []Actor{Nothing, Static, Sidecar, Watchdog} {
+		if out.Best == Medic || out.Scores[a].Cut.Mean < out.Scores[out.Best].Cut.Mean {
+			out.Best = a
+		}
+	}
+	more := column(Medic, cut)
+	for i, v := range column(out.Best, cut) {
+		more[i] -= v
+	}
+	out.Worse = mean(more)
+	return out
+}
+
+func mean(x []float64) Figure {
+	n := float64(len(x))
+	var sum, squares float64
+	for _, v := range x {
+		sum += v
+	}
+	m := sum / n
+	for _, v := range x {
+		squares += (v - m) * (v - m)
+	}
+	return Figure{m, 1.96 * math.Sqrt(squares/max(n-1, 1)/n)}
+}
+
+// ratio of two means over the same incidents, its interval by the delta method.
+func ratio(x, y []float64) Figure {
+	mx, my := mean(x).Mean, mean(y).Mean
+	if my == 0 {
+		return Figure{}
+	}
+	r := mx / my
+	residue := make([]float64, len(x))
+	for i := range x {
+		residue[i] = (x[i] - r*y[i]) / my
+	}
+	return Figure{r, mean(residue).CI}
+}
+
+// Wald is how fast the detector finds a loss of one in five, beside what a test
+// with as many false alarms needs on average: ln(probes between false alarms) over
+// the divergence of the two hypotheses (Wald 1947; for a change, Lorden 1971). The
+// bound holds to first order: with so few probes a test can stay a little below it.
+type Wald struct {
+	Between    float64 `json:"probes_between_false_alarms"` // at a loss of 1 %
+	Divergence float64 `json:"divergence_nats"`             // per probe, 20 % against 1 %
+	Bound      float64 `json:"bound_probes"`
+	Probes     Figure  `json:"probes_to_alarm"` // at a loss of 20 %
+	Ratio      float64 `json:"ratio"`
+}
+
+func measureWald(seed uint64) Wald {
+	const p0, p1 = 0.01, 0.2
+	rng := rand.New(rand.NewPCG(seed, 3))
+	probes := func(p float64) float64 {
+		var d policy.Detector
+		for n := 1; ; n++ {
+			v := diagnosis.Works
+			if rng.Float64() < p {
+				v = diagnosis.Fails
+			}
+			if d.Count(time.Time{}, v); d.Score >= policy.Alarm {
+				return float64(n)
+			}
+		}
+	}
+	times := func(n int, p float64) []float64 {
+		x := make([]float64, n)
+		for i := range x {
+			x[i] = probes(p)
+		}
+		return x
+	}
+	w := Wald{Between: mean(times(400, p0)).Mean, Probes: mean(times(20_000, p1)), Divergence: p1*math.Log(p1/p0) + (1-p1)*math.Log((1-p1)/(1-p0))}
+	w.Bound = math.Log(w.Between) / w.Divergence
+	w.Ratio = w.Probes.Mean / w.Bound
+	return w
+}
+
+// targets holds a report against what the policy is to reach.
+func targets(r *Report) (list []Target) {
+	add := func(text string, value, limit float64, note string) {
+		list = append(list, Target{text, value, limit, value <= limit, note})
+	}
+	const eyes = "against the oracle with the same eyes"
+	for _, t := range []struct {
+		f     Family
+		limit float64
+		note  string
+	}{
+		{QUICOnly, 1.10, eyes}, {AnyRestart, 1.10, eyes + "; the rest is the restart that brings the user's own setting back"},
+		{Partial, 1.25, eyes}, {Unequal, 1.25, ""}, {Everywhere, 1.02, ""},
+	} {
+		row := r.Row(t.f)
+		if row == nil {
+			continue
+		}
+		v := row.Scores[Medic].ToOracle.Mean
+		if t.note != "" {
+			v = row.Scores[Medic].ToEyes.Mean
+		}
+		add(t.f.String()+": cut-off to the oracle's", v, t.limit, t.note)
+	}
+	if row := r.Row(Everywhere); row != nil {
+		add("B: restarts, at most", float64(row.Scores[Medic].Most), 3, "")
+	}
+	if row := r.Row(Ordinary); row != nil {
+		add("F: needless restarts in all years", float64(row.Scores[Medic].Needless), 0, "")
+	}
+	if row := r.Row(SwitchOff); row != nil {
+		add("G: restarts, at most one cycle", float64(row.Scores[Medic].Most), 2, "")
+	}
+	for _, row := range r.Rows {
+		note := ""
+		if f := row.Worse; f.Mean > f.CI+1e-9 {
+			note = row.Best.String() + " does better"
+			if row.Best == Static && row.Family == QUICOnly {
+				note += ": the fault does not hit such a home"
+			}
+		}
+		list = append(list, Target{row.Letter + ": minutes more than the best rival's", row.Worse.Mean, 0, note == "", note})
+	}
+	if row := r.Row(QUICOnly); row != nil {
+		add("A: time to alarm to what the looks' spacing allows", row.Scores[Medic].Bound, 1.05, "")
+	}
+	add("one in five: probes to alarm to Wald's bound", r.Wald.Ratio, 1.3, "")
+	return list
+}

@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+)
+
+// rival looks at even intervals whether the WebSocket opens, and restarts after so
+// many failures in a row. It does not ask why.
+type rival struct {
+	every    time.Duration
+	failures int
+	rotates  bool // goes to the next protocol, in fixed order, for ever
+}
+
+// The sidecar is what people write first: three failures in a row, a minute apart.
+func sidecar() rival { return rival{every: time.Minute, failures: 3, rotates: true} }
+
+// The watchdog is as patient as Supervisor's: a look every two minutes, and the
+// second failure restarts.
+func watchdog() rival { return rival{every: 2 * time.Minute, failures: 2} }
+
+// live lives through the story, until the fault is over and a look was good.
+func (r rival) live(s *story) *care {
+	c := newCare(s, Defaults(), nil)
+	c.now = time.Duration(c.rng.Int64N(int64(r.every)))
+	order := []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}
+	for row := 0; ; c.now += r.every {
+		if row == 0 && c.now >= c.up && !c.troubled() {
+			r.rest(c)
+		}
+		v, _ := c.see(false)
+		if v == diagnosis.Works {
+			if row = 0; c.now > c.end {
+				break
+			}
+			continue
+		}
+		if row++; row < r.failures {
+			continue
+		}
+		row = 0
+		if c.now >= c.onset() {
+			c.alarm = min(c.alarm, c.now)
+		}
+		p := c.setting
+		if r.rotates {
+			p = order[(slices.Index(order, p.Effective())+1)%len(order)]
+		}
+		c.restart(c.now, p, false)
+	}
+	c.pass(max(c.now, c.end))
+	return c
+}
+
+// rest passes over good looks.
+func (r rival) rest(c *care) {
+	limit := c.end
+	if from := c.nextSpell(); from < limit {
+		limit = from
+	}
+	n := max(0, int64((limit-c.now)/r.every))
+	c.now += time.Duration(min(n, c.goodLooks())) * r.every
+}
+
+// left alone, a home keeps a protocol.
+func alone(s *story, p evidence.Protocol) *care {
+	c := newCare(s, Defaults(), nil)
+	c.setting = p
+	c.marks = []mark{{setting: p}}
+	c.pass(c.end)
+	return c
+}
+
+// oracle knows which transports are hit and for how long. At the given moment it
+// does what leaves the home cut off least: nothing, or one restart with the best
+// protocol. It has the same duty as everybody who changes the user's setting: it
+// brings it back, in the first quiet hour after the fault.
+func oracle(s *story, at time.Duration) *care {
+	best := alone(s, s.own)
+	if at == never {
+		return best
+	}
+	for _, p := range []evidence.Protocol{s.own, evidence.Auto, evidence.QUIC, evidence.HTTP2} {
+		c := newCare(s, Defaults(), nil)
+		c.rules.Location = s.start.Location()
+		c.restart(at, p, true)
+		end := c.end
+		if p.Effective() != s.own.Effective() {
+			end = c.quiet(c.end)
+			c.restart(end, s.own, true)
+			end = c.up
+		}
+		if c.pass(max(end, c.up)); c.cut < best.cut {
+			best = c
+		}
+	}
+	best.alarm = at
+	return best
+}

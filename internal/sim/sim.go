@@ -1,0 +1,126 @@
+package sim
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
+)
+
+// Actor is somebody in whose hands a home may be.
+type Actor int
+
+// The actors, in the order of the tables.
+const (
+	Medic    Actor = iota // the real policy
+	Nothing               // nobody does anything
+	Static                // http2 was set long ago, and stays
+	Sidecar               // three failures in a row, and on to the next protocol, for ever
+	Watchdog              // two failures in a row, and a restart
+	SameEyes              // an oracle that learns of the fault by Medic's own first failing look
+	Oracle                // an oracle that acts at the onset
+	actors
+)
+
+var actorNames = [...]string{"Tunnel Medic", "nothing", "static http2", "sidecar", "watchdog", "same eyes", "oracle"}
+
+func (a Actor) String() string { return actorNames[a] }
+
+// MarshalText writes the actor's name.
+func (a Actor) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// Config says what to simulate.
+type Config struct {
+	Incidents int // in all, evenly of every family but F; and as many household-years of F
+	Seed      uint64
+	Families  []Family
+	World     Assumptions
+	Rules     policy.Rules
+	Pace      Pace
+	Zone      *time.Location
+}
+
+// Standard is the configuration of the tables.
+func Standard(incidents int, seed uint64) (Config, error) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		return Config{}, err
+	}
+	rules := Defaults()
+	rules.Location = zone
+	return Config{Incidents: incidents, Seed: seed, Families: Families(), World: AsStated(), Rules: rules, Pace: Real(), Zone: zone}, nil
+}
+
+// ending is how an incident went in somebody's hands.
+type ending struct {
+	cut      float64 // minutes
+	delay    float64 // seconds from the onset to the alarm; negative if there was none
+	bound    float64 // seconds from the onset to the earliest alarm that the looks allowed; negative if unknown
+	restarts int
+	needless int
+	alarms   int
+}
+
+// limit is how long after a fault's end a home is still watched: the return to the
+// user's setting may have been put off twice.
+const limit = 10 * 24 * time.Hour
+
+// live plays one story in everybody's hands.
+func (cfg *Config) live(s *story, lone *lull) (all [actors]ending) {
+	put := func(a Actor, c *care) {
+		e := ending{cut: c.cut / 60, delay: -1, bound: -1, restarts: c.restarts, needless: c.needless, alarms: c.alarms}
+		if c.alarm != never && len(s.spells) > 0 {
+			e.delay = (c.alarm - s.onset()).Seconds()
+			if c.noticed != never {
+				// The fourth failing look alarms; after a failure they come at a quarter of the burst.
+				e.bound = (c.noticed - s.onset() + 3*(cfg.Rules.Burst/4+cfg.Pace.Bad)).Seconds()
+			}
+		}
+		all[a] = e
+	}
+	m := newCare(s, cfg.Rules, lone)
+	m.live(s.end + limit)
+	put(Medic, m)
+	put(Nothing, alone(s, s.own))
+	put(Static, alone(s, evidence.HTTP2))
+	put(Sidecar, sidecar().live(s))
+	put(Watchdog, watchdog().live(s))
+	if s.family == Ordinary { // nothing can be gained, and both know
+		put(SameEyes, alone(s, s.own))
+		put(Oracle, alone(s, s.own))
+		return all
+	}
+	put(SameEyes, oracle(s, m.noticed))
+	put(Oracle, oracle(s, s.onset()))
+	return all
+}
+
+// play plays all stories of a family, on every processor. The result does not
+// depend on how many there are.
+func (cfg *Config) play(ctx context.Context, f Family) [][actors]ending {
+	n := cfg.Incidents
+	if f != Ordinary {
+		n = (n + len(Families()) - 2) / (len(Families()) - 1)
+	}
+	ends := make([][actors]ending, n)
+	lone := findLull(cfg.Rules, cfg.Pace)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(ends) || ctx.Err() != nil {
+					return
+				}
+				ends[i] = cfg.live(draw(f, i, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone), lone)
+			}
+		})
+	}
+	wg.Wait()
+	return ends
+}

@@ -1,0 +1,195 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"reflect"
+	"testing"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+func standard(t *testing.T, incidents int) Config {
+	t.Helper()
+	cfg, err := Standard(incidents, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestTheSameSeedGivesTheSameFigures(t *testing.T) {
+	cfg := standard(t, 24)
+	var text [3]bytes.Buffer
+	for i, seed := range []uint64{1, 1, 2} {
+		cfg.Seed = seed
+		r, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Markdown(&text[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(text[0].Bytes(), text[1].Bytes()) {
+		t.Errorf("%s\n%s", &text[0], &text[1])
+	}
+	if bytes.Equal(text[0].Bytes(), text[2].Bytes()) {
+		t.Error("another seed gives the same")
+	}
+}
+
+func TestLeftAloneAHomeIsCutOffForAsLongAsTheFaultLasts(t *testing.T) {
+	for _, f := range Families() {
+		for i := range 20 {
+			s := draw(f, i, 5, AsStated(), Real(), time.UTC)
+			var want float64
+			for _, sp := range s.spells {
+				tr := over(s.own)
+				if s.noUDP {
+					tr = http2
+				}
+				want += sp.share(tr) * (sp.to - sp.from).Seconds()
+			}
+			if got := alone(s, s.own).cut; math.Abs(got-want) > 1e-6*(1+want) {
+				t.Fatalf("%s %d: %.3f s, want %.3f s", f, i, got, want)
+			}
+		}
+	}
+}
+
+func TestARestartCostsWhatFactsSay(t *testing.T) {
+	s := &story{start: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), world: AsStated(), pace: Real(), end: time.Hour}
+	seen := map[float64]bool{}
+	for at := time.Minute; at < 50*time.Minute; at += 10 * time.Minute {
+		c := alone(s, evidence.Auto)
+		c.counted, c.cut = 0, 0
+		c.restart(at, evidence.HTTP2, false)
+		c.pass(s.end)
+		seen[c.cut] = true
+		if c.needless != 1 || c.restarts != 1 {
+			t.Errorf("%d of %d needless", c.needless, c.restarts)
+		}
+	}
+	if !reflect.DeepEqual(seen, map[float64]bool{4: true, 12: true}) {
+		t.Errorf("seconds: %v", seen)
+	}
+	s.noUDP = true
+	c := alone(s, evidence.Auto)
+	if c.transport() != http2 || c.cost(0, evidence.Auto) < 131*time.Second || c.cost(0, evidence.QUIC) < time.Hour {
+		t.Errorf("%s, %s, %s", c.transport(), c.cost(0, evidence.Auto), c.cost(0, evidence.QUIC))
+	}
+}
+
+// What is passed over must not have changed anything: a year look by look shows as
+// many suspicions, alarms and restarts as a year in leaps.
+func TestLeapsAreExact(t *testing.T) {
+	cfg := standard(t, 0)
+	lone := findLull(cfg.Rules, cfg.Pace)
+	if lone.looks != 15 || lone.next != cfg.Rules.Interval {
+		t.Fatalf("%+v", lone)
+	}
+	world := AsStated()
+	world.Noise = 3 // alarms enough to compare
+	var with, without float64
+	const years = 6
+	for i := range years {
+		for _, leaps := range []*lull{lone, nil} {
+			s := draw(Ordinary, i, 3, world, cfg.Pace, cfg.Zone)
+			s.spells, s.end = nil, 365*24*time.Hour/4
+			c := newCare(s, cfg.Rules, leaps)
+			c.live(s.end)
+			if leaps == nil {
+				without += float64(c.alarms)
+			} else {
+				with += float64(c.alarms)
+			}
+		}
+	}
+	if sigma := math.Sqrt(with + without); without < 50 || math.Abs(with-without) > 4*sigma {
+		t.Errorf("%.0f alarms in leaps, %.0f look by look", with, without)
+	}
+}
+
+func TestTheOracleIsNeverWorseThanDoingNothing(t *testing.T) {
+	for _, f := range Families() {
+		for i := range 30 {
+			s := draw(f, i, 9, AsStated(), Real(), time.UTC)
+			if o, n := oracle(s, s.onset()).cut, alone(s, s.own).cut; o > n+1e-9 {
+				t.Errorf("%s %d: %.1f s against %.1f s", f, i, o, n)
+			}
+		}
+	}
+}
+
+func TestThePolicyReachesItsTargets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of computing")
+	}
+	cfg := standard(t, 1600)
+	cfg.Families = []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Flapping, NoUDP}
+	r, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Incidents, cfg.Families = 100, []Family{Ordinary, SwitchOff} // these are costly
+	long, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Targets = append(r.Targets, long.Targets...)
+	// Known and said in the README; everything else is to be met.
+	known := map[string]bool{
+		"E: cut-off to the oracle's":            true, // the restart that brings the user's own setting back
+		"A: minutes more than the best rival's": true, // the fault does not hit a home on http2
+		"I: minutes more than the best rival's": true, // finding out that UDP is blocked
+	}
+	for _, g := range r.Targets {
+		if !g.Met && !known[g.Text] && g.Value > 1.05*g.Limit+1e-9 {
+			t.Errorf("%s: %.3f, at most %.3f", g.Text, g.Value, g.Limit)
+		}
+	}
+	raw, err := json.Marshal(r)
+	if err != nil || !json.Valid(raw) {
+		t.Errorf("as JSON: %v", err)
+	}
+	var b bytes.Buffer
+	if err := r.Print(&b); err != nil || !bytes.Contains(b.Bytes(), []byte("Wald")) {
+		t.Errorf("%v\n%s", err, &b)
+	}
+}
+
+func TestPicturesAreWellFormed(t *testing.T) {
+	cfg := standard(t, 0)
+	for _, f := range Families() {
+		var b bytes.Buffer
+		if err := Picture(&b, cfg, f, 0); err != nil {
+			t.Fatal(err)
+		}
+		rects := bytes.Count(b.Bytes(), []byte("<rect"))
+		for d := xml.NewDecoder(&b); ; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", f, err)
+			}
+		}
+		if rects < 10 {
+			t.Errorf("%s: %d boxes", f, rects)
+		}
+	}
+}
+
+func TestACancelledRunEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Run(ctx, standard(t, 100_000)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
