@@ -417,8 +417,13 @@ func (m *Medic) leave() {
 
 // apply makes the new state the present one: on disk, in the log, for the people.
 func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evidence, d *diagnosis.Diagnosis) error {
-	held := !slices.Equal(dec.Closed, m.gates)
-	m.state, m.gates = state, dec.Closed
+	held := len(dec.Closed) > 0 && !slices.Equal(dec.Closed, m.gates)
+	switch {
+	case len(dec.Closed) > 0, state.Incident == nil, state.Trial != nil:
+		m.gates = dec.Closed
+	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
+	}
+	m.state = state
 	m.record(dec.Steps, d)
 	if err := m.journal.Update(func(r *journal.Record) {
 		r.Policy, r.Slug = state, m.slug
@@ -428,22 +433,22 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	}); err != nil {
 		return err
 	}
+	if dec.Change != nil && dec.Change.Purpose == policy.Trial {
+		m.log.Info().Msg("Every gate is open.")
+	}
 	for _, s := range dec.Steps {
 		m.say(s, d)
 		if s.Kind == policy.StepAlarm && d != nil {
 			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s It rests on: %s.", d.Summary, d.Rests)
 		}
 	}
-	if len(dec.Closed) > 0 && held {
+	if held {
 		m.log.Info().Strs("gates", words(dec.Closed)).Msgf("Nothing is changed for now: %s.", strings.Join(words(dec.Closed), "; "))
 		for _, g := range dec.Closed {
 			if a := g.Advice(); a != "" {
 				m.log.Info().Str("gate", string(g)).Msg(a)
 			}
 		}
-	}
-	if dec.Change != nil && dec.Change.Purpose == policy.Trial {
-		m.log.Info().Msg("Every gate is open.")
 	}
 	status := m.publish(e, d)
 	for _, t := range m.tell {

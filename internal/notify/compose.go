@@ -36,8 +36,10 @@ func compose(s medic.Status, steps []policy.Step, now time.Time, patience time.D
 			return &notice{Title: "Tunnel Medic has nothing to watch yet", key: "blind " + s.Blind, Message: s.Blind}
 		}
 	case policy.Suspect:
-		// Most closed gates open by themselves in a moment: that is no news.
-		if len(s.Gates) > 0 && s.Incident != nil && now.Sub(s.Incident.Onset) >= patience {
+		// Most closed gates open by themselves in a moment: that is no news. Nor is it
+		// that more proof is being gathered.
+		gathering := len(s.Gates) == 1 && s.Gates[0] == policy.GateEvidence
+		if len(s.Gates) > 0 && !gathering && s.Incident != nil && now.Sub(s.Incident.Onset) >= patience {
 			why := "Nothing is changed at the moment: " + gates(s.Gates) + "."
 			for _, g := range s.Gates {
 				if a := g.Advice(); a != "" {

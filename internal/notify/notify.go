@@ -86,6 +86,9 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 		n.event(n.last, s)
 		n.last = s.State
 	}
+	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
+		return // one good probe amid a fault is no news; its end is a step
+	}
 	now := time.Now()
 	msg := compose(s, steps, now, n.interval/2)
 	switch {

@@ -299,7 +299,7 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 		s.Calm.count(in.Vote)
 	}
 	s.Detector.Count(now, in.Vote)
-	if before == 0 && s.Detector.Score > 0 {
+	if before == 0 && s.Detector.Score > 0 && s.Incident == nil {
 		d.say(now, StepSuspected, s.Set, "A probe failed (%s). Looking closely.", in.Cause)
 	}
 	if s.Incident != nil { // the look that opens one is counted by the detector
@@ -328,7 +328,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
 			Setting: s.Set, Transport: s.Transport, Failures: s.Detector.Failures, Probes: s.Detector.Probes,
 		}
-		d.say(now, StepAlarm, s.Set, "The fault is certain: %d of %d probes failed (%s).", s.Detector.Failures, s.Detector.Probes, in.Cause)
+		d.say(now, StepAlarm, s.Set, "This is a fault: %d of %d probes failed (%s).", s.Detector.Failures, s.Detector.Probes, in.Cause)
 	}
 	d.Closed = r.gates(s, now, in)
 	if len(d.Closed) > 0 {
@@ -481,7 +481,7 @@ func (r Rules) adopt(s *State, d *Decision, now time.Time) {
 	s.remember(now, t.Protocol)
 	inc.Tried = append(inc.Tried, Attempt{Protocol: inc.Setting, Transport: inc.Transport, Failures: before, Probes: of, Fair: true, Result: "clearly worse"})
 	inc.Setting, inc.Transport = t.Protocol, t.Transport
-	inc.Failures, inc.Probes, inc.LaterFailures, inc.LaterProbes = t.Failures, t.Probes, 0, 0
+	inc.Failures, inc.Probes, inc.LaterFailures, inc.LaterProbes, inc.LaterRun = t.Failures, t.Probes, 0, 0, 0
 	r.hold(s, d, now)
 }
 

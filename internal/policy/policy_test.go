@@ -915,3 +915,20 @@ func TestACureThatIsBetterThanTheOwnSettingGoesBack(t *testing.T) {
 	}
 	h.ordered(Change{evidence.HTTP2, Trial}, Change{evidence.Default, Trial}, Change{evidence.HTTP2, Restore})
 }
+
+// The good probes after a fault must not make it look so rare that its end is never
+// certain.
+func TestAnIncidentEndsSoonHoweverFewFailuresItBeganWith(t *testing.T) {
+	for _, failures := range []int{4, 6, 8, 9, 20} {
+		h := stripped(t, evidence.Auto, quic, http2)
+		h.r.Heal = false // nothing is tried: the failures are these alone
+		h.times(failures, fails)
+		if h.s.Incident == nil {
+			t.Fatalf("%d failures open no incident", failures)
+		}
+		h.times(22, works)
+		if h.s.Incident != nil {
+			t.Errorf("a total loss of %d probes is not over after 22 good ones", failures)
+		}
+	}
+}

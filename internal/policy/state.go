@@ -59,6 +59,7 @@ type Incident struct {
 	// Under that setting, since then: changes with every probe, not worth a write each time.
 	LaterFailures int `json:"-"`
 	LaterProbes   int `json:"-"`
+	LaterRun      int `json:"-"` // good ones at their end
 
 	Tried    []Attempt `json:"tried,omitempty"`
 	Restarts int       `json:"restarts,omitempty"`
@@ -117,13 +118,15 @@ func (i *Incident) tally() (failures, probes int) {
 // against.
 func (i *Incident) settle() {
 	i.Failures, i.Probes = i.tally()
-	i.LaterFailures, i.LaterProbes = 0, 0
+	i.LaterFailures, i.LaterProbes, i.LaterRun = 0, 0, 0
 }
 
-// share of the probes that failed under the setting at the onset.
+// share of the probes that failed under the setting at the onset, up to the last
+// failure. The good ones since then may be its end: counted in, they would make
+// the fault look the rarer the longer it is gone, and its end never certain.
 func (i *Incident) share() float64 {
 	failures, probes := i.tally()
-	if probes == 0 {
+	if probes -= i.LaterRun; probes <= 0 {
 		return 1
 	}
 	return float64(failures) / float64(probes)
@@ -169,8 +172,10 @@ func (i *Incident) count(v diagnosis.Vote, set evidence.Protocol) {
 	}
 	if set == i.Setting {
 		i.LaterProbes++
+		i.LaterRun++
 		if v == diagnosis.Fails {
 			i.LaterFailures++
+			i.LaterRun = 0
 		}
 	}
 }

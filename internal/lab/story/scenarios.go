@@ -91,7 +91,7 @@ func Scenarios() []Scenario {
 					return err
 				}
 				s.checkProtocol("--edge-ip-version=4")
-				s.checkRestarts(3) // two candidates, and the way back
+				s.checkRestarts(2) // the other transport, and the way back
 				if err := s.pass(ctx, 1); err != nil {
 					return err
 				}
@@ -100,7 +100,7 @@ func Scenarios() []Scenario {
 				if err := s.healthy(ctx); err != nil {
 					return err
 				}
-				s.checkRestarts(3)
+				s.checkRestarts(2)
 				return nil
 			},
 		},

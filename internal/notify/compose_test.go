@@ -1,0 +1,37 @@
+package notify
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/policy"
+)
+
+func TestAGoodProbeAmidAFaultIsNoNews(t *testing.T) {
+	inc := &journal.Incident{ID: "20261121T220512Z", Onset: time.Now().Add(-time.Hour)}
+	good, bad := medic.DiagnosisStatus{Cause: "healthy", Summary: "Home Assistant answers."}, medic.DiagnosisStatus{Cause: "upgrade-stripped", Summary: "The upgrade is lost."}
+	n := New(nil, zerolog.Nop(), nil, func(s string) string { return s }, time.Minute, "")
+	n.Tell(medic.Status{State: policy.Holding, Incident: inc, Diagnosis: bad}, nil)
+	if n.want == nil {
+		t.Fatal("the fault was not told")
+	}
+	told := *n.want
+	n.Tell(medic.Status{State: policy.Holding, Incident: inc, Diagnosis: good}, nil)
+	if n.want == nil || *n.want != told {
+		t.Errorf("one good probe changed the notification to %+v", n.want)
+	}
+	t.Run("nor is it that proof is being gathered", func(t *testing.T) {
+		s := medic.Status{State: policy.Suspect, Incident: inc, Diagnosis: bad, Gates: []policy.Gate{policy.GateEvidence}}
+		if msg := compose(s, nil, time.Now(), 0); msg != nil {
+			t.Errorf("told: %+v", msg)
+		}
+		s.Gates = append(s.Gates, policy.GateSecret)
+		if compose(s, nil, time.Now(), 0) == nil {
+			t.Error("a gate that needs a person was not told")
+		}
+	})
+}
