@@ -73,7 +73,7 @@ func replays() []Scenario {
 			// The HTTP/2 incident of March 2026 as a hosting provider told it: one request in five hangs, over HTTP/2 only;
 			// a mitigation holds; then Cloudflare rolls back, and the mitigation turns out not to be needed any more.
 			Name: "rolled-back", About: "one handshake in five hangs over HTTP/2; QUIC helps; then Cloudflare rolls back, and HTTP/2 is well again.",
-			World: lab.Options{RunParameters: []string{"--protocol=http2"}, Timings: lab.Timings{ProbeTimeout: 400 * time.Millisecond}},
+			World: lab.Options{RunParameters: []string{"--protocol=http2"}, Timings: lab.Timings{ProbeInterval: time.Second, BurstInterval: 60 * time.Millisecond, ProbeTimeout: 300 * time.Millisecond}},
 			Env:   map[string]string{"TUNNELMEDIC_CLOUDFLARE_API_TOKEN": lab.CloudflareToken, "TUNNELMEDIC_FAILBACK_HOURS": "4s"},
 			Script: func(ctx context.Context, s *Stage) error {
 				if err := s.healthy(ctx); err != nil {
