@@ -111,7 +111,7 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 			return policy.Outcome{}, err
 		}
 	}
-	info, err := t.info(ctx, in.Slug, in.From)
+	info, err := t.surely(ctx, in)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
@@ -166,7 +166,7 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 		// An add-on that does not run is started: that cuts nobody off.
 		down := false
 		if in.Felled || in.Purpose == policy.Revive {
-			info, err := t.info(ctx, in.Slug, in.To)
+			info, err := t.surely(ctx, in)
 			if err != nil {
 				return policy.Outcome{}, err
 			}
@@ -191,16 +191,18 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 // preconditions, the last writer wins: so the options are read just before, and
 // compared after.
 func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.Stage, error) {
+	read := t.info
 	for range 3 {
 		// Noted before it is read: what lies between reading and writing can cost a
 		// person's edit, and a flush to an SD card takes long.
 		if err := t.intend(in, journal.Writing); err != nil {
 			return "", err
 		}
-		info, err := t.info(ctx, in.Slug, in.From)
+		info, err := read(ctx, in)
 		if err != nil {
 			return "", err
 		}
+		read = t.surely // something may have been sent by then
 		there, err := tunnel.ProtocolOf(info.Options)
 		switch {
 		case err != nil:
@@ -236,7 +238,7 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 				return "", err
 			}
 		}
-		after, err := t.info(ctx, in.Slug, in.From)
+		after, err := t.surely(ctx, in)
 		if err != nil {
 			return "", err
 		}
@@ -344,7 +346,7 @@ const (
 func (t *Treatment) aftermath(ctx context.Context, in journal.Intention) (condition, error) {
 	deadline := time.Now().Add(t.Patience.Settle(in.To))
 	for {
-		info, err := t.info(ctx, in.Slug, in.To)
+		info, err := t.surely(ctx, in)
 		if err != nil {
 			return down, err
 		}
@@ -371,7 +373,7 @@ func (t *Treatment) aftermath(ctx context.Context, in journal.Intention) (condit
 // no longer take effect: later it would look like a person's doing.
 func (t *Treatment) settledOn(ctx context.Context, in journal.Intention) (evidence.Protocol, error) {
 	for {
-		info, err := t.info(ctx, in.Slug, in.From)
+		info, err := t.surely(ctx, in)
 		if err != nil {
 			return in.From, err
 		}
@@ -462,22 +464,33 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 	}
 }
 
-// info reads the add-on, patiently: in mid-treatment a Supervisor that is away has
-// to be waited for.
-func (t *Treatment) info(ctx context.Context, slug string, setting evidence.Protocol) (supervisor.Info, error) {
+// surely reads the add-on however long it takes. Once something was sent, nothing
+// can be concluded, and nothing done, before it is known what is there.
+func (t *Treatment) surely(ctx context.Context, in journal.Intention) (supervisor.Info, error) {
+	for {
+		info, err := t.info(ctx, in)
+		var s *stopped
+		if !errors.As(err, &s) || s.Result != policy.NotAvailable {
+			return info, err
+		}
+	}
+}
+
+// info reads the add-on, patiently: a Supervisor that is away is waited for.
+func (t *Treatment) info(ctx context.Context, in journal.Intention) (supervisor.Info, error) {
 	deadline := time.Now().Add(t.Patience.Busy)
 	for {
-		info, err := t.Supervisor.Info(ctx, slug)
+		info, err := t.Supervisor.Info(ctx, in.Slug)
 		switch {
 		case ctx.Err() != nil:
 			return info, ctx.Err()
 		case err == nil && !info.Installed():
-			return info, t.end(policy.UserStopped, setting)
+			return info, t.end(policy.UserStopped, in.From)
 		case err == nil && info.OptionsError == nil:
 			return info, nil
 		case time.Now().After(deadline):
 			t.Log.Warn().AnErr("error", errors.Join(err, info.OptionsError)).Msg("Supervisor could not be asked for too long.")
-			return info, t.end(policy.NotAvailable, setting)
+			return info, t.end(policy.NotAvailable, in.From)
 		}
 		if err := t.pause(ctx); err != nil {
 			return info, err
