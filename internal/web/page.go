@@ -198,11 +198,7 @@ func (p *pages) incident(w http.ResponseWriter, r *http.Request) {
 	if plain {
 		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
 		w.Header().Set("Content-Disposition", `inline; filename="tunnelmedic-`+id+`.md"`)
-		text := markdown(inc, p.Medic.Status().Version, c)
-		if p.Report != nil {
-			text = p.Report(inc)
-		}
-		_, _ = w.Write([]byte(text))
+		_, _ = w.Write([]byte(p.Report(inc)))
 		return
 	}
 	v := incidentView{frame: p.frame(r, "Incident of "+c.day(inc.Onset)), Incident: inc, Past: c.past(inc), clock: c}

@@ -113,7 +113,8 @@ type house struct {
 func newHouse(t *testing.T, change ...func(*Config)) *house {
 	t.Helper()
 	h := &house{t: t, loop: &loop{status: wellNow()}, feed: NewFeed()}
-	c := Config{Medic: h.loop, Hands: h.loop, Incidents: shelf{past()}, Feed: h.feed, Log: zerolog.Nop(), Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
+	c := Config{Medic: h.loop, Hands: h.loop, Incidents: shelf{past()}, Feed: h.feed, Log: zerolog.Nop(), Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+		Report: func(i journal.Incident) string { return "# " + i.ID + "\n" + i.Steps[len(i.Steps)-1].Text }}
 	for _, f := range change {
 		f(&c)
 	}

@@ -39,12 +39,12 @@ type Config struct {
 	Incidents Incidents
 	Peers     []netip.Addr // who may ask
 	Log       zerolog.Logger
+	Report    func(journal.Incident) string // an incident as a text to pass on
 
 	// What may be missing: the page does without.
-	Feed     *Feed          // timeline and events
-	Hands    Hands          // the buttons
-	Location *time.Location // of the house; nil = UTC
-	Report   func(journal.Incident) string
+	Feed     *Feed                                 // timeline and events
+	Hands    Hands                                 // the buttons
+	Location *time.Location                        // of the house; nil = UTC
 	Month    func([]journal.Incident) []report.Row // the month at a glance
 	Doctor   func(context.Context, func(DoctorRow)) (summary string, err error)
 	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
