@@ -55,7 +55,7 @@ type Patience struct {
 	Settle func(evidence.Protocol) time.Duration // for the connection after a restart
 	Poll   time.Duration                         // between looks while waiting
 	Busy   time.Duration                         // for another job of Supervisor's, or for Supervisor itself
-	Late   time.Duration                         // for the effect of a write whose answer got lost
+	Late   time.Duration                         // for the effect of a call whose answer got lost
 }
 
 // DefaultPatience fits a real Supervisor and cloudflared. With auto cloudflared
@@ -125,12 +125,40 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 		return policy.Outcome{}, t.end(policy.NotAvailable, there) // it had not been written
 	case info.State == evidence.StateStopped && in.Stage != journal.Restarting:
 		return policy.Outcome{}, t.stoppedByHand(ctx, in)
-	case in.Stage == journal.Connecting, in.Stage == journal.Restarting && t.runs(ctx, info, in):
+	}
+	done := in.Stage == journal.Connecting
+	if in.Stage == journal.Restarting {
+		if done, err = t.wasRestarted(ctx, info, in); err != nil {
+			return policy.Outcome{}, err
+		}
+	}
+	if done {
 		t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the restart had been done.")
 		return t.from(ctx, in, journal.Connecting)
 	}
 	t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the options were written, the restart is still to be done.")
 	return t.from(ctx, in, journal.Restarting)
+}
+
+// wasRestarted says whether the restart that was begun before the interruption has
+// been done. Supervisor carries it out without us and may be at it still: it gets
+// its time, so that no household is restarted twice for one change.
+func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in journal.Intention) (bool, error) {
+	for {
+		if t.runs(ctx, info, in) {
+			return true, nil
+		}
+		if age := time.Since(in.At); age > t.Patience.Late || age < 0 {
+			return false, nil
+		}
+		if err := t.pause(ctx); err != nil {
+			return false, err
+		}
+		var err error
+		if info, err = t.surely(ctx, in); err != nil {
+			return false, err
+		}
+	}
 }
 
 // runs says whether the connector verifiably runs with the new setting: as another
@@ -159,7 +187,9 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 	}
 	if stage == journal.Restarting {
 		t.Connector.Inspect(ctx, time.Now())
-		in.Process = t.Connector.Process()
+		if in.Process == "" { // taken up anew, the process that is to go is the one noted at first
+			in.Process = t.Connector.Process()
+		}
 		if err := t.intend(in, journal.Restarting); err != nil {
 			return policy.Outcome{}, err
 		}

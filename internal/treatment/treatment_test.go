@@ -506,10 +506,19 @@ func TestAnInterruptedChangeIsTakenUpFromWhatIsThere(t *testing.T) {
 		restarts int // told
 		calls    map[string]int
 	}{
-		"nothing had been written":                    {options: house, stage: journal.Writing, result: policy.NotAvailable, calls: map[string]int{}},
-		"not even begun":                              {options: house, stage: journal.Intended, result: policy.NotAvailable, calls: map[string]int{}},
-		"written, not restarted":                      {options: http2, stage: journal.Writing, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{"restart": 1}},
-		"in the restart, which was not done":          {options: http2, stage: journal.Restarting, result: policy.Settled, setting: evidence.HTTP2, restarts: 2, calls: map[string]int{"restart": 1}},
+		"nothing had been written":           {options: house, stage: journal.Writing, result: policy.NotAvailable, calls: map[string]int{}},
+		"not even begun":                     {options: house, stage: journal.Intended, result: policy.NotAvailable, calls: map[string]int{}},
+		"written, not restarted":             {options: http2, stage: journal.Writing, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{"restart": 1}},
+		"in the restart, which was not done": {options: http2, stage: journal.Restarting, result: policy.Settled, setting: evidence.HTTP2, restarts: 2, calls: map[string]int{"restart": 1}},
+		"in the restart, which Supervisor is still at": {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) {
+			in.At = time.Now()
+			b.then = func(call string, n int) error {
+				if call == "info" && n == 3 {
+					b.process, b.runs = 2, evidence.HTTP2
+				}
+				return nil
+			}
+		}, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, and another process runs":    {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) { b.process, b.runs = 2, evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, seen by the transport alone": {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) { in.Process, b.runs = "", evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, and it is stopped":           {options: http2, stage: journal.Restarting, prepare: func(b *bench, _ *journal.Intention) { b.stop() }, result: policy.Settled, setting: evidence.HTTP2, restarts: 2, calls: map[string]int{"restart": 1}},
