@@ -91,13 +91,9 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if warning != "" {
 		log.Warn().Msg(warning)
 	}
-	rec := j.Record()
-	if o.HAToken != "" {
-		public.Token = probe.NewToken(o.HAToken, false)
-		if rec.RefusedToken == public.Token.Fingerprint() {
-			public.Token = probe.NewToken(o.HAToken, true)
-			log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
-		}
+	public.Token = token(o, j.Record())
+	if public.Token.Refused() {
+		log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
 	}
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
@@ -195,6 +191,16 @@ func lookout(o Options, keeper *secret.Keeper) (probe.Target, *probe.Resolver, e
 		return t, nil, fmt.Errorf("%sDOH_URL: %w", Prefix, err)
 	}
 	return t, outside, nil
+}
+
+// token is the one to sign in with, which knows whether Home Assistant refused it
+// before; nil for none.
+func token(o Options, rec journal.Record) *probe.Token {
+	t := probe.NewToken(o.HAToken, false)
+	if t != nil && rec.RefusedToken == t.Fingerprint() {
+		return probe.NewToken(o.HAToken, true)
+	}
+	return t
 }
 
 func patience(o Options) treatment.Patience {

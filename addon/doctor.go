@@ -70,12 +70,9 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 	}
 	public.URL, public.UserAgent = base, "tunnelmedic/"+firstWord(version)
 	rec := journal.Peek(o.DataDir)
-	if token := probe.NewToken(o.HAToken, false); token != nil {
-		public.Token = token
-		if rec.RefusedToken == token.Fingerprint() {
-			public.Token = probe.NewToken(o.HAToken, true)
-		}
-		out.Refuse = func() error { return journal.Refuse(o.DataDir, token.Fingerprint()) }
+	if t := token(o, rec); t != nil {
+		public.Token = t
+		out.Refuse = func() error { return journal.Refuse(o.DataDir, t.Fingerprint()) }
 	}
 	out.Path = path
 	out.Place = doctor.Place{Public: public, Outside: outside, Notes: notes}

@@ -112,11 +112,7 @@ func pair(t *testing.T, dir, name string) (cert, key string) {
 // labDoctor examines the lab's world as `tunnelmedic doctor` does inside Home Assistant.
 func labDoctor(t *testing.T, w *lab.World, dir, url string, more ...string) (doctor.Report, addon.Consulted) {
 	t.Helper()
-	var environ []string
-	for k, v := range w.Env() {
-		environ = append(environ, k+"="+v)
-	}
-	environ = append(environ, "TUNNELMEDIC_DATA_DIR="+dir, "TUNNELMEDIC_OPTIONS_FILE="+filepath.Join(dir, "none"))
+	environ := append(lab.Environ(w.Env()), "TUNNELMEDIC_DATA_DIR="+dir, "TUNNELMEDIC_OPTIONS_FILE="+filepath.Join(dir, "none"))
 	c, err := addon.Consult(append(environ, more...), "1.2.3", addon.Consultation{URL: url})
 	if err != nil {
 		t.Fatal(err)

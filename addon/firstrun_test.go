@@ -68,7 +68,7 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 			defer cancel()
 			life, end := context.WithCancel(ctx)
 			ended := make(chan error, 1)
-			go func() { ended <- addon.Run(life, pairs(env), "test", io.Discard) }()
+			go func() { ended <- addon.Run(life, lab.Environ(env), "test", io.Discard) }()
 
 			if err := w.Wait(ctx, func() bool {
 				n := w.Notifications()["tunnelmedic"]
@@ -120,12 +120,4 @@ func without(t *testing.T, raw json.RawMessage, key string) json.RawMessage {
 		t.Fatal(err)
 	}
 	return out
-}
-
-func pairs(env map[string]string) []string {
-	var list []string
-	for k, v := range env {
-		list = append(list, k+"="+v)
-	}
-	return list
 }

@@ -498,13 +498,9 @@ func startDaemon(t *testing.T, w *lab.World, supervisor string, more ...string) 
 	env["TUNNELMEDIC_SUPERVISOR_URL"] = supervisor
 	env["TUNNELMEDIC_DATA_DIR"] = t.TempDir()
 	env["TUNNELMEDIC_OPTIONS_FILE"] = filepath.Join(env["TUNNELMEDIC_DATA_DIR"], "options.json")
-	var environ []string
-	for k, v := range env {
-		environ = append(environ, k+"="+v)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &daemon{url: "http://" + env["TUNNELMEDIC_LISTEN"], end: cancel, done: make(chan error, 1), log: &bytes.Buffer{}}
-	go func() { d.done <- addon.Run(ctx, append(environ, more...), "test", d.log) }()
+	go func() { d.done <- addon.Run(ctx, append(lab.Environ(env), more...), "test", d.log) }()
 	t.Cleanup(cancel)
 	return d
 }

@@ -80,7 +80,7 @@ func (h *household) start(t *testing.T) {
 	t.Helper()
 	ctx, end := context.WithCancel(context.Background())
 	h.end, h.done = end, make(chan error, 1)
-	go func() { h.done <- addon.Run(ctx, pairs(h.env), "test", h.log) }()
+	go func() { h.done <- addon.Run(ctx, lab.Environ(h.env), "test", h.log) }()
 	t.Cleanup(end)
 }
 

@@ -21,10 +21,7 @@ func TestClientsThatFailWhileTheProbeIsFineAreToldOfAndNothingIsTouched(t *testi
 	w := connected(t, lab.Options{Speed: 2})
 	dir := t.TempDir()
 	env := w.Env()
-	environ := []string{"TUNNELMEDIC_DATA_DIR=" + dir, "TUNNELMEDIC_OPTIONS_FILE=" + filepath.Join(dir, "none")}
-	for k, v := range env {
-		environ = append(environ, k+"="+v)
-	}
+	environ := append(lab.Environ(env), "TUNNELMEDIC_DATA_DIR="+dir, "TUNNELMEDIC_OPTIONS_FILE="+filepath.Join(dir, "none"))
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)

@@ -192,10 +192,7 @@ func (x *examination) find(ctx context.Context) error {
 }
 
 func (x *examination) connector(t tunnel.Target) *tunnel.Connector {
-	if u := x.place.House.ConnectorURL; u != "" {
-		return tunnel.NewConnector(u)
-	}
-	return tunnel.NewConnector(tunnel.MetricsURL(t.Hostname))
+	return tunnel.ConnectorOf(t, x.place.House.ConnectorURL)
 }
 
 // look makes the looks in three waves: names; the probe with the connector's totals
@@ -411,17 +408,7 @@ func (x *examination) service(ctx context.Context, timeout time.Duration) {
 }
 
 func (x *examination) findOrigin(ctx context.Context) {
-	at := x.place.House.OriginURL
-	if at == "" {
-		info, err := x.place.House.Supervisor.CoreInfo(ctx)
-		if err != nil {
-			return
-		}
-		at = info.Address()
-	}
-	if u, err := url.Parse(at); err == nil {
-		x.origin = u
-	}
+	x.origin = tunnel.Origin(ctx, x.place.House.Supervisor, x.place.House.OriginURL)
 }
 
 // put keeps a row and tells of it.

@@ -204,6 +204,15 @@ func (w *World) Env() map[string]string {
 	return env
 }
 
+// Environ gives an environment as programs take it: NAME=value, in no order.
+func Environ(env map[string]string) []string {
+	list := make([]string, 0, len(env))
+	for k, v := range env {
+		list = append(list, k+"="+v)
+	}
+	return list
+}
+
 // PublicURL is Home Assistant's as the world outside knows it.
 func (w *World) PublicURL() string { return w.publicURL }
 

@@ -75,6 +75,8 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		mu.Unlock()
 	})
 	if controls {
+		// Two of the looks need it: it is asked for once.
+		origin := sync.OnceValue(func() *url.URL { return tunnel.Origin(ctx, m.super, m.set.OriginURL) })
 		side(func() {
 			l := probe.Page(ctx, m.publicTarget(m.outside))
 			mu.Lock()
@@ -82,14 +84,13 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			mu.Unlock()
 		})
 		side(func() {
-			origin := m.origin(ctx)
-			l := m.direct(ctx, origin)
+			l := m.direct(ctx, origin())
 			mu.Lock()
 			e.Direct = l
 			mu.Unlock()
 		})
 		side(func() {
-			r, l := m.service(ctx)
+			r, l := m.service(ctx, origin())
 			mu.Lock()
 			route, e.Service = r, l
 			mu.Unlock()
@@ -185,23 +186,6 @@ func (m *Medic) publicTarget(outside bool) probe.Target {
 	return t
 }
 
-// origin is Home Assistant's address on the internal network, nil if not known.
-func (m *Medic) origin(ctx context.Context) *url.URL {
-	origin := m.set.OriginURL
-	if origin == "" {
-		info, err := m.super.CoreInfo(ctx)
-		if err != nil {
-			return nil
-		}
-		origin = info.Address()
-	}
-	u, err := url.Parse(origin)
-	if err != nil {
-		return nil
-	}
-	return u
-}
-
 // direct shakes hands with Home Assistant itself, past the tunnel.
 func (m *Medic) direct(ctx context.Context, origin *url.URL) evidence.Look {
 	if origin == nil {
@@ -212,8 +196,8 @@ func (m *Medic) direct(ctx context.Context, origin *url.URL) evidence.Look {
 
 // service asks where the tunnel leads, and shakes hands there where that is not Home
 // Assistant itself.
-func (m *Medic) service(ctx context.Context) (evidence.Route, evidence.Look) {
-	r, u := m.connector.Route(ctx, m.target.URL.Hostname(), m.origin(ctx))
+func (m *Medic) service(ctx context.Context, origin *url.URL) (evidence.Route, evidence.Look) {
+	r, u := m.connector.Route(ctx, m.target.URL.Hostname(), origin)
 	if u == nil {
 		return r, evidence.Look{}
 	}

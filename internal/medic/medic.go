@@ -343,10 +343,7 @@ func (m *Medic) attach(t tunnel.Target) {
 }
 
 func (m *Medic) connectorFor(t tunnel.Target) *tunnel.Connector {
-	if m.set.ConnectorURL != "" {
-		return tunnel.NewConnector(m.set.ConnectorURL)
-	}
-	return tunnel.NewConnector(tunnel.MetricsURL(t.Hostname))
+	return tunnel.ConnectorOf(t, m.set.ConnectorURL)
 }
 
 // wait lets time pass until the next probe is due, somebody asks for one, or the
@@ -443,7 +440,7 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		}
 	}
 	if held {
-		m.log.Info().Strs("gates", words(dec.Closed)).Msgf("Nothing is changed for now: %s.", strings.Join(words(dec.Closed), "; "))
+		m.log.Info().Strs("gates", policy.Words(dec.Closed)).Msgf("Nothing is changed for now: %s.", strings.Join(policy.Words(dec.Closed), "; "))
 		for _, g := range dec.Closed {
 			if a := g.Advice(); a != "" {
 				m.log.Info().Str("gate", string(g)).Msg(a)
@@ -505,14 +502,6 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 	if m.state.Story() != m.incident.ID {
 		m.incident = nil
 	}
-}
-
-func words(gates []policy.Gate) []string {
-	list := make([]string, len(gates))
-	for i, g := range gates {
-		list[i] = string(g)
-	}
-	return list
 }
 
 // describe gives a sentence for a panic in a look: such a look has seen nothing.

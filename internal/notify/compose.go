@@ -40,7 +40,7 @@ func compose(s medic.Status, steps []policy.Step, now time.Time, patience time.D
 		// that more proof is being gathered.
 		gathering := len(s.Gates) == 1 && s.Gates[0] == policy.GateEvidence
 		if len(s.Gates) > 0 && !gathering && s.Incident != nil && now.Sub(s.Incident.Onset) >= patience {
-			why := "Nothing is changed at the moment: " + gates(s.Gates) + "."
+			why := "Nothing is changed at the moment: " + strings.Join(policy.Words(s.Gates), "; ") + "."
 			for _, g := range s.Gates {
 				if a := g.Advice(); a != "" {
 					why += " " + a
@@ -127,14 +127,6 @@ func advice(s medic.Status) string {
 		return ""
 	}
 	return "\n\n**What you can do**\n" + s.Diagnosis.Advice
-}
-
-func gates(list []policy.Gate) string {
-	words := make([]string, len(list))
-	for i, g := range list {
-		words[i] = string(g)
-	}
-	return strings.Join(words, "; ")
 }
 
 func id(s medic.Status) string {

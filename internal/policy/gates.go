@@ -28,6 +28,15 @@ const (
 	GateCandidates Gate = "every allowed protocol was tried"
 )
 
+// Words gives gates as texts.
+func Words(gates []Gate) []string {
+	list := make([]string, len(gates))
+	for i, g := range gates {
+		list[i] = string(g)
+	}
+	return list
+}
+
 // gates lists what keeps the program from acting now.
 func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 	var closed []Gate

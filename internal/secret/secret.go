@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -40,7 +41,7 @@ func (k *Keeper) Add(secrets ...string) {
 		s = strings.TrimSpace(s) // what was pasted with a blank is used without it
 		// A secret inside a URL, a page, or a JSON string is written otherwise there.
 		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), jsonEscape(s, false), jsonEscape(s, true)} {
-			if len(form) >= minLength && !contains(k.known, form) {
+			if len(form) >= minLength && !slices.Contains(k.known, form) {
 				k.known = append(k.known, form)
 			}
 		}
@@ -101,13 +102,4 @@ func jsonEscape(s string, forHTML bool) string {
 		return s
 	}
 	return strings.Trim(strings.TrimSpace(b.String()), `"`)
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

@@ -107,10 +107,7 @@ func inTheLab(ctx context.Context, data string, c incident) (out outcome, err er
 	if err := w.Ready(ctx); err != nil {
 		return out, err
 	}
-	environ := []string{"TUNNELMEDIC_DATA_DIR=" + data, "TUNNELMEDIC_OPTIONS_FILE=" + data + "/none", "TUNNELMEDIC_FAILBACK_HOURS=0s"}
-	for k, v := range w.Env() {
-		environ = append(environ, k+"="+v)
-	}
+	environ := append(lab.Environ(w.Env()), "TUNNELMEDIC_DATA_DIR="+data, "TUNNELMEDIC_OPTIONS_FILE="+data+"/none", "TUNNELMEDIC_FAILBACK_HOURS=0s")
 	var log lockedBuffer
 	life, stop := context.WithCancel(ctx)
 	defer stop()

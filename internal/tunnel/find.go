@@ -154,6 +154,14 @@ func homeAssistantHost(rules []Rule) string {
 	return byPort
 }
 
+// ConnectorOf makes the target's connector, at url where one is given.
+func ConnectorOf(t Target, url string) *Connector {
+	if url == "" {
+		url = MetricsURL(t.Hostname)
+	}
+	return NewConnector(url)
+}
+
 // MetricsURL is where an add-on's connector tells of itself: the Cloudflared
 // add-on always passes --metrics=0.0.0.0:36500.
 func MetricsURL(hostname string) string {

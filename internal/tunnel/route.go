@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/supervisor"
 )
 
 // Totals reads the connector's counters alone, nil if they are not to be had: for
@@ -88,4 +89,26 @@ func ownMachine(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// Cores tells where Core listens.
+type Cores interface {
+	CoreInfo(context.Context) (supervisor.CoreInfo, error)
+}
+
+// Origin is Home Assistant's address on the internal network: at where it is given,
+// else what Supervisor says; nil if it is not known.
+func Origin(ctx context.Context, s Cores, at string) *url.URL {
+	if at == "" {
+		info, err := s.CoreInfo(ctx)
+		if err != nil {
+			return nil
+		}
+		at = info.Address()
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil
+	}
+	return u
 }

@@ -328,7 +328,7 @@ func (v *homeView) face(s *medic.Status) look {
 			l.Headline, l.Text = "Looking closely", "A probe failed. More are made now, to tell a fault from a hiccup."
 		}
 		if len(s.Gates) > 0 {
-			l.Text = s.Diagnosis.Summary + " Nothing is changed for now: " + gates(s.Gates) + "."
+			l.Text = s.Diagnosis.Summary + " Nothing is changed for now: " + strings.Join(policy.Words(s.Gates), "; ") + "."
 		}
 	case policy.Treating:
 		l.Headline, l.Text = v.treating(s)
@@ -378,14 +378,6 @@ func (v *homeView) treating(s *medic.Status) (headline, text string) {
 		return headline, "The tunnel is connected with " + t.Protocol + "; now it has to prove itself."
 	}
 	return headline, "The tunnel is restarted with the protocol " + t.Protocol + ". This takes some seconds, up to two minutes."
-}
-
-func gates(list []policy.Gate) string {
-	text := make([]string, len(list))
-	for i, g := range list {
-		text[i] = string(g)
-	}
-	return strings.Join(text, "; ")
 }
 
 // incidentView is the page of one incident.

@@ -120,20 +120,12 @@ func build(t testing.TB, opt lab.Options, env map[string]string) *house {
 	return h
 }
 
-func (h *house) environ() []string {
-	var list []string
-	for k, v := range h.env {
-		list = append(list, k+"="+v)
-	}
-	return list
-}
-
 // live starts the daemon in this process.
 func (h *house) live() {
 	var ctx context.Context
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.ended = make(chan error, 1)
-	go func() { h.ended <- addon.Run(ctx, h.environ(), "hostile", h.log) }()
+	go func() { h.ended <- addon.Run(ctx, lab.Environ(h.env), "hostile", h.log) }()
 }
 
 // leave stops that daemon as Supervisor does, and waits for its end.
@@ -150,7 +142,7 @@ func (h *house) leave() {
 func (h *house) spawn(binary string) {
 	h.Helper()
 	h.cmd = exec.Command(binary)
-	h.cmd.Env = h.environ()
+	h.cmd.Env = lab.Environ(h.env)
 	h.cmd.Stdout, h.cmd.Stderr = h.log, h.log
 	if err := h.cmd.Start(); err != nil {
 		h.Fatal(err)

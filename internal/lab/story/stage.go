@@ -102,7 +102,7 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	life, end := context.WithCancel(ctx)
 	defer end()
 	ended := make(chan error, 1)
-	go func() { ended <- daemon(life, environ(env), &logReader{tell: s.tell}) }()
+	go func() { ended <- daemon(life, lab.Environ(env), &logReader{tell: s.tell}) }()
 	watching := make(chan struct{})
 	go func() { defer close(watching); s.watch(life) }()
 
@@ -347,14 +347,6 @@ func (l *logReader) Write(p []byte) (int, error) {
 		}
 		l.tell.say("medic", "%s", rec.Message)
 	}
-}
-
-func environ(env map[string]string) []string {
-	var list []string
-	for k, v := range env {
-		list = append(list, k+"="+v)
-	}
-	return list
 }
 
 // errUnknown names the scenarios there are.
