@@ -7,6 +7,37 @@ import (
 	"tunnelmedic/internal/diagnosis"
 )
 
+// The detector is a CUSUM over Bernoulli trials, from one lost handshake in a
+// hundred (a healthy home's noise) to one in five (the rarest fault seen).
+const (
+	noise = 0.01
+	fault = 0.2
+	alarm = 9.2 // about one false alarm in 100,000 probes
+
+	// A restart needs more than the alarm: a home that loses one handshake in a
+	// hundred at random sees the alarm now and then, and may not be restarted for it
+	// in ten thousand years. It begins some 3·10⁷ suspicions in that time, so mere
+	// noise must look like this less than once in e^25 = 7·10¹⁰ times. That is six
+	// failures in a row.
+	restart = 25
+
+	// How noisy a home is, it shows while all is well. Until it has, noise counts as
+	// unknown among this many looks.
+	unknown, unknownLooks = 0.03, 200
+	// Older looks count half after so many: a week at the default interval.
+	remembered = 5000
+
+	// A trial speaks against the fault when this much evidence has gathered: 22
+	// good handshakes in a row. After a total loss it is refused at this many
+	// failures in a row; a partial one takes as long as it needs, up to longest.
+	clear    = -4.6 // ln 0.01
+	refusals = 4
+	longest  = 300 // probes
+	// certainly is how improbable the fault's going unseen must be before an
+	// incident counts as over.
+	certainly = 1e-4
+)
+
 // Detector gathers evidence for a fault: a CUSUM over Bernoulli trials (Page
 // 1954). Failures add ln(p1/p0), successes take ln((1-p0)/(1-p1)) away, never
 // below zero.

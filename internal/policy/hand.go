@@ -93,6 +93,28 @@ func (r Rules) refuse(s *State, now time.Time, in Sight, p evidence.Protocol) er
 	return nil
 }
 
+// Pause asks for quiet until the given time; probes go on, nothing is changed.
+func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
+	s = s.clone()
+	var d Decision
+	s.PausedUntil = until
+	d.say(now, StepPaused, evidence.Default, "Paused until %s: probes go on, nothing is changed.", until.In(r.location()).Format("15:04"))
+	r.finish(&s, &d, now, Sight{})
+	return s, d
+}
+
+// Resume ends a pause.
+func (r Rules) Resume(s State, now time.Time) (State, Decision) {
+	s = s.clone()
+	var d Decision
+	if now.Before(s.PausedUntil) {
+		d.say(now, StepResumed, evidence.Default, "Resumed.")
+	}
+	s.PausedUntil = time.Time{}
+	r.finish(&s, &d, now, Sight{})
+	return s, d
+}
+
 // SwitchOff asks for quiet until a person says otherwise.
 func (r Rules) SwitchOff(s State, now time.Time) (State, Decision) {
 	s = s.clone()
@@ -118,4 +140,27 @@ func (s *State) undo(d *Decision, now time.Time, why Result) {
 	t := s.Trial
 	d.say(now, StepRefused, t.Protocol, "%s does not hold (%s).", t.Protocol, why)
 	s.begin(d, now, t.Back, HandBack, "Going back to %s, which was there before.", t.Back)
+}
+
+// notice compares the stored setting with what we last saw or wrote there. A
+// difference is a person's doing, and the person wins.
+func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Protocol) {
+	if !s.OwnKnown {
+		s.Own, s.Set, s.OwnKnown = setting, setting, true
+		return
+	}
+	if setting != s.Set {
+		r.byHand(s, d, now, setting)
+	}
+}
+
+// byHand makes what a person has set the user's own setting.
+func (r Rules) byHand(s *State, d *Decision, now time.Time, setting evidence.Protocol) {
+	s.Own, s.Set = setting, setting
+	s.Failback = nil
+	text := "The protocol was changed by hand to %s; this is your own setting from now on."
+	if s.Trial != nil || s.Incident != nil {
+		text += " The treatment ends here."
+	}
+	s.yield(d, now, r.HoldBase, text, setting)
 }

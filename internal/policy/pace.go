@@ -1,0 +1,38 @@
+package policy
+
+import (
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+)
+
+// next spaces the probes: often where the answer decides something, seldom where
+// it only waits, and never so often that it prolongs the trouble. Closest after a
+// failure: then a few answers decide, and the household is waiting.
+func (r Rules) next(s *State, now time.Time) time.Duration {
+	// A tenth of the time that it has already lasted: soon at first, then less and less.
+	patient := func(since time.Time) time.Duration { return min(max(now.Sub(since)/10, r.Burst), r.Interval) }
+	burst := r.Burst
+	if s.Failed {
+		burst /= 4
+	}
+	switch {
+	case s.Trial != nil && !s.Trial.Retry.IsZero():
+		return max(s.Trial.Retry.Sub(now), r.Burst)
+	case s.Trial != nil:
+		return burst
+	case s.Trouble == diagnosis.RateLimited:
+		return 5 * r.Interval
+	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > 0.9:
+		return r.Burst // a total loss that lets one through is ending: see it soon
+	case s.Incident != nil && !s.certain() && s.Detector.Score > 0:
+		return burst
+	case s.Incident != nil:
+		return patient(s.Incident.Alarm)
+	case s.Detector.Score > 0:
+		return burst
+	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
+		return r.Interval
+	}
+	return patient(s.TroubleSince)
+}

@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+)
+
+// lost is how long a protocol on trial may stand without a connection, noVerdict how
+// long without any verdict, before the trial ends.
+const (
+	lost      = time.Minute
+	noVerdict = 15 * time.Minute
+)
+
+// onTrial judges the protocol on trial by the probes since it settled.
+func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
+	t := s.Trial
+	if !t.Settled {
+		return // the treatment is under way, or waits to be finished after a restart of the program
+	}
+	if in.Vote == diagnosis.Abstains {
+		if t.Silent.IsZero() {
+			t.Silent = now
+		}
+		down := in.Cause == diagnosis.TunnelDown || in.Cause == diagnosis.ConnectorHung
+		switch quiet := now.Sub(t.Silent); {
+		case down && in.Internet != evidence.InternetDown && quiet >= lost:
+			r.failed(s, d, now, Unsettled)
+		case quiet >= noVerdict && in.SupervisorFree:
+			t.Unfair = true
+			r.failed(s, d, now, "no verdict possible")
+		}
+		return
+	}
+	t.Silent = time.Time{}
+	t.count(in.Vote)
+	switch failures, probes := s.baseline(); r.judge(t, failures, probes) {
+	case clean:
+		r.passed(s, d, now)
+	case improved:
+		r.adopt(s, d, now)
+	case refused:
+		r.failed(s, d, now, "the fault is there too")
+	}
+}
+
+// settled notes that the ordered protocol is running and connected.
+func (r Rules) settled(s *State, d *Decision, now time.Time, out Outcome) {
+	t := s.Trial
+	s.Set, s.Transport = out.Setting, out.Transport
+	t.Settled, t.Since, t.Transport = true, now, out.Transport
+	switch t.Purpose {
+	case Restore:
+		whose := "Your own setting (%s)"
+		if t.Protocol != s.Own {
+			whose = "%s"
+		}
+		d.say(now, StepRestored, t.Protocol, whose+" is back and the tunnel is connected.", t.Protocol)
+		r.hold(s, d, now)
+	case Return:
+		s.Trial = nil
+		s.Failback.Wait *= 2
+		s.Failback.Due = now.Add(s.Failback.Wait)
+		d.say(now, StepReturned, t.Protocol, "Back on %s, which works. Your own setting will be tried again in %s.", t.Protocol, hours(s.Failback.Wait))
+	case HandBack:
+		s.Trial = nil
+		d.say(now, StepReturned, t.Protocol, "Back on %s; the tunnel is connected.", t.Protocol)
+	default:
+		d.say(now, StepSettled, t.Protocol, "The tunnel is connected again (%s). Proving it.", orUnknown(t.Transport))
+	}
+}
+
+// passed concludes a trial that went well.
+func (r Rules) passed(s *State, d *Decision, now time.Time) {
+	t := s.Trial
+	if t.Purpose == ByHand {
+		s.keep(d, now)
+		return
+	}
+	if t.Purpose == Failback {
+		s.Trial, s.Failback, s.Detector = nil, nil, Detector{}
+		d.say(now, StepFailedBack, t.Protocol, "Your own setting (%s) works again and stays: the fault has passed by itself.", t.Protocol)
+		return
+	}
+	r.accept(s, d, now, "%s is proven: %d of %d probes were good, after %s of %s before.", t.Protocol, t.Probes-t.Failures, t.Probes,
+		count(s.Incident.Failures, "failure"), count(s.Incident.Probes, "probe"))
+}
+
+// accept closes the incident as cured by the protocol in force.
+func (r Rules) accept(s *State, d *Decision, now time.Time, text string, args ...any) {
+	inc := s.Incident
+	s.remember(now, s.Set)
+	if s.Set != s.Own && r.Failback > 0 {
+		s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: inc.ID, Failures: inc.Failures, Probes: inc.Probes}
+	}
+	s.Trial, s.Incident, s.Detector = nil, nil, Detector{}
+	d.say(now, StepCured, s.Set, text, args...)
+}
+
+// adopt keeps what is clearly better than what was there, but not clean. The
+// incident stays open: what comes is held against it from now on.
+func (r Rules) adopt(s *State, d *Decision, now time.Time) {
+	t, inc := s.Trial, s.Incident
+	before, of := inc.tally()
+	d.say(now, StepAdopted, t.Protocol, "%s is not clean, but clearly better than what was there: %s, after %s before. It stays for now.",
+		t.Protocol, rate(t.Failures, t.Probes), rate(before, of))
+	s.remember(now, t.Protocol)
+	inc.Tried = append(inc.Tried, Attempt{Protocol: inc.Setting, Transport: inc.Transport, Failures: before, Probes: of, Fair: true, Result: "clearly worse"})
+	inc.Setting, inc.Transport = t.Protocol, t.Transport
+	inc.Failures, inc.Probes, inc.LaterFailures, inc.LaterProbes, inc.LaterRun = t.Failures, t.Probes, 0, 0, 0
+	r.hold(s, d, now)
+}
+
+// failed concludes a trial that did not go well.
+func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
+	t := s.Trial
+	switch t.Purpose {
+	case ByHand:
+		s.undo(d, now, why)
+	case Failback:
+		if s.Failback == nil { // a person's change meanwhile has ended it
+			s.Trial = nil
+			return
+		}
+		s.begin(d, now, s.Failback.Cured, Return, "With your own setting (%s) the fault is back (%s). Returning to %s.", t.Protocol, why, s.Failback.Cured)
+	case Trial:
+		s.Incident.Tried = append(s.Incident.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Failures: t.Failures, Probes: t.Probes, Fair: !t.Unfair, Result: why})
+		s.Trial = nil
+		detail := string(why)
+		if t.Probes > 0 {
+			detail += ": " + rate(t.Failures, t.Probes)
+		}
+		d.say(now, StepRefused, t.Protocol, "%s does not help (%s).", t.Protocol, detail)
+		if t.Unfair { // as things are, no other would get a verdict either
+			r.giveUp(s, d, now)
+			return
+		}
+		r.try(s, d, now)
+	default: // Restore, Return, HandBack
+		if r.again(s, d, now, why) {
+			return
+		}
+		// The way back is gone, but does not lead anywhere yet.
+		s.Trial = nil
+		d.say(now, StepRefused, t.Protocol, "%s was set again, but the tunnel has not connected yet (%s).", t.Protocol, why)
+		if s.Incident != nil {
+			r.hold(s, d, now)
+		}
+	}
+}
+
+// postponed puts an order that could not be carried out back on the table.
+func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
+	t := s.Trial
+	d.say(now, StepPostponed, t.Protocol, "Could not set %s now (%s).", t.Protocol, out.Result)
+	switch {
+	case t.Purpose == Trial && s.Set == s.Own && len(s.Incident.Tried) == 0:
+		s.Trial = nil // nothing was changed: the next failing probe orders it anew
+		s.HoldUntil = now.Add(r.HoldBase / 30)
+	case t.Purpose == ByHand:
+		s.Trial = nil
+	case t.Purpose == Failback:
+		s.Trial = nil
+		s.Failback.Due = now.Add(r.Failback)
+	default:
+		t.Retry = now.Add(r.HoldBase / 30) // the way back is never given up
+	}
+}

@@ -1,0 +1,104 @@
+package policy
+
+import (
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+)
+
+// holdSteps is how many times its base a hold grows to: 30 minutes doubling to 6 hours.
+const holdSteps = 12
+
+// watch is what is done while no protocol is on trial.
+func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
+	before := s.Detector.Score
+	if s.Incident == nil && before == 0 {
+		s.Calm.count(in.Vote)
+	}
+	s.Detector.Count(now, in.Vote)
+	if before == 0 && s.Detector.Score > 0 && s.Incident == nil {
+		d.say(now, StepSuspected, s.Set, "A probe failed (%s). Looking closely.", in.Cause)
+	}
+	if s.Incident != nil { // the look that opens one is counted by the detector
+		s.Incident.count(in.Vote, s.Set)
+		if s.Incident.over() || !s.certain() && s.Incident.unlikely() {
+			s.recovered(d, now)
+			return
+		}
+	}
+	switch {
+	case in.Vote == diagnosis.Fails && s.Detector.Score >= alarm:
+		r.alarmed(s, d, now, in)
+	case s.Incident == nil && before > 0 && s.Detector.Score == 0:
+		d.say(now, StepCleared, s.Set, "It was nothing lasting: the probes are good again.")
+	case s.Incident == nil && s.Detector.Score == 0 && in.Vote == diagnosis.Works:
+		r.failBack(s, d, now, in)
+	case in.Vote == diagnosis.Abstains:
+		r.revive(s, d, now, in)
+	}
+}
+
+// alarmed opens an incident if none is open, and begins a trial if every gate is.
+func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
+	if s.Incident == nil {
+		s.Incident = &Incident{
+			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
+			Setting: s.Set, Transport: s.Transport, Failures: s.Detector.Failures, Probes: s.Detector.Probes,
+		}
+		d.say(now, StepAlarm, s.Set, "This is a fault: %d of %d probes failed (%s).", s.Detector.Failures, s.Detector.Probes, in.Cause)
+	}
+	d.Closed = r.gates(s, now, in)
+	if len(d.Closed) > 0 {
+		return
+	}
+	r.try(s, d, now)
+}
+
+// try orders the next candidate, or concludes the incident's treatment.
+func (r Rules) try(s *State, d *Decision, now time.Time) {
+	left := r.candidates(s)
+	// One restart is always kept for the way back.
+	if len(left) == 0 || s.spent(now)+2 > r.Budget || now.Before(s.PausedUntil) {
+		r.giveUp(s, d, now)
+		return
+	}
+	s.Incident.settle()
+	s.begin(d, now, left[0], Trial, "Trying %s instead of %s.", left[0], s.Set)
+}
+
+// giveUp puts the user's own setting back, and waits. Where the trouble began under
+// another one, a cure of before, and their own has just shown to be worse than
+// that, the cure goes back.
+func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
+	if inc := s.Incident; s.Set == s.Own && inc.Setting != s.Own && inc.worse(s.Own) {
+		s.begin(d, now, inc.Setting, Restore, "Your own setting (%s) is worse. %s goes back.", s.Own, inc.Setting)
+		return
+	}
+	if s.Set != s.Own {
+		s.begin(d, now, s.Own, Restore, "Nothing helped. Your own setting (%s) goes back.", s.Own)
+		return
+	}
+	r.hold(s, d, now)
+}
+
+// Exhausted says whether the open incident has seen every allowed protocol fail.
+func (r Rules) Exhausted(s State) bool {
+	return s.Incident != nil && len(s.Incident.Tried) > 0 && len(r.candidates(&s)) == 0
+}
+
+// hold waits for recovery: what can be tried has been.
+func (r Rules) hold(s *State, d *Decision, now time.Time) {
+	s.Trial = nil
+	wait := r.HoldBase << min(s.HoldLevel, 10)
+	wait = min(wait, holdSteps*r.HoldBase)
+	s.HoldUntil = now.Add(wait)
+	s.HoldLevel++
+	s.Incident.Run = 0
+	why := "No protocol helped, so the cause lies elsewhere."
+	if s.Set != s.Own {
+		why = "No protocol is clean."
+	} else if len(r.candidates(s)) > 0 {
+		why = "Not everything could be tried."
+	}
+	d.say(now, StepHold, s.Set, "%s Waiting for recovery; no restart before %s.", why, s.HoldUntil.In(r.location()).Format("15:04"))
+}
