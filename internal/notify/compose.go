@@ -67,6 +67,9 @@ const (
 	watching    = "Tunnel Medic keeps looking and tells you when it works again."
 )
 
+// recovered is the key of a fault's end that nobody brought about.
+const recovered = "recovered"
+
 // closing gives the last word of an incident.
 func closing(s medic.Status, steps []policy.Step) *notice {
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -78,7 +81,7 @@ func closing(s medic.Status, steps []policy.Step) *notice {
 				Message: good + "\n\n" + nothing + "\n\nWhat was seen: " + step.Text + after(s), short: good + " You need to do nothing."}
 		case policy.StepRecovered:
 			good := "The connection from outside is good again. The fault has ended by itself."
-			return &notice{Title: "Home Assistant can be reached again", key: "recovered", rings: true, closing: true,
+			return &notice{Title: "Home Assistant can be reached again", key: recovered, rings: true, closing: true,
 				Message: good + "\n\n" + nothing, short: good + " You need to do nothing."}
 		case policy.StepUser:
 			return &notice{Title: "Tunnel Medic stands back", key: "user", closing: true, Message: step.Text}

@@ -96,6 +96,8 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 		return // the closing word stands for a while
 	case msg == nil && n.want == nil:
 		return
+	case msg != nil && msg.key == recovered && n.want == nil:
+		return // nobody was told of what has ended: a few lost probes, as a rule
 	case msg != nil && n.want != nil && msg.Message == n.want.Message && msg.Title == n.want.Title:
 		return
 	}

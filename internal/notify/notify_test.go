@@ -229,14 +229,16 @@ func TestWhatPhonesRingFor(t *testing.T) {
 	for rule, c := range map[string]struct {
 		status func() medic.Status
 		steps  []policy.Step
-		shows  string // the title, "" for no notification
+		before medic.Status // what was told of before, if anything
+		shows  string       // the title, "" for no notification
 		rings  bool
 	}{
 		"all is well":                             {status: just(status(policy.Healthy))},
 		"cannot heal":                             {status: just(sick(policy.Holding)), shows: cannot, rings: true},
 		"may not heal":                            {status: just(sick(policy.Observing)), shows: cannot, rings: true},
 		"healed":                                  {status: just(status(policy.Healthy)), steps: step(policy.StepCured), shows: healed, rings: true},
-		"it has healed by itself":                 {status: just(status(policy.Healthy)), steps: step(policy.StepRecovered), shows: healed, rings: true},
+		"it has healed by itself":                 {status: just(status(policy.Healthy)), steps: step(policy.StepRecovered), before: sick(policy.Holding), shows: healed, rings: true},
+		"what nobody was told of has ended":       {status: just(status(policy.Healthy)), steps: step(policy.StepRecovered), before: sick(policy.Suspect)},
 		"needs you, and it lasts":                 {status: func() medic.Status { return tell("access-login", time.Minute) }, shows: needs, rings: true},
 		"one odd answer is no news":               {status: func() medic.Status { return tell("access-login", 10*time.Second) }},
 		"split DNS is told, and rings nobody":     {status: func() medic.Status { return tell("not-cloudflare", time.Minute) }, shows: needs},
@@ -252,6 +254,9 @@ func TestWhatPhonesRingFor(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, home := start(t, nil, "mobile_app_pixel", "mobile_app_tablet")
+				if c.before.State != "" {
+					n.Tell(c.before, nil)
+				}
 				home.heard()
 				n.Tell(c.status(), c.steps)
 				words, _ := home.heard()
