@@ -445,7 +445,7 @@ func TestWhatFollowsFromAnInterruptedChangeIsDone(t *testing.T) {
 		r.Slug = lab.DefaultSlug
 		r.Policy = policy.State{
 			Phase: policy.Treating, Since: at, OwnKnown: true, Own: evidence.Default, Set: evidence.Default, Transport: evidence.OverQUIC,
-			Incident: &policy.Incident{ID: "20261121T220512Z", Onset: at, Alarm: at, Cause: diagnosis.UpgradeStripped, Transport: evidence.OverQUIC, Failures: 4, Probes: 4},
+			Incident: &policy.Incident{ID: "20261121T220512Z", Onset: at, Alarm: at, Cause: diagnosis.UpgradeStripped, Transport: evidence.OverQUIC, Tally: policy.Tally{Failures: 4, Probes: 4}},
 			Trial:    &policy.OnTrial{Protocol: evidence.HTTP2, Purpose: policy.Trial, Since: at},
 		}
 		r.Intention = &journal.Intention{Slug: lab.DefaultSlug, To: evidence.HTTP2, Purpose: policy.Trial, Stage: journal.Writing, At: at, Before: evidence.OverQUIC}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"tunnelmedic/internal/sim"
 )
@@ -17,10 +18,11 @@ import (
 func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	incidents := f.Int("incidents", 10000, "virtual incidents in all, spread over the families; and as many household-years of family F")
+	interval := f.Duration("interval", 0, "the option probe_interval: time between probes while all is well, 15s to 1h (default 2m)")
 	seed := f.Uint64("seed", 1, "the same seed gives the same figures")
 	asJSON := f.Bool("json", false, "figures as JSON")
 	markdown := f.Bool("markdown", false, "the compact table for the README")
-	bend := f.Bool("sensitivity", false, "also with each assumption off by a factor of 3 (thirteen times the work)")
+	bend := f.Bool("sensitivity", false, "also with each assumption off by a factor of 3 and with silent losses (some eight times the work)")
 	svg := f.String("svg", "", "a folder to draw one incident of each family into")
 	if code, done := parseFlags(f, "The policy in virtual homes, against its rivals and an oracle.", args, out, errOut); done {
 		return code
@@ -29,30 +31,35 @@ func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int 
 		fmt.Fprintln(errOut, "tunnelmedic simulate: --incidents must be at least 2")
 		return exitUsage
 	}
-	if err := simulate(ctx, *incidents, *seed, *asJSON, *markdown, *bend, *svg, out); err != nil {
+	if *interval != 0 && (*interval < 15*time.Second || *interval > time.Hour) {
+		fmt.Fprintln(errOut, "tunnelmedic simulate: --interval must be 15s to 1h, as the option probe_interval")
+		return exitUsage
+	}
+	cfg, err := sim.Standard(*incidents, *seed, *interval)
+	if err == nil {
+		err = simulate(ctx, cfg, *asJSON, *markdown, *bend, *svg, out, errOut)
+	}
+	if err != nil {
 		fmt.Fprintln(errOut, "tunnelmedic simulate:", err)
 		return exitFailure
 	}
 	return 0
 }
 
-func simulate(ctx context.Context, incidents int, seed uint64, asJSON, markdown, bend bool, svg string, out io.Writer) error {
-	cfg, err := sim.Standard(incidents, seed)
-	if err != nil {
-		return err
-	}
+func simulate(ctx context.Context, cfg sim.Config, asJSON, markdown, bend bool, svg string, out, progress io.Writer) error {
 	if svg != "" {
 		if err := pictures(cfg, svg); err != nil {
 			return err
 		}
 	}
+	cfg.Progress = func(what string) { fmt.Fprintln(progress, what) }
 	r, err := sim.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	var bends []sim.Bend
 	if bend {
-		if bends, err = sim.Sensitivity(ctx, cfg); err != nil {
+		if bends, err = sim.Sensitivity(ctx, cfg, r); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func sick() policy.State {
 	return policy.State{
 		Phase: policy.Treating, Since: night, Own: evidence.Default, OwnKnown: true, Set: evidence.HTTP2, Transport: evidence.OverHTTP2,
 		Incident: &policy.Incident{ID: "20261121T220512Z", Onset: night, Alarm: night, Cause: diagnosis.UpgradeStripped, Setting: evidence.Default,
-			Transport: evidence.OverQUIC, Failures: 4, Probes: 4, Restarts: 1},
+			Transport: evidence.OverQUIC, Tally: policy.Tally{Failures: 4, Probes: 4}, Restarts: 1},
 		Trial:    &policy.OnTrial{Protocol: evidence.HTTP2, Purpose: policy.Trial, Since: night},
 		Restarts: []time.Time{night},
 		Cures:    map[string]policy.Cure{"http2": {Weight: 1.5, At: night}},
@@ -91,7 +91,7 @@ func TestNothingIsWrittenWhenNothingHasChanged(t *testing.T) {
 		update(t, j, func(r *journal.Record) {
 			r.Policy = sick()
 			r.Policy.LastGood = night.Add(time.Duration(i) * time.Second) // changes with every probe, and is not kept
-			r.Policy.Detector.Score = float64(i)
+			r.Policy.Detector.Count(time.Now(), policy.Sight{Vote: diagnosis.Fails})
 		})
 	}
 	again := open(t, dir) // a start writes nothing either

@@ -9,6 +9,8 @@ func (g Gate) Advice() string {
 			"To let Tunnel Medic do it, put the value itself in the place of the !secret."
 	case GateSetting:
 		return "Open the Cloudflared add-on's Configuration and see that run_parameters is a list and holds no other --protocol than auto, quic or http2."
+	case GateQUIC:
+		return "To let the tunnel use QUIC, let the router pass UDP to port 7844. It can be tried all the same from the add-on's page."
 	case GateBudget:
 		return "They come back 24 hours after they were made. The option max_restarts_per_day allows more."
 	}

@@ -26,6 +26,7 @@ const (
 	GateEvidence   Gate = "a restart needs more proof than an alarm; it is being gathered"
 	GateBudget     Gate = "the restarts of the day are used up"
 	GateCandidates Gate = "every allowed protocol was tried"
+	GateQUIC       Gate = "QUIC, the other way, gets no answer from Cloudflare through this network"
 )
 
 // Words gives gates as texts.
@@ -40,6 +41,10 @@ func Words(gates []Gate) []string {
 // gates lists what keeps the program from acting now.
 func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 	var closed []Gate
+	some, blocked := true, false
+	if s.Incident != nil {
+		some, blocked = len(r.candidates(s)) > 0, s.QUICShut && len(s.Incident.Tried) == 0
+	}
 	for _, g := range []struct {
 		gate Gate
 		open bool
@@ -54,10 +59,11 @@ func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 		{GateSetting, in.SettingKnown},
 		{GateSecret, !in.SecretAtRisk},
 		{GateSupervisor, in.SupervisorFree},
-		{GateEvidence, s.Incident == nil || s.certain()},
+		{GateEvidence, s.Incident == nil || r.proven(s, now)},
 		// One for the trial, one for the way back.
 		{GateBudget, s.spent(now)+2 <= r.Budget},
-		{GateCandidates, s.Incident == nil || len(r.candidates(s)) > 0},
+		{GateCandidates, some || blocked},
+		{GateQUIC, some || !blocked},
 	} {
 		if !g.open {
 			closed = append(closed, g.gate)
@@ -67,43 +73,113 @@ func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 }
 
 // candidates lists what is worth a restart in this incident, best expected first:
-// what has helped in this home, then what falls back by itself where QUIC cannot
-// pass. It is the transport that matters: a protocol that would use one on which
-// the fault was seen is but a new start, and worth one only where no other
-// transport is to be had and nothing gets through anyway.
+// what has helped in this home, then their own, then what falls back by itself where
+// QUIC cannot pass.
 func (r Rules) candidates(s *State) []evidence.Protocol {
 	inc := s.Incident
 	if inc == nil {
 		return nil
 	}
-	var other, again []evidence.Protocol
-	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
+	list, last := r.split(s)
+	if len(list) == 0 && inc.share() == 1 {
+		list = last
+	}
+	slices.SortStableFunc(list, func(a, b evidence.Protocol) int {
+		return cmp.Compare(s.cured(inc.Alarm, b), s.cured(inc.Alarm, a))
+	})
+	return list
+}
+
+// split parts what may be tried into what may well help and what is but a gamble,
+// worth it only where nothing gets through anyway. It is the transport that matters:
+// a protocol that would use one on which the fault was seen is but a new start, which
+// one is enough of; and one that needs QUIC where that seems to be blocked may take
+// the tunnel down.
+func (r Rules) split(s *State) (good, gambles []evidence.Protocol) {
+	inc := s.Incident
+	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !inc.tried(evidence.HTTP2) {
+		gambles = append(gambles, s.Set) // a new start takes no detour over QUIC
+	}
+	// Of two that use the same transport, their own: it need not go back.
+	for _, p := range slices.Compact([]evidence.Protocol{s.Own.Effective(), evidence.Auto, evidence.HTTP2, evidence.QUIC}) {
 		allowed := slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == p })
-		if !allowed || inc.tried(p) || p == s.Set.Effective() || p == inc.Setting.Effective() {
+		if !allowed || inc.tried(p) || p == s.Set.Effective() || p == inc.Setting.Effective() || slices.ContainsFunc(append(good, gambles...), func(o evidence.Protocol) bool { return o.Effective() == p }) {
 			continue
 		}
 		if p == s.Own.Effective() {
 			p = s.Own // with or without a flag, as they had it
 		}
-		switch to := inc.expected(p); {
-		case to == evidence.NoTransport:
-		case inc.failedOver(to):
-			again = append(again, p)
-		default:
-			other = append(other, p)
+		started := slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair })
+		switch {
+		case inc.expected(p) == evidence.NoTransport:
+		case !s.gamble(p):
+			good = append(good, p)
+		case s.shut(p) && p.Effective() == evidence.QUIC: // it would not connect, and never fall back
+		case s.shut(p) || !started:
+			gambles = append(gambles, p)
 		}
 	}
-	if len(other) == 0 && inc.share() > 0.9 && !slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair }) {
-		other = again
-	}
-	slices.SortStableFunc(other, func(a, b evidence.Protocol) int {
-		return cmp.Compare(s.cured(inc.Alarm, b), s.cured(inc.Alarm, a))
-	})
-	return other
+	return good, gambles
 }
 
+// gamble says whether a protocol is one that very likely will not help: it would use
+// a transport on which the fault was seen, or QUIC where that seems to be blocked.
+func (s *State) gamble(p evidence.Protocol) bool {
+	return s.Incident.failedOver(s.Incident.expected(p)) || s.shut(p)
+}
+
+// shut says whether a protocol needs QUIC where that seems to be blocked.
+func (s *State) shut(p evidence.Protocol) bool {
+	return s.QUICShut && s.Incident.expected(p) == evidence.OverQUIC
+}
+
+// nothingPasses is how many failures in a row show that nothing gets through, so that
+// a restart in vain takes nothing from anybody.
+const nothingPasses = 30
+
+// proven says whether the fault is certain enough for what would be tried.
+//
+// One of the four connections may have died unnoticed: for up to 29 s a part of the
+// handshakes then hangs, and it passes by itself (FACTS §3). So a fault as young as
+// that must be certain by what was told of alone. (Bursts, not seconds: the clock of
+// the lab runs quicker.)
+func (r Rules) proven(s *State, now time.Time) bool {
+	t := s.Incident.struck()
+	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
+		return false
+	}
+	if now.Sub(s.Incident.Onset) < 15*r.Burst {
+		t.Failures = t.Told
+	}
+	return s.Calm.certainty(t) >= restart
+}
+
+// tried says whether a protocol has had its chance. One that was refused gets a
+// second if what was seen since, under the setting that went back, shows that the
+// refusal was wrong: a few probes can mislead.
 func (i *Incident) tried(p evidence.Protocol) bool {
-	return slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Protocol.Effective() == p })
+	n, wrong := 0, false
+	for _, a := range i.Tried {
+		if a.Fair && a.Protocol.Effective() == p {
+			n, wrong = n+1, i.misjudged(a)
+		}
+	}
+	return n > 1 || n == 1 && !wrong
+}
+
+// misjudged says whether what was tried looks better than what is there now.
+func (i *Incident) misjudged(a Attempt) bool {
+	return better(i.over(a.Transport), i.total(), hint)
+}
+
+// over is what all trials over a transport have shown.
+func (i *Incident) over(tr evidence.Transport) (t Tally) {
+	for _, a := range i.Tried {
+		if a.Fair && a.Transport == tr {
+			t = t.plus(a.Tally)
+		}
+	}
+	return t
 }
 
 // expected is the transport that a protocol will very likely use here; none, if it
@@ -128,5 +204,5 @@ func (i *Incident) failedOver(t evidence.Transport) bool {
 	if onset == evidence.NoTransport {
 		onset = i.expected(i.Setting)
 	}
-	return t == onset || slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Transport == t })
+	return t == onset || slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Transport == t && !i.misjudged(a) })
 }

@@ -120,7 +120,7 @@ func TestWhatDoesNotHoldByHandIsPutBack(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			s := handState() // cured before: what is there is not the user's own
-			s.Set, s.Failback = evidence.QUIC, &Comeback{Due: handNow.Add(time.Hour), Cured: evidence.QUIC, Wait: time.Hour, Failures: 4, Probes: 4}
+			s.Set, s.Failback = evidence.QUIC, &Comeback{Due: handNow.Add(time.Hour), Cured: evidence.QUIC, Wait: time.Hour, Tally: Tally{Failures: 4, Probes: 4}}
 			s, _, err := handRules.Try(s, handNow, handSight(evidence.QUIC), evidence.HTTP2)
 			if err != nil {
 				t.Fatal(err)
@@ -164,7 +164,7 @@ func TestATrialByHandIsPutBackWhenTheProgramStops(t *testing.T) {
 
 func TestInAnIncidentATrialByHandIsOneOfItsTrials(t *testing.T) {
 	s := handState()
-	s.Incident = &Incident{ID: "20261121T120000Z", Setting: evidence.Auto, Transport: evidence.OverQUIC, Failures: 4, Probes: 4, Alarm: handNow, Cause: diagnosis.UpgradeStripped}
+	s.Incident = &Incident{ID: "20261121T120000Z", Setting: evidence.Auto, Transport: evidence.OverQUIC, Tally: Tally{Failures: 4, Probes: 4}, Alarm: handNow, Cause: diagnosis.UpgradeStripped}
 	s.HoldUntil = handNow.Add(time.Hour)
 	s, d, err := handRules.Try(s, handNow, handFails(handSight(evidence.Auto)), evidence.HTTP2)
 	if err != nil || d.Change == nil || d.Change.Purpose != Trial {

@@ -38,6 +38,7 @@ type home struct {
 	sight   func(*Sight)          // spoils a look, if set
 	outcome func(Change) *Outcome // replaces an outcome, if it gives one
 	noUDP   bool
+	takes   time.Duration // how long a failing look takes
 
 	orders []Change
 	steps  []Step
@@ -90,6 +91,9 @@ func (h *home) sees(v diagnosis.Vote) Sight {
 // to the next one pass. It holds every call against the promise of purity.
 func (h *home) look(v diagnosis.Vote) {
 	h.t.Helper()
+	if v == diagnosis.Fails {
+		h.now = h.now.Add(h.takes)
+	}
 	h.follow(h.pure(func(s State) (State, Decision) { return h.r.Observe(s, h.now, h.sees(v)) }))
 	h.now = h.now.Add(h.d.Next)
 }

@@ -13,23 +13,28 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 	// A tenth of the time that it has already lasted: soon at first, then less and less.
 	patient := func(since time.Time) time.Duration { return min(max(now.Sub(since)/10, r.Burst), r.Interval) }
 	burst := r.Burst
-	if s.Failed {
+	switch {
+	case s.Told:
+		burst /= 8
+	case s.Failed:
 		burst /= 4
 	}
 	switch {
 	case s.Trial != nil && !s.Trial.Retry.IsZero():
 		return max(s.Trial.Retry.Sub(now), r.Burst)
+	case s.Trial != nil && s.Trial.Failures > 0:
+		return r.Burst / 4 // it is not clean: soon it is known whether it stays
 	case s.Trial != nil:
-		return burst
+		return r.Burst
 	case s.Trouble == diagnosis.RateLimited:
 		return 5 * r.Interval
 	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > 0.9:
 		return r.Burst // a total loss that lets one through is ending: see it soon
-	case s.Incident != nil && !s.certain() && s.Detector.Score > 0:
-		return burst
+	case s.Incident != nil && !r.proven(s, now) && s.Detector.Score() > 0:
+		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Incident != nil:
 		return patient(s.Incident.Alarm)
-	case s.Detector.Score > 0:
+	case s.Detector.Score() > 0:
 		return burst
 	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval

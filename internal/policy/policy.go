@@ -55,11 +55,13 @@ type Sight struct {
 	Setting      evidence.Protocol // as Supervisor has it stored
 	SettingKnown bool              // false: it could not be read
 	Transport    evidence.Transport
+	QUIC         evidence.Switch // whether QUIC gets out of this network to Cloudflare's edge, where that was asked
 
 	ThroughCloudflare bool // the probe's answer bears a cf-ray
 	DirectWorks       bool // Home Assistant greets on the internal network
 	Internet          evidence.Internet
 	Uptime            time.Duration // how long the connector has been seen up
+	InUse             bool          // somebody holds a connection through the tunnel; false if not known
 	SecretAtRisk      bool          // the options hold a !secret that writing could burn in
 	SupervisorFree    bool          // it answers and runs no other job on the add-on
 }
@@ -231,7 +233,7 @@ func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
 		return Observing
 	case s.Incident != nil && (now.Before(s.HoldUntil) || len(r.candidates(s)) == 0):
 		return Holding
-	case s.Incident != nil || s.Detector.Score > 0:
+	case s.Incident != nil || s.Detector.Score() > 0:
 		return Suspect
 	case !s.Looked:
 		return Starting

@@ -123,7 +123,7 @@ func BenchmarkStepInAnIncident(b *testing.B) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	benchmarkStep(b, fails, diagnosis.UpgradeStripped, State{
 		OwnKnown: true, Own: evidence.Auto, Set: evidence.Auto, HoldUntil: now.Add(time.Hour), Restarts: []time.Time{now, now},
-		Incident: &Incident{Alarm: now, Setting: evidence.Auto, Transport: quic, Failures: 9, Probes: 9, Tried: []Attempt{{Protocol: evidence.HTTP2, Fair: true}}},
+		Incident: &Incident{Alarm: now, Setting: evidence.Auto, Transport: quic, Tally: Tally{Failures: 9, Probes: 9}, Tried: []Attempt{{Protocol: evidence.HTTP2, Fair: true}}},
 	})
 }
 

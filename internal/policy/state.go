@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -20,12 +19,15 @@ type State struct {
 	Trouble      diagnosis.Cause `json:"-"` // the last look's cause; Healthy if there is none
 	TroubleSince time.Time       `json:"-"` // since when that cause
 	Failed       bool            `json:"-"` // the last look did
+	Told         bool            `json:"-"` // and an answer told of it
 	LastGood     time.Time       `json:"-"` // changes with every probe: not worth a write each time
 
 	Own       evidence.Protocol  `json:"own"`       // the user's own setting
 	OwnKnown  bool               `json:"own_known"` // false until it was read once
 	Set       evidence.Protocol  `json:"set"`       // what we last saw or wrote
 	Transport evidence.Transport `json:"transport,omitempty"`
+
+	QUICShut bool `json:"-"` // the edge was asked over QUIC and did not answer: UDP seems to be blocked
 
 	Calm        Calm        `json:"-"`
 	Detector    Detector    `json:"-"`                  // gathers anew within seconds
@@ -53,13 +55,11 @@ type Incident struct {
 	Cause     diagnosis.Cause    `json:"cause"`
 	Setting   evidence.Protocol  `json:"setting"`             // in force at the onset, or adopted since
 	Transport evidence.Transport `json:"transport,omitempty"` // in use with it
-	Failures  int                `json:"failures"`            // under that setting, until the alarm or the last trial
-	Probes    int                `json:"probes"`
+	Tally                        // under that setting, until the alarm or the last trial
 	Run       int                `json:"-"` // good probes in a row
 	// Under that setting, since then: changes with every probe, not worth a write each time.
-	LaterFailures int `json:"-"`
-	LaterProbes   int `json:"-"`
-	LaterRun      int `json:"-"` // good ones at their end
+	Later    Tally `json:"-"`
+	LaterRun int   `json:"-"` // good ones at their end
 
 	Tried    []Attempt `json:"tried,omitempty"`
 	Restarts int       `json:"restarts,omitempty"`
@@ -69,10 +69,9 @@ type Incident struct {
 type Attempt struct {
 	Protocol  evidence.Protocol  `json:"protocol"`
 	Transport evidence.Transport `json:"transport,omitempty"`
-	Failures  int                `json:"failures"`
-	Probes    int                `json:"probes"`
-	Fair      bool               `json:"fair"` // false: something else came between, so it may be tried again
-	Result    Result             `json:"result"`
+	Tally
+	Fair   bool   `json:"fair"` // false: something else came between, so it may be tried again
+	Result Result `json:"result"`
 }
 
 // OnTrial is a change that was ordered and, once settled, is being proven.
@@ -83,8 +82,7 @@ type OnTrial struct {
 	Settled   bool               `json:"settled,omitempty"`
 	Back      evidence.Protocol  `json:"back,omitempty"` // of a trial by hand: what was there before
 	Transport evidence.Transport `json:"transport,omitempty"`
-	Failures  int                `json:"-"` // proven anew after a restart of the program
-	Probes    int                `json:"-"`
+	Tally     `json:"-"`         // proven anew after a restart of the program
 	Silent    time.Time          `json:"-"` // since when no probe has given a verdict
 	Unfair    bool               `json:"unfair,omitempty"`
 	Retry     time.Time          `json:"retry,omitzero"`  // when to order it again; zero: it is under way
@@ -97,8 +95,7 @@ type Comeback struct {
 	Wait     time.Duration     `json:"wait"`
 	Cured    evidence.Protocol `json:"cured"`    // where to return to
 	Incident string            `json:"incident"` // the id of the one it cured
-	Failures int               `json:"failures"`
-	Probes   int               `json:"probes"`
+	Tally                      // of that one
 }
 
 // Cure is how often a protocol has helped; it counts half after two weeks.
@@ -109,60 +106,115 @@ type Cure struct {
 
 const cureHalfLife = 14 * day
 
-// tally is what was seen under the setting at the onset.
-func (i *Incident) tally() (failures, probes int) {
-	return i.Failures + i.LaterFailures, i.Probes + i.LaterProbes
+// Tally is what looks showed, counted.
+type Tally struct {
+	Failures int `json:"failures"`
+	Told     int `json:"told,omitempty"` // of them: those that an answer told of
+	Probes   int `json:"probes"`
 }
 
-// settle makes the tally one that is kept, before it becomes what a trial is held
+// take counts a look. An abstention is none.
+func (t *Tally) take(in Sight) {
+	if in.Vote == diagnosis.Abstains {
+		return
+	}
+	t.Probes++
+	if in.Vote == diagnosis.Fails {
+		t.Failures++
+		if in.told() {
+			t.Told++
+		}
+	}
+}
+
+func (t Tally) plus(o Tally) Tally {
+	return Tally{t.Failures + o.Failures, t.Told + o.Told, t.Probes + o.Probes}
+}
+
+// rate is the share that failed; of no looks, 0.
+func (t Tally) rate() float64 { return float64(t.Failures) / float64(max(t.Probes, 1)) }
+
+// first is the failure that a suspicion began with.
+func (t Tally) first() Tally { return Tally{Failures: 1, Told: min(t.Told, 1), Probes: 1} }
+
+func (t Tally) String() string {
+	return count(t.Failures, "failure") + " in " + count(t.Probes, "probe")
+}
+
+// told says whether the failure is one that Home Assistant itself told of: the
+// handshake arrived, without what makes it one. What is lost on the way is silent.
+func (in Sight) told() bool {
+	return in.Cause == diagnosis.UpgradeStripped || in.Cause == diagnosis.UpgradeMangled
+}
+
+// total is what was seen under the setting at the onset.
+func (i *Incident) total() Tally { return i.Tally.plus(i.Later) }
+
+// settle makes the total one that is kept, before it becomes what a trial is held
 // against.
-func (i *Incident) settle() {
-	i.Failures, i.Probes = i.tally()
-	i.LaterFailures, i.LaterProbes, i.LaterRun = 0, 0, 0
+func (i *Incident) settle() { i.Tally, i.Later, i.LaterRun = i.total(), Tally{}, 0 }
+
+// moveTo makes the protocol that stays the one which the incident is about: what
+// comes is held against it from now on, and what was there before it becomes one that
+// was tried.
+func (i *Incident) moveTo(p evidence.Protocol, over evidence.Transport) {
+	if p == i.Setting {
+		return
+	}
+	left := Attempt{Protocol: i.Setting, Transport: i.Transport, Tally: i.total(), Fair: true, Result: "left"}
+	i.Setting, i.Transport, i.Tally, i.Later, i.LaterRun, i.Run = p, over, Tally{}, Tally{}, 0, 0
+	if n := slices.IndexFunc(i.Tried, func(a Attempt) bool { return a.Protocol == p && a.Fair }); n >= 0 {
+		i.Tally = i.Tried[n].Tally
+		i.Tried = slices.Delete(i.Tried, n, n+1)
+	}
+	i.Tried = append(i.Tried, left)
 }
 
-// share of the probes that failed under the setting at the onset, up to the last
-// failure. The good ones since then may be its end: counted in, they would make
-// the fault look the rarer the longer it is gone, and its end never certain.
+// struck is total up to the last failure. The good probes since then may be the
+// fault's end: counted in, they would make it look the rarer the longer it is gone,
+// and its end never certain.
+func (i *Incident) struck() Tally {
+	t := i.total()
+	t.Probes -= i.LaterRun
+	return t
+}
+
+// share of the probes that failed under the setting at the onset.
 func (i *Incident) share() float64 {
-	failures, probes := i.tally()
-	if probes -= i.LaterRun; probes <= 0 {
+	t := i.struck()
+	if t.Probes <= 0 {
 		return 1
 	}
-	return float64(failures) / float64(probes)
+	return t.rate()
 }
 
 // certain says whether the incident's fault is certain enough for a restart, in a
 // home as noisy as this one.
-func (s *State) certain() bool {
-	failures, probes := s.Incident.tally()
-	return certainty(failures, probes, s.Calm.noise()) >= restart
-}
+func (s *State) certain() bool { return s.Calm.certainty(s.Incident.struck()) >= restart }
 
 // Calm is what looks showed while nothing was suspected: how noisy this home is.
-// It gathers anew after a start of the program.
-type Calm struct{ Failures, Probes float64 }
+// What a fault begins with is none of it; a failure counts once it has turned out
+// to be nothing lasting. It gathers anew after a start of the program.
+type Calm struct{ Failures, Told, Probes float64 }
 
-func (c *Calm) count(v diagnosis.Vote) {
-	if v == diagnosis.Abstains {
-		return
-	}
-	if c.Probes++; v == diagnosis.Fails {
-		c.Failures++
-	}
+func (c *Calm) count(t Tally) {
+	c.Failures, c.Told, c.Probes = c.Failures+float64(t.Failures), c.Told+float64(t.Told), c.Probes+float64(t.Probes)
 	if c.Probes > 2*remembered {
-		c.Failures, c.Probes = c.Failures/2, c.Probes/2
+		c.Failures, c.Told, c.Probes = c.Failures/2, c.Told/2, c.Probes/2
 	}
 }
 
-// noise is the share of looks that fail in this home for no lasting reason; never
-// less than the detector's, nor so much that a fault could pass for it.
-func (c Calm) noise() float64 {
-	return min(max((c.Failures+unknown*unknownLooks)/(c.Probes+unknownLooks), noise), 0.05)
+// noise is the share of looks that fail in this home for no lasting reason, without
+// a word and told of.
+func (c Calm) noise() (silent, told float64) {
+	share := func(failures, least, most float64) float64 {
+		return min(max((failures+most*unknownLooks)/(c.Probes+unknownLooks), least), noisiest)
+	}
+	return share(c.Failures-c.Told, noise, unknown), share(c.Told, rare, rare)
 }
 
-func (i *Incident) count(v diagnosis.Vote, set evidence.Protocol) {
-	switch v {
+func (i *Incident) count(in Sight, set evidence.Protocol) {
+	switch in.Vote {
 	case diagnosis.Abstains:
 		return
 	case diagnosis.Works:
@@ -171,41 +223,36 @@ func (i *Incident) count(v diagnosis.Vote, set evidence.Protocol) {
 		i.Run = 0
 	}
 	if set == i.Setting {
-		i.LaterProbes++
+		i.Later.take(in)
 		i.LaterRun++
-		if v == diagnosis.Fails {
-			i.LaterFailures++
+		if in.Vote == diagnosis.Fails {
 			i.LaterRun = 0
 		}
 	}
 }
 
-// over says whether so many good probes in a row cannot be luck.
-func (i *Incident) over() bool { return i.Run >= goodRun(i.share(), certainly) }
+// ended says whether so many good probes in a row cannot be luck.
+func (i *Incident) ended() bool { return i.Run >= goodRun(i.share(), certainly) }
 
-// unlikely says whether what came after the alarm speaks against one in ten being
-// lost.
+// unlikely says whether what came after the alarm speaks against a loss as rare as
+// any that the detector looks for.
 func (i *Incident) unlikely() bool {
-	return i.Run > 0 && against(0.1, i.LaterProbes-i.LaterFailures, i.LaterFailures) <= clear
+	return i.Run > 0 && against(leak, i.Later.Probes-i.Later.Failures, i.Later.Failures) <= clear
 }
 
 // worse says whether a protocol that was tried lost clearly more than what was
-// there.
-func (i *Incident) worse(p evidence.Protocol) bool {
-	return slices.ContainsFunc(i.Tried, func(a Attempt) bool {
-		return a.Protocol == p && a.Fair && float64(a.Failures) >= 1.5*i.share()*float64(a.Probes) && a.Failures > 0
-	})
-}
-
-func rate(failures, probes int) string {
-	return fmt.Sprintf("%s in %s", count(failures, "failure"), count(probes, "probe"))
-}
-
-func (t *OnTrial) count(v diagnosis.Vote) {
-	t.Probes++
-	if v == diagnosis.Fails {
-		t.Failures++
+// there. What an earlier incident cured counts, too.
+func (s *State) worse(p evidence.Protocol) bool {
+	i := s.Incident
+	n := slices.IndexFunc(i.Tried, func(a Attempt) bool { return a.Protocol == p && a.Fair })
+	if n < 0 {
+		return false
 	}
+	seen := i.Tried[n].Tally
+	if f := s.Failback; f != nil && p == s.Own {
+		seen = seen.plus(f.Tally)
+	}
+	return seen.Failures > 0 && seen.rate() >= 1.2*i.share()
 }
 
 // begin orders a change.
@@ -227,7 +274,12 @@ func (s *State) yield(d *Decision, now time.Time, hold time.Duration, text strin
 
 // recovered closes the incident: the fault has gone without our doing.
 func (s *State) recovered(d *Decision, now time.Time) {
-	d.say(now, StepRecovered, s.Set, "Home Assistant can be reached again; the fault has ended by itself.")
+	if s.certain() {
+		d.say(now, StepRecovered, s.Set, "Home Assistant can be reached again; the fault has ended by itself.")
+	} else { // as far as can be told, this home's noise
+		d.say(now, StepRecovered, s.Set, "The probes are good again. Too few had failed to call it a fault: %s.", s.Incident.struck())
+		s.Calm.count(s.Incident.struck().first())
+	}
 	s.owe(now)
 	s.Incident, s.Detector = nil, Detector{}
 }
@@ -238,8 +290,7 @@ func (s *State) owe(now time.Time) {
 	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
 		return
 	}
-	failures, probes := s.Incident.tally()
-	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Failures: failures, Probes: probes}
+	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Tally: s.Incident.total()}
 }
 
 // note keeps what the last look said.
@@ -251,6 +302,13 @@ func (s *State) note(now time.Time, in Sight) {
 		s.LastGood = now
 	}
 	s.Failed = in.Vote == diagnosis.Fails
+	s.Told = s.Failed && in.told()
+	switch {
+	case in.QUIC == evidence.On || in.Transport == evidence.OverQUIC:
+		s.QUICShut = false
+	case in.QUIC == evidence.Off:
+		s.QUICShut = true
+	}
 	if in.Cause != s.Trouble || s.TroubleSince.IsZero() {
 		s.Trouble, s.TroubleSince = in.Cause, now
 	}
@@ -333,14 +391,14 @@ func (s *State) cured(now time.Time, p evidence.Protocol) float64 {
 }
 
 // baseline is what the fault looked like before the trial.
-func (s *State) baseline() (failures, probes int) {
+func (s *State) baseline() Tally {
 	switch {
 	case s.Incident != nil:
-		return s.Incident.tally()
+		return s.Incident.total()
 	case s.Failback != nil:
-		return s.Failback.Failures, s.Failback.Probes
+		return s.Failback.Tally
 	}
-	return 1, 1
+	return Tally{Failures: 1, Probes: 1}
 }
 
 func (s State) clone() State {

@@ -35,8 +35,12 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 		return
 	}
 	t.Silent = time.Time{}
-	t.count(in.Vote)
-	switch failures, probes := s.baseline(); r.judge(t, failures, probes) {
+	t.take(in)
+	var beside Tally
+	if s.Incident != nil {
+		beside = s.Incident.over(t.Transport)
+	}
+	switch r.judge(t, s.baseline(), beside, s.Calm) {
 	case clean:
 		r.passed(s, d, now)
 	case improved:
@@ -93,7 +97,7 @@ func (r Rules) accept(s *State, d *Decision, now time.Time, text string, args ..
 	inc := s.Incident
 	s.remember(now, s.Set)
 	if s.Set != s.Own && r.Failback > 0 {
-		s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: inc.ID, Failures: inc.Failures, Probes: inc.Probes}
+		s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: inc.ID, Tally: inc.Tally}
 	}
 	s.Trial, s.Incident, s.Detector = nil, nil, Detector{}
 	d.say(now, StepCured, s.Set, text, args...)
@@ -103,13 +107,11 @@ func (r Rules) accept(s *State, d *Decision, now time.Time, text string, args ..
 // incident stays open: what comes is held against it from now on.
 func (r Rules) adopt(s *State, d *Decision, now time.Time) {
 	t, inc := s.Trial, s.Incident
-	before, of := inc.tally()
+	before := inc.total()
 	d.say(now, StepAdopted, t.Protocol, "%s is not clean, but clearly better than what was there: %s, after %s before. It stays for now.",
-		t.Protocol, rate(t.Failures, t.Probes), rate(before, of))
+		t.Protocol, t.Tally, before)
 	s.remember(now, t.Protocol)
-	inc.Tried = append(inc.Tried, Attempt{Protocol: inc.Setting, Transport: inc.Transport, Failures: before, Probes: of, Fair: true, Result: "clearly worse"})
-	inc.Setting, inc.Transport = t.Protocol, t.Transport
-	inc.Failures, inc.Probes, inc.LaterFailures, inc.LaterProbes, inc.LaterRun = t.Failures, t.Probes, 0, 0, 0
+	inc.Tried = append(inc.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: true, Result: "clearly better"})
 	r.hold(s, d, now)
 }
 
@@ -126,13 +128,17 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 		}
 		s.begin(d, now, s.Failback.Cured, Return, "With your own setting (%s) the fault is back (%s). Returning to %s.", t.Protocol, why, s.Failback.Cured)
 	case Trial:
-		s.Incident.Tried = append(s.Incident.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Failures: t.Failures, Probes: t.Probes, Fair: !t.Unfair, Result: why})
+		s.Incident.Tried = append(s.Incident.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: !t.Unfair, Result: why})
 		s.Trial = nil
 		detail := string(why)
 		if t.Probes > 0 {
-			detail += ": " + rate(t.Failures, t.Probes)
+			detail += ": " + t.Tally.String()
 		}
-		d.say(now, StepRefused, t.Protocol, "%s does not help (%s).", t.Protocol, detail)
+		what := t.Protocol.String()
+		if t.Protocol == s.Incident.Setting {
+			what = "A new start"
+		}
+		d.say(now, StepRefused, t.Protocol, "%s does not help (%s).", what, detail)
 		if t.Unfair { // as things are, no other would get a verdict either
 			r.giveUp(s, d, now)
 			return

@@ -11,27 +11,26 @@ const holdSteps = 12
 
 // watch is what is done while no protocol is on trial.
 func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
-	before := s.Detector.Score
-	if s.Incident == nil && before == 0 {
-		s.Calm.count(in.Vote)
-	}
-	s.Detector.Count(now, in.Vote)
-	if before == 0 && s.Detector.Score > 0 && s.Incident == nil {
+	before := s.Detector
+	s.Detector.Count(now, in)
+	if before.Score() == 0 && s.Detector.Score() > 0 && s.Incident == nil {
 		d.say(now, StepSuspected, s.Set, "A probe failed (%s). Looking closely.", in.Cause)
 	}
 	if s.Incident != nil { // the look that opens one is counted by the detector
-		s.Incident.count(in.Vote, s.Set)
-		if s.Incident.over() || !s.certain() && s.Incident.unlikely() {
+		s.Incident.count(in, s.Set)
+		if s.Incident.ended() || !s.certain() && s.Incident.unlikely() {
 			s.recovered(d, now)
 			return
 		}
 	}
 	switch {
-	case in.Vote == diagnosis.Fails && s.Detector.Score >= alarm:
+	case in.Vote == diagnosis.Fails && s.Detector.Score() >= alarm:
 		r.alarmed(s, d, now, in)
-	case s.Incident == nil && before > 0 && s.Detector.Score == 0:
+	case s.Incident == nil && before.Score() > 0 && s.Detector.Score() == 0:
+		s.Calm.count(before.first())
 		d.say(now, StepCleared, s.Set, "It was nothing lasting: the probes are good again.")
-	case s.Incident == nil && s.Detector.Score == 0 && in.Vote == diagnosis.Works:
+	case s.Incident == nil && s.Detector.Score() == 0 && in.Vote == diagnosis.Works:
+		s.Calm.count(Tally{Probes: 1})
 		r.failBack(s, d, now, in)
 	case in.Vote == diagnosis.Abstains:
 		r.revive(s, d, now, in)
@@ -43,7 +42,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 	if s.Incident == nil {
 		s.Incident = &Incident{
 			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
-			Setting: s.Set, Transport: s.Transport, Failures: s.Detector.Failures, Probes: s.Detector.Probes,
+			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally,
 		}
 		d.say(now, StepAlarm, s.Set, "This is a fault: %d of %d probes failed (%s).", s.Detector.Failures, s.Detector.Probes, in.Cause)
 	}
@@ -63,6 +62,10 @@ func (r Rules) try(s *State, d *Decision, now time.Time) {
 		return
 	}
 	s.Incident.settle()
+	if left[0] == s.Set {
+		s.begin(d, now, s.Set, Trial, "QUIC gets no answer through this network. Starting the tunnel anew first, with the same protocol (%s).", s.Set)
+		return
+	}
 	s.begin(d, now, left[0], Trial, "Trying %s instead of %s.", left[0], s.Set)
 }
 
@@ -70,7 +73,7 @@ func (r Rules) try(s *State, d *Decision, now time.Time) {
 // another one, a cure of before, and their own has just shown to be worse than
 // that, the cure goes back.
 func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
-	if inc := s.Incident; s.Set == s.Own && inc.Setting != s.Own && inc.worse(s.Own) {
+	if inc := s.Incident; inc.Setting != s.Own && s.worse(s.Own) {
 		s.begin(d, now, inc.Setting, Restore, "Your own setting (%s) is worse. %s goes back.", s.Own, inc.Setting)
 		return
 	}
@@ -89,6 +92,7 @@ func (r Rules) Exhausted(s State) bool {
 // hold waits for recovery: what can be tried has been.
 func (r Rules) hold(s *State, d *Decision, now time.Time) {
 	s.Trial = nil
+	s.Incident.moveTo(s.Set, s.Transport)
 	wait := r.HoldBase << min(s.HoldLevel, 10)
 	wait = min(wait, holdSteps*r.HoldBase)
 	s.HoldUntil = now.Add(wait)

@@ -7,23 +7,37 @@ import (
 	"tunnelmedic/internal/diagnosis"
 )
 
-// The detector is a CUSUM over Bernoulli trials, from one lost handshake in a
-// hundred (a healthy home's noise) to one in five (the rarest fault seen).
+// The detector is two CUSUMs over Bernoulli trials side by side. One goes from one
+// lost handshake in a hundred (a healthy home's noise) to one in five (the rarest
+// fault reported), and is quick; the other to one in fourteen, and finds in a
+// fraction of the time what falls through the first one's mesh.
 const (
 	noise = 0.01
 	fault = 0.2
+	leak  = 0.07
 	alarm = 9.2 // about one false alarm in 100,000 probes
 
 	// A restart needs more than the alarm: a home that loses one handshake in a
 	// hundred at random sees the alarm now and then, and may not be restarted for it
 	// in ten thousand years. It begins some 3·10⁷ suspicions in that time, so mere
 	// noise must look like this less than once in e^25 = 7·10¹⁰ times. That is six
-	// failures in a row.
+	// failures in a row that may be losses on the way, and four that Home Assistant
+	// itself told of.
 	restart = 25
+	// To leave the user's own setting again, on its return after a cure, takes less:
+	// there is something good to go back to. Two failures that were told of, or three
+	// that were not.
+	leave = 13
 
 	// How noisy a home is, it shows while all is well. Until it has, noise counts as
 	// unknown among this many looks.
 	unknown, unknownLooks = 0.03, 200
+	// What is lost at random is silent. That a handshake arrived without its headers,
+	// in Home Assistant's own words, no lost packet can say; still, something unknown
+	// may, once in so many looks.
+	rare = 0.0015
+	// A home's noise is never so much that a fault could pass for it.
+	noisiest = 0.05
 	// Older looks count half after so many: a week at the default interval.
 	remembered = 5000
 
@@ -33,50 +47,76 @@ const (
 	clear    = -4.6 // ln 0.01
 	refusals = 4
 	longest  = 300 // probes
+	// nearlyAll is the share from which on a loss counts as total.
+	nearlyAll = 0.9
+	// How much must speak for one protocol's losing less than another, in nats: before
+	// it stays for that, about one in a hundred that it is luck; before it gets a second
+	// chance, one in twenty.
+	proof, hint = 3, 1.35
 	// certainly is how improbable the fault's going unseen must be before an
 	// incident counts as over.
 	certainly = 1e-4
 )
 
-// Detector gathers evidence for a fault: a CUSUM over Bernoulli trials (Page
-// 1954). Failures add ln(p1/p0), successes take ln((1-p0)/(1-p1)) away, never
-// below zero.
+// Detector gathers evidence for a fault (Page 1954). In each of its CUSUMs a failure
+// adds ln(p1/p0) and a success takes ln((1-p0)/(1-p1)) away, never below zero.
 type Detector struct {
-	Score    float64   `json:"score"`
-	Failures int       `json:"failures,omitempty"` // since the score left zero
-	Probes   int       `json:"probes,omitempty"`
-	Since    time.Time `json:"since,omitzero"` // the first failure of the present suspicion
+	sudden, slow cusum
+	Tally                  // since the score left zero
+	Since        time.Time // the first failure of the present suspicion
 }
 
 // Alarm is the score at which a fault is taken as certain.
 const Alarm = alarm
 
-var (
-	perFailure = math.Log(fault / noise)             // +3.00
-	perSuccess = math.Log((1 - fault) / (1 - noise)) // -0.21
-)
+// Score is how much speaks for a fault; 0 where nothing does.
+func (d Detector) Score() float64 { return float64(max(d.sudden, d.slow)) }
 
-// Count takes one vote. An abstention neither adds nor clears.
-func (d *Detector) Count(now time.Time, v diagnosis.Vote) {
-	switch v {
-	case diagnosis.Fails:
-		if d.Score == 0 {
-			*d = Detector{Since: now}
-		}
-		d.Failures++
-		d.Probes++
-		// Capped: how long a fault has lasted must not decide how long its end goes unseen.
-		d.Score = min(d.Score+perFailure, alarm+perFailure)
-	case diagnosis.Works:
-		if d.Score == 0 {
-			return
-		}
-		d.Probes++
-		if d.Score += perSuccess; d.Score <= 0 {
-			*d = Detector{}
-		}
+// Count takes one look. An abstention neither adds nor clears.
+func (d *Detector) Count(now time.Time, in Sight) {
+	if in.Vote == diagnosis.Abstains || in.Vote == diagnosis.Works && d.Score() == 0 {
+		return
+	}
+	if in.Vote == diagnosis.Works {
+		d.Works(1)
+		return
+	}
+	if d.Score() == 0 {
+		d.Since = now
+	}
+	d.take(in)
+	d.sudden.fails(fault)
+	d.slow.fails(leak)
+}
+
+// Works counts n good looks.
+func (d *Detector) Works(n int) {
+	d.Probes += n
+	d.sudden.works(fault, n)
+	d.slow.works(leak, n)
+	if d.Score() == 0 {
+		*d = Detector{}
 	}
 }
+
+// Left is how many good looks in a row take the score to zero.
+func (d Detector) Left() int {
+	return int(math.Ceil(max(float64(d.sudden)/-success(fault), float64(d.slow)/-success(leak))))
+}
+
+// cusum is one that sums up what speaks for a loss of p: of one in five +3.00 a
+// failure and -0.21 a success, of one in fourteen +1.95 and -0.06.
+type cusum float64
+
+// Capped: how long a fault has lasted must not decide how long its end goes unseen.
+func (c *cusum) fails(p float64) {
+	*c = min(*c+cusum(math.Log(p/noise)), alarm+cusum(math.Log(p/noise)))
+}
+
+func (c *cusum) works(p float64, n int) { *c = max(*c+cusum(float64(n)*success(p)), 0) }
+
+// success is what a good look adds to what speaks for a loss of p: less than nothing.
+func success(p float64) float64 { return math.Log((1 - p) / (1 - noise)) }
 
 type judgement uint8
 
@@ -87,32 +127,80 @@ const (
 	refused
 )
 
-// judge holds the probes of a trial against what was there before it: failures of
-// probes.
+// judge holds the probes of a trial against those under what was there before it;
+// beside are those of earlier trials over the same transport.
 //
 // Clean is what speaks both against the old fault and against one handshake in
 // five being lost: 22 good probes mean little where nine in ten were good before.
-// What is not clean is compared: half as bad as before, or the same? A failure
-// counts ln 2 for the same, so that after a total loss four in a row decide.
-func (r Rules) judge(t *OnTrial, failures, probes int) judgement {
+// What is not clean must be clearly better, not lucky.
+func (r Rules) judge(t *OnTrial, was, beside Tally, calm Calm) judgement {
 	bad, good := t.Failures, t.Probes-t.Failures
-	before := min(max(float64(failures)/float64(max(probes, 1)), 0.05), 0.95)
-	// Few probes may have shown too dark a picture: a standard error is taken off.
-	n := float64(probes + 2)
-	old := float64(failures+1) / n
-	old -= math.Sqrt(old * (1 - old) / n)
-	same := float64(bad)*math.Ln2 + float64(good)*math.Log((1-old)/(1-old/2))
-	switch {
-	case against(fault, good, bad) <= clear && against(before, good, bad) <= clear:
+	before := min(max(was.rate(), 0.05), 0.95)
+	if against(fault, good, bad) <= clear && against(before, good, bad) <= clear {
 		return clean
-	case t.Purpose != Trial && bad >= refusals:
-		return refused // there is something clean to return to
-	case same >= refusals*math.Ln2-1e-9, t.Probes >= longest && same >= 0:
+	}
+	if t.Purpose != Trial { // there is something clean to return to
+		if bad >= refusals || calm.certainty(t.Tally) >= leave {
+			return refused
+		}
+		return undecided
+	}
+	if before > nearlyAll {
+		return afterTotal(t.Tally, was)
+	}
+	switch all := t.Tally.plus(beside); {
+	case bad < refusals:
+		return undecided
+	case better(all, was, proof):
+		return improved
+	case better(was, all, proof):
 		return refused
-	case bad >= refusals && same <= clear, t.Probes >= longest:
+	case t.Probes < min(longest, 2*was.Probes+30): // beyond that, more probes of this side alone tell little
+		return undecided
+	case better(all, was, hint):
+		return improved
+	}
+	return refused
+}
+
+// afterTotal judges a trial that is not clean by whether it loses half of what was
+// lost before, or the same. A failure counts ln 2 for the same, so that after a total
+// loss four in a row decide.
+func afterTotal(now, was Tally) judgement {
+	// Few probes may have shown too dark a picture: a standard error is taken off.
+	n := float64(was.Probes + 2)
+	old := float64(was.Failures+1) / n
+	old -= math.Sqrt(old * (1 - old) / n)
+	same := float64(now.Failures)*math.Ln2 + float64(now.Probes-now.Failures)*math.Log((1-old)/(1-old/2))
+	switch {
+	case same >= refusals*math.Ln2-1e-9, now.Probes >= longest && same >= 0:
+		return refused
+	case now.Failures >= refusals && same <= clear, now.Probes >= longest:
 		return improved
 	}
 	return undecided
+}
+
+// better says whether one loss is so much rarer than another that it cannot be luck:
+// by the likelihood ratio of two losses against one that both share, in nats.
+func better(a, b Tally, nats float64) bool {
+	if 1.2*a.rate() >= b.rate() {
+		return false
+	}
+	p := a.plus(b).rate()
+	return a.against(p)+b.against(p) >= nats
+}
+
+// against is how much better the tally's own rate fits it than p does, in nats.
+func (t Tally) against(p float64) float64 {
+	sum := 0.0
+	if n := float64(t.Failures); n > 0 {
+		sum += n * math.Log(t.rate()/p)
+	}
+	if n := float64(t.Probes - t.Failures); n > 0 {
+		sum += n * math.Log((1-t.rate())/(1-p))
+	}
+	return sum
 }
 
 // against is the log-likelihood ratio of a loss of p against mere noise.
@@ -120,16 +208,20 @@ func against(p float64, good, bad int) float64 {
 	return float64(bad)*math.Log(p/noise) + float64(good)*math.Log((1-p)/(1-noise))
 }
 
-// certainty is how improbable noise alone makes so many failures: the logarithm of
-// the likelihood ratio of the loss that fits them best.
-func certainty(failures, probes int, noise float64) float64 {
-	p := float64(failures) / float64(max(probes, 1))
-	if p <= noise {
-		return 0
+// certainty is how improbable this home's noise alone makes so many failures: the
+// logarithm of the likelihood ratio of the losses that fit them best, of either
+// kind.
+func (c Calm) certainty(t Tally) float64 {
+	silent, told := c.noise()
+	sum, lost, expected := 0.0, 0.0, 0.0
+	for _, k := range []struct{ failures, noise float64 }{{float64(t.Failures - t.Told), silent}, {float64(t.Told), told}} {
+		if p := k.failures / float64(max(t.Probes, 1)); p > k.noise {
+			sum += k.failures * math.Log(p/k.noise)
+			lost, expected = lost+p, expected+k.noise
+		}
 	}
-	sum := float64(failures) * math.Log(p/noise)
-	if failures < probes {
-		sum += float64(probes-failures) * math.Log((1-p)/(1-noise))
+	if good := float64(t.Probes - t.Failures); good > 0 {
+		sum += good * math.Log((1-lost)/(1-expected))
 	}
 	return sum
 }
@@ -138,7 +230,7 @@ func certainty(failures, probes int, noise float64) float64 {
 // probable than alpha. Never below the run that clears a trial.
 func goodRun(p, alpha float64) int {
 	p = math.Min(math.Max(p, 0.05), 0.95)
-	return int(math.Max(math.Ceil(math.Log(alpha)/math.Log(1-p)), math.Ceil(clear/perSuccess)))
+	return int(math.Max(math.Ceil(math.Log(alpha)/math.Log(1-p)), math.Ceil(clear/against(fault, 1, 0))))
 }
 
 func decayed(weight float64, age time.Duration) float64 {

@@ -17,6 +17,8 @@ type Pace struct {
 	Good   time.Duration // a look at a healthy home
 	Bad    time.Duration // a look that asked the controls too
 	Hung   time.Duration // a look that was never answered
+	Soon   time.Duration // the same, once one has failed: it is given up sooner
+	Shut   time.Duration // a look that asked the edge over QUIC in vain
 	Write  time.Duration // from an order to SIGTERM
 	Poll   time.Duration // between looks for the connection after a restart
 	Sensor time.Duration // between readings of the connector's counters
@@ -27,7 +29,8 @@ type Pace struct {
 	Fallback                 time.Duration // auto, where UDP is blocked
 	Settle, SettleAuto       time.Duration // how long a treatment waits for a connection
 
-	WarmUp time.Duration // how long a home was well before its story's fault begins
+	WarmUp time.Duration // how long a home was well before its story's fault begins,
+	Spread time.Duration // and over what time the beginnings are spread: looks are as far apart
 }
 
 // Real is the pace of a home. Looks: a handshake over a mobile-like round trip of
@@ -35,10 +38,10 @@ type Pace struct {
 // kills cloudflared after 10 s (FACTS §3).
 func Real() Pace {
 	return Pace{
-		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Write: 300 * time.Millisecond, Poll: time.Second, Sensor: 10 * time.Second,
+		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Soon: 2 * time.Second, Shut: 3 * time.Second, Write: 300 * time.Millisecond, Poll: time.Second, Sensor: 10 * time.Second,
 		Retry: 5 * time.Second, Patience: 2 * time.Minute,
 		RestartOpen: 12 * time.Second, RestartShut: 4 * time.Second, Fallback: 131 * time.Second, Settle: time.Minute, SettleAuto: 150 * time.Second,
-		WarmUp: 10 * time.Minute,
+		WarmUp: 10 * time.Minute, Spread: 2 * time.Minute,
 	}
 }
 
@@ -68,19 +71,12 @@ type care struct {
 	noticed time.Duration // the end of the first look that showed the fault
 	alarm   time.Duration
 	alarms  int
-	lone    *lull // nil: nothing is passed over
-	fated   int   // the look, counted from the next, that is known to be lost at random; 0: none is
+	leaps   bool  // looks that are known to be good are passed over
+	fated   int64 // the look, counted from the next, that is known to be lost at random; 0: none is
 }
 
-// lull is the harmless course of things after a lone failure, which is passed over
-// at once: how many good looks it takes, how long, and when the next one is due.
-type lull struct {
-	looks       int
-	takes, next time.Duration
-}
-
-func newCare(s *story, rules policy.Rules, lone *lull) *care {
-	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, lone: lone,
+func newCare(s *story, rules policy.Rules) *care {
+	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
 		counters: evidence.Counters{Codes: map[int]uint64{}}}
 	c.up = -time.Hour // it has been running for long, and was watched for days
 	c.state.Calm = policy.Calm{Failures: math.Round(2500 * s.noise), Probes: 2500}
@@ -88,30 +84,17 @@ func newCare(s *story, rules policy.Rules, lone *lull) *care {
 	return c
 }
 
-// findLull asks the policy what it does after a lone failure.
-func findLull(rules policy.Rules, pace Pace) *lull {
-	c := newCare(&story{pace: pace}, rules, nil)
-	see := func(s policy.State, v diagnosis.Vote, cause diagnosis.Cause, at time.Duration) (policy.State, policy.Decision) {
-		return rules.Observe(s, c.clock(at), c.sight(v, cause))
-	}
-	s, _ := see(policy.State{}, diagnosis.Works, diagnosis.Healthy, 0)
-	s, d := see(s, diagnosis.Fails, diagnosis.UpgradeSilent, pace.Bad)
-	l := &lull{takes: pace.Bad, next: d.Next}
-	for ; s.Detector.Score > 0; l.looks++ {
-		l.takes += l.next + pace.Good
-		s, d = see(s, diagnosis.Works, diagnosis.Healthy, l.takes)
-		l.next = d.Next
-	}
-	return l
-}
-
 // live lives through the story, until all is as it was before, or the limit.
 func (c *care) live(limit time.Duration) {
 	next := c.look(false)
 	for c.now < limit && (c.now <= c.end || !c.calm() || c.state.Failback != nil) {
-		if c.calm() && !c.troubled() {
+		switch {
+		case !c.leaps, c.troubled():
+		case c.calm():
 			next = c.rest(next, limit)
 			continue
+		case c.doubtful():
+			next = c.breathe(next)
 		}
 		c.wait(next)
 		next = c.look(false)
@@ -122,7 +105,7 @@ func (c *care) live(limit time.Duration) {
 // calm says whether nothing is under way, so that a good look would change nothing.
 func (c *care) calm() bool {
 	s := &c.state
-	return s.Looked && s.Trial == nil && s.Incident == nil && s.Detector.Score == 0 && s.Trouble == diagnosis.Healthy && c.now >= c.up
+	return s.Looked && s.Trial == nil && s.Incident == nil && s.Detector.Score() == 0 && s.Trouble == diagnosis.Healthy && c.now >= c.up
 }
 
 func (c *care) troubled() bool {
@@ -130,10 +113,31 @@ func (c *care) troubled() bool {
 	return sp != nil && (sp.kind != stripping || sp.loss[c.transport()] > 0)
 }
 
+// doubtful says whether a look has failed and nothing more is known, so that good
+// looks change nothing but the score.
+func (c *care) doubtful() bool {
+	s := &c.state
+	return s.Trial == nil && s.Incident == nil && s.Detector.Score() > 0 && c.now >= c.up
+}
+
+// breathe passes over good looks after a failed one, up to one at which something
+// happens: the next failure, or the last good look that it takes to be calm again.
+func (c *care) breathe(next time.Duration) time.Duration {
+	good, every := c.goodLooks(), c.rules.Burst+c.pace.Good
+	n := max(0, min(good, int64(c.state.Detector.Left()-1), int64((c.nextSpell()-c.now-next)/every)))
+	c.fated = good - n + 1
+	if n == 0 {
+		return next
+	}
+	c.state.Detector.Works(int(n))
+	c.now += next + c.pace.Good + time.Duration(n-1)*every
+	return c.rules.Burst
+}
+
 // rest passes over the looks of a healthy home, up to one before which or at which
 // something happens; it gives the time to the look after that. Even spacing, and
 // random losses that have no memory, make this exact. What the sensor would add is
-// left out here: a probe more for every visitor who is lost at random.
+// left out here: it sees no random losses.
 func (c *care) rest(next, limit time.Duration) time.Duration {
 	limit = min(limit, c.nextSpell())
 	if f := c.state.Failback; f != nil {
@@ -144,6 +148,7 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 	if n > 0 {
 		c.visit = never
 	}
+	c.fated = 0
 	c.state.Calm.Probes += float64(min(n, good))
 	if good >= n {
 		c.now += time.Duration(n) * every
@@ -151,18 +156,7 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 		return c.look(false)
 	}
 	c.now += time.Duration(good)*every + next
-	if c.lone == nil || c.now+c.lone.takes+c.lone.next >= limit {
-		return c.look(true)
-	}
-	if good := c.goodLooks(); good < int64(c.lone.looks) {
-		next := c.look(true)
-		c.fated = int(good) + 1
-		return next
-	}
-	c.state.Calm.Probes++
-	c.state.Calm.Failures++
-	c.now += c.lone.takes
-	return c.lone.next
+	return c.look(true)
 }
 
 // goodLooks draws how many looks are good until one is lost at random.
@@ -202,14 +196,31 @@ func (c *care) look(lost bool) time.Duration {
 	sp := c.spell(c.now)
 	v, cause := c.see(lost)
 	switch {
-	case v == diagnosis.Fails && sp != nil && sp.hangs:
-		c.now += c.pace.Hung
 	case v == diagnosis.Works:
 		c.now += c.pace.Good
+	case v == diagnosis.Fails && sp != nil && sp.hangs && c.alert():
+		c.now += c.pace.Soon
+	case v == diagnosis.Fails && sp != nil && sp.hangs:
+		c.now += c.pace.Hung
+	case c.noUDP && !c.state.QUICShut: // asked once in an incident
+		c.now += c.pace.Shut
 	default:
 		c.now += c.pace.Bad
 	}
-	s, d := c.rules.Observe(c.state, c.clock(c.now), c.sight(v, cause))
+	if v == diagnosis.Fails && sp != nil && sp.share(c.transport()) > 0 && sp.kind == stripping && c.noticed == never {
+		c.noticed = c.now
+		if c.state.Incident != nil { // by chance, people have been told already
+			c.alarm = min(c.alarm, c.now)
+		}
+	}
+	in := c.sight(v, cause)
+	if v != diagnosis.Works {
+		in.QUIC = evidence.On
+		if c.noUDP {
+			in.QUIC = evidence.Off
+		}
+	}
+	s, d := c.rules.Observe(c.state, c.clock(c.now), in)
 	c.take(s, d)
 	for d.Change != nil {
 		out := c.treat(*d.Change)
@@ -218,6 +229,10 @@ func (c *care) look(lost bool) time.Duration {
 	}
 	return d.Next
 }
+
+// alert says whether a fault is suspected: then a handshake that hangs is given up
+// sooner.
+func (c *care) alert() bool { return c.state.Detector.Score() > 0 || c.state.Incident != nil }
 
 func (c *care) take(s policy.State, d policy.Decision) {
 	c.state = s
@@ -246,12 +261,14 @@ func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
 			return diagnosis.Fails, diagnosis.UpgradeSilent
 		}
 	case sp.kind == stripping:
-		if loss := sp.loss[c.transport()]; lost || c.rng.Float64() < 1-(1-loss)*(1-c.noise) {
-			c.bad++
-			if loss > 0 {
-				c.noticed = min(c.noticed, c.now+c.pace.Bad)
+		if loss := sp.loss[c.transport()]; c.rng.Float64() < loss {
+			if !sp.hangs {
+				c.bad++
 			}
 			return diagnosis.Fails, sp.cause
+		}
+		if lost || c.rng.Float64() < c.noise {
+			return diagnosis.Fails, diagnosis.UpgradeSilent
 		}
 	case sp.kind == away && sp.to-c.now < c.pace.Bad:
 		// Home Assistant came back between the probe and its controls: it looks as if
@@ -269,7 +286,7 @@ func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
 func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
 	in := policy.Sight{
 		Vote: v, Cause: cause, Setting: c.setting, SettingKnown: true, ThroughCloudflare: true, DirectWorks: true,
-		Internet: evidence.InternetUp, SupervisorFree: true,
+		Internet: evidence.InternetUp, SupervisorFree: true, InUse: c.socketsOpen(c.now),
 	}
 	if v == diagnosis.Fails {
 		in.Remedy = diagnosis.Rotate
@@ -322,7 +339,7 @@ func (c *care) wait(next time.Duration) {
 func (c *care) read(at time.Duration) bool {
 	c.counters.Codes[400] = c.bad
 	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
-	if sp := c.at(at, &c.i); at < c.up || sp != nil && sp.kind == unready {
+	if sp := c.spell(at); at < c.up || sp != nil && sp.kind == unready {
 		e.Ready = 0
 	}
 	return c.sense.Read(e, c.clock(at), c.rules.Interval) != ""
@@ -337,8 +354,10 @@ func (c *care) visits(until time.Duration) {
 	}
 	for c.visit <= until {
 		sp := c.spell(c.visit)
-		failed := c.rng.Float64() < 1-(1-sp.share(c.transport()))*(1-c.noise)
-		if failed && (sp == nil || sp.kind != unready) && c.visit >= c.up {
+		hit := c.rng.Float64() < sp.share(c.transport())
+		failed := hit || c.rng.Float64() < c.noise
+		// What is lost on the way, or hangs, leaves no mark in the connector's counters.
+		if hit && sp.kind != unready && !sp.hangs && c.visit >= c.up {
 			c.bad++
 		}
 		switch {

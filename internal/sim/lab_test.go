@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tunnelmedic/addon"
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/policy"
@@ -22,14 +23,22 @@ func TestTheLabAndTheSimulatorAgree(t *testing.T) {
 		t.Skip("real time")
 	}
 	all := [3]float64{0, 1, 1}
+	// once is a fault that comes, lasts, and goes.
+	once := func(lasts time.Duration, loss [3]float64) []phase { return []phase{{loss, lasts}} }
 	incidents := map[string]incident{
-		"A: QUIC loses all":                     {own: evidence.Default, loss: [3]float64{quic: 1}, lasts: 5 * time.Second},
-		"A: HTTP/2 loses all":                   {own: evidence.HTTP2, loss: [3]float64{http2: 1}, lasts: 5 * time.Second},
-		"B: everything is lost":                 {own: evidence.Auto, loss: all, lasts: 3 * time.Second},
-		"B: everything is lost, set to http2":   {own: evidence.HTTP2, loss: all, lasts: 3 * time.Second},
-		"C: QUIC loses a half":                  {own: evidence.QUIC, loss: [3]float64{quic: 0.5}, lasts: 6 * time.Second},
-		"I: UDP is blocked, HTTP/2 loses all":   {own: evidence.Default, loss: [3]float64{http2: 1}, lasts: 4 * time.Second, noUDP: true},
-		"nothing is lost, nothing is restarted": {own: evidence.Default, lasts: 2 * time.Second},
+		"A: QUIC loses all":                         {own: evidence.Default, phases: once(5*time.Second, [3]float64{quic: 1})},
+		"A: HTTP/2 loses all":                       {own: evidence.HTTP2, phases: once(5*time.Second, [3]float64{http2: 1})},
+		"B: everything is lost":                     {own: evidence.Auto, phases: once(3*time.Second, all)},
+		"B: everything is lost, set to http2":       {own: evidence.HTTP2, phases: once(3*time.Second, all)},
+		"C: QUIC loses a half":                      {own: evidence.QUIC, phases: once(6*time.Second, [3]float64{quic: 0.5})},
+		"C: HTTP/2 loses a half, in silence":        {own: evidence.HTTP2, phases: once(9*time.Second, [3]float64{http2: 0.5}), hangs: true},
+		"D: both lose, HTTP/2 less":                 {own: evidence.Auto, phases: once(9*time.Second, [3]float64{quic: 0.5, http2: 0.1})},
+		"E: any restart cures":                      {own: evidence.Auto, phases: once(5*time.Second, all), mends: true},
+		"E: any restart cures, set to http2":        {own: evidence.HTTP2, phases: once(5*time.Second, all), mends: true},
+		"H: QUIC loses all, comes and goes":         {own: evidence.QUIC, phases: []phase{{[3]float64{quic: 1}, 2 * time.Second}, {lasts: 2 * time.Second}, {[3]float64{quic: 1}, 2 * time.Second}}},
+		"I: UDP is blocked, HTTP/2 loses all":       {own: evidence.Default, phases: once(8*time.Second, [3]float64{http2: 1}), noUDP: true},
+		"I: UDP is blocked, HTTP/2 loses a half":    {own: evidence.HTTP2, phases: once(8*time.Second, [3]float64{http2: 0.5}), noUDP: true},
+		"nothing is lost, and nothing is restarted": {own: evidence.Default, phases: once(2*time.Second, [3]float64{})},
 	}
 	// All at once: they spend their time waiting.
 	type told struct {
@@ -76,10 +85,24 @@ func TestTheLabAndTheSimulatorAgree(t *testing.T) {
 
 // incident is one that both worlds can play.
 type incident struct {
-	own   evidence.Protocol
+	own    evidence.Protocol
+	noUDP  bool
+	phases []phase
+	mends  bool // any restart ends it
+	hangs  bool // what is lost is never answered
+}
+
+// phase is a time in which so much is lost.
+type phase struct {
 	loss  [3]float64
 	lasts time.Duration
-	noUDP bool
+}
+
+func (i incident) lasts() (sum time.Duration) {
+	for _, p := range i.phases {
+		sum += p.lasts
+	}
+	return sum
 }
 
 // outcome is what became of an incident, in either world.
@@ -102,7 +125,7 @@ func inTheLab(ctx context.Context, data string, c incident) (out outcome, err er
 		return out, err
 	}
 	defer w.Close()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
 	if err := w.Ready(ctx); err != nil {
 		return out, err
@@ -115,11 +138,23 @@ func inTheLab(ctx context.Context, data string, c incident) (out outcome, err er
 	go func() { ended <- addon.Run(life, environ, "test", &log) }()
 	time.Sleep(warmUp)
 	before, onset := w.CutOff(), time.Now()
-	w.ChangeFaults(func(f *lab.Faults) {
-		f.Upgrade = map[evidence.Transport]lab.UpgradeFault{quic: {Share: c.loss[quic]}, http2: {Share: c.loss[http2]}}
-	})
-	time.Sleep(c.lasts)
-	w.ChangeFaults(func(f *lab.Faults) { f.Upgrade = nil })
+	heal := func(f *lab.Faults) { f.Upgrade = nil }
+	for _, p := range c.phases {
+		w.ChangeFaults(func(f *lab.Faults) {
+			form := lab.NoUpgrade
+			if c.hangs {
+				form = lab.Hanging
+			}
+			f.Upgrade = map[evidence.Transport]lab.UpgradeFault{quic: {Share: p.loss[quic], Form: form}, http2: {Share: p.loss[http2], Form: form}}
+		})
+		lasts, enough := context.WithTimeout(ctx, p.lasts)
+		if c.mends && w.Wait(lasts, func() bool { return w.Restarts() > 0 }) == nil {
+			w.ChangeFaults(heal)
+		}
+		<-lasts.Done()
+		enough()
+	}
+	w.ChangeFaults(heal)
 	time.Sleep(time.Second)
 	out = outcome{cut: (w.CutOff() - before).Seconds(), restarts: w.Restarts(), timings: w.Timings(), watched: time.Since(onset)}
 	for _, p := range w.RunParameters() {
@@ -142,7 +177,7 @@ func virtually(seed uint64, real outcome, i incident) outcome {
 	t := real.timings
 	restart := t.Setup + t.First // nobody has a socket open
 	pace := Pace{
-		Good: 8 * time.Millisecond, Bad: 12 * time.Millisecond, Write: 15 * time.Millisecond, Poll: t.BurstInterval, Sensor: t.SensorInterval,
+		Good: 8 * time.Millisecond, Bad: 12 * time.Millisecond, Hung: t.ProbeTimeout, Soon: t.ProbeTimeout, Shut: 3 * time.Second, Write: 15 * time.Millisecond, Poll: t.BurstInterval, Sensor: t.SensorInterval,
 		RestartOpen: restart, RestartShut: restart, Fallback: t.Fallback, Settle: t.SettleTimeout, SettleAuto: t.SettleTimeout,
 		Retry: time.Hour, Patience: time.Second,
 	}
@@ -152,9 +187,15 @@ func virtually(seed uint64, real outcome, i incident) outcome {
 	onset := warmUp + time.Duration(seed%uint64(t.ProbeInterval/time.Millisecond))*time.Millisecond
 	world := AsStated()
 	world.Visits = 1e-6 // there is nobody in this test
-	s := &story{start: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), own: i.own, noUDP: i.noUDP, world: world, pace: pace, salt: seed,
-		spells: []spell{{from: onset, to: onset + i.lasts, loss: i.loss}}, end: onset + i.lasts}
-	c := newCare(s, rules, nil)
+	s := &story{start: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), own: i.own, noUDP: i.noUDP, world: world, pace: pace, salt: seed, end: onset + i.lasts()}
+	for from, n := onset, 0; n < len(i.phases); n++ {
+		sp := spell{from: from, to: from + i.phases[n].lasts, loss: i.phases[n].loss, cause: diagnosis.UpgradeStripped, mends: i.mends, hangs: i.hangs}
+		if i.hangs {
+			sp.cause = diagnosis.UpgradeSilent
+		}
+		s.spells, from = append(s.spells, sp), sp.to
+	}
+	c := newCare(s, rules)
 	c.state.Calm = policy.Calm{} // the daemon has only just come
 	c.live(onset + real.watched)
 	return outcome{cut: c.cut, restarts: c.restarts, setting: c.setting}

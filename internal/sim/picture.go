@@ -13,7 +13,7 @@ import (
 // met over time.
 func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	s := draw(f, index, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone)
-	m := newCare(s, cfg.Rules, nil)
+	m := newCare(s, cfg.Rules)
 	m.live(s.end + limit)
 	lanes := []struct {
 		who Actor

@@ -25,7 +25,7 @@ func watchdog() rival { return rival{every: 2 * time.Minute, failures: 2} }
 
 // live lives through the story, until the fault is over and a look was good.
 func (r rival) live(s *story) *care {
-	c := newCare(s, Defaults(), nil)
+	c := newCare(s, Defaults())
 	c.now = time.Duration(c.rng.Int64N(int64(r.every)))
 	order := []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}
 	for row := 0; ; c.now += r.every {
@@ -43,7 +43,7 @@ func (r rival) live(s *story) *care {
 			continue
 		}
 		row = 0
-		if c.now >= c.onset() {
+		if c.alarms++; c.now >= c.onset() { // what it does is all it says
 			c.alarm = min(c.alarm, c.now)
 		}
 		p := c.setting
@@ -68,7 +68,7 @@ func (r rival) rest(c *care) {
 
 // left alone, a home keeps a protocol.
 func alone(s *story, p evidence.Protocol) *care {
-	c := newCare(s, Defaults(), nil)
+	c := newCare(s, Defaults())
 	c.setting = p
 	c.marks = []mark{{setting: p}}
 	c.pass(c.end)
@@ -78,19 +78,20 @@ func alone(s *story, p evidence.Protocol) *care {
 // oracle knows which transports are hit and for how long. At the given moment it
 // does what leaves the home cut off least: nothing, or one restart with the best
 // protocol. It has the same duty as everybody who changes the user's setting: it
-// brings it back, in the first quiet hour after the fault.
+// brings it back, in the first quiet hour after the fault, as soon as nobody is
+// connected.
 func oracle(s *story, at time.Duration) *care {
 	best := alone(s, s.own)
 	if at == never {
 		return best
 	}
 	for _, p := range []evidence.Protocol{s.own, evidence.Auto, evidence.QUIC, evidence.HTTP2} {
-		c := newCare(s, Defaults(), nil)
+		c := newCare(s, Defaults())
 		c.rules.Location = s.start.Location()
 		c.restart(at, p, true)
 		end := c.end
 		if p.Effective() != s.own.Effective() {
-			end = c.quiet(c.end)
+			end = c.deserted(c.end)
 			c.restart(end, s.own, true)
 			end = c.up
 		}
@@ -100,4 +101,14 @@ func oracle(s *story, at time.Duration) *care {
 	}
 	best.alarm = at
 	return best
+}
+
+// deserted is the first moment of a quiet hour, from t on, at which nobody is
+// connected.
+func (c *care) deserted(t time.Duration) time.Duration {
+	at := c.quiet(t)
+	for c.socketsOpen(at) {
+		at = c.quiet(at + time.Minute)
+	}
+	return at
 }

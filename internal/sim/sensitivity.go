@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -14,68 +16,92 @@ type Bend struct {
 }
 
 // Sensitivity runs the simulation again with each assumption a third and three
-// times what it is.
-func Sensitivity(ctx context.Context, cfg Config) ([]Bend, error) {
+// times what it is, and with every lost handshake silent. Families that an assumption
+// does not touch are taken over from the world as stated.
+func Sensitivity(ctx context.Context, cfg Config, asStated *Report) ([]Bend, error) {
 	var bends []Bend
+	run := func(name string, touches string, bend func(*Assumptions)) error {
+		cfg.say("with " + name)
+		c := cfg
+		bend(&c.World)
+		c.Families = nil
+		for _, f := range cfg.Families {
+			if strings.ContainsRune(touches, rune(f)) {
+				c.Families = append(c.Families, f)
+			}
+		}
+		r, err := Run(ctx, c)
+		if err != nil {
+			return err
+		}
+		for i, row := range asStated.Rows {
+			if r.Row(row.Family) == nil {
+				r.Rows = slices.Insert(r.Rows, i, row)
+			}
+		}
+		r.Wald = asStated.Wald
+		bends = append(bends, Bend{name, targets(r)})
+		return nil
+	}
 	for _, a := range []struct {
-		name string
-		of   func(*Assumptions) *float64
+		name, touches string
+		of            func(*Assumptions) *float64
 	}{
-		{"faults last", func(w *Assumptions) *float64 { return &w.Duration }},
-		{"odds of a partial loss", func(w *Assumptions) *float64 { return &w.Share }},
-		{"somebody connects", func(w *Assumptions) *float64 { return &w.Visits }},
-		{"random losses", func(w *Assumptions) *float64 { return &w.Noise }},
-		{"a restart costs", func(w *Assumptions) *float64 { return &w.Restart }},
-		{"ordinary troubles", func(w *Assumptions) *float64 { return &w.Events }},
+		{"faults last", "ABCDEGI", func(w *Assumptions) *float64 { return &w.Duration }},
+		{"odds of a partial loss", "CDI", func(w *Assumptions) *float64 { return &w.Share }},
+		{"somebody connects", "ABCDEFGHI", func(w *Assumptions) *float64 { return &w.Visits }},
+		{"random losses", "ABCDEFGHI", func(w *Assumptions) *float64 { return &w.Noise }},
+		{"a restart costs", "ABCDEGHI", func(w *Assumptions) *float64 { return &w.Restart }},
+		{"ordinary troubles", "F", func(w *Assumptions) *float64 { return &w.Events }},
 	} {
 		for _, by := range []float64{1. / 3, 3} {
-			c := cfg
-			*a.of(&c.World) *= by
-			r, err := Run(ctx, c)
-			if err != nil {
-				return nil, err
-			}
 			name := a.name + " × 3"
 			if by < 1 {
 				name = a.name + " ÷ 3"
 			}
-			bends = append(bends, Bend{name, r.Targets})
+			if err := run(name, a.touches, func(w *Assumptions) { *a.of(w) *= by }); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return bends, nil
+	err := run("what is lost hangs", "ABCDEGHI", func(w *Assumptions) { w.Silent = true })
+	return bends, err
 }
 
-// PrintSensitivity writes what holds and what does not; as is are the targets of
-// the world as stated.
-func PrintSensitivity(w io.Writer, asIs []Target, bends []Bend) error {
+// PrintSensitivity writes what holds and what does not; asStated are the targets of
+// the world as stated. Those beyond anybody's reach are left out.
+func PrintSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "\nWith one assumption off by a factor of 3\n\t")
-	for _, g := range asIs {
-		fmt.Fprintf(t, "%s\t", short(g.Text))
+	shown := func(i int) bool { return !asStated[i].Beyond() }
+	for i, g := range asStated {
+		if shown(i) {
+			fmt.Fprintf(t, "%s\t", short(g.Text))
+		}
 	}
-	fmt.Fprint(t, "\n  as stated\t")
-	line := func(list []Target) {
-		for _, g := range list {
+	line := func(name string, list []Target) {
+		fmt.Fprintf(t, "\n  %s\t", name)
+		for i, g := range list {
 			mark := ""
 			if !g.Met {
 				mark = " !"
 			}
-			fmt.Fprintf(t, "%.3g%s\t", g.Value, mark)
+			if shown(i) {
+				fmt.Fprintf(t, "%.3g%s\t", g.Value, mark)
+			}
 		}
-		fmt.Fprintln(t)
 	}
-	line(asIs)
+	line("as stated", asStated)
 	for _, b := range bends {
-		fmt.Fprintf(t, "  %s\t", b.Name)
-		line(b.Targets)
+		line(b.Name, b.Targets)
 	}
-	fmt.Fprint(t, "  (! the target is not met)\n")
+	fmt.Fprint(t, "\n  (! the target is not met)\n")
 	return t.Flush()
 }
 
 func short(text string) string {
 	for long, s := range map[string]string{
-		": cut-off to the oracle's": " oracle", ": restarts, at most": " restarts", ": needless restarts in all years": " needless",
+		atOnset: " oracle", sameEyes: " eyes", ": restarts, at most": " restarts", ": needless restarts in all years": " needless",
 		": minutes more than the best rival's": " rival", ": time to alarm to what the looks' spacing allows": " alarm", ": restarts, at most one cycle": " restarts",
 	} {
 		if text[1:] == long {

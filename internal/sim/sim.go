@@ -42,17 +42,30 @@ type Config struct {
 	Rules     policy.Rules
 	Pace      Pace
 	Zone      *time.Location
+	Progress  func(string) // told what is worked on; nil: nobody
 }
 
-// Standard is the configuration of the tables.
-func Standard(incidents int, seed uint64) (Config, error) {
+func (cfg *Config) say(what string) {
+	if cfg.Progress != nil {
+		cfg.Progress(what)
+	}
+}
+
+// Standard is the configuration of the tables. interval is the time between probes
+// while all is well; 0 is the add-on's default.
+func Standard(incidents int, seed uint64, interval time.Duration) (Config, error) {
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		return Config{}, err
 	}
 	rules := Defaults()
 	rules.Location = zone
-	return Config{Incidents: incidents, Seed: seed, Families: Families(), World: AsStated(), Rules: rules, Pace: Real(), Zone: zone}, nil
+	if interval > 0 {
+		rules.Interval, rules.Burst = interval, min(rules.Burst, interval)
+	}
+	pace := Real()
+	pace.Spread = rules.Interval
+	return Config{Incidents: incidents, Seed: seed, Families: Families(), World: AsStated(), Rules: rules, Pace: pace, Zone: zone}, nil
 }
 
 // ending is how an incident went in somebody's hands.
@@ -70,19 +83,19 @@ type ending struct {
 const limit = 10 * 24 * time.Hour
 
 // live plays one story in everybody's hands.
-func (cfg *Config) live(s *story, lone *lull) (all [actors]ending) {
+func (cfg *Config) live(s *story) (all [actors]ending) {
 	put := func(a Actor, c *care) {
 		e := ending{cut: c.cut / 60, delay: -1, bound: -1, restarts: c.restarts, needless: c.needless, alarms: c.alarms}
 		if c.alarm != never && len(s.spells) > 0 {
 			e.delay = (c.alarm - s.onset()).Seconds()
 			if c.noticed != never {
-				// The fourth failing look alarms; after a failure they come at a quarter of the burst.
-				e.bound = (c.noticed - s.onset() + 3*(cfg.Rules.Burst/4+cfg.Pace.Bad)).Seconds()
+				// The fourth failing look alarms; after one that was told of they come at an eighth of the burst.
+				e.bound = (c.noticed - s.onset() + 3*(cfg.Rules.Burst/8+cfg.Pace.Bad)).Seconds()
 			}
 		}
 		all[a] = e
 	}
-	m := newCare(s, cfg.Rules, lone)
+	m := newCare(s, cfg.Rules)
 	m.live(s.end + limit)
 	put(Medic, m)
 	put(Nothing, alone(s, s.own))
@@ -107,7 +120,6 @@ func (cfg *Config) play(ctx context.Context, f Family) [][actors]ending {
 		n = (n + len(Families()) - 2) / (len(Families()) - 1)
 	}
 	ends := make([][actors]ending, n)
-	lone := findLull(cfg.Rules, cfg.Pace)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -117,7 +129,7 @@ func (cfg *Config) play(ctx context.Context, f Family) [][actors]ending {
 				if i >= len(ends) || ctx.Err() != nil {
 					return
 				}
-				ends[i] = cfg.live(draw(f, i, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone), lone)
+				ends[i] = cfg.live(draw(f, i, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone))
 			}
 		})
 	}

@@ -24,8 +24,9 @@ type spell struct {
 	kind     kind
 	loss     [3]float64 // stripping: the share of handshakes lost, by transport
 	cause    diagnosis.Cause
-	mends    bool // stripping that any restart ends
-	hangs    bool // what is lost is never answered, so a look takes as long as it waits
+	mends    bool          // stripping that any restart ends
+	hangs    bool          // what is lost is never answered, so a look takes as long as it waits
+	late     time.Duration // how much longer HTTP/2 takes to be back after it
 }
 
 type kind uint8
@@ -54,7 +55,7 @@ type story struct {
 
 // at gives the spell of a moment; i is where to begin to search, and moves on.
 func (s *story) at(t time.Duration, i *int) *spell {
-	for *i < len(s.spells) && s.spells[*i].to <= t {
+	for *i < len(s.spells) && s.spells[*i].to+s.spells[*i].late <= t {
 		*i++
 	}
 	if *i < len(s.spells) && s.spells[*i].from <= t {
@@ -82,10 +83,11 @@ type Assumptions struct {
 	Noise    float64 `json:"noise"`    // random losses
 	Restart  float64 `json:"restart"`  // what a restart costs
 	Events   float64 `json:"events"`   // how often the ordinary troubles of family F come
+	Silent   bool    `json:"silent"`   // every lost handshake hangs, instead of being refused in Home Assistant's words
 }
 
 // AsStated is the world as the distributions state it.
-func AsStated() Assumptions { return Assumptions{1, 1, 1, 1, 1, 1} }
+func AsStated() Assumptions { return Assumptions{1, 1, 1, 1, 1, 1, false} }
 
 // Family is a kind of fault.
 type Family byte
@@ -137,13 +139,19 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 	// time of year moves the clocks.
 	s.start = time.Date(2026, 1, 1, 0, 0, 0, 0, zone).Add(time.Duration(rng.Int64N(365*24*60)) * time.Minute)
 	s.own = owner(rng)
-	onset := pace.WarmUp + time.Duration(rng.Int64N(int64(2*time.Minute)))
+	onset := pace.WarmUp + time.Duration(rng.Int64N(int64(pace.Spread)))
 	hours := func(least, most float64) time.Duration {
 		return time.Duration(least * math.Pow(most/least, rng.Float64()) * world.Duration * float64(time.Hour))
 	}
 	share := func(least, most float64) float64 { return odds(least+(most-least)*rng.Float64(), world.Share) }
 	strip := func(loss [3]float64, lasts time.Duration) {
 		s.spells = append(s.spells, spell{from: onset, to: onset + lasts, loss: loss, cause: diagnosis.UpgradeStripped})
+	}
+	// Of the two partial faults that were reported, one was told of and one was silent.
+	form := func() {
+		if rng.IntN(2) == 0 {
+			s.spells[0].cause, s.spells[0].hangs = diagnosis.UpgradeSilent, true
+		}
 	}
 	all := [3]float64{0, 1, 1}
 	switch f {
@@ -164,12 +172,14 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 		var loss [3]float64
 		loss[hit] = share(0.1, 0.5)
 		strip(loss, hours(lasting[0], lasting[1]))
+		form()
 	case Unequal:
 		var loss [3]float64
 		for loss[quic]/loss[http2] < 1.5 && loss[http2]/loss[quic] < 1.5 || loss[http2] == 0 {
 			loss[quic], loss[http2] = share(0.05, 0.5), share(0.05, 0.5)
 		}
 		strip(loss, hours(lasting[0], lasting[1]))
+		form()
 	case AnyRestart:
 		strip(all, hours(lasting[0], lasting[1]))
 		s.spells[0].mends = true
@@ -192,6 +202,11 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 			s.own = owner(rng)
 		}
 		strip([3]float64{http2: share(0.1, 1)}, hours(1, 12))
+	}
+	for i := range s.spells {
+		if world.Silent && s.spells[i].kind == stripping {
+			s.spells[i].cause, s.spells[i].hangs = diagnosis.UpgradeSilent, true
+		}
 	}
 	if n := len(s.spells); n > 0 {
 		s.end = max(s.end, s.spells[n-1].to)
@@ -250,6 +265,10 @@ func (s *story) ordinary(rng *rand.Rand) {
 	} {
 		for t := gap(rng, e.perYear*s.world.Events, year); t < year; t += gap(rng, e.perYear*s.world.Events, year) {
 			sp := e.spell
+			if sp.kind == unready {
+				// After the edge drops a tunnel, HTTP/2 takes 15 to 29 s to be back, QUIC one (FACTS §3).
+				sp.late = 15*time.Second + time.Duration(rng.Int64N(int64(14*time.Second)))
+			}
 			sp.from, sp.to = t, t+time.Duration(float64(e.least)*math.Pow(float64(e.most)/float64(e.least), rng.Float64()))
 			s.spells = append(s.spells, sp)
 		}
@@ -257,7 +276,7 @@ func (s *story) ordinary(rng *rand.Rand) {
 	sort.Slice(s.spells, func(i, j int) bool { return s.spells[i].from < s.spells[j].from })
 	apart := s.spells[:0]
 	for _, sp := range s.spells { // of two at once the later is passed over
-		if n := len(apart); n == 0 || sp.from > apart[n-1].to {
+		if n := len(apart); n == 0 || sp.from > apart[n-1].to+apart[n-1].late {
 			apart = append(apart, sp)
 		}
 	}

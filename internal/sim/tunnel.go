@@ -51,10 +51,18 @@ func (t *tunnel) transport() evidence.Transport {
 // spell gives what is wrong at a moment for this tunnel.
 func (t *tunnel) spell(at time.Duration) *spell {
 	sp := t.at(at, &t.i)
-	if sp != nil && sp.mends && t.mended {
+	if sp != nil && (sp.mends && t.mended || at >= sp.until(t.transport())) {
 		return nil
 	}
 	return sp
+}
+
+// until is when the spell ends for whom this transport serves.
+func (sp *spell) until(tr evidence.Transport) time.Duration {
+	if tr == http2 {
+		return sp.to + sp.late
+	}
+	return sp.to
 }
 
 // share of handshakes that do not open during a spell.
@@ -74,12 +82,12 @@ func (t *tunnel) pass(to time.Duration) {
 		t.cut += (down - t.counted).Seconds()
 		t.counted = down
 	}
-	for t.j < len(t.spells) && t.spells[t.j].to <= t.counted {
+	for t.j < len(t.spells) && t.spells[t.j].to+t.spells[t.j].late <= t.counted {
 		t.j++
 	}
 	for j := t.j; j < len(t.spells) && t.spells[j].from < to; j++ {
 		sp := &t.spells[j]
-		if from, until := max(sp.from, t.counted), min(sp.to, to); until > from && !(sp.mends && t.mended) {
+		if from, until := max(sp.from, t.counted), min(sp.until(t.transport()), to); until > from && !(sp.mends && t.mended) {
 			t.cut += sp.share(t.transport()) * (until - from).Seconds()
 		}
 	}

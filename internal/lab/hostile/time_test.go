@@ -116,7 +116,7 @@ func TestAJournalFromTheFuture(t *testing.T) {
 			if err := j.Update(func(r *journal.Record) {
 				r.Slug = lab.DefaultSlug
 				r.Policy = policy.State{OwnKnown: true, Since: future, HoldUntil: future, RevivedAt: future, Revivals: 3, HoldLevel: 2,
-					Incident: &policy.Incident{ID: "20291121T220512Z", Onset: future, Alarm: future, LastGood: future, Cause: diagnosis.UpgradeStripped, Failures: 4, Probes: 4}}
+					Incident: &policy.Incident{ID: "20291121T220512Z", Onset: future, Alarm: future, LastGood: future, Cause: diagnosis.UpgradeStripped, Tally: policy.Tally{Failures: 4, Probes: 4}}}
 				for range spent {
 					r.Policy.Restarts = append(r.Policy.Restarts, future)
 				}
