@@ -109,7 +109,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	loop := medic.New(medic.Settings{
 		Version:      version,
 		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
-		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
+		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
 		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
 		Rules: policy.Rules{
 			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location,
@@ -124,7 +124,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
-		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
+		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
 			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
 		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err

@@ -83,7 +83,7 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 	wish := tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}
 	out.Place.House = &doctor.House{
 		Supervisor: supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper}),
-		Wish:       wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
+		Wish:       wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
 		Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: rec.Ever(host)} },
 	}
 	return out, nil

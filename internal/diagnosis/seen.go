@@ -26,6 +26,7 @@ func seen(e evidence.Evidence) map[string]string {
 			s[name] = LookupInShort(l)
 		}
 	}
+	put("quic", QUICInShort(e.QUIC))
 	put("connector", ConnectorInShort(e.Connector))
 	put("carried", carriedInShort(e.Connector))
 	put("log", LogInShort(e.Log))
@@ -81,6 +82,19 @@ func LookupInShort(l evidence.Lookup) string {
 		return l.Trouble.String()
 	}
 	return "no address"
+}
+
+// QUICInShort gives the edge's answer over QUIC, "" if it was not asked.
+func QUICInShort(l evidence.Look) string {
+	switch {
+	case l.Stage == evidence.Secured:
+		return "Cloudflare's edge answers"
+	case l.Trouble == evidence.TimedOut:
+		return "no answer from Cloudflare's edge: UDP to port 7844 seems to be blocked"
+	case l.Done():
+		return "could not be asked: " + l.Detail
+	}
+	return ""
 }
 
 // ConnectorInShort gives the connector's word on itself, "" if it was not asked.

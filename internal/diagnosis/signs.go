@@ -103,6 +103,9 @@ func handshakeRefused(e evidence.Evidence) bool {
 // upgradeHung is a handshake that was never answered, or opened and stayed silent.
 func upgradeHung(e evidence.Evidence) bool {
 	l := e.Public
+	if e.Direct.Healthy() && e.Direct.Took > l.Took {
+		return false // Home Assistant itself took longer than was waited
+	}
 	silent := l.Stage == evidence.Upgraded && l.CFRay() != "" && (l.Trouble == evidence.TimedOut || l.Trouble == evidence.Cut)
 	return silent || l.Stage == evidence.Secured && l.Trouble == evidence.TimedOut
 }

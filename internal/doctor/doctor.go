@@ -43,8 +43,9 @@ type Supervisor interface {
 type House struct {
 	Supervisor   Supervisor
 	Wish         tunnel.Wish
-	ConnectorURL string // "": by the add-on's host name
-	OriginURL    string // "": from Core's info
+	ConnectorURL string         // "": by the add-on's host name
+	OriginURL    string         // "": from Core's info
+	Edge         netip.AddrPort // asked over QUIC; not valid: the edges that the connector is connected to
 	// Memory says what earlier probes of a host name showed; nil: nobody kept count.
 	Memory func(host string) evidence.Memory
 	Zone   evidence.Zone // Cloudflare's own word, where somebody asked
@@ -148,6 +149,7 @@ const (
 	rowService
 	rowAddOn
 	rowConnector
+	rowQUIC
 	rowCarried
 	rowLog
 	rowCore
@@ -238,6 +240,7 @@ func (x *examination) look(ctx context.Context) {
 	})
 	if x.place.House != nil {
 		wg.Go(func() { x.service(ctx, public.Timeout) })
+		wg.Go(func() { x.quic(ctx) })
 	}
 	wg.Wait()
 	if x.place.House != nil && x.conn != nil {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -9,6 +10,8 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/tunnel"
 )
 
 func (x *examination) houseName() Row {
@@ -184,6 +187,33 @@ func (x *examination) connectorRow() Row {
 		r.Verdict, r.Do = Good, ""
 	case c.Status == 0 && c.Trouble != evidence.Refused:
 		r.Verdict, r.Do = Unsure, ""
+	}
+	return r
+}
+
+// quic asks the edge whether QUIC gets out of the house and back.
+func (x *examination) quic(ctx context.Context) {
+	edges := tunnel.QUICEdges(x.e.Connector)
+	switch h := x.place.House; {
+	case h.Edge.IsValid():
+		edges = []netip.AddrPort{h.Edge}
+	case len(edges) == 0 || h.ConnectorURL != "":
+		return
+	}
+	l := probe.QUIC(ctx, edges...)
+	x.e.QUIC = l
+	x.put(rowQUIC, quicRow(l, x.e.Connector.Transport))
+}
+
+func quicRow(l evidence.Look, in evidence.Transport) Row {
+	r := Row{Component: "QUIC", Asked: "Cloudflare's edge, over UDP to port 7844", Came: diagnosis.QUICInShort(l), Took: l.Took, Verdict: Unsure}
+	switch {
+	case l.Stage == evidence.Secured:
+		r.Verdict = Good
+	case l.Trouble == evidence.TimedOut && in == evidence.OverQUIC: // the tunnel itself shows that it passes
+		r.Came, r.Verdict = "no answer, though the tunnel uses it", Beside
+	case l.Trouble == evidence.TimedOut:
+		r.Do = "if the tunnel is to be able to use QUIC, let the router pass UDP to port 7844"
 	}
 	return r
 }

@@ -10,6 +10,7 @@ type Evidence struct {
 	Page      Look // a plain GET of the same host
 	Direct    Look // the handshake straight to Home Assistant
 	Service   Look // the handshake at the tunnel's service, where that is not Home Assistant itself
+	QUIC      Look // QUIC to Cloudflare's edge, where the tunnel does not use it
 	Names     Names
 	Connector Connector
 	Log       Log

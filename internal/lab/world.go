@@ -32,7 +32,8 @@ type World struct {
 	mutual                                              *mutual
 	publicURL                                           string
 	listen                                              string
-	kept                                                io.Closer // holds the port of listen
+	kept                                                io.Closer      // holds the port of listen
+	quic                                                net.PacketConn // the edge's UDP port
 
 	mu         sync.Mutex    // guards all below
 	change     chan struct{} // closed and replaced at every change
@@ -142,6 +143,10 @@ func (w *World) openDoors() (err error) {
 		}
 		w.publicURL = "https://" + name
 	}
+	if w.quic, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+		return err
+	}
+	w.wg.Go(func() { w.serveQUIC(w.quic) })
 	// The daemon's own page: nobody else is given its port until the daemon takes it.
 	if w.listen, w.kept, err = holdPort("127.0.0.1:0"); err != nil {
 		return err
@@ -165,6 +170,9 @@ func (w *World) Close() {
 		w.run.closeSockets()
 	}
 	w.mu.Unlock()
+	if w.quic != nil {
+		_ = w.quic.Close()
+	}
 	w.wg.Wait()
 	if w.kept != nil {
 		_ = w.kept.Close()
@@ -182,6 +190,7 @@ func (w *World) Env() map[string]string {
 		"TUNNELMEDIC_SUPERVISOR_URL":        w.supervisor.url(),
 		"TUNNELMEDIC_CONNECTOR_URL":         w.metrics.url(),
 		"TUNNELMEDIC_ORIGIN_URL":            w.OriginURL(),
+		"TUNNELMEDIC_QUIC_EDGE":             w.quic.LocalAddr().String(),
 		"TUNNELMEDIC_DOH_URL":               w.outside.url() + "/dns-query",
 		"TUNNELMEDIC_CLOUDFLARE_API_URL":    w.outside.url() + "/client/v4",
 		"TUNNELMEDIC_CLOUDFLARE_STATUS_URL": w.outside.url() + "/api/v2",

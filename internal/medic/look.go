@@ -3,6 +3,7 @@ package medic
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -102,6 +103,12 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			mu.Unlock()
 		})
 		side(func() {
+			l := m.quic(ctx)
+			mu.Lock()
+			e.QUIC = l
+			mu.Unlock()
+		})
+		side(func() {
 			l := m.readLog(ctx, e.Public)
 			mu.Lock()
 			e.Log = l
@@ -179,7 +186,7 @@ func (m *Medic) public(ctx context.Context) evidence.Look {
 
 func (m *Medic) publicTarget(outside bool) probe.Target {
 	t := m.set.Public
-	t.URL = m.target.URL
+	t.URL, t.Timeout = m.target.URL, m.limit()
 	if outside {
 		t.Outside = m.set.Outside
 	}
@@ -212,6 +219,22 @@ func (m *Medic) names(ctx context.Context, public evidence.Look) (n evidence.Nam
 	return n
 }
 
+// quic asks whether QUIC gets out of the house, where the tunnel does not show it by
+// using it.
+func (m *Medic) quic(ctx context.Context) evidence.Look {
+	edges := m.edges
+	if m.set.Edge.IsValid() {
+		edges = []netip.AddrPort{m.set.Edge}
+	}
+	if m.state.Transport == evidence.OverQUIC || len(edges) == 0 {
+		return evidence.Look{}
+	}
+	if !m.quicSaid.Done() || time.Since(m.quicSaid.At) >= quicEvery {
+		m.quicSaid = probe.QUIC(ctx, edges...)
+	}
+	return m.quicSaid
+}
+
 // readLog reads the connector's log where the connector may be at fault, and at most
 // every few seconds: while something is suspected, a look follows a look.
 func (m *Medic) readLog(ctx context.Context, public evidence.Look) evidence.Log {
@@ -239,6 +262,8 @@ func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Di
 		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
 		Internet:          e.Internet,
+		QUIC:              quicPasses(e.QUIC),
+		InUse:             e.Connector.Before != nil && e.Connector.Before.Concurrent > 0,
 	}
 	if info != nil && info.OptionsError == nil && info.Installed() {
 		p, err := tunnel.ProtocolOf(info.Options)
@@ -250,4 +275,15 @@ func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Di
 		m.warnOnce(info.OptionsError)
 	}
 	return s
+}
+
+// quicPasses is what an answer over QUIC, or none, says of this network.
+func quicPasses(l evidence.Look) evidence.Switch {
+	switch {
+	case l.Stage == evidence.Secured:
+		return evidence.On
+	case l.Trouble == evidence.TimedOut:
+		return evidence.Off
+	}
+	return evidence.NotKnown
 }

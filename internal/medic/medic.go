@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,7 @@ type Settings struct {
 	Wish         tunnel.Wish
 	ConnectorURL string          // "": by the add-on's host name
 	OriginURL    string          // "": from Core's info
+	Edge         netip.AddrPort  // asked over QUIC; not valid: the edges that the connector is connected to
 	Public       probe.Target    // everything but the URL and Outside
 	Outside      *probe.Resolver // for names that the house answers itself; nil: none
 	Timeout      time.Duration   // of a look
@@ -183,7 +185,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	if m.blind != "" {
 		d = diagnosis.Diagnosis{}
 	}
-	m.log.Debug().Str("cause", d.Cause.String()).Float64("score", state.Detector.Score).Interface("seen", d.Seen).Msg("Looked.")
+	m.log.Debug().Str("cause", d.Cause.String()).Float64("score", state.Detector.Score()).Interface("seen", d.Seen).Msg("Looked.")
 	if err := m.apply(state, dec, &e, &d); err != nil {
 		return 0, err
 	}
@@ -420,6 +422,7 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		m.gates = dec.Closed
 	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
 	}
+	first := m.state.Trial == nil
 	m.state = state
 	m.record(dec.Steps, d)
 	if err := m.journal.Update(func(r *journal.Record) {
@@ -430,7 +433,7 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	}); err != nil {
 		return err
 	}
-	if dec.Change != nil && dec.Change.Purpose == policy.Trial {
+	if first && dec.Change != nil && dec.Change.Purpose == policy.Trial {
 		m.log.Info().Msg("Every gate is open.")
 	}
 	for _, s := range dec.Steps {

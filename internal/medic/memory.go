@@ -1,11 +1,14 @@
 package medic
 
 import (
+	"net/netip"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/tunnel"
 )
 
 // recall is what the looks of one moment need of those before. The loop's goroutine
@@ -15,6 +18,9 @@ type recall struct {
 	edgeSince time.Time // since when every probe was answered by Cloudflare: the internet works
 	logRead   time.Time
 	logSaid   evidence.Log
+	edges     []netip.AddrPort // that were connected to last
+	quicSaid  evidence.Look    // the last answer over QUIC
+	typical   time.Duration    // how long good probes take
 
 	witness diagnosis.Witness
 	awake   bool // the witness knows what the journal says of it
@@ -30,9 +36,47 @@ func (m *Medic) answeredSince(l evidence.Look) {
 	}
 }
 
+// How long a probe waits while something is suspected: ten times what good ones take,
+// and no less than two seconds. A handshake that is lost in silence costs no more.
+const (
+	patient     = 10
+	leastLimit  = 2 * time.Second
+	typicalOver = 8 // probes, about
+)
+
+// limit is how long a probe may take now.
+func (m *Medic) limit() time.Duration {
+	s, full := &m.state, m.set.Public.Timeout
+	if full <= 0 {
+		full = probe.DefaultTimeout
+	}
+	if m.typical == 0 || s.Trial == nil && s.Incident == nil && s.Detector.Score() == 0 {
+		return full
+	}
+	return min(full, max(leastLimit, patient*m.typical))
+}
+
+// took takes a good probe into what is typical.
+func (r *recall) took(d time.Duration) {
+	if r.typical == 0 {
+		r.typical = d
+	}
+	r.typical += (d - r.typical) / typicalOver
+}
+
+// quicEvery is how long an answer over QUIC counts, or that none came: what a network
+// lets pass changes seldom, and waiting for none takes seconds.
+const quicEvery = 10 * time.Minute
+
 // remember puts into the evidence what earlier probes showed, and takes a good one
 // into memory: in this run of the connector, and in the journal once a day.
 func (m *Medic) remember(e *evidence.Evidence) {
+	if e.Public.Healthy() {
+		m.took(e.Public.Took)
+	}
+	if list := tunnel.QUICEdges(e.Connector); len(list) > 0 && m.set.ConnectorURL == "" {
+		m.edges = list
+	}
 	host, process := m.target.URL.Hostname(), m.connector.Process()
 	if rise, known := e.Connector.Carried(); e.Public.Healthy() && known && rise.Requests > 0 {
 		m.carriedBy = process

@@ -114,7 +114,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if p.OwnKnown {
 		s.Protocol.Own, s.Protocol.Setting = p.Own.String(), p.Set.String()
 	}
-	s.Detector.Score = p.Detector.Score
+	s.Detector.Score = p.Detector.Score()
 	s.Restarts = p.Spent(time.Now())
 	s.Gates, s.Blind = m.gates, m.blind
 	s.HoldUntil, s.PausedUntil, s.FailbackDue = p.HoldUntil, p.PausedUntil, time.Time{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,6 +121,21 @@ func (c *Connector) Inspect(ctx context.Context, now time.Time) evidence.Connect
 	e.Transport, e.Edges = transport, edges
 	c.seen = e
 	return e
+}
+
+// edgePort is where Cloudflare's edge takes tunnels, over TCP and over UDP
+// (cloudflared's own; DOC).
+const edgePort = 7844
+
+// QUICEdges says where to ask whether QUIC gets through: at the addresses, two of
+// them, to which the connector is connected.
+func QUICEdges(c evidence.Connector) (list []netip.AddrPort) {
+	for _, edge := range c.Edges {
+		if ip, err := netip.ParseAddr(edge); err == nil && len(list) < 2 {
+			list = append(list, netip.AddrPortFrom(ip, edgePort))
+		}
+	}
+	return list
 }
 
 // Forget drops what is remembered of the process, before a restart of ours.

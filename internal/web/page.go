@@ -441,7 +441,7 @@ func summaryOf(cause diagnosis.Cause) string {
 // evidenceNames are the looks' names for people, in the order of the way from
 // outside to Home Assistant.
 var evidenceNames = []struct{ key, name string }{
-	{"public", "WebSocket from outside"}, {"page", "Page from outside"}, {"connector", "Tunnel"}, {"addon", "Add-on"}, {"service", "Tunnel's service"},
+	{"public", "WebSocket from outside"}, {"page", "Page from outside"}, {"connector", "Tunnel"}, {"quic", "QUIC to Cloudflare"}, {"addon", "Add-on"}, {"service", "Tunnel's service"},
 	{"direct", "WebSocket inside the house"}, {"core", "Home Assistant Core"}, {"internet", "Internet"}, {"supervisor", "Supervisor"},
 }
 

@@ -57,8 +57,8 @@ func TestTraps(t *testing.T) {
 			}()},
 			ill: lab.Stripped(1, evidence.OverQUIC), flags: ownFlags, most: 2,
 		},
-		"quic where UDP is blocked": {
-			opt: lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: true}}, env: map[string]string{"TUNNELMEDIC_PROTOCOLS": "quic"},
+		"quic where UDP is blocked, and it cannot be asked": {
+			opt: lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: true}}, env: map[string]string{"TUNNELMEDIC_PROTOCOLS": "quic", "TUNNELMEDIC_QUIC_EDGE": ""},
 			ill: lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade}, flags: []string{"--protocol=http2"}, most: 2,
 			at: func(h *house) {
 				began := time.Now()
@@ -69,10 +69,14 @@ func TestTraps(t *testing.T) {
 				}
 			},
 		},
+		"quic where UDP is blocked: it is asked, and one new start is all": {
+			opt: lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: true}}, env: map[string]string{"TUNNELMEDIC_PROTOCOLS": "quic"},
+			ill: lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade}, flags: []string{"--protocol=http2"}, most: 1,
+		},
 		"auto, which needs nearly all of its settle time to fall back": {
 			// As 131 s are to 150 s.
 			opt: lab.Options{RunParameters: []string{"--protocol=http2"}, Timings: lab.Timings{SettleTimeout: settle, Fallback: settle * 131 / 150}, Faults: lab.Faults{UDPBlocked: true}},
-			ill: lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade}, flags: []string{"--protocol=http2"}, most: 2,
+			ill: lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade}, flags: []string{"--protocol=http2"}, most: 3, // a new start first
 		},
 		"WebSockets that stay open and stretch the stop": {
 			opt: lab.Options{Timings: lab.Timings{Kill: 600 * time.Millisecond}}, ill: lab.Stripped(1, evidence.OverQUIC), flags: append(slices.Clone(ownFlags), "--protocol=http2"), most: 1,

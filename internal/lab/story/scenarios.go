@@ -169,7 +169,7 @@ func Scenarios() []Scenario {
 			},
 		},
 		{
-			Name: "udp-blocked", About: "it is lost over HTTP/2, and the network lets no QUIC through: the way back must be quick.",
+			Name: "udp-blocked", About: "it is lost over HTTP/2, and the network lets no QUIC through: that is asked before anything is tried.",
 			World: lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: true}},
 			Script: func(ctx context.Context, s *Stage) error {
 				if err := s.healthy(ctx); err != nil {
@@ -186,6 +186,7 @@ func Scenarios() []Scenario {
 				if err := s.healthy(ctx); err != nil {
 					return err
 				}
+				s.checkTold("Starting the tunnel anew first")
 				s.check(s.World.Restarts() <= 3, "the tunnel was restarted %d times, more than 3", s.World.Restarts())
 				return nil
 			},
