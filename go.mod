@@ -10,6 +10,7 @@ require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/rs/zerolog v1.35.1
 	golang.org/x/net v0.62.0
+	maragu.dev/gomponents v1.2.0
 )
 
 require (

@@ -27,9 +27,6 @@ func (c clock) hour(t time.Time) string {
 func (c clock) day(t time.Time) string    { return t.In(c.loc).Format("2 January 2006, 15:04") }
 func (c clock) moment(t time.Time) string { return t.In(c.loc).Format("Mon 2 Jan, 15:04") }
 
-// Moment is for the templates.
-func (c clock) Moment(t time.Time) string { return c.moment(t) }
-
 // span is a length of time in one or two units.
 func (c clock) span(d time.Duration) string {
 	d = max(d, 0)

@@ -5,13 +5,14 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"html/template"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	g "maragu.dev/gomponents"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
@@ -23,10 +24,6 @@ import (
 
 //go:embed assets
 var assets embed.FS
-
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"millis": millis,
-}).ParseFS(assets, "assets/*.html"))
 
 // security keeps the page to itself: nothing is loaded from elsewhere, and only
 // Home Assistant may frame it.
@@ -95,9 +92,9 @@ func (p *pages) asset(w http.ResponseWriter, r *http.Request) {
 }
 
 // render writes a page whole or not at all.
-func (p *pages) render(w http.ResponseWriter, status int, name string, data any) {
+func (p *pages) render(w http.ResponseWriter, status int, page g.Node) {
 	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+	if err := page.Render(&b); err != nil {
 		p.Log.Error().Err(err).Msg("The page could not be made.")
 		http.Error(w, "The page could not be made; the log says why.", http.StatusInternalServerError)
 		return
@@ -173,7 +170,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 		}
 		v.Past = append(v.Past, v.past(inc))
 	}
-	p.render(w, status, "home", v)
+	p.render(w, status, v.page())
 }
 
 // shown is how many past incidents the main page lists at first.
@@ -207,7 +204,7 @@ func (p *pages) incident(w http.ResponseWriter, r *http.Request) {
 		v.Steps = append(v.Steps, c.step(s))
 	}
 	v.Seen = evidenceList(inc.Seen)
-	p.render(w, http.StatusOK, "incident", v)
+	p.render(w, http.StatusOK, v.page())
 }
 
 // homeView is the main page.

@@ -21,12 +21,15 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/net/html"
+	g "maragu.dev/gomponents"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/report"
 )
 
 // loop stands for the loop: it keeps what it is asked.
@@ -325,6 +328,113 @@ func TestWhatWasSeenCannotBecomePartOfThePage(t *testing.T) {
 		if !strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s has no policy for its contents", path)
 		}
+	}
+}
+
+// evil is what would be more than words if it left its place in the page.
+const evil = `"'><script>alert(1)</script><img src=x onerror=alert(1)>`
+
+func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
+	ill := past()
+	ill.ID, ill.URL, ill.Outcome, ill.Seen = evil, evil, policy.StepKind(evil), map[string]string{evil: evil}
+	ill.Steps = []policy.Step{{At: noon, Kind: policy.StepKind(evil), Text: evil}}
+	s := wellNow()
+	s.State, s.Version, s.Mode, s.Allowed, s.Edges, s.Locations, s.Notes, s.Incident = policy.Suspect, evil, evil, []string{evil}, []string{evil}, []string{evil}, []string{evil}, &ill
+	s.Target = medic.TargetStatus{Slug: evil, Name: evil, URL: evil}
+	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
+	s.Diagnosis = medic.DiagnosisStatus{Cause: evil, Summary: evil, Advice: evil, Rests: evil, Seen: ill.Seen}
+	s.LastProbe.Colo = evil
+	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) []report.Row { return []report.Row{{What: evil, Text: evil}} }}, evil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	main, incident := httptest.NewRecorder(), httptest.NewRecorder()
+	p.show(main, r, http.StatusOK, evil, true, DoctorRow{Component: evil, Came: evil, Verdict: evil, Do: evil})
+	r.SetPathValue("name", evil)
+	p.incident(incident, r)
+	for name, c := range map[string]struct {
+		page                  string
+		inAttributes, inTexts int
+	}{"the main page": {main.Body.String(), 7, 26}, "an incident": {incident.Body.String(), 2, 5}} {
+		inAttributes, inTexts := 0, 0
+		for n := range parsed(t, c.page).Descendants() {
+			if (n.Data == "script" || n.Data == "img") && !strings.HasPrefix(attribute(n, "src"), "/assets/") {
+				t.Errorf("%s has an element <%s> that is not its own", name, n.Data)
+			}
+			for _, a := range n.Attr {
+				if strings.HasPrefix(a.Key, "on") {
+					t.Errorf("%s runs %s", name, a.Val)
+				}
+				if strings.HasSuffix(a.Val, evil) {
+					inAttributes++
+				}
+			}
+			if n.Type == html.TextNode && strings.Contains(n.Data, evil) {
+				inTexts++
+			}
+		}
+		if inAttributes < c.inAttributes || inTexts < c.inTexts {
+			t.Errorf("%s has it in %d attributes and %d texts", name, inAttributes, inTexts)
+		}
+	}
+}
+
+func TestOnlyAWebAddressBecomesALink(t *testing.T) {
+	h := newHouse(t)
+	for address, link := range map[string]string{
+		"https://ha.example.com":                   "https://ha.example.com",
+		"http://ha.example.com:8123/a?b=c&d=e":     "http://ha.example.com:8123/a?b=c&d=e",
+		`https://ha.example.com/"><script>x`:       "https://ha.example.com/%22%3E%3Cscript%3Ex",
+		"javascript:alert(1)":                      "",
+		" JavaScript:alert(1)":                     "",
+		"java\tscript:alert(1)":                    "",
+		"javascript://ha.example.com/%0aalert(1)":  "",
+		"data:text/html,<script>alert(1)</script>": "",
+		"vbscript:x":                               "",
+		"//evil.example.com":                       "",
+		"ha.example.com":                           "",
+		"https:":                                   "",
+		evil:                                       "",
+	} {
+		h.loop.mu.Lock()
+		h.loop.status.Target.URL = address
+		h.loop.mu.Unlock()
+		_, _, page := h.get("/")
+		got, shown := "", false
+		for n := range parsed(t, page).Descendants() {
+			if n.Data == "a" && attribute(n, "target") == "_blank" {
+				got = attribute(n, "href")
+			}
+			shown = shown || n.Type == html.TextNode && n.Data == address
+		}
+		if got != link || !shown {
+			t.Errorf("%q leads to %q, want %q; it is shown: %v", address, got, link, shown)
+		}
+	}
+}
+
+func parsed(t *testing.T, page string) *html.Node {
+	t.Helper()
+	n, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func TestAPageThatBreaksOffIsNotShownInHalf(t *testing.T) {
+	w := httptest.NewRecorder()
+	broken := g.NodeFunc(func(io.Writer) error { return errors.New("broken") })
+	newPages(Config{Log: zerolog.Nop()}, "").render(w, http.StatusOK, el("main", text("a good half"), broken))
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "half") {
+		t.Errorf("HTTP %d: %s", w.Code, w.Body)
 	}
 }
 

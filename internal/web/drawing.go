@@ -1,0 +1,71 @@
+package web
+
+import (
+	"strconv"
+
+	g "maragu.dev/gomponents"
+)
+
+func (v *homeView) timelineSection() g.Node {
+	drawn := quiet(text("Nothing has been seen yet. It fills as time goes by."))
+	if t := &v.Timeline; t.Known {
+		drawn = g.Group{t.figure(), t.list()}
+	}
+	return el("section", class("card wide"), aria("labelledby", "h-time"),
+		el("div", class("between"),
+			el("h2", id("h-time"), text("Timeline")),
+			el("nav", class("tabs"), aria("label", "Length of the timeline"),
+				tab(v.Base, "24 hours", !v.Timeline.Week),
+				tab(v.Base+"?range=7d", "7 days", v.Timeline.Week),
+			),
+		),
+		el("div", id("timeline"), live, drawn),
+	)
+}
+
+func tab(to, length string, here bool) g.Node {
+	return el("a", href(to), g.If(here, aria("current", "page")), text(length))
+}
+
+func (v *timelineView) figure() g.Node {
+	return el("figure",
+		v.strip(),
+		el("div", class("plot"), el("span", class("top"), text(v.Top)), v.probes()),
+		el("div", class("marks"), aria("hidden", "true"), g.Map(v.Marks, func(mark string) g.Node { return el("span", text(mark)) })),
+		el("figcaption",
+			el("ul", class("legend"), g.Map(v.Legend, func(l legend) g.Node {
+				return el("li", stateClass(l.Class), icon(l.Class), text(l.Word), blank, note(l.Time))
+			})),
+			quiet(text("Line: how long probes took. Bars from above: probes that failed.")),
+		),
+	)
+}
+
+// strip is the states, one after the other.
+func (v *timelineView) strip() g.Node {
+	return stretched("strip", drawWidth, stripTall, picture(v.Text),
+		rect{W: strconv.Itoa(drawWidth), H: strconv.Itoa(stripTall)}.draw("ground"),
+		g.Map(v.Strip, func(r rect) g.Node { return r.draw("st-"+r.Class, el("title", text(r.Title))) }),
+	)
+}
+
+// probes is how long the probes took, and how many failed. Screen readers have both
+// in the strip's words.
+func (v *timelineView) probes() g.Node {
+	return stretched("probes", drawWidth, probesTall, decorative,
+		path("M0 40h1000M0 80h1000M250 0v80M500 0v80M750 0v80", class("grid")),
+		path(v.Area, class("area")),
+		path(v.Line, class("latency")),
+		g.Map(v.Misses, func(r rect) g.Node { return r.draw("miss") }),
+	)
+}
+
+// list is the timeline for those who would rather read it.
+func (v *timelineView) list() g.Node {
+	return el("details", id("changes"), el("summary", text("As a list")),
+		el("p", text(v.Text)),
+		el("ul", class("changes"), g.Map(v.Changes, func(c change) g.Node {
+			return el("li", stateClass(c.Class), icon(c.Class), timeOf(c.ISO, c.At), blank, el("span", text(c.Word)), aside("for "+c.For))
+		})),
+	)
+}

@@ -1,0 +1,139 @@
+package web
+
+import (
+	"strconv"
+
+	g "maragu.dev/gomponents"
+)
+
+// page is the main page, a section after the other as they are read. The longer
+// ones are drawn in files of their own.
+func (v *homeView) page() g.Node {
+	return v.document(
+		v.brand(),
+		v.messages(),
+		v.stateSection(),
+		v.nowSection(),
+		v.adviceSection(),
+		v.buttonsSection(),
+		v.timelineSection(),
+		v.tunnelSection(),
+		v.checkSection(),
+		v.pastSection(),
+		v.monthSection(),
+		v.footer(),
+	)
+}
+
+func (v *homeView) brand() g.Node {
+	return el("header", class("brand"),
+		el("img", attr("src", v.Icon), attr("alt", ""), attr("width", "28"), attr("height", "28")),
+		el("h1", text("Tunnel Medic")),
+		el("span", class("tag"), id("mode"), live, g.If(v.Mode == "observe", text("observe only"))),
+	)
+}
+
+// messages are places for what a press of a button brought, and for the script to
+// say that nobody answers.
+func (v *homeView) messages() g.Node {
+	kind := "message"
+	if v.Bad {
+		kind = "message bad"
+	}
+	return g.Group{
+		el("div", id("message"), role("status"), hiddenIf(v.Message == ""), class(kind), text(v.Message)),
+		el("div", id("offline"), role("alert"), attr("hidden"), class("message bad"),
+			text("Tunnel Medic does not answer at the moment. This page comes back by itself.")),
+	}
+}
+
+// stateSection says how things stand; a screen reader is told when that changes.
+func (v *homeView) stateSection() g.Node {
+	return g.Group{
+		el("section", id("state"), class("hero st-"+v.Look.Class), live, aria("label", "State"),
+			icon(v.Look.Class),
+			el("div",
+				el("h2", id("headline"), text(v.Look.Headline)),
+				el("p", text(v.Look.Text)),
+				quiet(el("span", class("badge"), text(v.Look.Word)), text(" for "+v.Look.Since)),
+			),
+		),
+		el("p", id("announce"), class("unseen"), role("status"), aria("live", "polite"), live, text(v.Look.Headline+".")),
+	}
+}
+
+func (v *homeView) nowSection() g.Node {
+	return el("section", id("now"), class("card wide"), live, hiddenIf(v.Going == "" && v.Progress == ""), aria("label", "What is happening"),
+		g.If(v.Going != "", el("h2", text(v.Going))),
+		el("div", role("log"), aria("label", "Steps"),
+			el("ol", id("steps"), class("steps"), attr("data-log"), stepItems(v.Steps)),
+		),
+		g.If(v.Progress != "", el("p", id("progress"), class("quiet"), text("On trial: "+v.Progress+" so far."))),
+	)
+}
+
+func (v *homeView) adviceSection() g.Node {
+	return el("section", id("advice"), class("card wide"), live, hiddenIf(len(v.Advice) == 0), aria("label", "What you can do"),
+		g.If(len(v.Advice) > 0, g.Group{
+			el("h2", text("What you can do")),
+			el("ol", class("advice"), g.Map(v.Advice, func(line string) g.Node { return el("li", text(line)) })),
+			el("details", el("summary", text("What this rests on")),
+				el("p", text(v.Diagnosis.Rests), aside("("+v.Diagnosis.Cause+")")),
+				evidenceFacts(v.Seen),
+			),
+		}),
+	)
+}
+
+func (v *homeView) pastSection() g.Node {
+	return el("section", class("card wide"), aria("labelledby", "h-past"),
+		el("h2", id("h-past"), text("Past incidents")),
+		el("div", id("past"), live, v.pastList()),
+	)
+}
+
+func (v *homeView) pastList() g.Node {
+	if len(v.Past) == 0 {
+		return quiet(text("None so far."))
+	}
+	return g.Group{
+		el("ul", class("past"), g.Map(v.Past, v.pastItem)),
+		g.If(v.More > 0, el("p", el("a", href(v.Base+"?all"), text("All incidents ("+strconv.Itoa(v.More)+" more)")))),
+	}
+}
+
+func (v *homeView) pastItem(p pastView) g.Node {
+	return el("li", stateClass(p.Class), icon(p.Class),
+		el("a", href(v.incidentPath(p.ID)),
+			el("strong", text(p.Outcome)), aside(prefixed("after ", p.Took)), blank,
+			el("span", class("what"), text(p.Summary)),
+			el("span", class("quiet"), timeOf(p.ISO, p.When), text(prefixed(" · ", p.Change))),
+		),
+	)
+}
+
+// monthSection is the month at a glance, and what Cloudflare's own word is worth.
+func (v *homeView) monthSection() g.Node {
+	var rows g.Group
+	for _, r := range v.Month {
+		rows = append(rows, fact(r.What, text(r.Text)))
+	}
+	if len(v.Notes) > 0 {
+		notes := g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) })
+		rows = append(rows, fact("Cloudflare's own word", notes, quiet(text("Healing does not depend on it."))))
+	}
+	return el("section", class("card wide"), aria("labelledby", "h-month"), hiddenIf(len(rows) == 0),
+		el("h2", id("h-month"), text("The last 30 days")),
+		facts(rows),
+	)
+}
+
+func (v *homeView) footer() g.Node {
+	return el("footer",
+		quiet(text("Tunnel Medic "+v.Version)),
+		g.If(v.CanForget, el("details", el("summary", text("Before you uninstall")),
+			el("p", text("Removes the entities and the notification that Tunnel Medic has put into Home Assistant. They come back when it is started again.")),
+			v.form("forget", acts, el("button", text("Remove them now"))),
+		)),
+	)
+}

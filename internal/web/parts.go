@@ -1,0 +1,89 @@
+package web
+
+import (
+	"net/url"
+
+	g "maragu.dev/gomponents"
+)
+
+// document is a whole page around what it shows.
+func (f *frame) document(content ...g.Node) g.Node {
+	return g.Group{g.Raw("<!doctype html>"), el("html", attr("lang", "en"), attr("data-state", f.Class),
+		el("head",
+			el("meta", attr("charset", "utf-8")),
+			el("meta", attr("name", "viewport"), attr("content", "width=device-width, initial-scale=1")),
+			el("meta", attr("name", "color-scheme"), attr("content", "light dark")),
+			el("meta", attr("name", "token"), attr("content", f.Token)),
+			el("title", text(f.Title)),
+			el("link", attr("rel", "icon"), href(f.Icon)),
+			el("link", attr("rel", "stylesheet"), href(f.Style)),
+			el("script", attr("src", f.Script), attr("defer")),
+		),
+		el("body",
+			sprite,
+			el("main", attr("data-base", f.Base), g.Group(content)),
+		),
+	)}
+}
+
+// form is a button that asks the program for something. What it has beside the
+// page's token comes with it: fields, the button, marks for the script.
+func (f *frame) form(ask string, more ...g.Node) g.Node {
+	return el("form", attr("method", "post"), attr("action", f.Base+"api/"+ask), field("token", f.Token), g.Group(more))
+}
+
+func field(name, value string) g.Node {
+	return el("input", attr("type", "hidden"), attr("name", name), attr("value", value))
+}
+
+// quiet is a line that is not the first to be read, note the like within a line.
+func quiet(content ...g.Node) g.Node { return el("p", class("quiet"), g.Group(content)) }
+func note(remark string) g.Node      { return el("span", class("quiet"), text(remark)) }
+
+// aside is a note behind something more important; "" is none.
+func aside(remark string) g.Node { return g.If(remark != "", g.Group{blank, note(remark)}) }
+
+// blank parts words that stand in elements of their own.
+var blank = text(" ")
+
+// prefixed puts words before a text that may be missing, and is missing then too.
+func prefixed(words, rest string) string {
+	if rest == "" {
+		return ""
+	}
+	return words + rest
+}
+
+// facts is a list of names and values; fact is one of them.
+func facts(content ...g.Node) g.Node { return el("dl", class("facts"), g.Group(content)) }
+
+func fact(what string, value ...g.Node) g.Node {
+	return g.Group{el("dt", text(what)), el("dd", value...)}
+}
+
+// evidenceFacts is what the looks saw.
+func evidenceFacts(seen []seenView) g.Node {
+	return facts(g.Map(seen, func(s seenView) g.Node { return fact(s.What, el("code", text(s.Text))) }))
+}
+
+func timeOf(iso, words string) g.Node { return el("time", attr("datetime", iso), text(words)) }
+
+// stepItems are the steps of an incident, in the order they were taken.
+func stepItems(steps []stepView) g.Node {
+	return g.Map(steps, func(s stepView) g.Node {
+		return el("li", stateClass(s.Class), attr("data-step", s.Kind), icon(s.Class), timeOf(s.ISO, s.At), el("span", text(s.Text)))
+	})
+}
+
+// incidentPath is where an incident has its page.
+func (f *frame) incidentPath(id string) string { return f.Base + "incidents/" + url.PathEscape(id) }
+
+// outward links to an address that came from elsewhere. What a browser would run
+// instead of opening it, as it does with javascript:, stays text.
+func outward(address string) g.Node {
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return text(address)
+	}
+	return el("a", href(u.String()), attr("target", "_blank"), attr("rel", "noopener noreferrer"), text(address))
+}
