@@ -19,6 +19,10 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 
 FROM ${BUILD_FROM}
 
+# The program brings no time zones, the base image's package tzdata does. Without
+# them the quiet hours would be UTC's, unnoticed, so better no image at all.
+RUN test -f /usr/share/zoneinfo/Europe/Berlin
+
 # s6-overlay: warnings and errors only, the log belongs to the daemon.
 ENV S6_VERBOSITY=1
 

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-	_ "time/tzdata" // the image has no time zones, and the quiet hours are local
 
 	"github.com/rs/zerolog"
 
@@ -226,12 +225,13 @@ func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger) h
 	h := household{location: time.Local}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if info, err := super.SystemInfo(ctx); err == nil {
-		if l, err := time.LoadLocation(info.TimeZone); err == nil && info.TimeZone != "" {
-			h.location = l
-		}
-	} else {
+	if info, err := super.SystemInfo(ctx); err != nil {
 		log.Debug().Err(err).Msg("The time zone is not known yet.")
+	} else if info.TimeZone != "" {
+		if h.location, err = time.LoadLocation(info.TimeZone); err != nil {
+			h.location = time.UTC
+			log.Warn().Msgf("The time zone %q, which Supervisor names, is not known here: the quiet hours, and the times on the page, are taken as UTC.", info.TimeZone)
+		}
 	}
 	if self, err := super.Self(ctx); err == nil && self.Slug != "" {
 		h.page = "/hassio/ingress/" + self.Slug

@@ -225,7 +225,10 @@ func docsDisagreements(docs string, options []option, known map[string]option) (
 	return found
 }
 
-const binary = "/usr/bin/tunnelmedic"
+const (
+	binary  = "/usr/bin/tunnelmedic"
+	noZones = "the Dockerfile's last stage does not end the build where the base image has no time zones, and the program has none of its own"
+)
 
 // imageDisagreements holds together what names the image, the binary and the version.
 func imageDisagreements(t *testing.T, f files, c config) (found []string) {
@@ -276,6 +279,13 @@ func imageDisagreements(t *testing.T, f files, c config) (found []string) {
 	}
 	if !strings.Contains(last(docker, "HEALTHCHECK"), `"`+binary+`", "healthcheck"`) {
 		say("the Dockerfile's health check does not run %s healthcheck", binary)
+	}
+
+	zones := slices.ContainsFunc(docker, func(i instruction) bool {
+		return i.stage == docker[len(docker)-1].stage && i.name == "RUN" && regexp.MustCompile(`^test -f /usr/share/zoneinfo/\w+/\w+$`).MatchString(i.text)
+	})
+	if !zones {
+		say(noZones)
 	}
 
 	kill, _ := strconv.Atoi(strings.TrimSpace(f[service+"/timeout-kill"]))
@@ -360,6 +370,9 @@ func TestWhatStandsOnlyInOnePlaceOrOtherwiseIsNamed(t *testing.T) {
 		"a label gone":                   {f.without(t, "Dockerfile", `io\.hass\.arch=\S+ `), `the label io.hass.arch="${BUILD_ARCH}" is missing in the Dockerfile`},
 		"a version without changelog":    {f.with(t, "config.yaml", `(?m)^version: .*$`, `version: "9.9.9"`), "version 9.9.9 stands in config.yaml and is missing in CHANGELOG.md as a heading"},
 		"the binary elsewhere":           {f.with(t, "Dockerfile", `tunnelmedic /usr/bin/tunnelmedic`, `tunnelmedic /tunnelmedic`), "Dockerfile does not name the binary /usr/bin/tunnelmedic where it should"},
+		"zones not looked for":           {f.without(t, "Dockerfile", `(?m)^RUN test .*\n`), noZones},
+		"zones that may be missing":      {f.with(t, "Dockerfile", `Europe/Berlin`, `Europe/Berlin || true`), noZones},
+		"zones of the builder":           {f.with(t, "Dockerfile", `(?m)^(FROM \$\{BUILD_FROM\})\n\n((?:#.*\n)+RUN test .*\n)`, "$2\n$1\n"), noZones},
 		"an older Go":                    {f.with(t, "Dockerfile", `golang:[0-9.]+`, `golang:1.20`), "the Dockerfile builds with an older Go than go.mod asks for, or one of them names none"},
 	} {
 		if got := disagreements(t, c.f); !slices.Contains(got, c.want) {

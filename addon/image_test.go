@@ -24,7 +24,7 @@ const (
 // fromBase are the paths and programs that the base image, s6-overlay or
 // Supervisor brings, and that this project's files name.
 var fromBase = []string{
-	"/init", "/bin/sh", "/usr/bin/env", "/command/execlineb", // base image
+	"/init", "/bin/sh", "/usr/bin/env", "/command/execlineb", "/usr/share/zoneinfo/Europe/Berlin", // base image
 	"/run/s6/basedir/bin/halt", "/run/s6-linux-init-container-results/exitcode", // s6-overlay, at run time
 	"/data/", "/ssl/", // mounted by Supervisor
 	"with-contenv", "export", "s6-softlimit", "fdmove", // on the service's PATH
@@ -198,6 +198,15 @@ func unknownPaths(t *testing.T, f files) (found []string) {
 	for _, m := range regexp.MustCompile(`"(/[^"]+)"`).FindAllStringSubmatch(last(dockerfile(f["Dockerfile"]), "HEALTHCHECK"), -1) {
 		check("the Dockerfile's health check", m[1])
 	}
+	list := dockerfile(f["Dockerfile"])
+	for _, i := range list {
+		if i.stage != list[len(list)-1].stage || i.name != "RUN" {
+			continue
+		}
+		for _, m := range namedPath.FindAllStringSubmatch(i.text, -1) {
+			check("the Dockerfile", m[1])
+		}
+	}
 	return found
 }
 
@@ -213,6 +222,7 @@ func TestEveryPathThatIsNamedIsInTheImage(t *testing.T) {
 		service + "/run names /usr/bin/tunnelmedic, which is not in the image":      f.with(t, "Dockerfile", `tunnelmedic /usr/bin/tunnelmedic`, "tunnelmedic /opt/tunnelmedic"),
 		service + "/run names s6-nothing, which is not in the image":                f.with(t, service+"/run", `s6-softlimit`, "s6-nothing"),
 		"the Dockerfile's health check names /bin/check, which is not in the image": f.with(t, "Dockerfile", `"/usr/bin/env"`, `"/bin/check"`),
+		"the Dockerfile names /usr/share/zoneinfo/Mars, which is not in the image":  f.with(t, "Dockerfile", `Europe/Berlin`, "Mars"),
 		service + "/finish names /bin/bash, which is not in the image":              f.with(t, service+"/finish", `#!/bin/sh`, "#!/bin/bash"),
 	} {
 		if got := unknownPaths(t, altered); !slices.Contains(got, name) {
@@ -234,7 +244,7 @@ func TestScriptsAreExecutableInTheImage(t *testing.T) {
 func TestTheBuildSeesTheSourceAndNothingElse(t *testing.T) {
 	patterns := storeFiles(t)[".dockerignore"]
 	for p, want := range map[string]bool{
-		"go.mod": false, "go.sum": false, "cmd/tunnelmedic/main.go": false, "internal/web/page.html": false, "addon/options.go": false, service + "/run": false,
+		"go.mod": false, "go.sum": false, "cmd/tunnelmedic/main.go": false, "internal/web/assets/style.css": false, "addon/options.go": false, service + "/run": false,
 		"README.md": true, ".git/HEAD": true, "addon/options_test.go": true, "internal/probe/testdata/a.pem": true, "addon/brand/icon.svg": true, "secrets.yaml": true,
 	} {
 		if ignored(patterns, p) != want {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -56,7 +57,7 @@ func (cfg *Config) say(what string) {
 func Standard(incidents int, seed uint64, interval time.Duration) (Config, error) {
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
-		return Config{}, err
+		return Config{}, fmt.Errorf("the virtual homes live by Berlin's clock: %w; install the package tzdata", err)
 	}
 	rules := Defaults()
 	rules.Location = zone
