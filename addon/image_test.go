@@ -382,7 +382,7 @@ func TestTheBuildIsStaticTrimmedAndVersioned(t *testing.T) {
 			t.Errorf("the environment %q has no %s", env, want)
 		}
 	}
-	for _, want := range []string{"-trimpath", "-s -w -X main.version=1.2.3", "./cmd/tunnelmedic", "/out/tunnelmedic"} {
+	for _, want := range []string{"-trimpath", "image,nethttpomithttp2", "-s -w -X main.version=1.2.3", "./cmd/tunnelmedic", "/out/tunnelmedic"} {
 		if !slices.Contains(words, want) {
 			t.Errorf("the build %q has no %q", words, want)
 		}
@@ -392,6 +392,18 @@ func TestTheBuildIsStaticTrimmedAndVersioned(t *testing.T) {
 // mostBytes bounds the stripped binary, which small computers download and keep in
 // memory.
 const mostBytes = 12_000_000
+
+// replay runs the Dockerfile's build for an architecture, to this file.
+func replay(t *testing.T, f files, goarch, version, binary string) {
+	t.Helper()
+	env, words := goBuild(t, f, goarch, version)
+	words[slices.Index(words, "/out/tunnelmedic")] = binary
+	build := exec.Command(words[0], words[1:]...)
+	build.Dir, build.Env = root, append(os.Environ(), env...)
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", goarch, err, said)
+	}
+}
 
 // TestReplayBuild runs the Dockerfile's build for both architectures. It takes a
 // minute, so it runs only where PACKAGING_OUT says where the binaries are to go,
@@ -410,17 +422,11 @@ func TestReplayBuild(t *testing.T) {
 		if !slices.Contains(c.Arch, arch) {
 			t.Errorf("config.yaml has no %s", arch)
 		}
-		env, words := goBuild(t, f, target.goarch, c.Version)
 		binary, err := filepath.Abs(filepath.Join(out, arch, "tunnelmedic"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		words[slices.Index(words, "/out/tunnelmedic")] = binary
-		build := exec.Command(words[0], words[1:]...)
-		build.Dir, build.Env = root, append(os.Environ(), env...)
-		if said, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", arch, err, said)
-		}
+		replay(t, f, target.goarch, c.Version, binary)
 		info, err := os.Stat(binary)
 		if err != nil {
 			t.Fatal(err)

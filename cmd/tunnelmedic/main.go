@@ -35,10 +35,8 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{
+	return append([]command{
 		{"run", "the daemon: what the add-on starts (default)", runDaemon},
-		{"lab", "the whole program at work in a world on this machine, as a story; --help for its scenarios", runLab},
-		{"simulate", "the policy in thousands of virtual homes, against its rivals and an oracle, as a table", runSimulate},
 		{"doctor", "every look once, as a table with verdict and advice; --help for its flags", runDoctor},
 		{"report", "an incident as a document for a bug report; --help for its forms", runReport},
 		{"healthcheck", "exit 0 while the daemon's loop is alive", runHealth},
@@ -46,7 +44,7 @@ func commands() []command {
 			fmt.Fprintln(out, "tunnelmedic", fullVersion())
 			return 0
 		}},
-	}
+	}, worlds()...)
 }
 
 func main() {
@@ -89,13 +87,18 @@ Usage: tunnelmedic [command]
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-12s %s\n", c.name, c.help)
 	}
-	fmt.Fprint(w, "\nTo see it at work without Home Assistant: tunnelmedic lab\n\n", addon.Help())
+	if len(worlds()) > 0 {
+		fmt.Fprint(w, "\nTo see it at work without Home Assistant: tunnelmedic lab\n")
+	}
+	fmt.Fprint(w, "\n", addon.Help())
 }
 
 func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if code, done := parse("run", "The daemon. It takes no arguments; see tunnelmedic --help for options and environment.", args, out, errOut); done {
 		return code
 	}
+	// Some 4 KB of garbage a second, as in a quiet home, need no 4 MB of head room.
+	debug.SetGCPercent(25)
 	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
 	if err == nil {
 		return 0

@@ -6,13 +6,16 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // hostName is a DNS name as it stands in a certificate and on the wire; an
 // underscore is no host name, but home networks have them.
-var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$`)
+var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
+
+const longestLabel, longestName = 63, 253 // RFC 1035 §2.3.4
 
 // CheckURL reads the address under which Home Assistant is reached from outside:
 // https://host or https://host:port, and http only for this machine itself. It
@@ -73,7 +76,7 @@ func checkHost(host string) error {
 		return errors.New("the address has no host name: write one, like https://ha.example.com")
 	case strings.ContainsFunc(host, func(r rune) bool { return r > 127 }):
 		return errors.New("the host name has letters outside a–z: write it in its xn-- form, as your domain registrar shows it")
-	case len(host) > 253 || !hostName.MatchString(host):
+	case len(host) > longestName || !hostName.MatchString(host) || slices.ContainsFunc(strings.Split(host, "."), func(l string) bool { return len(l) > longestLabel }):
 		return errors.New("the host name of the address is not a valid one: write https:// and the host name, like https://ha.example.com")
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // What may stand in a public report as it is: the same for everyone.
@@ -29,24 +30,30 @@ func newVeil(own *url.URL) *veil {
 	return v
 }
 
+// pattern compiles a regular expression when it is first needed: most homes never make
+// a report, and these take as much memory as all else that is done while all is well.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 var (
-	urls       = regexp.MustCompile(`\b((?:https?|wss?)://)([^\s/?#"'<>()|\x60\\$]+)([^\s?#"'<>()|\x60\\]*)(\?[^\s"'<>()|\x60\\]*)?`)
-	emails     = regexp.MustCompile(`[\p{L}\p{N}._%+-]+@[\p{L}\p{N}.-]+\.\p{L}{2,}`)
-	uuids      = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
-	hexes      = regexp.MustCompile(`(?i)\b[0-9a-f]{20,}\b`)
-	slugs      = regexp.MustCompile(`\b(?:[0-9a-f]{8}|local|core)_[a-z0-9_-]+`)
-	addresses  = regexp.MustCompile(`(?i)\b(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-f]*:(?:[0-9a-f]*:)+(?:[0-9a-f]+|(?:\d{1,3}\.){3}\d{1,3})?(?:%\w+)?`)
-	dotted     = regexp.MustCompile(`(?:\*\.)?[\p{L}\p{N}_-]+(?:\.[\p{L}\p{N}_-]+)+`)
-	redacted   = regexp.MustCompile(`^host-\d+\.example$`)
-	statusLink = regexp.MustCompile(`https://stspg\.io/[\w-]+`)
+	urls       = pattern(`\b((?:https?|wss?)://)([^\s/?#"'<>()|\x60\\$]+)([^\s?#"'<>()|\x60\\]*)(\?[^\s"'<>()|\x60\\]*)?`)
+	emails     = pattern(`[\p{L}\p{N}._%+-]+@[\p{L}\p{N}.-]+\.\p{L}{2,}`)
+	uuids      = pattern(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
+	hexes      = pattern(`(?i)\b[0-9a-f]{20,}\b`)
+	slugs      = pattern(`\b(?:[0-9a-f]{8}|local|core)_[a-z0-9_-]+`)
+	addresses  = pattern(`(?i)\b(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-f]*:(?:[0-9a-f]*:)+(?:[0-9a-f]+|(?:\d{1,3}\.){3}\d{1,3})?(?:%\w+)?`)
+	dotted     = pattern(`(?:\*\.)?[\p{L}\p{N}_-]+(?:\.[\p{L}\p{N}_-]+)+`)
+	redacted   = pattern(`^host-\d+\.example$`)
+	statusLink = pattern(`https://stspg\.io/[\w-]+`)
 )
 
 func (v *veil) over(text string) string {
-	text = urls.ReplaceAllStringFunc(text, func(m string) string {
-		if statusLink.MatchString(m) {
+	text = urls().ReplaceAllStringFunc(text, func(m string) string {
+		if statusLink().MatchString(m) {
 			return m
 		}
-		p := urls.FindStringSubmatch(m)
+		p := urls().FindStringSubmatch(m)
 		host, port := p[2], ""
 		if i := strings.LastIndexByte(host, '@'); i >= 0 {
 			host = host[i+1:]
@@ -59,11 +66,11 @@ func (v *veil) over(text string) string {
 		}
 		return p[1] + v.host(strings.Trim(host, "[]")) + port + p[3] // what stands behind the question mark is left out
 	})
-	text = emails.ReplaceAllStringFunc(text, func(m string) string { return v.name("mailbox", m) })
-	text = uuids.ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
-	text = hexes.ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
-	text = slugs.ReplaceAllStringFunc(text, func(m string) string { return v.name("addon", m) })
-	text = addresses.ReplaceAllStringFunc(text, func(m string) string {
+	text = emails().ReplaceAllStringFunc(text, func(m string) string { return v.name("mailbox", m) })
+	text = uuids().ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
+	text = hexes().ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
+	text = slugs().ReplaceAllStringFunc(text, func(m string) string { return v.name("addon", m) })
+	text = addresses().ReplaceAllStringFunc(text, func(m string) string {
 		if _, err := netip.ParseAddr(m); err != nil {
 			return m
 		}
@@ -71,7 +78,7 @@ func (v *veil) over(text string) string {
 	})
 	var b strings.Builder
 	last := 0
-	for _, at := range dotted.FindAllStringIndex(text, -1) {
+	for _, at := range dotted().FindAllStringIndex(text, -1) {
 		m := text[at[0]:at[1]]
 		b.WriteString(text[last:at[0]])
 		if last = at[1]; hostLike(m) && (at[0] == 0 || text[at[0]-1] != '.') { // .result.value is a path in JSON
@@ -97,7 +104,7 @@ func hostLike(s string) bool {
 
 func (v *veil) host(h string) string {
 	low := strings.ToLower(strings.TrimSuffix(h, "."))
-	if slices.Contains(everyones, low) || redacted.MatchString(low) {
+	if slices.Contains(everyones, low) || redacted().MatchString(low) {
 		return h
 	}
 	if _, err := netip.ParseAddr(low); err == nil {
@@ -129,13 +136,13 @@ func (v *veil) name(kind, value string) string {
 // known are texts that an answer's body may hold and that are the same for
 // everyone: aiohttp's, cloudflared's, and Cloudflare's own. Any other body may be
 // somebody's page, with what they have written there.
-var known = regexp.MustCompile(`^(No WebSocket UPGRADE hdr|No CONNECTION upgrade hdr|Handshake error|Unsupported version|400: Bad Request|403: Forbidden|404: Not Found|40[0-9]: |50[0-9]: |error code: \d{3,4}$|\{"type":"auth_(required|invalid)")`)
+var known = pattern(`^(No WebSocket UPGRADE hdr|No CONNECTION upgrade hdr|Handshake error|Unsupported version|400: Bad Request|403: Forbidden|404: Not Found|40[0-9]: |50[0-9]: |error code: \d{3,4}$|\{"type":"auth_(required|invalid)")`)
 
 // publicBody gives a body for the public form.
 func publicBody(body, kind string) string {
 	trimmed := strings.TrimSpace(body)
 	switch {
-	case trimmed == "" || known.MatchString(trimmed) && len(trimmed) < 200:
+	case trimmed == "" || known().MatchString(trimmed) && len(trimmed) < 200:
 		return body
 	case strings.Contains(trimmed, "Unable to reach the origin service. The service may be down"):
 		return "(a page that says: Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared)"

@@ -113,7 +113,7 @@ func (c *Client) refused(q call, status int, body []byte) *Error {
 	said := ""
 	if json.Unmarshal(body, &env) == nil {
 		said = env.Message
-		if word.MatchString(env.ErrorKey) {
+		if isWord(env.ErrorKey) {
 			e.Key = c.line(env.ErrorKey)
 		}
 	} else if kindOfText(body) == "plain text" {
