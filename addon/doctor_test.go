@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,5 +203,28 @@ func TestTheDoctorStaysUnderFifteenSecondsWhereNothingAnswers(t *testing.T) {
 	r, _ := labDoctor(t, w, t.TempDir(), "", "TUNNELMEDIC_PROBE_TIMEOUT=60s")
 	if r.Took > 15*time.Second || r.Code == doctor.Healthy {
 		t.Errorf("it took %s, code %d", r.Took, r.Code)
+	}
+}
+
+func TestTheDoctorAsksWhetherQUICGetsOut(t *testing.T) {
+	for blocked, want := range map[bool]doctor.Verdict{false: doctor.Good, true: doctor.Unsure} {
+		w := connected(t, lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: blocked}})
+		r, _ := labDoctor(t, w, t.TempDir(), "")
+		i := slices.IndexFunc(r.Rows, func(row doctor.Row) bool { return row.Component == "QUIC" })
+		if i < 0 || r.Rows[i].Verdict != want || (r.Rows[i].Do == "") == blocked || r.Seen["quic"] == "" || r.Code != doctor.Healthy {
+			t.Errorf("blocked: %v; %+v", blocked, r.Rows)
+		}
+		env := w.Env()
+		delete(env, "TUNNELMEDIC_QUIC_EDGE")
+		c, err := addon.Consult(append(lab.Environ(env), "TUNNELMEDIC_OPTIONS_FILE="+t.TempDir()+"/none"), "1.2.3", addon.Consultation{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err = doctor.Examine(t.Context(), c.Place, nil); err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(r.Rows, func(row doctor.Row) bool { return row.Component == "QUIC" }) {
+			t.Error("a connector that a developer names is asked about edges that are not his")
+		}
 	}
 }

@@ -223,3 +223,48 @@ func TestAnAddOnThatCrashedIsStartedAndOneThatWasStoppedIsNot(t *testing.T) {
 		}
 	}
 }
+
+// A probe that is given up after two seconds says nothing where Home Assistant itself
+// takes three.
+func TestSilenceCountsOnlyWhereHomeAssistantItselfIsQuicker(t *testing.T) {
+	for direct, want := range map[time.Duration]diagnosis.Cause{20 * time.Millisecond: diagnosis.UpgradeSilent, 1900 * time.Millisecond: diagnosis.UpgradeSilent, 3 * time.Second: diagnosis.Unknown} {
+		e := stripped()
+		e.Connector.Counters, e.Connector.AfterPage = e.Connector.Before, &evidence.Counters{Requests: 8}
+		e.Public = evidence.Look{Asked: "GET https://ha.example.com/api/websocket", Stage: evidence.Secured, Trouble: evidence.TimedOut, Took: 2 * time.Second}
+		e.Direct.Took = direct
+		if d := diagnosis.Of(e); d.Cause != want || (d.Says() == diagnosis.Fails) != (want == diagnosis.UpgradeSilent) {
+			t.Errorf("Home Assistant takes %s: %s", direct, d.Cause)
+		}
+	}
+}
+
+func TestWhatTheEdgeSaysOverQUICIsShown(t *testing.T) {
+	for want, l := range map[string]evidence.Look{
+		"Cloudflare's edge answers": {Stage: evidence.Secured},
+		"no answer from Cloudflare's edge: UDP to port 7844 seems to be blocked": {Stage: evidence.Asked, Trouble: evidence.TimedOut},
+		"could not be asked: no way there":                                       {Stage: evidence.Asked, Trouble: evidence.Unreachable, Detail: "no way there"},
+		"":                                                                       {},
+	} {
+		e := stripped()
+		e.QUIC = l
+		if got := diagnosis.Of(e).Seen["quic"]; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// The first row of the catalogue fits, one in its middle, or none.
+func BenchmarkDiagnosis(b *testing.B) {
+	well := stripped()
+	well.Public = greeted()
+	odd := stripped()
+	odd.Public = through(418, "I am a teapot")
+	for name, e := range map[string]evidence.Evidence{"healthy": well, "stripped": stripped(), "unknown": odd} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				diagnosis.Of(e)
+			}
+		})
+	}
+}

@@ -1,6 +1,8 @@
 package tunnel
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -247,23 +249,31 @@ func (c *Connector) get(ctx context.Context, path string, into any) error {
 }
 
 func (c *Connector) counters(ctx context.Context) (evidence.Counters, error) {
-	res, err := c.http.R().SetContext(ctx).Get("/metrics")
+	// Read as it comes: asked for every ten seconds, it would be most of what is allocated.
+	res, err := c.http.R().SetContext(ctx).SetDoNotParseResponse(true).Get("/metrics")
 	if err != nil {
 		return evidence.Counters{}, err
 	}
+	defer res.RawBody().Close()
 	if res.StatusCode() != 200 {
 		return evidence.Counters{}, fmt.Errorf("HTTP %d", res.StatusCode())
 	}
-	return parseCounters(res.String())
+	return parseCounters(res.RawBody())
 }
 
 // parseCounters reads the few counters it needs from Prometheus' text format. Six
 // names do not bear that format's whole parser and its dependencies.
-func parseCounters(text string) (evidence.Counters, error) {
+func parseCounters(text io.Reader) (evidence.Counters, error) {
 	c := evidence.Counters{Codes: map[int]uint64{}}
 	found := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
+	limited := &io.LimitedReader{R: text, N: answerLimit}
+	lines := bufio.NewScanner(limited)
+	for lines.Scan() {
+		raw := bytes.TrimSpace(lines.Bytes())
+		if !bytes.HasPrefix(raw, []byte("cloudflared_tunnel_")) && !bytes.HasPrefix(raw, []byte("build_info")) {
+			continue // most of them
+		}
+		line := string(raw)
 		name, rest, _ := strings.Cut(line, " ")
 		labels := ""
 		if i := strings.IndexByte(name, '{'); i >= 0 {
@@ -301,7 +311,12 @@ func parseCounters(text string) (evidence.Counters, error) {
 			c.Version = label(labels, "version")
 		}
 	}
-	if !found {
+	switch {
+	case lines.Err() != nil:
+		return c, fmt.Errorf("reading cloudflared's counters: %w", lines.Err())
+	case limited.N <= 0:
+		return c, errors.New("cloudflared's counters do not end")
+	case !found:
 		return c, errors.New("cloudflared's counters are missing")
 	}
 	return c, nil

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -222,6 +223,8 @@ func TestOddCountersAreMissingOnes(t *testing.T) {
 		"infinite":              "cloudflared_tunnel_total_requests +Inf\n",
 		"no value":              "cloudflared_tunnel_total_requests\n",
 		"an open brace":         `cloudflared_tunnel_total_requests{a="b 4` + "\n",
+		"too much":              "cloudflared_tunnel_total_requests 4\n" + strings.Repeat("go_goroutines 12\n", 1<<16),
+		"a line without end":    "cloudflared_tunnel_total_requests 4\n# " + strings.Repeat("x", 1<<18),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloudflared(t)
@@ -230,6 +233,23 @@ func TestOddCountersAreMissingOnes(t *testing.T) {
 				t.Errorf("%+v", got.Counters)
 			}
 		})
+	}
+}
+
+func TestWhereQUICIsAskedFor(t *testing.T) {
+	c := newCloudflared(t)
+	e := tunnel.NewConnector(c.URL).Inspect(t.Context(), noon)
+	want := []netip.AddrPort{netip.MustParseAddrPort("198.41.192.7:7844"), netip.MustParseAddrPort("198.41.192.27:7844")}
+	if got := tunnel.QUICEdges(e); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	e.Edges = []string{"nonsense", "2606:4700:a0::1", "198.41.192.7", "198.41.192.9"}
+	want = []netip.AddrPort{netip.MustParseAddrPort("[2606:4700:a0::1]:7844"), netip.MustParseAddrPort("198.41.192.7:7844")}
+	if got := tunnel.QUICEdges(e); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	if got := tunnel.QUICEdges(evidence.Connector{}); len(got) != 0 {
+		t.Errorf("%v", got)
 	}
 }
 

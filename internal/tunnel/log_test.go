@@ -123,7 +123,7 @@ func FuzzParseCounters(f *testing.F) {
 	f.Add("cloudflared_tunnel_response_by_code{status_code=\"400\" 3\ncloudflared_tunnel_total_requests 1e300\n")
 	f.Add("cloudflared_tunnel_concurrent_requests_per_tunnel{} -1\n}{\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := parseCounters(text)
+		c, err := parseCounters(strings.NewReader(text))
 		if err != nil {
 			return
 		}
