@@ -100,21 +100,24 @@ func (r Rules) split(s *State) (good, gambles []evidence.Protocol) {
 	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !inc.tried(evidence.HTTP2) {
 		gambles = append(gambles, s.Set) // a new start takes no detour over QUIC
 	}
-	// Of two that use the same transport, their own: it need not go back.
-	for _, p := range slices.Compact([]evidence.Protocol{s.Own.Effective(), evidence.Auto, evidence.HTTP2, evidence.QUIC}) {
-		allowed := slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == p })
-		if !allowed || inc.tried(p) || p == s.Set.Effective() || p == inc.Setting.Effective() || slices.ContainsFunc(append(good, gambles...), func(o evidence.Protocol) bool { return o.Effective() == p }) {
+	started := slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair })
+	order := []evidence.Protocol{s.Own} // of two that use the same transport, it need not go back
+	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
+		if p != s.Own.Effective() {
+			order = append(order, p)
+		}
+	}
+	for _, p := range order {
+		e := p.Effective()
+		allowed := slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == e })
+		if !allowed || inc.tried(e) || e == s.Set.Effective() || e == inc.Setting.Effective() {
 			continue
 		}
-		if p == s.Own.Effective() {
-			p = s.Own // with or without a flag, as they had it
-		}
-		started := slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair })
 		switch {
 		case inc.expected(p) == evidence.NoTransport:
 		case !s.gamble(p):
 			good = append(good, p)
-		case s.shut(p) && p.Effective() == evidence.QUIC: // it would not connect, and never fall back
+		case s.shut(p) && e == evidence.QUIC: // it would not connect, and never fall back
 		case s.shut(p) || !started:
 			gambles = append(gambles, p)
 		}
@@ -133,6 +136,9 @@ func (s *State) shut(p evidence.Protocol) bool {
 	return s.QUICShut && s.Incident.expected(p) == evidence.OverQUIC
 }
 
+// dying is for how many bursts a connection may be dying unnoticed: half a minute.
+const dying = 15
+
 // nothingPasses is how many failures in a row show that nothing gets through, so that
 // a restart in vain takes nothing from anybody.
 const nothingPasses = 30
@@ -140,15 +146,15 @@ const nothingPasses = 30
 // proven says whether the fault is certain enough for what would be tried.
 //
 // One of the four connections may have died unnoticed: for up to 29 s a part of the
-// handshakes then hangs, and it passes by itself (FACTS §3). So a fault as young as
-// that must be certain by what was told of alone. (Bursts, not seconds: the clock of
-// the lab runs quicker.)
+// handshakes then hangs, and it passes by itself (FACTS §3). So until as long after
+// the alarm a fault must be certain by what was told of alone; a failure before may
+// have been chance. (Bursts, not seconds: the clock of the lab runs quicker.)
 func (r Rules) proven(s *State, now time.Time) bool {
 	t := s.Incident.struck()
 	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
 		return false
 	}
-	if now.Sub(s.Incident.Onset) < 15*r.Burst {
+	if now.Sub(s.Incident.Alarm) < dying*r.Burst {
 		t.Failures = t.Told
 	}
 	return s.Calm.certainty(t) >= restart

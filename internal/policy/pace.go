@@ -6,6 +6,11 @@ import (
 	"tunnelmedic/internal/diagnosis"
 )
 
+// gathering is for how many bursts after the alarm proof is gathered closely: five
+// minutes. What has shown by then neither that it is a fault nor that it is none can
+// wait, and Home Assistant logs every probe that does not sign in.
+const gathering = 150
+
 // next spaces the probes: often where the answer decides something, seldom where
 // it only waits, and never so often that it prolongs the trouble. Closest after a
 // failure: then a few answers decide, and the household is waiting.
@@ -30,7 +35,7 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return 5 * r.Interval
 	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > 0.9:
 		return r.Burst // a total loss that lets one through is ending: see it soon
-	case s.Incident != nil && !r.proven(s, now) && s.Detector.Score() > 0:
+	case s.Incident != nil && !r.proven(s, now) && s.Detector.Score() > 0 && now.Sub(s.Incident.Alarm) < gathering*r.Burst:
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Incident != nil:
 		return patient(s.Incident.Alarm)

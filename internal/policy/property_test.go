@@ -71,6 +71,13 @@ func TestWhateverHappens(t *testing.T) {
 				in.Uptime, shut = time.Minute, GateUptime
 			case 7:
 				in.Blind = "no add-on"
+			case 8:
+				in.QUIC = evidence.Switch(rng.IntN(3))
+			case 9:
+				in.InUse = true
+			}
+			if in.Vote == diagnosis.Fails && rng.IntN(3) == 0 {
+				in.Cause = diagnosis.UpgradeSilent
 			}
 		}
 		votes := []diagnosis.Vote{works, works, fails, fails, fails, abstains}

@@ -163,10 +163,13 @@ func (i *Incident) moveTo(p evidence.Protocol, over evidence.Transport) {
 	}
 	left := Attempt{Protocol: i.Setting, Transport: i.Transport, Tally: i.total(), Fair: true, Result: "left"}
 	i.Setting, i.Transport, i.Tally, i.Later, i.LaterRun, i.Run = p, over, Tally{}, Tally{}, 0, 0
-	if n := slices.IndexFunc(i.Tried, func(a Attempt) bool { return a.Protocol == p && a.Fair }); n >= 0 {
-		i.Tally = i.Tried[n].Tally
-		i.Tried = slices.Delete(i.Tried, n, n+1)
-	}
+	i.Tried = slices.DeleteFunc(i.Tried, func(a Attempt) bool {
+		here := a.Protocol == p && a.Fair
+		if here {
+			i.Tally = i.Tally.plus(a.Tally)
+		}
+		return here
+	})
 	i.Tried = append(i.Tried, left)
 }
 

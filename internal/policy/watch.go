@@ -73,15 +73,15 @@ func (r Rules) try(s *State, d *Decision, now time.Time) {
 // another one, a cure of before, and their own has just shown to be worse than
 // that, the cure goes back.
 func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
-	if inc := s.Incident; inc.Setting != s.Own && s.worse(s.Own) {
-		s.begin(d, now, inc.Setting, Restore, "Your own setting (%s) is worse. %s goes back.", s.Own, inc.Setting)
-		return
-	}
-	if s.Set != s.Own {
+	cure := s.Incident.Setting
+	switch worse := cure != s.Own && s.worse(s.Own); {
+	case worse && s.Set != cure:
+		s.begin(d, now, cure, Restore, "Your own setting (%s) is worse. %s goes back.", s.Own, cure)
+	case !worse && s.Set != s.Own:
 		s.begin(d, now, s.Own, Restore, "Nothing helped. Your own setting (%s) goes back.", s.Own)
-		return
+	default:
+		r.hold(s, d, now)
 	}
-	r.hold(s, d, now)
 }
 
 // Exhausted says whether the open incident has seen every allowed protocol fail.
