@@ -22,7 +22,7 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 		{Nothing, alone(s, s.own)}, {Static, alone(s, evidence.HTTP2)}, {Sidecar, sidecar().live(s)}, {Watchdog, watchdog().live(s)},
 		{Medic, m}, {SameEyes, oracle(s, m.noticed)}, {Oracle, oracle(s, s.onset())},
 	}
-	const left, width, height, lane = 110.0, 860.0, 26.0, 36.0
+	const left, width, right, height, lane = 110.0, 860.0, 90.0, 26.0, 36.0
 	from, to := s.onset()-5*time.Minute, s.onset()+30*time.Minute
 	if s.family == Flapping || s.family == Unequal || s.family == Partial {
 		to = s.onset() + 3*time.Hour
@@ -35,12 +35,13 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	}
 	var b strings.Builder
 	bottom := 44 + lane*float64(len(lanes))
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="system-ui, sans-serif" font-size="13" role="img">`, left+width+34, bottom+52)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="system-ui, sans-serif" font-size="13" role="img">`, left+width+right, bottom+52)
 	fmt.Fprintf(&b, "\n<title>%s: %s. What a handshake met, in whose hands.</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", f, f.Title())
 	fmt.Fprintf(&b, "<text x=\"12\" y=\"24\" font-size=\"15\" font-weight=\"600\" fill=\"#222\">%s: %s (the home's own setting: %s)</text>\n", f, f.Title(), s.own)
+	fmt.Fprintf(&b, "<text x=\"%.0f\" y=\"24\" text-anchor=\"end\" fill=\"#555\">min cut off</text>\n", left+width+right-12)
 	for i, l := range lanes {
 		y := 40 + lane*float64(i)
-		fmt.Fprintf(&b, "<text x=\"12\" y=\"%.0f\" fill=\"#222\">%s</text>\n", y+18, l.who)
+		fmt.Fprintf(&b, "<text x=\"12\" y=\"%.0f\" fill=\"#222\">%s</text><text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\" fill=\"#222\">%s</text>\n", y+18, l.who, left+width+right-12, y+18, minutes(l.c.cut/60))
 		l.c.paint(&b, from, to, x, y, height)
 	}
 	step := 5 * time.Minute

@@ -16,7 +16,7 @@ func (r *Report) Print(w io.Writer) error {
 		if row.Family == Ordinary {
 			unit, last = "household-years", "false alarms a year"
 		}
-		fmt.Fprintf(t, "\n%s  %s (%d %s)\n", row.Letter, row.Title, row.Incidents, unit)
+		fmt.Fprintf(t, "\n%s  %s (%d %s)\n   %s\n", row.Letter, row.Title, row.Incidents, unit, row.About)
 		fmt.Fprintf(t, "\tcut off, min\t× same eyes\t× oracle\trestarts\tneedless\t%s\n", last)
 		for _, s := range row.Scores {
 			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t", s.Actor, s.Cut, times(s.ToEyes), times(s.ToOracle), s.Restarts, s.Needless)
@@ -42,6 +42,8 @@ func (r *Report) Print(w io.Writer) error {
 		fmt.Fprintf(t, "  %s\t%s\t%.4g\tat most %.3g\t%s\n", verdict(g), g.Text, g.Value, g.Limit, note)
 	}
 	fmt.Fprintf(t, "\n%s\n", r.Wald)
+	fmt.Fprint(t, "\nIn every home: durations are drawn log-uniformly; 60 % have set no protocol, 20 % http2, 10 % each auto and quic; a restart cuts off for 12 s\n"+
+		"with WebSockets open and 4 s without; some 40 times a day somebody opens Home Assistant from outside, most in the evening.\n")
 	fmt.Fprintf(t, "\nSeed %d, a look every %.0f s, %.1f s of computing. Intervals are 95 %%. \"Oracle\" knows of the fault at its onset, which nobody can\nwho does not look at every moment. \"Same eyes\" is an oracle that learns of it by Tunnel Medic's own first failing look and\nknows all the rest: no program that looks as seldom can be cut off for less.\n", r.Seed, r.Interval, r.Took)
 	return t.Flush()
 }

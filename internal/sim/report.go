@@ -37,6 +37,7 @@ type Row struct {
 	Family    Family  `json:"-"`
 	Letter    string  `json:"family"`
 	Title     string  `json:"title"`
+	About     string  `json:"about"`
 	Incidents int     `json:"incidents"`
 	Scores    []Score `json:"scores"`     // by Actor
 	Best      Actor   `json:"best_rival"` // of those whom the fault hits at all
@@ -101,7 +102,7 @@ func (r *Report) Row(f Family) *Row {
 }
 
 func row(f Family, ends [][actors]ending) Row {
-	out := Row{Family: f, Letter: f.String(), Title: f.Title(), Incidents: len(ends)}
+	out := Row{Family: f, Letter: f.String(), Title: f.Title(), About: f.About(), Incidents: len(ends)}
 	column := func(a Actor, v func(ending) float64) []float64 {
 		x := make([]float64, len(ends))
 		for i := range ends {

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"io"
 	"math"
+	"os"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -181,6 +184,27 @@ func TestPicturesAreWellFormed(t *testing.T) {
 		if rects < 10 {
 			t.Errorf("%s: %d boxes", f, rects)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the README's picture anew")
+
+func TestTheREADMEsPictureIsCurrent(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("other processors round sums otherwise, and chance goes another way")
+	}
+	var b bytes.Buffer
+	if err := Picture(&b, standard(t, 0), Partial, 0); err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/incident-C.svg"
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept, err := os.ReadFile(file); err != nil || !bytes.Equal(kept, b.Bytes()) {
+		t.Errorf("%v; `go test ./internal/sim -run Picture -update` writes it anew", err)
 	}
 }
 
