@@ -24,7 +24,10 @@ func (r *Report) Print(w io.Writer) error {
 				fmt.Fprintf(t, "%s\n", s.Alarms)
 				continue
 			}
-			fmt.Fprintf(t, "%s\t%s\n", seconds(s.Median), seconds(s.P95))
+			fmt.Fprintf(t, "%s\t%s\n", spread(s.Median), spread(s.P95))
+		}
+		if m := row.Scores[Medic]; row.Family == Ordinary && m.Needless == 0 {
+			fmt.Fprintf(t, "  None needless in %d years: with 95 %% confidence fewer than %.2g in a thousand years.\n", row.Incidents, 3000/float64(row.Incidents))
 		}
 	}
 	if cut := r.Together(); cut[Nothing] > 0 {
@@ -69,7 +72,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		}
 		m := s(Medic)
 		fmt.Fprintf(&b, " **%s** | %s | %s | %.2f | %.2f | %d | %s / %s |\n", minutes(m.Cut.Mean), minutes(s(SameEyes).Cut.Mean), minutes(s(Oracle).Cut.Mean),
-			m.ToEyes.Mean, m.Restarts.Mean, m.Needless, seconds(m.Median), seconds(m.P95))
+			m.ToEyes.Mean, m.Restarts.Mean, m.Needless, seconds(m.Median.Mean), seconds(m.P95.Mean))
 	}
 	cut := r.Together()
 	b.WriteString("| *all but F and G, each alike* | |")
@@ -143,6 +146,17 @@ func seconds(s float64) string {
 		return fmt.Sprintf("%.0f min", s/60)
 	}
 	return fmt.Sprintf("%.0f s", s)
+}
+
+// spread is seconds with the interval.
+func spread(f Figure) string {
+	switch {
+	case f.Mean < 0:
+		return seconds(f.Mean)
+	case f.Mean >= 600:
+		return fmt.Sprintf("%.0f ± %.0f min", f.Mean/60, f.CI/60)
+	}
+	return fmt.Sprintf("%.0f ± %.0f s", f.Mean, f.CI)
 }
 
 func verdict(g Target) string {

@@ -27,8 +27,8 @@ type Score struct {
 	Most     int     `json:"most_restarts"`
 	Needless int     `json:"needless_restarts"`        // in all incidents together
 	Alarms   Figure  `json:"alarms"`                   // per incident; of F, false ones per year
-	Median   float64 `json:"alarm_median_s"`           // from the onset to the alarm, or the rival's first act; -1: never
-	P95      float64 `json:"alarm_p95_s"`              //
+	Median   Figure  `json:"alarm_median_s"`           // from the onset to the alarm, or the rival's first act; -1: never
+	P95      Figure  `json:"alarm_p95_s"`              //
 	Bound    float64 `json:"alarm_to_bound,omitempty"` // mean time to the alarm in proportion to what the looks' spacing allows
 }
 
@@ -115,7 +115,7 @@ func row(f Family, ends [][actors]ending) Row {
 	for a := range actors {
 		mine := column(a, cut)
 		s := Score{
-			Actor: a, Cut: mean(mine), ToEyes: ratio(mine, eyes), ToOracle: ratio(mine, oracle), Median: -1, P95: -1,
+			Actor: a, Cut: mean(mine), ToEyes: ratio(mine, eyes), ToOracle: ratio(mine, oracle), Median: Figure{-1, 0}, P95: Figure{-1, 0},
 			Restarts: mean(column(a, func(e ending) float64 { return float64(e.restarts) })),
 			Alarms:   mean(column(a, func(e ending) float64 { return float64(e.alarms) })),
 		}
@@ -134,7 +134,7 @@ func row(f Family, ends [][actors]ending) Row {
 		}
 		if n := len(delays); n > 0 && f != Ordinary {
 			slices.Sort(delays)
-			s.Median, s.P95 = delays[n/2], delays[n*95/100]
+			s.Median, s.P95 = quantile(delays, 0.5), quantile(delays, 0.95)
 		}
 		if bound > 0 {
 			s.Bound = delay / bound
@@ -166,6 +166,14 @@ func mean(x []float64) Figure {
 		squares += (v - m) * (v - m)
 	}
 	return Figure{m, 1.96 * math.Sqrt(squares/max(n-1, 1)/n)}
+}
+
+// quantile of sorted values, with an interval from the order statistics around it.
+func quantile(sorted []float64, q float64) Figure {
+	n := float64(len(sorted))
+	at := func(i float64) float64 { return sorted[int(min(max(i, 0), n-1))] }
+	half := 1.96 * math.Sqrt(n*q*(1-q))
+	return Figure{at(math.Floor(n * q)), (at(math.Floor(n*q)+half) - at(math.Floor(n*q)-half)) / 2}
 }
 
 // ratio of two means over the same incidents, its interval by the delta method.
