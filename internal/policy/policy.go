@@ -198,6 +198,7 @@ func (r Rules) Abandon(s State, now time.Time) State {
 	s = s.clone()
 	if t := s.Trial; t != nil {
 		switch {
+		case t.Purpose == Trial && t.Protocol == s.Own: // what would go back is what is on trial
 		case t.Purpose == Trial:
 			s.Trial = &OnTrial{Protocol: s.Own, Purpose: Restore, Since: now}
 		case t.Purpose == Failback && s.Failback != nil:

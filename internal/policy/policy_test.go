@@ -749,6 +749,15 @@ func TestWhatIsUnprovenAtTheEndIsTakenBack(t *testing.T) {
 		h.lossy[http2] = true
 		h.run("restored", func() bool { return h.setting == evidence.Default })
 	})
+	t.Run("a new start has no way back", func(t *testing.T) {
+		h := stripped(t, evidence.HTTP2, http2)
+		h.noUDP = true
+		h.sight = func(in *Sight) { in.QUIC = evidence.Off }
+		h.run("on trial", func() bool { return h.s.Trial != nil })
+		if s := h.r.Abandon(h.s, h.now); s.Trial == nil || s.Trial.Purpose != Trial || !s.Trial.Settled {
+			t.Errorf("%+v", s.Trial)
+		}
+	})
 	t.Run("a fail-back", func(t *testing.T) {
 		h := stripped(t, evidence.Auto, quic)
 		h.run("failing back", func() bool { return h.s.Trial != nil && h.s.Trial.Purpose == Failback })

@@ -232,7 +232,9 @@ func (c *care) look(lost bool) time.Duration {
 
 // alert says whether a fault is suspected: then a handshake that hangs is given up
 // sooner.
-func (c *care) alert() bool { return c.state.Detector.Score() > 0 || c.state.Incident != nil }
+func (c *care) alert() bool {
+	return c.state.Detector.Score() > 0 || c.state.Incident != nil || c.state.Trial != nil
+}
 
 func (c *care) take(s policy.State, d policy.Decision) {
 	c.state = s

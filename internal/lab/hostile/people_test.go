@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -226,6 +227,47 @@ func TestOurOwnStop(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestANewStartIsInterrupted stops or kills the daemon while it starts the tunnel anew
+// under the same protocol: there is no way back, and nobody is restarted twice for it.
+func TestANewStartIsInterrupted(t *testing.T) {
+	for _, at := range []step{reading, restarting, watching} {
+		for _, killed := range []bool{false, true} {
+			name := fmt.Sprintf("stopped at %s", at)
+			if killed {
+				name = fmt.Sprintf("killed at %s", at)
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				flags := []string{"--protocol=http2"}
+				h := build(t, lab.Options{RunParameters: flags, Faults: lab.Faults{UDPBlocked: true}}, map[string]string{"TUNNELMEDIC_PROTOCOLS": "http2"})
+				var once sync.Once
+				hit := make(chan struct{})
+				h.gate.guard(func(p place, x *exchange) {
+					if p == (place{"trial", at}) {
+						once.Do(func() { close(hit); time.Sleep(10 * time.Millisecond) })
+					}
+					x.pass()
+				})
+				binary := program(t)
+				begin, end := h.live, h.leave
+				if killed {
+					begin, end = func() { h.spawn(binary) }, h.kill
+				}
+				begin()
+				h.until("health", func() bool { return h.phase(policy.Healthy) })
+				h.w.SetFaults(lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade})
+				<-hit
+				end()
+				begin()
+				h.until("the end", func() bool { return h.w.Restarts() > 0 && h.quiet(policy.Holding) && h.sound() })
+				for _, b := range append(h.promise(flags, 1), h.noHands()...) {
+					t.Error(b)
+				}
+			})
 		}
 	}
 }
