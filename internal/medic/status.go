@@ -1,6 +1,7 @@
 package medic
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,15 @@ func (m *Medic) Status() Status {
 // Healthy says whether the status is one of those in which Home Assistant is
 // reachable as far as is known.
 func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy.String() }
+
+// ToDo is what a person can do now, steps a line each: the diagnosis's advice, unless
+// the way that it speaks of is shut.
+func (s Status) ToDo() string {
+	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) {
+		return policy.GateQUIC.Advice()
+	}
+	return s.Diagnosis.Advice
+}
 
 // publish builds the status anew. e and d are nil where nothing was looked at since.
 func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {

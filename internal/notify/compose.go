@@ -126,10 +126,10 @@ func done(s medic.Status) string {
 }
 
 func advice(s medic.Status) string {
-	if s.Diagnosis.Advice == "" {
+	if s.ToDo() == "" {
 		return ""
 	}
-	return "\n\n**What you can do**\n" + s.Diagnosis.Advice
+	return "\n\n**What you can do**\n" + s.ToDo()
 }
 
 func id(s medic.Status) string {

@@ -486,3 +486,16 @@ func TestALongStoryIsToldInShort(t *testing.T) {
 		}
 	})
 }
+
+func TestWhereQUICIsBlockedItSaysWhatWouldHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, home := start(t, nil)
+		s := sick(policy.Holding)
+		s.Gates = []policy.Gate{policy.GateQUIC}
+		n.Tell(s, nil)
+		home.heard()
+		if !strings.Contains(home.text, "7844") || strings.Contains(home.text, "Wait.") {
+			t.Error(home.text)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -283,7 +284,7 @@ func (v *homeView) fill() {
 	}
 	v.Trouble = !s.Healthy() && s.State != policy.Starting && s.State != policy.Treating
 	if v.Trouble {
-		for _, line := range strings.Split(s.Diagnosis.Advice, "\n") {
+		for _, line := range strings.Split(s.ToDo(), "\n") {
 			if line = numbering.ReplaceAllString(strings.TrimSpace(line), ""); line != "" {
 				v.Advice = append(v.Advice, line)
 			}
@@ -331,6 +332,9 @@ func (v *homeView) face(s *medic.Status) look {
 		l.Headline, l.Text = v.treating(s)
 	case policy.Holding:
 		l.Headline, l.Text = "Home Assistant cannot be reached", s.Diagnosis.Summary
+		if slices.Contains(s.Gates, policy.GateQUIC) {
+			l.Text += " Nothing is changed: " + string(policy.GateQUIC) + "."
+		}
 		if v.now.Before(s.HoldUntil) {
 			l.Text += " It is checked all the time; the tunnel is left alone until " + v.hour(s.HoldUntil) + "."
 		}
