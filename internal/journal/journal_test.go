@@ -91,7 +91,7 @@ func TestNothingIsWrittenWhenNothingHasChanged(t *testing.T) {
 		update(t, j, func(r *journal.Record) {
 			r.Policy = sick()
 			r.Policy.LastGood = night.Add(time.Duration(i) * time.Second) // changes with every probe, and is not kept
-			r.Policy.Detector.Count(time.Now(), policy.Sight{Vote: diagnosis.Fails})
+			r.Policy.Detector.Count(time.Now(), policy.Sight{Vote: diagnosis.Fails}, policy.Calm{})
 		})
 	}
 	again := open(t, dir) // a start writes nothing either

@@ -20,7 +20,9 @@ func typically() *Medic {
 }
 
 func TestAProbeIsGivenUpSoonerWhileAFaultIsSuspected(t *testing.T) {
-	suspicious := func(s *policy.State) { s.Detector.Count(time.Time{}, policy.Sight{Vote: diagnosis.Fails}) }
+	suspicious := func(s *policy.State) {
+		s.Detector.Count(time.Time{}, policy.Sight{Vote: diagnosis.Fails}, policy.Calm{})
+	}
 	for name, c := range map[string]struct {
 		typical time.Duration
 		full    time.Duration

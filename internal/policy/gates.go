@@ -59,7 +59,7 @@ func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 		{GateSetting, in.SettingKnown},
 		{GateSecret, !in.SecretAtRisk},
 		{GateSupervisor, in.SupervisorFree},
-		{GateEvidence, s.Incident == nil || r.proven(s, now)},
+		{GateEvidence, s.Incident == nil || r.proven(s)},
 		// One for the trial, one for the way back.
 		{GateBudget, s.spent(now)+2 <= r.Budget},
 		{GateCandidates, some || blocked},
@@ -136,29 +136,28 @@ func (s *State) shut(p evidence.Protocol) bool {
 	return s.QUICShut && s.Incident.expected(p) == evidence.OverQUIC
 }
 
-// dying is for how many bursts a connection may be dying unnoticed: half a minute.
-const dying = 15
-
 // nothingPasses is how many failures in a row show that nothing gets through, so that
 // a restart in vain takes nothing from anybody.
 const nothingPasses = 30
 
 // proven says whether the fault is certain enough for what would be tried.
 //
-// One of the four connections may have died unnoticed: for up to 29 s a part of the
-// handshakes then hangs, and it passes by itself (FACTS §3). So until as long after
-// the alarm a fault must be certain by what was told of alone; a failure before may
-// have been chance. (Bursts, not seconds: the clock of the lab runs quicker.)
-func (r Rules) proven(s *State, now time.Time) bool {
+// What was told of is proof at any time. What fails in silence may be one of the four
+// connections that has died unnoticed: for up to 29 s a part of the handshakes then
+// hangs, and it passes by itself (FACTS §3). So what was seen until as long after the
+// alarm counts for no more than the alarm; the rest must show later.
+func (r Rules) proven(s *State) bool {
 	t := s.Incident.struck()
 	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
 		return false
 	}
-	if now.Sub(s.Incident.Alarm) < dying*r.Burst {
-		t.Failures = t.Told
-	}
-	return s.Calm.certainty(t) >= restart
+	told := Tally{Failures: t.Told, Told: t.Told, Probes: t.Probes}
+	return s.Calm.certainty(told) >= restart || min(s.Calm.certainty(t), alarm)+s.Calm.certainty(s.Incident.Lasting) >= restart
 }
+
+// dying is how long a connection may be dying unnoticed: half a minute. (In bursts,
+// not seconds: the clock of the lab runs quicker.)
+func (r Rules) dying() time.Duration { return 15 * r.Burst }
 
 // tried says whether a protocol has had its chance. One that was refused gets a
 // second if what was seen since, under the setting that went back, shows that the

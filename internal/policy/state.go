@@ -59,6 +59,7 @@ type Incident struct {
 	Run       int                `json:"-"` // good probes in a row
 	// Under that setting, since then: changes with every probe, not worth a write each time.
 	Later    Tally `json:"-"`
+	Lasting  Tally `json:"-"` // of those, since a connection that died at the alarm would have been given up
 	LaterRun int   `json:"-"` // good ones at their end
 
 	Tried    []Attempt `json:"tried,omitempty"`
@@ -216,7 +217,14 @@ func (c Calm) noise() (silent, told float64) {
 	return share(c.Failures-c.Told, noise, unknown), share(c.Told, rare, rare)
 }
 
-func (i *Incident) count(in Sight, set evidence.Protocol) {
+// leak is the least loss that the detector looks for here, and the noise that it is
+// held against.
+func (c Calm) leak() (loss, silent float64) {
+	silent, _ = c.noise()
+	return max(leastLeak, leakOverNoise*silent), silent
+}
+
+func (i *Incident) count(in Sight, set evidence.Protocol, lasting bool) {
 	switch in.Vote {
 	case diagnosis.Abstains:
 		return
@@ -227,6 +235,9 @@ func (i *Incident) count(in Sight, set evidence.Protocol) {
 	}
 	if set == i.Setting {
 		i.Later.take(in)
+		if lasting {
+			i.Lasting.take(in)
+		}
 		i.LaterRun++
 		if in.Vote == diagnosis.Fails {
 			i.LaterRun = 0
@@ -239,8 +250,8 @@ func (i *Incident) ended() bool { return i.Run >= goodRun(i.share(), certainly) 
 
 // unlikely says whether what came after the alarm speaks against a loss as rare as
 // any that the detector looks for.
-func (i *Incident) unlikely() bool {
-	return i.Run > 0 && against(leak, i.Later.Probes-i.Later.Failures, i.Later.Failures) <= clear
+func (s *State) unlikely() bool {
+	return s.Incident.Run > 0 && against(s.Calm.leak()).of(s.Incident.Later) <= clear
 }
 
 // worse says whether a protocol that was tried lost clearly more than what was

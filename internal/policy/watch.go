@@ -12,13 +12,13 @@ const holdSteps = 12
 // watch is what is done while no protocol is on trial.
 func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	before := s.Detector
-	s.Detector.Count(now, in)
+	s.Detector.Count(now, in, s.Calm)
 	if before.Score() == 0 && s.Detector.Score() > 0 && s.Incident == nil {
 		d.say(now, StepSuspected, s.Set, "A probe failed (%s). Looking closely.", in.Cause)
 	}
 	if s.Incident != nil { // the look that opens one is counted by the detector
-		s.Incident.count(in, s.Set)
-		if s.Incident.ended() || !s.certain() && s.Incident.unlikely() {
+		s.Incident.count(in, s.Set, now.Sub(s.Incident.Alarm) >= r.dying())
+		if s.Incident.ended() || !s.certain() && s.unlikely() {
 			s.recovered(d, now)
 			return
 		}

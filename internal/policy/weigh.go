@@ -8,13 +8,16 @@ import (
 )
 
 // The detector is two CUSUMs over Bernoulli trials side by side. One goes from one
-// lost handshake in a hundred (a healthy home's noise) to one in five (the rarest
-// fault reported), and is quick; the other to one in fourteen, and finds in a
-// fraction of the time what falls through the first one's mesh.
+// lost handshake in a hundred to one in five (the rarest fault reported), and is quick.
+// The other goes from this home's own noise to four times that, or to one in fourteen,
+// and finds in a fraction of the time what falls through the first one's mesh; held
+// against a fixed noise, it would never rest in a home that loses one in thirty.
 const (
-	noise = 0.01
-	fault = 0.2
-	leak  = 0.07
+	noise         = 0.01
+	fault         = 0.2
+	leastLeak     = 0.07
+	leakOverNoise = 4
+
 	alarm = 9.2 // about one false alarm in 100,000 probes
 
 	// A restart needs more than the alarm: a home that loses one handshake in a
@@ -70,53 +73,62 @@ type Detector struct {
 const Alarm = alarm
 
 // Score is how much speaks for a fault; 0 where nothing does.
-func (d Detector) Score() float64 { return float64(max(d.sudden, d.slow)) }
+func (d Detector) Score() float64 { return max(d.sudden.score, d.slow.score) }
 
 // Count takes one look. An abstention neither adds nor clears.
-func (d *Detector) Count(now time.Time, in Sight) {
-	if in.Vote == diagnosis.Abstains || in.Vote == diagnosis.Works && d.Score() == 0 {
+func (d *Detector) Count(now time.Time, in Sight, calm Calm) {
+	switch {
+	case in.Vote == diagnosis.Abstains || in.Vote == diagnosis.Works && d.Score() == 0:
 		return
-	}
-	if in.Vote == diagnosis.Works {
+	case in.Vote == diagnosis.Works:
 		d.Works(1)
 		return
-	}
-	if d.Score() == 0 {
-		d.Since = now
+	case d.Score() == 0:
+		*d = Detector{sudden: against(fault, noise), slow: against(calm.leak()), Since: now}
 	}
 	d.take(in)
-	d.sudden.fails(fault)
-	d.slow.fails(leak)
+	d.sudden.fails()
+	d.slow.fails()
 }
 
 // Works counts n good looks.
 func (d *Detector) Works(n int) {
 	d.Probes += n
-	d.sudden.works(fault, n)
-	d.slow.works(leak, n)
+	d.sudden.works(n)
+	d.slow.works(n)
 	if d.Score() == 0 {
 		*d = Detector{}
 	}
 }
 
 // Left is how many good looks in a row take the score to zero.
-func (d Detector) Left() int {
-	return int(math.Ceil(max(float64(d.sudden)/-success(fault), float64(d.slow)/-success(leak))))
-}
+func (d Detector) Left() int { return max(d.sudden.left(), d.slow.left()) }
 
-// cusum is one that sums up what speaks for a loss of p: of one in five +3.00 a
-// failure and -0.21 a success, of one in fourteen +1.95 and -0.06.
-type cusum float64
+// cusum sums up what speaks for a loss rather than for noise.
+type cusum struct{ score, failure, success float64 }
+
+// against is a cusum from a loss of p0, which is noise, to p1. One in a hundred to one
+// in five is +3.00 a failure and -0.21 a success, to one in fourteen +1.95 and -0.06.
+func against(p1, p0 float64) cusum {
+	return cusum{failure: math.Log(p1 / p0), success: math.Log((1 - p1) / (1 - p0))}
+}
 
 // Capped: how long a fault has lasted must not decide how long its end goes unseen.
-func (c *cusum) fails(p float64) {
-	*c = min(*c+cusum(math.Log(p/noise)), alarm+cusum(math.Log(p/noise)))
+func (c *cusum) fails() { c.score = min(c.score+c.failure, alarm+c.failure) }
+
+func (c *cusum) works(n int) { c.score = max(c.score+float64(n)*c.success, 0) }
+
+func (c cusum) left() int {
+	if c.score == 0 {
+		return 0
+	}
+	return int(math.Ceil(c.score / -c.success))
 }
 
-func (c *cusum) works(p float64, n int) { *c = max(*c+cusum(float64(n)*success(p)), 0) }
-
-// success is what a good look adds to what speaks for a loss of p: less than nothing.
-func success(p float64) float64 { return math.Log((1 - p) / (1 - noise)) }
+// of is the whole sum over a tally, below zero where it speaks for noise.
+func (c cusum) of(t Tally) float64 {
+	return float64(t.Failures)*c.failure + float64(t.Probes-t.Failures)*c.success
+}
 
 type judgement uint8
 
@@ -134,9 +146,9 @@ const (
 // five being lost: 22 good probes mean little where nine in ten were good before.
 // What is not clean must be clearly better, not lucky.
 func (r Rules) judge(t *OnTrial, was, beside Tally, calm Calm) judgement {
-	bad, good := t.Failures, t.Probes-t.Failures
+	bad := t.Failures
 	before := min(max(was.rate(), 0.05), 0.95)
-	if against(fault, good, bad) <= clear && against(before, good, bad) <= clear {
+	if against(fault, noise).of(t.Tally) <= clear && against(before, noise).of(t.Tally) <= clear {
 		return clean
 	}
 	if t.Purpose != Trial { // there is something clean to return to
@@ -188,11 +200,11 @@ func better(a, b Tally, nats float64) bool {
 		return false
 	}
 	p := a.plus(b).rate()
-	return a.against(p)+b.against(p) >= nats
+	return a.over(p)+b.over(p) >= nats
 }
 
-// against is how much better the tally's own rate fits it than p does, in nats.
-func (t Tally) against(p float64) float64 {
+// over is how much better the tally's own rate fits it than p does, in nats.
+func (t Tally) over(p float64) float64 {
 	sum := 0.0
 	if n := float64(t.Failures); n > 0 {
 		sum += n * math.Log(t.rate()/p)
@@ -201,11 +213,6 @@ func (t Tally) against(p float64) float64 {
 		sum += n * math.Log((1-t.rate())/(1-p))
 	}
 	return sum
-}
-
-// against is the log-likelihood ratio of a loss of p against mere noise.
-func against(p float64, good, bad int) float64 {
-	return float64(bad)*math.Log(p/noise) + float64(good)*math.Log((1-p)/(1-noise))
 }
 
 // certainty is how improbable this home's noise alone makes so many failures: the
@@ -230,7 +237,7 @@ func (c Calm) certainty(t Tally) float64 {
 // probable than alpha. Never below the run that clears a trial.
 func goodRun(p, alpha float64) int {
 	p = math.Min(math.Max(p, 0.05), 0.95)
-	return int(math.Max(math.Ceil(math.Log(alpha)/math.Log(1-p)), math.Ceil(clear/against(fault, 1, 0))))
+	return int(math.Max(math.Ceil(math.Log(alpha)/math.Log(1-p)), math.Ceil(clear/against(fault, noise).success)))
 }
 
 func decayed(weight float64, age time.Duration) float64 {

@@ -205,6 +205,7 @@ type Wald struct {
 func measureWald(seed uint64) Wald {
 	const p0, p1 = 0.01, 0.2
 	rng := rand.New(rand.NewPCG(seed, 3))
+	calm := policy.Calm{Failures: 100, Probes: 10_000} // a home that has shown a loss of 1 %
 	probes := func(p float64) float64 {
 		var d policy.Detector
 		for n := 1; ; n++ {
@@ -212,7 +213,7 @@ func measureWald(seed uint64) Wald {
 			if rng.Float64() < p {
 				v = diagnosis.Fails
 			}
-			if d.Count(time.Time{}, policy.Sight{Vote: v}); d.Score() >= policy.Alarm {
+			if d.Count(time.Time{}, policy.Sight{Vote: v}, calm); d.Score() >= policy.Alarm {
 				return float64(n)
 			}
 		}
