@@ -234,7 +234,6 @@ type homeView struct {
 	Rows      []DoctorRow // of the doctor, on a page without script
 	CanAct    bool
 	CanForget bool
-	Forever   bool
 }
 
 // look is how a state presents itself: its colour and shape by the class, and the
@@ -268,7 +267,6 @@ func (v *homeView) fill() {
 	s := &v.Status
 	v.Look = v.face(s)
 	v.frame.Class = v.Look.Class
-	v.Forever = policy.Forever(s.PausedUntil)
 	v.Left = max(0, s.Budget-s.Restarts)
 	if t := s.Trial; t != nil && t.Settled && t.Probes > 0 {
 		v.Progress = plural(t.Probes-t.Failures, "good probe")
