@@ -143,17 +143,23 @@ const nothingPasses = 30
 // proven says whether the fault is certain enough for what would be tried.
 //
 // What was told of is proof at any time. What fails in silence may be one of the four
-// connections that has died unnoticed: for up to 29 s a part of the handshakes then
+// connections that has died unnoticed: for up to 29 s a quarter of the handshakes then
 // hangs, and it passes by itself (FACTS §3). So what was seen until as long after the
-// alarm counts for no more than the alarm; the rest must show later.
+// alarm counts for no more than the alarm, beyond what a loss of a quarter explains;
+// the rest must show later.
 func (r Rules) proven(s *State) bool {
 	t := s.Incident.struck()
 	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
 		return false
 	}
 	told := Tally{Failures: t.Told, Told: t.Told, Probes: t.Probes}
-	return s.Calm.certainty(told) >= restart || min(s.Calm.certainty(t), alarm)+s.Calm.certainty(s.Incident.Lasting) >= restart
+	all := s.Calm.certainty(t)
+	return s.Calm.certainty(told) >= restart || min(all, alarm)+s.Calm.certainty(s.Incident.Lasting) >= restart ||
+		min(all, alarm+excess(t, oneOfFour, rare)) >= restart
 }
+
+// oneOfFour is what is lost while one of the connector's four connections is dying.
+const oneOfFour = 0.25
 
 // dying is how long a connection may be dying unnoticed: half a minute. (In bursts,
 // not seconds: the clock of the lab runs quicker.)

@@ -152,7 +152,7 @@ func (r Rules) judge(t *OnTrial, was, beside Tally, calm Calm) judgement {
 		return clean
 	}
 	if t.Purpose != Trial { // there is something clean to return to
-		if bad >= refusals || calm.certainty(t.Tally) >= leave {
+		if calm.certainty(t.Tally) >= leave || t.Probes >= longest {
 			return refused
 		}
 		return undecided
@@ -220,6 +220,11 @@ func (t Tally) over(p float64) float64 {
 // kind.
 func (c Calm) certainty(t Tally) float64 {
 	silent, told := c.noise()
+	return excess(t, silent, told)
+}
+
+// excess is how much better the losses that fit a tally best explain it than these do.
+func excess(t Tally, silent, told float64) float64 {
 	sum, lost, expected := 0.0, 0.0, 0.0
 	for _, k := range []struct{ failures, noise float64 }{{float64(t.Failures - t.Told), silent}, {float64(t.Told), told}} {
 		if p := k.failures / float64(max(t.Probes, 1)); p > k.noise {
