@@ -390,7 +390,7 @@ func (m *Medic) leave() {
 	begun := m.journal.Record().Intention
 	m.state = m.set.Rules.Abandon(m.state, time.Now())
 	to := m.state.Trial
-	if to.Purpose == was.Purpose {
+	if to.Purpose == policy.Trial {
 		return // there is no other way back; Supervisor carries out what was ordered
 	}
 	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport,
