@@ -239,8 +239,9 @@ func (x *examination) look(ctx context.Context) {
 		x.put(rowOther, x.handshakeRow(family(x.others), l, true))
 	})
 	if x.place.House != nil {
+		c := x.e.Connector // the look at the service adds to it
 		wg.Go(func() { x.service(ctx, public.Timeout) })
-		wg.Go(func() { x.quic(ctx) })
+		wg.Go(func() { x.quic(ctx, c) })
 	}
 	wg.Wait()
 	if x.place.House != nil && x.conn != nil {

@@ -192,8 +192,8 @@ func (x *examination) connectorRow() Row {
 }
 
 // quic asks the edge whether QUIC gets out of the house and back.
-func (x *examination) quic(ctx context.Context) {
-	edges := tunnel.QUICEdges(x.e.Connector)
+func (x *examination) quic(ctx context.Context, c evidence.Connector) {
+	edges := tunnel.QUICEdges(c)
 	switch h := x.place.House; {
 	case h.Edge.IsValid():
 		edges = []netip.AddrPort{h.Edge}
@@ -202,7 +202,7 @@ func (x *examination) quic(ctx context.Context) {
 	}
 	l := probe.QUIC(ctx, edges...)
 	x.e.QUIC = l
-	x.put(rowQUIC, quicRow(l, x.e.Connector.Transport))
+	x.put(rowQUIC, quicRow(l, c.Transport))
 }
 
 func quicRow(l evidence.Look, in evidence.Transport) Row {
