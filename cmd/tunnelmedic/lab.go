@@ -36,6 +36,16 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if code, done := parseFlags(f, help, args, out, errOut); done {
 		return code
 	}
+	if *serve && (given(f, "scenario") || given(f, "reports")) {
+		fmt.Fprintln(errOut, "tunnelmedic lab: --serve plays no scenario and writes no reports")
+		return exitUsage
+	}
+	if *reports != "" {
+		if err := os.MkdirAll(*reports, 0o755); err != nil {
+			fmt.Fprintln(errOut, "tunnelmedic lab: --reports:", err)
+			return exitUsage
+		}
+	}
 	if *serve {
 		return serveLab(ctx, *seed, out, errOut)
 	}
@@ -55,9 +65,6 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 func keepReports(dir string, r story.Result) error {
 	if dir == "" {
 		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("the folder for the reports: %w", err)
 	}
 	for _, doc := range r.Reports {
 		if err := os.WriteFile(filepath.Join(dir, r.Scenario+"-"+doc.Name), []byte(doc.Text), 0o644); err != nil {
@@ -91,6 +98,9 @@ func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, repor
 			mu.Lock()
 			defer mu.Unlock()
 			results[i] = r
+			if ctx.Err() != nil {
+				return
+			}
 			if len(scenarios) > 1 {
 				_, _ = told.WriteString("\n")
 				_, _ = out.Write(told.Bytes())
@@ -104,6 +114,9 @@ func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, repor
 		})
 	}
 	wg.Wait()
+	if ctx.Err() != nil {
+		return interrupted("lab", errOut)
+	}
 	if len(scenarios) > 1 {
 		fmt.Fprintf(out, "%-20s %8s %9s %9s  %s\n", "scenario", "took", "cut off", "restarts", "as it should be")
 		for i, r := range results {

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -40,10 +39,7 @@ func commands() []command {
 		{"doctor", "every look once, as a table with verdict and advice; --help for its flags", runDoctor},
 		{"report", "an incident as a document for a bug report; --help for its forms", runReport},
 		{"healthcheck", "exit 0 while the daemon's loop is alive", runHealth},
-		{"version", "print the version", func(_ context.Context, _ []string, out, _ io.Writer) int {
-			fmt.Fprintln(out, "tunnelmedic", fullVersion())
-			return 0
-		}},
+		{"version", "print the version", runVersion},
 	}, worlds()...)
 }
 
@@ -71,6 +67,10 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		if c.name == name {
 			return c.run(ctx, args, out, errOut)
 		}
+	}
+	if slices.Contains(leftOut, name) {
+		fmt.Fprintf(errOut, "tunnelmedic: %s is not in the add-on's image; `go run ./cmd/tunnelmedic %s` in the source is\n", name, name)
+		return exitUsage
 	}
 	fmt.Fprintf(errOut, "tunnelmedic: there is no command %q; `tunnelmedic --help` lists them\n", name)
 	return exitUsage
@@ -122,30 +122,18 @@ func runHealth(ctx context.Context, args []string, out, errOut io.Writer) int {
 	return 0
 }
 
-// parse handles a subcommand that has no flags of its own.
-func parse(name, help string, args []string, out, errOut io.Writer) (code int, done bool) {
-	return parseFlags(flag.NewFlagSet(name, flag.ContinueOnError), help, args, out, errOut)
+func runVersion(_ context.Context, args []string, out, errOut io.Writer) int {
+	if code, done := parse("version", "Print the version.", args, out, errOut); done {
+		return code
+	}
+	fmt.Fprintln(out, "tunnelmedic", fullVersion())
+	return 0
 }
 
-// parseFlags handles --help and bad usage for every subcommand: help goes to out
-// and is no error, anything else is one line on errOut.
-func parseFlags(f *flag.FlagSet, help string, args []string, out, errOut io.Writer) (code int, done bool) {
-	f.SetOutput(io.Discard)
-	f.Usage = func() {}
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "Usage: tunnelmedic %s\n\n%s\n", f.Name(), help)
-		f.SetOutput(out)
-		f.PrintDefaults()
-		return 0, true
-	case err != nil:
-		fmt.Fprintf(errOut, "tunnelmedic %s: %v; see tunnelmedic %s --help\n", f.Name(), err, f.Name())
-		return exitUsage, true
-	case f.NArg() > 0:
-		fmt.Fprintf(errOut, "tunnelmedic %s: %q is not understood; see tunnelmedic %s --help\n", f.Name(), f.Arg(0), f.Name())
-		return exitUsage, true
-	}
-	return 0, false
+// interrupted says that a person has ended the command before its end.
+func interrupted(command string, errOut io.Writer) int {
+	fmt.Fprintf(errOut, "tunnelmedic %s: interrupted\n", command)
+	return exitFailure
 }
 
 // fullVersion adds the commit to a build from a checkout.

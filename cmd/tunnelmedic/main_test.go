@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,21 @@ func TestUsage(t *testing.T) {
 		"a flag that run has not":    {[]string{"run", "--fast"}, 2, "", "tunnelmedic run --help"},
 		"a word that run has not":    {[]string{"run", "fast"}, 2, "", `"fast" is not understood`},
 		"a word for the healthcheck": {[]string{"healthcheck", "fast"}, 2, "", `"fast" is not understood`},
+		"a word for the version":     {[]string{"version", "fast"}, 2, "", `"fast" is not understood`},
+		"help with flags":            {[]string{"simulate", "--help"}, 0, "Usage: tunnelmedic simulate [flags]", ""},
+		"no incidents":               {[]string{"simulate", "--incidents", "0"}, 2, "", "--incidents must be 16 to 1000000"},
+		"more than fits":             {[]string{"simulate", "--incidents", "1000000000"}, 2, "", "--incidents must be 16 to 1000000"},
+		"more than any number":       {[]string{"simulate", "--incidents", "99999999999999999999"}, 2, "", "it takes a whole number;"},
+		"incidents in words":         {[]string{"simulate", "--incidents", "many"}, 2, "", "it takes a whole number;"},
+		"a seed below zero":          {[]string{"simulate", "--seed", "-1"}, 2, "", "it takes a whole number, from 0 on;"},
+		"an interval without a unit": {[]string{"simulate", "--interval", "30"}, 2, "", "it takes a time with its unit, such as 30s or 2m;"},
+		"no interval":                {[]string{"simulate", "--interval", "0"}, 2, "", "--interval must be 15s to 1h"},
+		"two forms":                  {[]string{"simulate", "--json", "--markdown"}, 2, "", "exclude each other"},
+		"no folder":                  {[]string{"simulate", "--svg", ""}, 2, "", "--svg takes a folder"},
+		"a folder that is a file":    {[]string{"simulate", "--incidents", "16", "--svg", "main.go"}, 1, "", "--svg: mkdir main.go"},
+		"a story that there is not":  {[]string{"lab", "--scenario", "moon"}, 2, "", "moon"},
+		"reports into a file":        {[]string{"lab", "--reports", "main.go"}, 2, "", "--reports: mkdir main.go"},
+		"a world with a story":       {[]string{"lab", "--serve", "--scenario", "all"}, 2, "", "--serve plays no scenario"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errOut := tunnelmedic(t, t.Context(), c.args...)
@@ -153,5 +170,71 @@ func TestAHealthcheckWithABrokenAddressFails(t *testing.T) {
 	t.Setenv("TUNNELMEDIC_LISTEN", "nonsense")
 	if code, _, errOut := tunnelmedic(t, t.Context(), "healthcheck"); code != 1 || !strings.Contains(errOut, "TUNNELMEDIC_LISTEN") {
 		t.Errorf("exit %d, %q", code, errOut)
+	}
+}
+
+// trigger does something at the first word.
+type trigger struct {
+	bytes.Buffer
+	do func()
+}
+
+func (w *trigger) Write(b []byte) (int, error) {
+	w.do()
+	return w.Buffer.Write(b)
+}
+
+func TestWhatIsInterruptedSaysSo(t *testing.T) {
+	for _, args := range [][]string{{"simulate", "--markdown"}, {"lab"}, {"lab", "--scenario", "all"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			out, errOut := &trigger{do: cancel}, &trigger{do: cancel}
+			if slices.Contains(args, "all") { // tells nothing before a story has ended
+				cancel()
+			}
+			code := run(ctx, args, out, errOut)
+			said := errOut.String()
+			if code != 1 || strings.Contains(out.String(), "NO") || !strings.HasSuffix(said, "tunnelmedic "+args[0]+": interrupted\n") || strings.Contains(said, "context") {
+				t.Errorf("exit %d, %q, %q", code, out, said)
+			}
+		})
+	}
+}
+
+// The story in README.md is the one that is told.
+func TestTheREADMEsStoryIsTold(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, story, _ := strings.Cut(string(readme), "<!-- story:begin -->")
+	story, _, _ = strings.Cut(story, "<!-- story:end -->")
+	code, out, errOut := tunnelmedic(t, t.Context(), "lab")
+	if code != 0 {
+		t.Fatalf("exit %d, %s", code, errOut)
+	}
+	digits := regexp.MustCompile(`\d+(\.\d+)?`)
+	like := func(line string) string { return digits.ReplaceAllString(strings.Join(strings.Fields(line), " "), "0") }
+	told := strings.Split(out, "\n")
+	for i, line := range told {
+		_, line, _ = strings.Cut(line, "s ") // without the time
+		told[i] = like(line)
+	}
+	lines := 0
+	for line := range strings.Lines(story) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		lines++
+		at := slices.Index(told, like(line))
+		if at < 0 {
+			t.Fatalf("not told, or not in this order: %s\n%s", line, out)
+		}
+		told = told[at+1:]
+	}
+	if lines < 5 {
+		t.Errorf("a story of %d lines", lines)
 	}
 }

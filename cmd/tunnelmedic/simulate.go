@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,33 +17,51 @@ import (
 	"tunnelmedic/internal/sim"
 )
 
+const simulateHelp = `The policy in virtual homes, against its rivals and two oracles. Whether a target is met or missed is in the
+table; the exit code is 0 either way.
+`
+
+// Of each family but F there are as many incidents: two at least, or there would be no
+// intervals. A million takes an hour.
+const leastIncidents, mostIncidents = 16, 1_000_000
+
 // runSimulate measures the policy against its rivals and the oracle. It exits 1 if
 // the simulation could not be done, not if a target is missed.
 func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	incidents := f.Int("incidents", 10000, "virtual incidents in all, spread over the families; and as many household-years of family F")
-	interval := f.Duration("interval", 0, "the option probe_interval: time between probes while all is well, 15s to 1h (default 2m)")
+	incidents := f.Int("incidents", 10000, "virtual incidents in all, spread over the families, and as many household-years of family F: 16 to 1000000")
+	interval := f.Duration("interval", sim.Defaults().Interval, "the option probe_interval: time between probes while all is well, 15s to 1h")
 	seed := f.Uint64("seed", 1, "the same seed gives the same figures")
 	asJSON := f.Bool("json", false, "figures as JSON")
-	markdown := f.Bool("markdown", false, "the compact table for the README")
-	bend := f.Bool("sensitivity", false, "also with each assumption off by a factor of 3 and with silent losses (some eight times the work)")
-	svg := f.String("svg", "", "a folder to draw one incident of each family into")
-	if code, done := parseFlags(f, "The policy in virtual homes, against its rivals and an oracle.", args, out, errOut); done {
+	markdown := f.Bool("markdown", false, "the compact tables for the README")
+	bend := f.Bool("sensitivity", false, "also with each assumption off by a factor of 3 and with silent losses (some ten times the work)")
+	svg := f.String("svg", "", "a `folder` to draw one incident of each family into")
+	if code, done := parseFlags(f, simulateHelp, args, out, errOut); done {
 		return code
 	}
-	if *incidents < 2 {
-		fmt.Fprintln(errOut, "tunnelmedic simulate: --incidents must be at least 2")
-		return exitUsage
+	wrong := ""
+	switch {
+	case *incidents < leastIncidents || *incidents > mostIncidents:
+		wrong = fmt.Sprintf("--incidents must be %d to %d", leastIncidents, mostIncidents)
+	case *interval < 15*time.Second || *interval > time.Hour:
+		wrong = "--interval must be 15s to 1h, as the option probe_interval"
+	case *asJSON && *markdown:
+		wrong = "--json and --markdown exclude each other"
+	case given(f, "svg") && *svg == "":
+		wrong = "--svg takes a folder"
 	}
-	if *interval != 0 && (*interval < 15*time.Second || *interval > time.Hour) {
-		fmt.Fprintln(errOut, "tunnelmedic simulate: --interval must be 15s to 1h, as the option probe_interval")
+	if wrong != "" {
+		fmt.Fprintln(errOut, "tunnelmedic simulate:", wrong)
 		return exitUsage
 	}
 	cfg, err := sim.Standard(*incidents, *seed, *interval)
 	if err == nil {
 		err = simulate(ctx, cfg, *asJSON, *markdown, *bend, *svg, out, errOut)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return interrupted("simulate", errOut)
+	case err != nil:
 		fmt.Fprintln(errOut, "tunnelmedic simulate:", err)
 		return exitFailure
 	}
@@ -74,7 +94,10 @@ func simulate(ctx context.Context, cfg sim.Config, asJSON, markdown, bend bool, 
 			Sensitivity []sim.Bend `json:"sensitivity,omitempty"`
 		}{r, bends})
 	case markdown:
-		return r.Markdown(out)
+		if err := r.Markdown(out); err != nil || !bend {
+			return err
+		}
+		return sim.MarkdownSensitivity(out, r.Targets, bends)
 	}
 	if err := r.Print(out); err != nil {
 		return err
@@ -85,21 +108,20 @@ func simulate(ctx context.Context, cfg sim.Config, asJSON, markdown, bend bool, 
 	return nil
 }
 
+// pictures draws into a folder. A file is whole, or not there.
 func pictures(cfg sim.Config, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return fmt.Errorf("--svg: %w", err)
 	}
 	for _, f := range sim.Families() {
-		file, err := os.Create(filepath.Join(dir, "incident-"+f.String()+".svg"))
-		if err != nil {
-			return err
-		}
-		err = sim.Picture(file, cfg, f, 0)
-		if closed := file.Close(); err == nil {
-			err = closed
-		}
-		if err != nil {
+		var b bytes.Buffer
+		if err := sim.Picture(&b, cfg, f, 0); err != nil {
 			return fmt.Errorf("drawing family %s: %w", f, err)
+		}
+		file := filepath.Join(dir, "incident-"+f.String()+".svg")
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			_ = os.Remove(file)
+			return fmt.Errorf("--svg: %w", err)
 		}
 	}
 	return nil

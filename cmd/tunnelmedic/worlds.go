@@ -10,3 +10,5 @@ func worlds() []command {
 		{"simulate", "the policy in thousands of virtual homes, against its rivals and an oracle, as a table", runSimulate},
 	}
 }
+
+var leftOut []string // nothing

@@ -436,10 +436,10 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	}); err != nil {
 		return err
 	}
-	if first && dec.Change != nil && dec.Change.Purpose == policy.Trial {
-		m.log.Info().Msg("Every gate is open.")
-	}
 	for _, s := range dec.Steps {
+		if s.Kind == policy.StepTrial && first && d != nil { // a person's wish asks fewer
+			m.log.Info().Msg("Every gate is open.")
+		}
 		m.say(s, d)
 		if s.Kind == policy.StepAlarm && d != nil {
 			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s It rests on: %s.", d.Summary, d.Rests)

@@ -93,10 +93,12 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	before := w.Options(lab.DefaultSlug)
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
 	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.PublicURL(), s.url)
+	s.tell.say("lab", "Time is short here: a probe every %.1f s, where a home has one every two minutes.", w.Timings().ProbeInterval.Seconds())
 	if err := w.Ready(ctx); err != nil {
 		return Result{}, fmt.Errorf("the lab's tunnel does not connect: %w", err)
 	}
 
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, sc.limit())
 	defer cancel()
 	life, end := context.WithCancel(ctx)
@@ -125,6 +127,9 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 		s.fail("the daemon ended with an error: %v", err)
 	}
 	<-watching
+	if err := asked.Err(); err != nil {
+		return Result{}, err // it was broken off, so nothing can be said of it
+	}
 	s.compareOptions(before)
 	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Restarts(), Failures: s.failures, Reports: s.documents()}
 	s.summary(r, before)

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+)
+
+// parse handles a subcommand that has no flags of its own.
+func parse(name, help string, args []string, out, errOut io.Writer) (code int, done bool) {
+	return parseFlags(flag.NewFlagSet(name, flag.ContinueOnError), help, args, out, errOut)
+}
+
+// parseFlags handles --help and bad usage for every subcommand: help goes to out
+// and is no error, anything else is one line on errOut.
+func parseFlags(f *flag.FlagSet, help string, args []string, out, errOut io.Writer) (code int, done bool) {
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags := ""
+		f.VisitAll(func(*flag.Flag) { flags = " [flags]" })
+		fmt.Fprintf(out, "Usage: tunnelmedic %s%s\n\n%s\n", f.Name(), flags, help)
+		f.SetOutput(out)
+		f.PrintDefaults()
+		return 0, true
+	case err != nil:
+		fmt.Fprintf(errOut, "tunnelmedic %s: %s; see tunnelmedic %s --help\n", f.Name(), explained(f, err), f.Name())
+		return exitUsage, true
+	case f.NArg() > 0:
+		fmt.Fprintf(errOut, "tunnelmedic %s: %q is not understood; see tunnelmedic %s --help\n", f.Name(), f.Arg(0), f.Name())
+		return exitUsage, true
+	}
+	return 0, false
+}
+
+// notParsed is what package flag says of a value that is none.
+var notParsed = regexp.MustCompile(`^(invalid value ".*" for flag -)([\w-]+)(: parse error|: value out of range)$`)
+
+// explained says what a flag's value must be, where the error says only that it is
+// not.
+func explained(f *flag.FlagSet, err error) string {
+	m := notParsed.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err.Error()
+	}
+	v, _ := f.Lookup(m[2]).Value.(flag.Getter)
+	switch v.Get().(type) {
+	case int:
+		return m[1] + m[2] + ": it takes a whole number"
+	case uint64:
+		return m[1] + m[2] + ": it takes a whole number, from 0 on"
+	case time.Duration:
+		return m[1] + m[2] + ": it takes a time with its unit, such as 30s or 2m"
+	}
+	return err.Error()
+}
+
+// given says whether a flag was set on the command line.
+func given(f *flag.FlagSet, name string) (is bool) {
+	f.Visit(func(g *flag.Flag) { is = is || g.Name == name })
+	return is
+}
