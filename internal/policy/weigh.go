@@ -23,9 +23,9 @@ const (
 	// A restart needs more than the alarm: a home that loses one handshake in a
 	// hundred at random sees the alarm now and then, and may not be restarted for it
 	// in ten thousand years. It begins some 3·10⁷ suspicions in that time, so mere
-	// noise must look like this less than once in e^25 = 7·10¹⁰ times. That is six
-	// failures in a row that may be losses on the way, and four that Home Assistant
-	// itself told of.
+	// noise must look like this less than once in e^25 = 7·10¹⁰ times. That is four
+	// failures in a row that Home Assistant itself told of, and six that may be losses
+	// on the way; of these, a dying connection explains more (see proven).
 	restart = 25
 	// To leave the user's own setting again, on its return after a cure, takes less:
 	// there is something good to go back to. Two failures that were told of, or three

@@ -9,18 +9,19 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-// Picture draws one incident of a family as SVG: for every actor, what a handshake
-// met over time.
+// Picture draws one incident of a family as SVG: for every actor, what share of
+// handshakes opened over time.
 func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	s := draw(f, index, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone)
 	m := newCare(s, cfg.Rules)
 	m.live(s.end + limit)
+	eyes, onset := oracles(s, m.noticed)
 	lanes := []struct {
 		who Actor
 		c   *care
 	}{
 		{Nothing, alone(s, s.own)}, {Static, alone(s, evidence.HTTP2)}, {Sidecar, sidecar().live(s)}, {Watchdog, watchdog().live(s)},
-		{Medic, m}, {SameEyes, oracle(s, m.noticed)}, {Oracle, oracle(s, s.onset())},
+		{Medic, m}, {SameEyes, eyes}, {Oracle, onset},
 	}
 	const left, width, right, height, lane = 110.0, 860.0, 90.0, 26.0, 36.0
 	from, to := s.onset()-5*time.Minute, s.onset()+30*time.Minute
@@ -38,7 +39,7 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="system-ui, sans-serif" font-size="13" role="img">`, left+width+right, bottom+52)
 	fmt.Fprintf(&b, "\n<title>%s: %s. What a handshake met, in whose hands.</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", f, f.Title())
 	fmt.Fprintf(&b, "<text x=\"12\" y=\"24\" font-size=\"15\" font-weight=\"600\" fill=\"#222\">%s: %s (the home's own setting: %s)</text>\n", f, f.Title(), s.own)
-	fmt.Fprintf(&b, "<text x=\"%.0f\" y=\"24\" text-anchor=\"end\" fill=\"#555\">min cut off</text>\n", left+width+right-12)
+	fmt.Fprintf(&b, "<text x=\"%.0f\" y=\"24\" text-anchor=\"end\" fill=\"#555\">min cut off, in all</text>\n", left+width+right-12)
 	for i, l := range lanes {
 		y := 40 + lane*float64(i)
 		fmt.Fprintf(&b, "<text x=\"12\" y=\"%.0f\" fill=\"#222\">%s</text><text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\" fill=\"#222\">%s</text>\n", y+18, l.who, left+width+right-12, y+18, minutes(l.c.cut/60))
@@ -53,7 +54,7 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 			x(t), x(t), bottom, x(t), bottom+16, fmt.Sprintf("%.0f min", (t-s.onset()).Minutes()))
 	}
 	legend := left
-	for _, k := range []struct{ fill, text string }{{"#2e7d32", "opens over QUIC"}, {"#1565c0", "opens over HTTP/2"}, {"#c62828", "does not open (paler: a part)"}, {"#222", "restarting"}} {
+	for _, k := range []struct{ fill, text string }{{"#2e7d32", "opens over QUIC"}, {"#1565c0", "opens over HTTP/2"}, {"#c62828", "does not open"}, {"#222", "restarting"}} {
 		fmt.Fprintf(&b, "<rect x=\"%.0f\" y=\"%.0f\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%.0f\" y=\"%.0f\" fill=\"#222\">%s</text>\n", legend, bottom+28, k.fill, legend+18, bottom+39, k.text)
 		legend += 40 + 7.2*float64(len(k.text))
 	}
@@ -64,11 +65,12 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 
 // paint draws a tunnel's life from its marks.
 func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Duration) float64, y, height float64) {
-	box := func(a, z time.Duration, fill string, opacity float64) {
+	part := func(a, z time.Duration, fill string, least, most float64) { // from and to a share of the height
 		if z > a && z > from && a < to {
-			fmt.Fprintf(b, "<rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%.0f\" fill=\"%s\" fill-opacity=\"%.2f\"/>\n", x(a), y, max(x(z)-x(a), 1), height, fill, opacity)
+			fmt.Fprintf(b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", x(a), y+least*height, max(x(z)-x(a), 1), (most-least)*height, fill)
 		}
 	}
+	box := func(a, z time.Duration, fill string) { part(a, z, fill, 0, 1) }
 	mended := false
 	for i, m := range c.marks {
 		until := to
@@ -76,7 +78,7 @@ func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Dur
 			until = c.marks[i+1].at
 		}
 		if m.down {
-			box(m.at, until, "#222", 1)
+			box(m.at, until, "#222")
 			for _, sp := range c.spells {
 				mended = mended || sp.mends && sp.from <= m.at
 			}
@@ -90,13 +92,10 @@ func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Dur
 		if c.transport() == evidence.NoTransport {
 			fill = "#c62828"
 		}
-		box(m.at, until, fill, 0.85)
+		box(m.at, until, fill)
 		for _, sp := range c.spells {
 			if share := sp.share(c.transport()); share > 0 && !(sp.mends && mended) {
-				a, z := max(sp.from, m.at), min(sp.to, until)
-				box(a, z, "#fff", 1)
-				box(a, z, fill, 0.85*(1-share))
-				box(a, z, "#c62828", 0.25+0.65*share)
+				part(max(sp.from, m.at), min(sp.to, until), "#c62828", 1-share, 1)
 			}
 		}
 	}

@@ -25,7 +25,8 @@ type Score struct {
 	ToOracle Figure  `json:"to_oracle"`
 	Restarts Figure  `json:"restarts"`
 	Most     int     `json:"most_restarts"`
-	Needless int     `json:"needless_restarts"`        // in all incidents together
+	Needless int     `json:"needless_restarts"`        // while WebSockets opened; in all incidents together
+	Misled   Figure  `json:"misled_restarts"`          // while a lapsed login or a rate limit answered the looks, and people got through
 	Alarms   Figure  `json:"alarms"`                   // per incident; of F, false ones per year
 	Median   Figure  `json:"alarm_median_s"`           // from the onset to the alarm, or the rival's first act; -1: never
 	P95      Figure  `json:"alarm_p95_s"`              //
@@ -58,6 +59,29 @@ type Target struct {
 
 // Beyond says whether nobody could meet it.
 func (t Target) Beyond() bool { return t.Bound > t.Limit }
+
+// Outcome is how a target was met.
+type Outcome int
+
+// The outcomes.
+const (
+	Met    Outcome = iota
+	Beyond         // anybody's reach
+	Missed
+)
+
+func (o Outcome) String() string { return [...]string{"met", "beyond", "MISSED"}[o] }
+
+// Outcome says how the target was met.
+func (t Target) Outcome() Outcome {
+	switch {
+	case t.Met:
+		return Met
+	case t.Beyond():
+		return Beyond
+	}
+	return Missed
+}
 
 // Report is what a run has shown.
 type Report struct {
@@ -118,6 +142,7 @@ func row(f Family, ends [][actors]ending) Row {
 			Actor: a, Cut: mean(mine), ToEyes: ratio(mine, eyes), ToOracle: ratio(mine, oracle), Median: Figure{-1, 0}, P95: Figure{-1, 0},
 			Restarts: mean(column(a, func(e ending) float64 { return float64(e.restarts) })),
 			Alarms:   mean(column(a, func(e ending) float64 { return float64(e.alarms) })),
+			Misled:   mean(column(a, func(e ending) float64 { return float64(e.misled) })),
 		}
 		var delays []float64
 		var delay, bound float64
@@ -252,7 +277,7 @@ func (r *Report) Together() (cut [actors]float64) {
 }
 
 // noticeable is the least difference between two cut-offs that counts, in minutes:
-// half a second.
+// half a second. Nor does one count that is within its interval.
 const noticeable = 0.5 / 60
 
 // targets holds a report against what the policy is to reach.
@@ -280,8 +305,8 @@ func targets(r *Report) (list []Target) {
 		add("G: restarts, at most one cycle", float64(row.Scores[Medic].Most), 2)
 	}
 	for _, row := range r.Rows {
-		t := Target{Text: row.Letter + ": minutes more than the best rival's", Value: row.Worse.Mean}
-		if t.Met = row.Worse.Mean <= max(row.Worse.CI, noticeable); !t.Met {
+		t := Target{Text: row.Letter + ": minutes more than the best rival's", Value: math.Round(row.Worse.Mean*1e6) / 1e6, Limit: max(row.Worse.CI, noticeable)}
+		if t.Met = t.Value <= t.Limit; !t.Met {
 			t.Note = row.Best.String() + " does better"
 		}
 		for _, a := range rivals {

@@ -14,6 +14,7 @@ type rival struct {
 	every    time.Duration
 	failures int
 	rotates  bool // goes to the next protocol, in fixed order, for ever
+	stepwise bool // for tests: looks that are known to be good are not passed over
 }
 
 // The sidecar is what people write first: three failures in a row, a minute apart.
@@ -29,10 +30,11 @@ func (r rival) live(s *story) *care {
 	c.now = time.Duration(c.rng.Int64N(int64(r.every)))
 	order := []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}
 	for row := 0; ; c.now += r.every {
-		if row == 0 && c.now >= c.up && !c.troubled() {
-			r.rest(c)
+		lost := false
+		if row == 0 && c.now >= c.up && !c.troubled() && !r.stepwise {
+			lost = r.rest(c)
 		}
-		v, _ := c.see(false)
+		v, _ := c.see(lost)
 		if v == diagnosis.Works {
 			if row = 0; c.now > c.end {
 				break
@@ -56,14 +58,11 @@ func (r rival) live(s *story) *care {
 	return c
 }
 
-// rest passes over good looks.
-func (r rival) rest(c *care) {
-	limit := c.end
-	if from := c.nextSpell(); from < limit {
-		limit = from
-	}
-	n := max(0, int64((limit-c.now)/r.every))
-	c.now += time.Duration(min(n, c.goodLooks())) * r.every
+// rest passes over good looks, and says whether the next is known to be lost at random.
+func (r rival) rest(c *care) bool {
+	n, good := max(0, int64((min(c.end, c.nextSpell())-c.now)/r.every)), c.goodLooks()
+	c.now += time.Duration(min(n, good)) * r.every
+	return good < n
 }
 
 // left alone, a home keeps a protocol.
@@ -73,6 +72,16 @@ func alone(s *story, p evidence.Protocol) *care {
 	c.marks = []mark{{setting: p}}
 	c.pass(c.end)
 	return c
+}
+
+// oracles are the one that learns of the fault when it is noticed, and the one that
+// acts at its onset. In a year of ordinary troubles nothing can be gained, and both
+// know.
+func oracles(s *story, noticed time.Duration) (sameEyes, atOnset *care) {
+	if s.family == Ordinary {
+		return alone(s, s.own), alone(s, s.own)
+	}
+	return oracle(s, noticed), oracle(s, s.onset())
 }
 
 // oracle knows which transports are hit and for how long. At the given moment it

@@ -76,6 +76,7 @@ type ending struct {
 	bound    float64 // seconds from the onset to the earliest alarm that the looks allowed; negative if unknown
 	restarts int
 	needless int
+	misled   int
 	alarms   int
 }
 
@@ -86,7 +87,7 @@ const limit = 10 * 24 * time.Hour
 // live plays one story in everybody's hands.
 func (cfg *Config) live(s *story) (all [actors]ending) {
 	put := func(a Actor, c *care) {
-		e := ending{cut: c.cut / 60, delay: -1, bound: -1, restarts: c.restarts, needless: c.needless, alarms: c.alarms}
+		e := ending{cut: c.cut / 60, delay: -1, bound: -1, restarts: c.restarts, needless: c.needless, misled: c.misled, alarms: c.alarms}
 		if c.alarm != never && len(s.spells) > 0 {
 			e.delay = (c.alarm - s.onset()).Seconds()
 			if c.noticed != never {
@@ -103,13 +104,9 @@ func (cfg *Config) live(s *story) (all [actors]ending) {
 	put(Static, alone(s, evidence.HTTP2))
 	put(Sidecar, sidecar().live(s))
 	put(Watchdog, watchdog().live(s))
-	if s.family == Ordinary { // nothing can be gained, and both know
-		put(SameEyes, alone(s, s.own))
-		put(Oracle, alone(s, s.own))
-		return all
-	}
-	put(SameEyes, oracle(s, m.noticed))
-	put(Oracle, oracle(s, s.onset()))
+	eyes, onset := oracles(s, m.noticed)
+	put(SameEyes, eyes)
+	put(Oracle, onset)
 	return all
 }
 

@@ -117,6 +117,29 @@ func TestLeapsAreExact(t *testing.T) {
 	}
 }
 
+func TestLeapsOfRivalsAreExact(t *testing.T) {
+	cfg := standard(t, 0)
+	world := AsStated()
+	world.Noise = 5 // restarts enough to compare
+	for name, r := range map[string]rival{"sidecar": sidecar(), "watchdog": watchdog()} {
+		var with, without, want float64
+		for i := range 40 {
+			s := draw(Ordinary, i, 3, world, cfg.Pace, cfg.Zone)
+			s.spells, s.end = nil, 365*24*time.Hour/4
+			with += float64(r.live(s).restarts)
+			steps := r
+			steps.stepwise = true
+			without += float64(steps.live(s).restarts)
+			// A row of so many failures begins anew after each restart.
+			p, n := s.noise, float64(r.failures)
+			want += float64(s.end/r.every) * math.Pow(p, n) * (1 - p) / (1 - math.Pow(p, n))
+		}
+		if sigma := math.Sqrt(with + without); without < 50 || math.Abs(with-without) > 4*sigma || math.Abs(with-want) > 4*math.Sqrt(want) {
+			t.Errorf("%s: %.0f restarts in leaps, %.0f look by look, %.0f expected", name, with, without, want)
+		}
+	}
+}
+
 func TestTheOracleIsNeverWorseThanDoingNothing(t *testing.T) {
 	for _, f := range Families() {
 		for i := range 30 {

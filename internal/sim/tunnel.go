@@ -23,6 +23,7 @@ type tunnel struct {
 	mended   bool
 	restarts int
 	needless int
+	misled   int // restarts while people got through and only a look did not
 	marks    []mark
 }
 
@@ -121,6 +122,9 @@ func (t *tunnel) restart(at time.Duration, p evidence.Protocol, planned bool) {
 	}
 	if sp != nil && sp.mends {
 		t.mended = true
+	}
+	if sp != nil && sp.kind == blinding {
+		t.misled++
 	}
 	t.restarts++
 	t.up = at + t.cost(at, p)
