@@ -497,3 +497,30 @@ func TestLinksWithinTheDocsLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestDOCSNamesEveryStep(t *testing.T) {
+	docs, err := os.ReadFile(filepath.Join(root, "DOCS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := filepath.Glob(filepath.Join(root, "internal/policy/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	for _, file := range sources {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bStep\w+ +StepKind = "([\w-]+)"`).FindAllSubmatch(text, -1) {
+			steps++
+			if !regexp.MustCompile("(?m)^\\|.*`" + string(m[1]) + "`.*\\|.*\\|$").Match(docs) {
+				t.Errorf("DOCS.md does not name the step %s", m[1])
+			}
+		}
+	}
+	if steps < 20 {
+		t.Errorf("%d steps were found", steps)
+	}
+}
