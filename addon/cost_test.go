@@ -112,8 +112,8 @@ type cost struct {
 	threads             int
 }
 
-// costOf reads /proc: status in kB, schedstat in nanoseconds on a processor, of each
-// thread.
+// costOf reads /proc: status, in kB, and stat, in hundredths of a second on a
+// processor.
 func costOf(pid int) (c cost, err error) {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	f, err := os.Open(proc + "status")

@@ -86,10 +86,10 @@ func LookupInShort(l evidence.Lookup) string {
 
 // QUICInShort gives the edge's answer over QUIC, "" if it was not asked.
 func QUICInShort(l evidence.Look) string {
-	switch {
-	case l.Stage == evidence.Secured:
+	switch passes := l.QUICPasses(); {
+	case passes == evidence.On:
 		return "Cloudflare's edge answers"
-	case l.Trouble == evidence.TimedOut:
+	case passes == evidence.Off:
 		return "no answer from Cloudflare's edge: UDP to port 7844 seems to be blocked"
 	case l.Done():
 		return "could not be asked: " + l.Detail

@@ -193,11 +193,8 @@ func (x *examination) connectorRow() Row {
 
 // quic asks the edge whether QUIC gets out of the house and back.
 func (x *examination) quic(ctx context.Context, c evidence.Connector) {
-	edges := tunnel.QUICEdges(c)
-	switch h := x.place.House; {
-	case h.Edge.IsValid():
-		edges = []netip.AddrPort{h.Edge}
-	case len(edges) == 0 || h.ConnectorURL != "":
+	edges := tunnel.QUICEdges(c, x.place.House.Edge, x.place.House.ConnectorURL)
+	if len(edges) == 0 {
 		return
 	}
 	l := probe.QUIC(ctx, edges...)
@@ -207,12 +204,12 @@ func (x *examination) quic(ctx context.Context, c evidence.Connector) {
 
 func quicRow(l evidence.Look, in evidence.Transport) Row {
 	r := Row{Component: "QUIC", Asked: "Cloudflare's edge, over UDP to port 7844", Came: diagnosis.QUICInShort(l), Took: l.Took, Verdict: Unsure}
-	switch {
-	case l.Stage == evidence.Secured:
+	switch passes := l.QUICPasses(); {
+	case passes == evidence.On:
 		r.Verdict = Good
-	case l.Trouble == evidence.TimedOut && in == evidence.OverQUIC: // the tunnel itself shows that it passes
+	case passes == evidence.Off && in == evidence.OverQUIC: // the tunnel itself shows that it passes
 		r.Came, r.Verdict = "no answer, though the tunnel uses it", Beside
-	case l.Trouble == evidence.TimedOut:
+	case passes == evidence.Off:
 		r.Do = "if the tunnel is to be able to use QUIC, let the router pass UDP to port 7844"
 	}
 	return r

@@ -131,6 +131,17 @@ func (l Look) Done() bool { return l.Stage != NotAsked && l.Trouble != Interrupt
 // Healthy says whether Home Assistant greeted through this look.
 func (l Look) Healthy() bool { return l.Stage >= Greeted && l.Trouble == NoTrouble }
 
+// QUICPasses is what a look over QUIC, answered or not, says of this network.
+func (l Look) QUICPasses() Switch {
+	switch {
+	case l.Stage == Secured:
+		return On
+	case l.Trouble == TimedOut:
+		return Off
+	}
+	return NotKnown
+}
+
 // HeaderValue gives a kept header, "" if it was not there.
 func (l Look) HeaderValue(name string) string { return l.Header[http.CanonicalHeaderKey(name)] }
 

@@ -3,7 +3,6 @@ package medic
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -222,15 +221,11 @@ func (m *Medic) names(ctx context.Context, public evidence.Look) (n evidence.Nam
 // quic asks whether QUIC gets out of the house, where the tunnel does not show it by
 // using it.
 func (m *Medic) quic(ctx context.Context) evidence.Look {
-	edges := m.edges
-	if m.set.Edge.IsValid() {
-		edges = []netip.AddrPort{m.set.Edge}
-	}
-	if m.state.Transport == evidence.OverQUIC || len(edges) == 0 {
+	if m.state.Transport == evidence.OverQUIC || len(m.edges) == 0 {
 		return evidence.Look{}
 	}
 	if !m.quicSaid.Done() || time.Since(m.quicSaid.At) >= quicEvery {
-		m.quicSaid = probe.QUIC(ctx, edges...)
+		m.quicSaid = probe.QUIC(ctx, m.edges...)
 	}
 	return m.quicSaid
 }
@@ -262,7 +257,7 @@ func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Di
 		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
 		Internet:          e.Internet,
-		QUIC:              quicPasses(e.QUIC),
+		QUIC:              e.QUIC.QUICPasses(),
 		InUse:             e.Connector.Before != nil && e.Connector.Before.Concurrent > 0,
 	}
 	if info != nil && info.OptionsError == nil && info.Installed() {
@@ -275,15 +270,4 @@ func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Di
 		m.warnOnce(info.OptionsError)
 	}
 	return s
-}
-
-// quicPasses is what an answer over QUIC, or none, says of this network.
-func quicPasses(l evidence.Look) evidence.Switch {
-	switch {
-	case l.Stage == evidence.Secured:
-		return evidence.On
-	case l.Trouble == evidence.TimedOut:
-		return evidence.Off
-	}
-	return evidence.NotKnown
 }

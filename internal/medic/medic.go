@@ -101,6 +101,7 @@ type Medic struct {
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
+	m.edges = tunnel.QUICEdges(evidence.Connector{}, set.Edge, set.ConnectorURL)
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
 	if kept, ok := j.Incident(m.state.Story()); ok {
@@ -425,7 +426,6 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		m.gates = dec.Closed
 	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
 	}
-	first := m.state.Trial == nil
 	m.state = state
 	m.record(dec.Steps, d)
 	if err := m.journal.Update(func(r *journal.Record) {
@@ -437,7 +437,7 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		return err
 	}
 	for _, s := range dec.Steps {
-		if s.Kind == policy.StepTrial && first && d != nil { // a person's wish asks fewer
+		if s.Kind == policy.StepTrial && dec.Open {
 			m.log.Info().Msg("Every gate is open.")
 		}
 		m.say(s, d)

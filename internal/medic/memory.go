@@ -46,11 +46,11 @@ const (
 
 // limit is how long a probe may take now.
 func (m *Medic) limit() time.Duration {
-	s, full := &m.state, m.set.Public.Timeout
+	full := m.set.Public.Timeout
 	if full <= 0 {
 		full = probe.DefaultTimeout
 	}
-	if m.typical == 0 || s.Trial == nil && s.Incident == nil && s.Detector.Score() == 0 {
+	if m.typical == 0 || !m.state.Alert() {
 		return full
 	}
 	return min(full, max(leastLimit, patient*m.typical))
@@ -74,7 +74,7 @@ func (m *Medic) remember(e *evidence.Evidence) {
 	if e.Public.Healthy() {
 		m.took(e.Public.Took)
 	}
-	if list := tunnel.QUICEdges(e.Connector); len(list) > 0 && m.set.ConnectorURL == "" {
+	if list := tunnel.QUICEdges(e.Connector, m.set.Edge, m.set.ConnectorURL); len(list) > 0 {
 		m.edges = list
 	}
 	host, process := m.target.URL.Hostname(), m.connector.Process()

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
-	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
 )
@@ -50,16 +49,5 @@ func TestAProbeIsGivenUpSoonerWhileAFaultIsSuspected(t *testing.T) {
 	}
 	if m := typically(); m.typical < 100*time.Millisecond || m.typical > 250*time.Millisecond {
 		t.Errorf("typical is %s", m.typical)
-	}
-}
-
-func TestWhatAnAnswerOverQUICSaysOfTheNetwork(t *testing.T) {
-	for l, want := range map[evidence.Trouble]evidence.Switch{evidence.TimedOut: evidence.Off, evidence.Unreachable: evidence.NotKnown, evidence.Interrupted: evidence.NotKnown} {
-		if got := quicPasses(evidence.Look{Stage: evidence.Asked, Trouble: l}); got != want {
-			t.Errorf("%s: %s", l, got)
-		}
-	}
-	if quicPasses(evidence.Look{}) != evidence.NotKnown || quicPasses(evidence.Look{Stage: evidence.Secured}) != evidence.On {
-		t.Error("asked, or not asked")
 	}
 }

@@ -33,7 +33,7 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return r.Burst
 	case s.Trouble == diagnosis.RateLimited:
 		return 5 * r.Interval
-	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > 0.9:
+	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > nearlyAll:
 		return r.Burst // a total loss that lets one through is ending: see it soon
 	case s.Incident != nil && !r.proven(s) && s.Detector.Score() > 0 && now.Sub(s.Incident.Alarm) < gathering*r.Burst:
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault

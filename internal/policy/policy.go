@@ -87,6 +87,7 @@ type Decision struct {
 	Change *Change       // nil: nothing
 	Next   time.Duration // until the next probe
 	Closed []Gate        // what keeps it from acting although the alarm is up
+	Open   bool          // every gate was asked, and is open
 	Steps  []Step        // what happened, for the people
 }
 

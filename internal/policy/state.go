@@ -369,6 +369,9 @@ func (s *State) spent(now time.Time) int {
 	return n
 }
 
+// Alert says whether anything is suspected or under way.
+func (s State) Alert() bool { return s.Trial != nil || s.Incident != nil || s.Detector.Score() > 0 }
+
 // Story is the id of the incident whose story is still being told: the open one,
 // or the cured one until the user's own setting is back; "" if there is none.
 func (s State) Story() string {

@@ -47,7 +47,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 		d.say(now, StepAlarm, s.Set, "This is a fault: %d of %d probes failed (%s).", s.Detector.Failures, s.Detector.Probes, in.Cause)
 	}
 	d.Closed = r.gates(s, now, in)
-	if len(d.Closed) > 0 {
+	if d.Open = len(d.Closed) == 0; !d.Open {
 		return
 	}
 	r.try(s, d, now)

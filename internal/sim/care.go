@@ -105,7 +105,7 @@ func (c *care) live(limit time.Duration) {
 // calm says whether nothing is under way, so that a good look would change nothing.
 func (c *care) calm() bool {
 	s := &c.state
-	return s.Looked && s.Trial == nil && s.Incident == nil && s.Detector.Score() == 0 && s.Trouble == diagnosis.Healthy && c.now >= c.up
+	return s.Looked && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up
 }
 
 func (c *care) troubled() bool {
@@ -198,7 +198,7 @@ func (c *care) look(lost bool) time.Duration {
 	switch {
 	case v == diagnosis.Works:
 		c.now += c.pace.Good
-	case v == diagnosis.Fails && sp != nil && sp.hangs && c.alert():
+	case v == diagnosis.Fails && sp != nil && sp.hangs && c.state.Alert(): // it is given up sooner
 		c.now += c.pace.Soon
 	case v == diagnosis.Fails && sp != nil && sp.hangs:
 		c.now += c.pace.Hung
@@ -228,12 +228,6 @@ func (c *care) look(lost bool) time.Duration {
 		c.take(s, d)
 	}
 	return d.Next
-}
-
-// alert says whether a fault is suspected: then a handshake that hangs is given up
-// sooner.
-func (c *care) alert() bool {
-	return c.state.Detector.Score() > 0 || c.state.Incident != nil || c.state.Trial != nil
 }
 
 func (c *care) take(s policy.State, d policy.Decision) {

@@ -129,9 +129,16 @@ func (c *Connector) Inspect(ctx context.Context, now time.Time) evidence.Connect
 // (cloudflared's own; DOC).
 const edgePort = 7844
 
-// QUICEdges says where to ask whether QUIC gets through: at the addresses, two of
-// them, to which the connector is connected.
-func QUICEdges(c evidence.Connector) (list []netip.AddrPort) {
+// QUICEdges says where to ask whether QUIC gets through: at the one that is set, or
+// else at the addresses, two of them, to which the connector is connected. The edges
+// of a connector that a developer names by its URL are nobody's to ask.
+func QUICEdges(c evidence.Connector, set netip.AddrPort, connectorURL string) (list []netip.AddrPort) {
+	switch {
+	case set.IsValid():
+		return []netip.AddrPort{set}
+	case connectorURL != "":
+		return nil
+	}
 	for _, edge := range c.Edges {
 		if ip, err := netip.ParseAddr(edge); err == nil && len(list) < 2 {
 			list = append(list, netip.AddrPortFrom(ip, edgePort))

@@ -240,15 +240,15 @@ func TestWhereQUICIsAskedFor(t *testing.T) {
 	c := newCloudflared(t)
 	e := tunnel.NewConnector(c.URL).Inspect(t.Context(), noon)
 	want := []netip.AddrPort{netip.MustParseAddrPort("198.41.192.7:7844"), netip.MustParseAddrPort("198.41.192.27:7844")}
-	if got := tunnel.QUICEdges(e); !slices.Equal(got, want) {
+	if got := tunnel.QUICEdges(e, netip.AddrPort{}, ""); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
 	e.Edges = []string{"nonsense", "2606:4700:a0::1", "198.41.192.7", "198.41.192.9"}
 	want = []netip.AddrPort{netip.MustParseAddrPort("[2606:4700:a0::1]:7844"), netip.MustParseAddrPort("198.41.192.7:7844")}
-	if got := tunnel.QUICEdges(e); !slices.Equal(got, want) {
+	if got := tunnel.QUICEdges(e, netip.AddrPort{}, ""); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
-	if got := tunnel.QUICEdges(evidence.Connector{}); len(got) != 0 {
+	if got := tunnel.QUICEdges(evidence.Connector{}, netip.AddrPort{}, ""); len(got) != 0 {
 		t.Errorf("%v", got)
 	}
 }
