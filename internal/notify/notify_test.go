@@ -334,6 +334,7 @@ func TestWhatIsKeptWhileCoreIsAwayIsBounded(t *testing.T) {
 			n.Tell(sick(policy.Suspect), nil)
 			n.Tell(status(policy.Healthy), nil)
 		}
+		synctest.Wait() // what is being sent fails, and is kept, while Core is still away
 		c.set(nil, false)
 		time.Sleep(time.Minute)
 		_, events := c.heard()
