@@ -100,6 +100,12 @@ type AddOn struct {
 
 	Protocol      Protocol // as Supervisor has it stored
 	ProtocolKnown bool
+
+	// HasToken says that the option tunnel_token is set: the tunnel is managed at
+	// Cloudflare, and the app's start asks Cloudflare's API for nothing. The token
+	// itself is nobody's evidence.
+	HasToken   bool
+	TokenKnown bool // the options could be read
 }
 
 // AddOnState is Supervisor's state of an add-on.

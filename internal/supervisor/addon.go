@@ -64,7 +64,11 @@ func (i Info) Installed() bool { return i.Version != "" }
 
 // Evidence gives the part that a diagnosis reads.
 func (i Info) Evidence() evidence.AddOn {
-	return evidence.AddOn{Asked: true, Installed: i.Installed(), Slug: i.Slug, Name: i.Name, Version: i.Version, State: i.State}
+	a := evidence.AddOn{Asked: true, Installed: i.Installed(), Slug: i.Slug, Name: i.Name, Version: i.Version, State: i.State}
+	if i.OptionsError == nil && i.Options != nil {
+		a.HasToken, a.TokenKnown = strings.TrimSpace(i.Options.Text("tunnel_token")) != "", true
+	}
+	return a
 }
 
 // Info reads one add-on. For one that is in a store but not installed the answer is

@@ -35,6 +35,18 @@ func TestAddOnsAreListed(t *testing.T) {
 	}
 }
 
+func TestOfTheTunnelsTokenOnlyItsBeingSetIsKept(t *testing.T) {
+	for options, want := range map[string]bool{`{"tunnel_token":"eyJhIjoi"}`: true, `{"tunnel_token":""}`: false, `{"tunnel_token":"  "}`: false, `{"tunnel_token":null}`: false, `{"external_hostname":"ha.example.com"}`: false} {
+		info, err := serve(t, ok(`{"slug":"`+slug+`","version":"6.0","state":"started","schema":[{"name":"a"}],"options":`+options+`}`)).Info(context.Background(), slug)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := info.Evidence(); e.HasToken != want || !e.TokenKnown {
+			t.Errorf("%s: %+v", options, e)
+		}
+	}
+}
+
 func TestInfo(t *testing.T) {
 	const installed = `"slug":"` + slug + `","name":"Cloudflared","hostname":"9074a9fa-cloudflared","ip_address":"172.30.33.4","state":"started","version":"6.0","update_available":false`
 	for _, tt := range []struct {
@@ -58,7 +70,7 @@ func TestInfo(t *testing.T) {
 			if info.Hostname != "9074a9fa-cloudflared" || info.IPAddress != "172.30.33.4" || info.State != evidence.StateStarted || !info.Installed() {
 				t.Errorf("the rest is missing: %+v", info)
 			}
-			if want := (evidence.AddOn{Asked: true, Installed: true, Slug: slug, Name: "Cloudflared", Version: "6.0", State: "started"}); info.Evidence() != want {
+			if want := (evidence.AddOn{Asked: true, Installed: true, Slug: slug, Name: "Cloudflared", Version: "6.0", State: "started", TokenKnown: tt.why == ""}); info.Evidence() != want {
 				t.Errorf("evidence is %+v", info.Evidence())
 			}
 			if tt.why == "" {
