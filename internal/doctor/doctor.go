@@ -18,6 +18,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 )
 
@@ -116,6 +117,7 @@ func Examine(ctx context.Context, p Place, done func(Row)) (Report, error) {
 	if err := x.find(ctx); err != nil {
 		return Report{}, err
 	}
+	x.way.World = x.place.Outside
 	x.look(ctx)
 	return x.report(), nil
 }
@@ -132,6 +134,7 @@ type examination struct {
 	e      evidence.Evidence
 	other  evidence.Look // the handshake over the other family
 	others string        // which one that is
+	way    survey.Way    // to the public name
 
 	mu   sync.Mutex // guards rows and the fields of e while looks run side by side
 	rows map[int]Row
@@ -224,7 +227,7 @@ func (x *examination) look(ctx context.Context) {
 	wg.Wait()
 
 	wg.Go(func() {
-		l := probe.Page(ctx, x.same(public, x.e.Public))
+		l := probe.Page(ctx, x.way.Like(public))
 		x.e.Page = l
 		x.put(rowPage, x.pageRow(l))
 	})
@@ -232,7 +235,7 @@ func (x *examination) look(ctx context.Context) {
 		if x.others == "" {
 			return
 		}
-		o := x.same(public, x.e.Public)
+		o := x.way.Like(public)
 		o.Network, o.Token = x.others, nil // it is sent once
 		l := probe.Handshake(ctx, o)
 		x.other = l
@@ -268,14 +271,10 @@ func (x *examination) probe(ctx context.Context, public probe.Target) {
 	if x.place.House != nil && x.conn != nil {
 		before = x.conn.Totals(ctx)
 	}
-	l := probe.Handshake(ctx, public)
-	if aside := l.Stage >= evidence.Answered && l.CFRay() == "" || l.Stage == evidence.Asked; aside && x.place.Outside != nil {
-		// The house answers for the name itself, or not at all: ask the world.
-		public.Outside = x.place.Outside
-		if o := probe.Handshake(ctx, public); o.Stage >= evidence.Answered {
-			l = o
-		}
-	}
+	x.mu.Lock()
+	names := x.e.Names
+	x.mu.Unlock()
+	l, _ := x.way.Handshake(ctx, public, names)
 	var after *evidence.Counters
 	if x.place.House != nil && x.conn != nil {
 		after = x.conn.Totals(ctx)
@@ -286,14 +285,6 @@ func (x *examination) probe(ctx context.Context, public probe.Target) {
 	x.mu.Unlock()
 	x.put(rowPublic, x.handshakeRow(family(first), l, false))
 	x.put(rowCertificate, certificateRow(l, x.e.At))
-}
-
-// same gives the target as the first handshake went: outside the house or not.
-func (x *examination) same(t probe.Target, first evidence.Look) probe.Target {
-	if first.Outside {
-		t.Outside = x.place.Outside
-	}
-	return t
 }
 
 // inside makes the looks that need Home Assistant's own network.

@@ -11,6 +11,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 )
 
@@ -50,7 +51,7 @@ func (x *examination) worldName() Row {
 // private says whether all addresses are of a home's network or this machine's.
 func private(addrs []string) bool {
 	for _, a := range addrs {
-		if ip, err := netip.ParseAddr(a); err != nil || !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+		if ip, err := netip.ParseAddr(a); err != nil || !survey.Inside(ip) {
 			return false
 		}
 	}

@@ -28,9 +28,9 @@ const logEvery = 3
 func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) {
 	e := evidence.Evidence{At: time.Now()}
 	before := m.connector.Totals(ctx)
-	e.Public = m.public(ctx)
+	e.Public, e.Names = m.public(ctx)
 	after := m.connector.Totals(ctx)
-	controls := !e.Public.Healthy()
+	controls, page := !e.Public.Healthy(), m.way.Like(m.publicTarget())
 	m.answeredSince(e.Public)
 
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
@@ -78,7 +78,7 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		// Two of the looks need it: it is asked for once.
 		origin := sync.OnceValue(func() *url.URL { return tunnel.Origin(ctx, m.super, m.set.OriginURL) })
 		side(func() {
-			l := probe.Page(ctx, m.publicTarget(m.outside))
+			l := probe.Page(ctx, page)
 			mu.Lock()
 			e.Page = l
 			mu.Unlock()
@@ -93,12 +93,6 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			r, l := m.service(ctx, origin())
 			mu.Lock()
 			route, e.Service = r, l
-			mu.Unlock()
-		})
-		side(func() {
-			l := m.names(ctx, e.Public)
-			mu.Lock()
-			e.Names = l
 			mu.Unlock()
 		})
 		side(func() {
@@ -144,51 +138,23 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 	return e, info
 }
 
-// public probes through the public name. An answer that did not come from
-// Cloudflare makes it look the name up outside the house and dial there; where
-// that is not to be had, the first answer stands.
-func (m *Medic) public(ctx context.Context) evidence.Look {
-	if m.outside {
-		if l := probe.Handshake(ctx, m.publicTarget(true)); l.Stage > evidence.Asked || l.Trouble == evidence.Interrupted {
-			return l
-		}
+// public probes through the public name, as visitors see it.
+func (m *Medic) public(ctx context.Context) (evidence.Look, evidence.Names) {
+	l, names := m.way.Handshake(ctx, m.publicTarget(), evidence.Names{})
+	if n := m.way.Note(); n.Warning {
+		m.log.Warn().Msg(n.Text)
+	} else if n.Text != "" {
+		m.log.Info().Msg(n.Text)
 	}
-	l := probe.Handshake(ctx, m.publicTarget(false))
-	was := m.outside
-	m.outside = false
-	if m.set.Outside == nil || ctx.Err() != nil {
-		return l
+	if l.Stage > evidence.Asked {
+		names = evidence.Names{} // the house's addresses are nobody's business but where they are missing
 	}
-	if l.Stage == evidence.Asked && l.Trouble != evidence.Unusable {
-		// The house's resolver does not give the name; visitors from outside ask others.
-		if o := probe.Handshake(ctx, m.publicTarget(true)); o.Stage >= evidence.Answered && o.CFRay() != "" {
-			if !was {
-				m.log.Warn().Msgf("This home's DNS server does not give the address of the public name (%s); from now on it is looked up outside the house.", l.Trouble)
-			}
-			m.outside = true
-			return o
-		}
-		return l
-	}
-	if l.Stage < evidence.Answered || l.CFRay() != "" {
-		return l
-	}
-	if o := probe.Handshake(ctx, m.publicTarget(true)); o.Stage >= evidence.Answered && o.CFRay() != "" || o.Stage >= evidence.Connected && o.Addr != l.Addr {
-		if !was {
-			m.log.Info().Msg("At home the public name leads straight to Home Assistant; from now on it is looked up outside the house.")
-		}
-		m.outside = true
-		return o
-	}
-	return l
+	return l, names
 }
 
-func (m *Medic) publicTarget(outside bool) probe.Target {
+func (m *Medic) publicTarget() probe.Target {
 	t := m.set.Public
 	t.URL, t.Timeout = m.target.URL, m.limit()
-	if outside {
-		t.Outside = m.set.Outside
-	}
 	return t
 }
 
@@ -208,14 +174,6 @@ func (m *Medic) service(ctx context.Context, origin *url.URL) (evidence.Route, e
 		return r, evidence.Look{}
 	}
 	return r, probe.Handshake(ctx, probe.ServiceTarget(u, m.target.URL, m.set.Timeout, m.set.Public.Keeper))
-}
-
-// names asks the world's resolvers where the house's does not know the public name.
-func (m *Medic) names(ctx context.Context, public evidence.Look) (n evidence.Names) {
-	if public.Trouble == evidence.NameNotFound && !public.Outside && m.set.Outside != nil {
-		n.World = probe.Lookup(ctx, m.publicTarget(true))
-	}
-	return n
 }
 
 // quic asks whether QUIC gets out of the house, where the tunnel does not show it by

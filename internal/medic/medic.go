@@ -23,6 +23,7 @@ import (
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/sensor"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
 )
@@ -83,7 +84,7 @@ type Medic struct {
 	connector *tunnel.Connector
 	treat     *treatment.Treatment
 	incident  *journal.Incident
-	outside   bool // the house answers for the public name itself
+	way       survey.Way // to the public name
 	recall
 	gates  []policy.Gate
 	warned string    // the last trouble with the options that was logged
@@ -101,6 +102,7 @@ type Medic struct {
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
+	m.way.World = set.Outside
 	m.edges = tunnel.QUICEdges(evidence.Connector{}, set.Edge, set.ConnectorURL)
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
@@ -341,6 +343,9 @@ func (m *Medic) attach(t tunnel.Target) {
 	if m.slug != "" && t.Slug != m.slug {
 		m.log.Info().Str("slug", t.Slug).Msgf("Another add-on than before (%s): its own setting is learned anew.", m.slug)
 		m.state, m.incident = m.state.Elsewhere(), nil
+	}
+	if m.target.URL == nil || t.URL == nil || m.target.URL.Host != t.URL.Host {
+		m.way = survey.Way{World: m.set.Outside}
 	}
 	m.target, m.slug = t, t.Slug
 }

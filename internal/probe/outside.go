@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -36,10 +38,30 @@ const maxDNS = 65535
 // Resolver looks names up over DNS-over-HTTPS (RFC 8484), past the resolver of
 // the house, which may answer otherwise at home than the world does (split DNS).
 // It may be used by several goroutines at once.
+//
+// Of each name it keeps the last answer: for a minute instead of asking again, and for
+// a day where nobody can be asked (as RFC 8767 has it for resolvers), so that a look
+// does not go another way because the server was out of reach for a moment.
 type Resolver struct {
 	endpoint string
 	client   *http.Client
+
+	mu   sync.Mutex // guards kept
+	kept map[string]keptAnswer
 }
+
+// keptAnswer is what was answered last, and when somebody was last asked.
+type keptAnswer struct {
+	addrs     []netip.Addr
+	at, asked time.Time
+}
+
+const (
+	keptFresh   = time.Minute
+	keptStale   = 24 * time.Hour
+	keptNames   = 50              // a house has a few
+	keptTimeout = 2 * time.Second // of asking again, where there is an answer to fall back on
+)
 
 // NewResolver asks at endpoint: https, or http on this machine itself. roots may
 // be nil for the system's list.
@@ -70,6 +92,39 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 
 // lookup takes "ip", "ip4" or "ip6", as net.Resolver does.
 func (r *Resolver) lookup(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	now, key := time.Now(), network+" "+strings.ToLower(host)
+	r.mu.Lock()
+	last, known := r.kept[key]
+	r.mu.Unlock()
+	known = known && now.Sub(last.at) < keptStale
+	if known && now.Sub(last.asked) < keptFresh {
+		return slices.Clone(last.addrs), nil
+	}
+	asking, cancel := ctx, context.CancelFunc(func() {})
+	if known {
+		asking, cancel = context.WithTimeout(ctx, keptTimeout)
+	}
+	defer cancel()
+	addrs, err := r.inquire(asking, network, host)
+	next := keptAnswer{addrs: addrs, at: now, asked: now}
+	switch {
+	case err == nil:
+	case known && errors.Is(err, ErrResolver) && ctx.Err() == nil:
+		addrs, err, next = last.addrs, nil, keptAnswer{addrs: last.addrs, at: last.at, asked: now}
+	default:
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kept == nil || len(r.kept) >= keptNames {
+		r.kept = map[string]keptAnswer{}
+	}
+	r.kept[key] = next
+	return slices.Clone(addrs), err
+}
+
+// inquire asks the server.
+func (r *Resolver) inquire(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	types := map[string][]dnsmessage.Type{
 		"ip4": {dnsmessage.TypeA}, "ip6": {dnsmessage.TypeAAAA}, "ip": {dnsmessage.TypeA, dnsmessage.TypeAAAA},
 	}[network]

@@ -1,0 +1,289 @@
+// Package survey holds the rules of looking that the daemon and the doctor share: where
+// the public name is looked up, and the looks that are made seldom.
+package survey
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/probe"
+)
+
+const (
+	// nameLimit bounds one question to a resolver.
+	nameLimit = 3 * time.Second
+	// leastSecond is what a second attempt gets at least; more, it gets half of the first's.
+	leastSecond = 2 * time.Second
+	// askHome is how often the house's own answer is tried again, once it was of no use.
+	askHome = time.Hour
+	// tellAgain keeps a house whose resolver comes and goes from filling the log.
+	tellAgain = 24 * time.Hour
+)
+
+// Way leads from inside a house to the public name as visitors see it. The house's
+// resolver may answer for that name otherwise than the world's do (split DNS, an ad
+// blocker, a router's rebind protection): then the name is looked up outside, over
+// DNS-over-HTTPS, and dialled there. It remembers which of the two it was, so that
+// neither the log nor the verdict goes to and fro. The zero value knows no world
+// outside. One goroutine at a time may use it.
+type Way struct {
+	World *probe.Resolver // nil: nobody outside can be asked
+
+	outside bool      // the house's answer was of no use
+	well    bool      // the last look was healthy: there is time to try the house's answer again
+	bare    bool      // the last look was made at an address inside the house, with nothing shown
+	checked time.Time // when the house's answer was tried last
+	told    time.Time // when it was last said that the name is looked up outside
+	note    Note
+}
+
+// Note is a sentence for the log. The zero value is none.
+type Note struct {
+	Text    string
+	Warning bool
+}
+
+// Handshake is probe.Handshake through the public name, by the one rule of where it is
+// looked up. known are resolvers' answers that the caller has already; of what is not
+// known, as much is asked as is needed, and all of it is given back.
+//
+//   - An address inside the house (private, loopback, link-local, unspecified, carrier-grade
+//     NAT, unique local), or a resolver that gives none: the name is looked up outside, and
+//     dialled there. Nothing secret is shown at an address inside the house, unless the world
+//     gives the same.
+//   - An address of the internet is dialled. If it refuses, is silent, shows a certificate that
+//     is not the name's, or answers without Cloudflare's mark, the name is looked up outside; if
+//     the world gives another address, that is dialled.
+//   - The world gives the same address, or cannot be asked: the first look stands.
+//
+// At most two handshakes are made; the second has half the first's time.
+func (w *Way) Handshake(ctx context.Context, t probe.Target, known evidence.Names) (evidence.Look, evidence.Names) {
+	w.bare = false
+	now := time.Now()
+	if _, err := netip.ParseAddr(hostOf(t)); err == nil || w.World == nil || hostOf(t) == "" {
+		return probe.Handshake(ctx, t), known
+	}
+	if w.outside && (now.Sub(w.checked) < askHome || !w.well) {
+		if l := probe.Handshake(ctx, w.from(t)); l.Stage > evidence.Asked || l.Trouble == evidence.Interrupted {
+			w.well = l.Healthy()
+			return l, known
+		}
+		// Nobody outside can be asked just now.
+	}
+	w.checked = now
+	x := &search{way: w, target: t, names: known}
+	l := x.run(ctx)
+	w.well = l.Healthy()
+	return l, x.names
+}
+
+// Like gives the target for looks beside the last handshake: it is looked up where that
+// one was, and shows no more than that one did.
+func (w *Way) Like(t probe.Target) probe.Target {
+	switch {
+	case w.outside:
+		return w.from(t)
+	case w.bare:
+		return undressed(t)
+	}
+	return t
+}
+
+// Note gives what there is to say since it was last asked.
+func (w *Way) Note() Note {
+	n := w.note
+	w.note = Note{}
+	return n
+}
+
+func (w *Way) from(t probe.Target) probe.Target {
+	t.Outside = w.World
+	return t
+}
+
+// turn notes that the name is looked up outside from now on.
+func (w *Way) turn(text string, warning bool) {
+	was := w.outside
+	w.outside = true
+	if now := time.Now(); !was && (w.told.IsZero() || now.Sub(w.told) >= tellAgain) {
+		w.told, w.note = now, Note{Text: text + "; from now on it is looked up outside the house.", Warning: warning}
+	}
+}
+
+// search is one look by the rule.
+type search struct {
+	way    *Way
+	target probe.Target
+	names  evidence.Names
+}
+
+func (x *search) run(ctx context.Context) evidence.Look {
+	if !x.names.House.Done() {
+		x.names.House = probe.Lookup(ctx, x.asking(x.target))
+	}
+	house := x.names.House
+	switch {
+	case house.Trouble == evidence.Interrupted, house.Trouble == evidence.Unusable:
+		return unresolved(x.target, house)
+	case !house.Found():
+		return x.unnamed(ctx)
+	case slices.ContainsFunc(house.Addrs, inside):
+		return x.indoors(ctx)
+	}
+	return x.public(ctx)
+}
+
+// unnamed: the house's resolver gives no address.
+func (x *search) unnamed(ctx context.Context) evidence.Look {
+	l := unresolved(x.target, x.names.House)
+	if !x.elsewhere(ctx) {
+		return l
+	}
+	o := probe.Handshake(ctx, x.way.from(x.target))
+	if o.CFRay() == "" && o.Trouble != evidence.Interrupted {
+		return l
+	}
+	x.way.turn("This home's DNS server does not give the address of the public name ("+l.Trouble.String()+")", true)
+	return o
+}
+
+// indoors: the house's resolver gives an address inside the house.
+func (x *search) indoors(ctx context.Context) evidence.Look {
+	at := x.target
+	if other := x.elsewhere(ctx); other {
+		o := probe.Handshake(ctx, x.way.from(x.target))
+		if o.Stage >= evidence.Connected || o.Trouble == evidence.Interrupted {
+			x.way.turn("At home the public name leads to an address inside the house", false)
+			return o
+		}
+		at.Timeout = second(at.Timeout)
+	}
+	if !x.same() {
+		at, x.way.bare = undressed(at), true
+	}
+	x.way.outside = false
+	return x.confirmed(probe.Handshake(ctx, at))
+}
+
+// public: the house's resolver gives an address of the internet.
+func (x *search) public(ctx context.Context) evidence.Look {
+	l := probe.Handshake(ctx, x.target)
+	if !astray(l) {
+		x.way.outside = false
+		return l
+	}
+	if !x.elsewhere(ctx) {
+		x.way.outside = false
+		return x.confirmed(l)
+	}
+	o := x.way.from(x.target)
+	o.Timeout = second(o.Timeout)
+	there := probe.Handshake(ctx, o)
+	if there.Trouble == evidence.Interrupted {
+		return there
+	}
+	if there.Stage < evidence.Connected {
+		x.way.outside = false
+		return l
+	}
+	x.way.turn("At home the public name leads to an address that is not Cloudflare's to answer at ("+what(l)+")", false)
+	return there
+}
+
+// elsewhere says whether the world knows an address for the name that the house does not.
+func (x *search) elsewhere(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if !x.names.World.Done() {
+		x.names.World = probe.Lookup(ctx, x.asking(x.way.from(x.target)))
+	}
+	return x.names.World.Found() && !x.same()
+}
+
+// same says whether the world gives an address that the house gives, too.
+func (x *search) same() bool {
+	return slices.ContainsFunc(x.names.House.Addrs, func(a string) bool { return slices.Contains(x.names.World.Addrs, a) })
+}
+
+// confirmed marks an answer from an address which the world gives, too.
+func (x *search) confirmed(l evidence.Look) evidence.Look {
+	l.Outside = l.Outside || answered(l) && l.CFRay() == "" && x.same()
+	return l
+}
+
+// asking gives a target for the question to a resolver.
+func (x *search) asking(t probe.Target) probe.Target {
+	t.Timeout = min(cmp.Or(max(t.Timeout, 0), probe.DefaultTimeout), nameLimit)
+	return t
+}
+
+// astray says whether what is at the house's address may not be what visitors reach: a
+// certificate that is good for the name is.
+func astray(l evidence.Look) bool {
+	switch l.Trouble {
+	case evidence.Interrupted, evidence.Unusable, evidence.CertificateWanted:
+		return false
+	}
+	return l.Stage < evidence.Secured || answered(l) && l.CFRay() == ""
+}
+
+func answered(l evidence.Look) bool { return l.Stage >= evidence.Answered }
+
+// what says in a few words what came of a look.
+func what(l evidence.Look) string {
+	if answered(l) {
+		return "an answer without Cloudflare's mark"
+	}
+	return l.Trouble.String()
+}
+
+// unresolved is the look of a name without an address.
+func unresolved(t probe.Target, names evidence.Lookup) evidence.Look {
+	u := *t.URL
+	u.User, u.Path, u.RawPath, u.RawQuery, u.Fragment = nil, "/api/websocket", "", "", ""
+	return evidence.Look{Asked: "GET " + u.String(), At: names.At, Took: names.Took, Stage: evidence.Asked, Trouble: names.Trouble, Detail: names.Detail}
+}
+
+// undressed is a target without anything secret.
+func undressed(t probe.Target) probe.Target {
+	t.Access, t.Token, t.Certificate = probe.Access{}, nil, nil
+	return t
+}
+
+// second is the time of a second attempt.
+func second(first time.Duration) time.Duration {
+	if first <= 0 {
+		first = probe.DefaultTimeout
+	}
+	return min(first, max(leastSecond, first/2))
+}
+
+func hostOf(t probe.Target) string {
+	if t.URL == nil {
+		return ""
+	}
+	return t.URL.Hostname()
+}
+
+var (
+	sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598: between a provider's NAT and the house
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")     // RFC 1122; an ad blocker's answer for what it blocks
+)
+
+// Inside says whether an address cannot be reached from outside the house: private, unique
+// local, loopback, link-local, unspecified, or of a provider's NAT.
+func Inside(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() ||
+		ip.Is4() && (sharedSpace.Contains(ip) || thisNetwork.Contains(ip))
+}
+
+func inside(text string) bool {
+	ip, err := netip.ParseAddr(text)
+	return err == nil && Inside(ip.WithZone(""))
+}
