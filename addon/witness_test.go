@@ -41,8 +41,11 @@ func TestClientsThatFailWhileTheProbeIsFineAreToldOfAndNothingIsTouched(t *testi
 		}
 	}
 	var s struct {
-		Diagnosis struct{ Cause, Remedy, Summary string } `json:"diagnosis"`
-		State     string                                  `json:"state"`
+		Diagnosis struct {
+			Cause, Remedy, Summary string
+			Seen                   map[string]string
+		} `json:"diagnosis"`
+		State string `json:"state"`
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -66,7 +69,7 @@ func TestClientsThatFailWhileTheProbeIsFineAreToldOfAndNothingIsTouched(t *testi
 			t.Fatalf("the status is %q", raw)
 		}
 	}
-	if s.Diagnosis.Remedy != "tell" || s.State != "healthy" || !strings.Contains(s.Diagnosis.Summary, "HTTP 400") {
+	if s.Diagnosis.Remedy != "tell" || s.State != "healthy" || !strings.Contains(s.Diagnosis.Seen["turned away"], "HTTP 400") {
 		t.Errorf("it is told as %+v", s)
 	}
 	if n := w.Restarts(); n != 0 {

@@ -637,13 +637,14 @@ var catalogue = []Row{
 	},
 	{
 		Cause: ClientsFailProbeFine, ID: "clients-fail-probe-fine", Remedy: Tell,
-		Summary: "Every check from here succeeds, yet the tunnel keeps turning somebody's connections away.",
+		Summary: "Every check from here succeeds. Meanwhile Home Assistant turned away requests of somebody else: a device of yours, or a stranger.",
 		Advice: []string{
-			"Mutual TLS together with HTTP/3 breaks Home Assistant in Chrome and its relatives: switch HTTP/3 off under Speed → Settings in the Cloudflare dashboard, or use one address with mutual TLS for the apps and another for browsers.",
-			"If one device alone is affected, sign in there anew and switch its browser extensions off.",
-			"If nobody in your home notices anything, somebody else may be knocking: Security → Events in the Cloudflare dashboard shows who.",
+			"If everyone in your home connects as usual, you don't need to do anything: strangers try every address on the internet. Security → Events in the Cloudflare dashboard shows who it is.",
+			"If browsers fail and the apps do not, mutual TLS together with HTTP/3 may be why: switch HTTP/3 off under Speed → Settings in the Cloudflare dashboard, " +
+				"or use one address with mutual TLS for the apps and another for browsers.",
+			"If one device alone fails, sign in there again and switch its browser extensions off.",
 		},
-		Rests:  "the connector's count of HTTP 400 rises for minutes while no check of ours fails",
+		Rests:  "the connector's count of HTTP 400 rises for minutes while no check of ours fails; who was turned away, and from what, the count does not tell",
 		Source: "the recovery script's author, later finding; APP#904",
 	},
 	{

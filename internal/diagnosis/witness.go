@@ -22,7 +22,8 @@ const (
 
 // Witness is the second witness beside the probe: the connector's own count of
 // answers with HTTP 400, which a failed handshake raises by one and a good one never
-// does. It only ever leads to advice. The zero value has seen nothing; it is kept by
+// does. Anybody on the internet can raise it with any wrong request, and which path was
+// asked for it does not tell. So it only ever leads to advice. The zero value has seen nothing; it is kept by
 // whoever makes the readings, and prunes itself.
 type Witness struct {
 	last  *evidence.Counters
@@ -46,7 +47,7 @@ type Finding struct {
 
 // String gives the finding as a sentence.
 func (f Finding) String() string {
-	return fmt.Sprintf("The tunnel answered %d requests with HTTP 400 since %s, while all %d checks from here succeeded.", f.Refused, f.Since.Format("15:04"), f.Good)
+	return fmt.Sprintf("%d requests were answered with HTTP 400 since %s, while all %d checks from here succeeded", f.Refused, f.Since.Format("15:04"), f.Good)
 }
 
 // Said gives when a finding was last begun to be said, so that it can be remembered.
@@ -126,6 +127,6 @@ func (w Witness) Finding(now time.Time, interval time.Duration) (Witness, *Findi
 // the probe's own diagnosis stays what the policy decides by.
 func AboutClients(f Finding, e evidence.Evidence) Diagnosis {
 	d := About(ClientsFailProbeFine, e)
-	d.Summary += " " + f.String()
+	d.Seen["turned away"] = f.String() // not in the summary, which would change with every look
 	return d
 }

@@ -1,6 +1,7 @@
 package diagnosis_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,8 +77,12 @@ func TestTheSecondWitness(t *testing.T) {
 	t.Run("it speaks with its numbers and never asks for a restart", func(t *testing.T) {
 		_, _, f := watch(diagnosis.Witness{}, start, 60, 4, always)
 		d := diagnosis.AboutClients(*f, stripped())
-		if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(d.Summary, "HTTP 400") {
-			t.Errorf("remedy %s, says %v: %s", d.Remedy, d.Says(), d.Summary)
+		if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(d.Seen["turned away"], "HTTP 400") {
+			t.Errorf("remedy %s, says %v: %s", d.Remedy, d.Says(), d.Seen)
+		}
+		f.Refused++
+		if again := diagnosis.AboutClients(*f, stripped()); again.Summary != d.Summary || !slices.Equal(again.Advice, d.Advice) {
+			t.Errorf("one more makes it another sentence: %s", again.Summary)
 		}
 	})
 	t.Run("a connector that was started anew begins a new story", func(t *testing.T) {

@@ -114,7 +114,7 @@ func (m *Medic) testify(e evidence.Evidence, d diagnosis.Diagnosis, now time.Tim
 		return d
 	}
 	if said := w.Said(); !m.journal.Record().ClientsTold.Equal(said) {
-		m.log.Warn().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(f.String())
+		m.log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(f.String() + ".")
 		if err := m.journal.Update(func(r *journal.Record) { r.ClientsTold = said }); err != nil {
 			m.log.Error().Err(err).Msg("What was said of failing clients could not be noted.")
 		}

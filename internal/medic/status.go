@@ -101,6 +101,12 @@ func (m *Medic) Status() Status {
 // reachable as far as is known.
 func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy.String() }
 
+// Reachable says whether Home Assistant is reachable as far as our own checks know,
+// whatever somebody else met: anybody on the internet can have themselves turned away.
+func (s Status) Reachable() bool {
+	return s.Healthy() || s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine.String()
+}
+
 // ToDo is what a person can do now, steps a line each: the diagnosis's advice, unless
 // the way that it speaks of is shut.
 func (s Status) ToDo() string {

@@ -96,7 +96,7 @@ func read(s medic.Status, before reading) (reading, attributes) {
 	doubtful := s.Incident == nil && s.Detector.Score > 0
 	switch {
 	case s.State == policy.Starting || s.State == policy.Blind:
-	case s.Healthy():
+	case s.Reachable():
 		r.Connectivity = ptr(on)
 	case doubtful, s.LastProbe == nil:
 		r.Connectivity = before.Connectivity

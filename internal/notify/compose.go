@@ -1,11 +1,13 @@
 package notify
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
 )
@@ -17,45 +19,90 @@ func compose(s medic.Status, steps []policy.Step, now time.Time, patience time.D
 	if n := closing(s, steps); n != nil {
 		return n
 	}
+	n := message(s, now, patience)
+	if n == nil {
+		return nil
+	}
+	n.about.incident, n.about.cause = id(s), s.Diagnosis.Cause
+	n.facts.todo = s.ToDo()
+	if s.Incident != nil {
+		n.facts.steps = len(s.Incident.Steps)
+	}
+	if n.about.kind == treating { // which of several causes it is, is not what people wait for
+		n.about.cause, n.facts.todo = "", ""
+	}
+	return n
+}
+
+// The kinds of notices.
+const (
+	treating  = "treating"
+	holding   = "holding"
+	observing = "observing"
+	blind     = "blind"
+	gated     = "gated"
+	turned    = "turned away"
+	needsYou  = "tell"
+	cured     = "cured"
+	recovered = "recovered" // a fault's end that nobody brought about
+	byHand    = "user"
+)
+
+func message(s medic.Status, now time.Time, patience time.Duration) *notice {
+	summary := plain.Markdown(s.Diagnosis.Summary)
 	switch s.State {
 	case policy.Treating:
 		if s.Incident == nil { // a person's own trial, or a fail-back in the quiet hours: nobody needs to hear of it
 			return nil
 		}
-		return &notice{Title: "Tunnel Medic is mending the connection", key: "treating",
+		return &notice{Title: "Tunnel Medic is mending the connection", about: subject{kind: treating},
 			Message: unreachable + " This is being mended now, which takes a minute or two. The connection may drop for some seconds.\n\n" + nothing + done(s)}
 	case policy.Holding:
-		return &notice{Title: cannot, key: "holding " + id(s), rings: true,
-			Message: unreachable + " " + s.Diagnosis.Summary + "\n\n" + watching + advice(s) + done(s), short: s.Diagnosis.Summary + " " + watching}
+		return &notice{Title: cannot, about: subject{kind: holding}, rings: true,
+			Message: unreachable + " " + summary + "\n\n" + watching + advice(s) + done(s), short: s.Diagnosis.Summary + " " + watching}
 	case policy.Observing:
-		return &notice{Title: cannot, key: "observing " + id(s), rings: true,
-			Message: unreachable + " " + s.Diagnosis.Summary + "\n\nNothing was changed, because the option mode is observe. With mode heal another tunnel protocol would be tried now.",
+		return &notice{Title: cannot, about: subject{kind: observing}, rings: true,
+			Message: unreachable + " " + summary + "\n\nNothing was changed, because the option mode is observe. With mode heal another tunnel protocol would be tried now.",
 			short:   s.Diagnosis.Summary + " Nothing was changed: the mode is observe."}
 	case policy.Blind:
 		if s.Blind != "" {
-			return &notice{Title: "Tunnel Medic has nothing to watch yet", key: "blind " + s.Blind, Message: s.Blind}
+			return &notice{Title: "Tunnel Medic has nothing to watch yet", about: subject{kind: blind, gates: s.Blind}, Message: plain.Markdown(s.Blind)}
 		}
 	case policy.Suspect:
-		// Most closed gates open by themselves in a moment: that is no news. Nor is it
-		// that more proof is being gathered.
-		gathering := len(s.Gates) == 1 && s.Gates[0] == policy.GateEvidence
-		if len(s.Gates) > 0 && !gathering && s.Incident != nil && now.Sub(s.Incident.Onset) >= patience {
-			why := "Nothing is changed at the moment: " + strings.Join(policy.Words(s.Gates), "; ") + "."
-			for _, g := range s.Gates {
-				if a := g.Advice(); a != "" {
-					why += " " + a
-				}
-			}
-			return &notice{Title: cannot, key: "gated " + id(s), rings: true,
-				Message: unreachable + " " + s.Diagnosis.Summary + "\n\n" + why + " " + watching, short: s.Diagnosis.Summary + " " + why}
+		if n := shut(s, now, patience); n != nil {
+			return n
 		}
 	}
 	known := !s.Diagnosis.Since.IsZero() && now.Sub(s.Diagnosis.Since) >= patience
-	if known && s.Diagnosis.Remedy == diagnosis.Tell.String() && s.State != policy.Starting && s.State != policy.Paused {
-		return &notice{Title: "Tunnel Medic needs you", key: "tell " + s.Diagnosis.Cause, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare.String(),
-			Message: s.Diagnosis.Summary + advice(s), short: s.Diagnosis.Summary + " What to do is on Tunnel Medic's page in Home Assistant."}
+	switch {
+	case !known || s.Diagnosis.Remedy != diagnosis.Tell.String() || s.State == policy.Starting || s.State == policy.Paused:
+		return nil
+	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine.String():
+		// Anybody on the internet can bring this about. So it is told once a day, in words that do not change, and rings nobody.
+		return &notice{Title: "Somebody was turned away at your address", about: subject{kind: turned}, daily: true, Message: summary + advice(s)}
 	}
-	return nil
+	return &notice{Title: "Tunnel Medic needs you", about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare.String(),
+		Message: summary + advice(s), short: s.Diagnosis.Summary + " What to do is on Tunnel Medic's page in Home Assistant."}
+}
+
+// shut tells of gates that stay closed. Most open by themselves in a moment: that is
+// no news. Nor is it that more proof is being gathered.
+func shut(s medic.Status, now time.Time, patience time.Duration) *notice {
+	gathering := len(s.Gates) == 1 && s.Gates[0] == policy.GateEvidence
+	if len(s.Gates) == 0 || gathering || s.Incident == nil || now.Sub(s.Incident.Onset) < patience {
+		return nil
+	}
+	why := "Nothing is changed at the moment: " + strings.Join(policy.Words(s.Gates), "; ") + "."
+	var ours []string
+	for _, g := range s.Gates {
+		if a := g.Advice(); a != "" {
+			why += " " + a
+			ours = append(ours, string(g))
+		}
+	}
+	slices.Sort(ours)
+	return &notice{Title: cannot, about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
+		Message: unreachable + " " + plain.Markdown(s.Diagnosis.Summary) + "\n\n" + plain.Markdown(why) + " " + watching, short: s.Diagnosis.Summary + " " + why}
 }
 
 // The sentences that say what it means for whoever reads them. Before a notification
@@ -67,9 +114,6 @@ const (
 	watching    = "Tunnel Medic keeps looking and tells you when it works again."
 )
 
-// recovered is the key of a fault's end that nobody brought about.
-const recovered = "recovered"
-
 // closing gives the last word of an incident.
 func closing(s medic.Status, steps []policy.Step) *notice {
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -77,14 +121,14 @@ func closing(s medic.Status, steps []policy.Step) *notice {
 		switch step.Kind {
 		case policy.StepCured:
 			good := "The connection from outside is good again. The tunnel now uses the protocol " + step.Protocol.String() + "."
-			return &notice{Title: "Home Assistant can be reached again", key: "cured", rings: true, closing: true,
-				Message: good + "\n\n" + nothing + "\n\nWhat was seen: " + step.Text + after(s), short: good + " You need to do nothing."}
+			return &notice{Title: "Home Assistant can be reached again", about: subject{kind: cured}, rings: true, closing: true,
+				Message: good + "\n\n" + nothing + "\n\nWhat was seen: " + plain.Markdown(step.Text) + after(s), short: good + " You need to do nothing."}
 		case policy.StepRecovered:
 			good := "The connection from outside is good again. The fault has ended by itself."
-			return &notice{Title: "Home Assistant can be reached again", key: recovered, rings: true, closing: true,
+			return &notice{Title: "Home Assistant can be reached again", about: subject{kind: recovered}, rings: true, closing: true,
 				Message: good + "\n\n" + nothing, short: good + " You need to do nothing."}
 		case policy.StepUser:
-			return &notice{Title: "Tunnel Medic stands back", key: "user", closing: true, Message: step.Text}
+			return &notice{Title: "Tunnel Medic stands back", about: subject{kind: byHand}, closing: true, Message: plain.Markdown(step.Text)}
 		}
 	}
 	return nil
@@ -112,7 +156,7 @@ func story(s medic.Status) string {
 		steps = steps[len(steps)-recent:]
 	}
 	for _, step := range steps {
-		b.WriteString("- " + step.Text + "\n")
+		b.WriteString("- " + plain.Markdown(step.Text) + "\n")
 	}
 	return strings.TrimSpace(b.String())
 }
@@ -129,7 +173,7 @@ func advice(s medic.Status) string {
 	if s.ToDo() == "" {
 		return ""
 	}
-	return "\n\n**What you can do**\n" + s.ToDo()
+	return "\n\n**What you can do**\n" + plain.MarkdownLines(s.ToDo())
 }
 
 func id(s medic.Status) string {

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
 )
@@ -31,7 +32,18 @@ const (
 	callTimeout = 10 * time.Second
 	retryEvery  = 15 * time.Second // while Core is down or starting
 	maxWaiting  = 50               // events and calls kept while Core is away; the oldest go first
-	quietTime   = 24 * time.Hour   // the same message does not ring twice within it
+	quietTime   = 24 * time.Hour   // what has no incident does not ring twice within it
+	memory      = 30 * quietTime   // an incident does not ring twice within it: longer than any has lasted
+	restTime    = time.Hour        // between two wordings of the same message, unless a treatment goes on
+)
+
+// What is sent at most, whatever happens outside: a stranger who finds a way to change
+// our mind again and again must neither empty a phone's battery nor fill Core's
+// recorder. What exceeds it waits; the newest state is what is then told.
+const (
+	maxRewrites = 30 // of the notification, in an hour
+	maxEvents   = 60 // on Core's bus, in an hour
+	maxRings    = 20 // of each notify service, in a day
 )
 
 // Notifier passes the present state on to Home Assistant. Tell never blocks: what
@@ -42,28 +54,61 @@ type Notifier struct {
 	services []string
 	scrub    func(string) string
 	interval time.Duration // between probes while all is well: the measure of patience
-	page     string        // the page's path in Home Assistant, "" if not known
 
 	wake   chan struct{}
 	warned map[string]bool // troubles that were said; Run's goroutine alone
 
-	mu     sync.Mutex
-	want   *notice // what should stand in Home Assistant; nil: nothing
-	until  time.Time
-	queue  []func(context.Context) error
-	rung   map[string]time.Time // when phones rang for what
-	last   policy.Phase
-	behind bool // want differs from what stands there
-	silent bool // nothing is to be told any more
+	mu                    sync.Mutex
+	want                  *notice // what should stand in Home Assistant; nil: nothing
+	until                 time.Time
+	queue                 []func(context.Context) error
+	page                  string                // the page's path in Home Assistant, "" if not known
+	rung                  map[subject]time.Time // when phones rang for what, and when what rings nobody was shown
+	shown                 time.Time             // when want was last worded anew
+	story                 string                // the last incident that was heard of
+	last                  policy.Phase          // that Core's bus was told of
+	writes, events, rings pace
+	behind                bool // want differs from what stands there
+	silent                bool // nothing is to be told any more
 }
 
-// notice is a message for people. Its weight decides whether phones ring.
+// notice is a message for people. Two notices are the same if they are about the same
+// subject and the same facts; their words are not compared, because words hold what
+// changes by itself: counts, times, milliseconds.
 type notice struct {
 	Title, Message string
 	short          string // for phones, which show a line or two; "" is the message
-	key            string // what it is about: the same key does not ring twice a day
-	rings          bool
+	about          subject
+	facts          facts
+	rings          bool // phones; once for a subject
+	daily          bool // it is worth a look and no more: shown once a day, worded once
 	closing        bool // a last word: it goes by itself
+}
+
+// subject is what a notice is about. gates are those that a person can open.
+type subject struct{ kind, cause, incident, gates string }
+
+// ringing is what phones ring for: the same incident does not ring again because its
+// cause or its gates are seen otherwise now.
+func (s subject) ringing() subject {
+	if s.incident != "" {
+		s.cause, s.gates = "", ""
+	}
+	return s
+}
+
+// quiet is for how long it does not ring again.
+func (s subject) quiet() time.Duration {
+	if s.incident != "" {
+		return memory
+	}
+	return quietTime
+}
+
+// facts are what may change about a subject and is worth telling.
+type facts struct {
+	steps int // of the incident's story
+	todo  string
 }
 
 // New makes a notifier. services are notify services such as mobile_app_pixel;
@@ -72,7 +117,22 @@ type notice struct {
 // is sent before Run.
 func New(core Core, log zerolog.Logger, services []string, scrub func(string) string, interval time.Duration, page string) *Notifier {
 	return &Notifier{core: core, log: log, services: services, scrub: scrub, interval: interval, page: page,
-		wake: make(chan struct{}, 1), warned: map[string]bool{}, rung: map[string]time.Time{}, behind: true, last: policy.Starting}
+		wake: make(chan struct{}, 1), warned: map[string]bool{}, rung: map[subject]time.Time{}, behind: true, last: policy.Starting}
+}
+
+// Link takes the page's path in Home Assistant, which may become known, or another,
+// while the program runs. What stands in Home Assistant is written anew with it.
+func (n *Notifier) Link(page string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if page == n.page {
+		return
+	}
+	n.page = page
+	if n.want != nil && !n.silent {
+		n.behind = true
+		n.poke()
+	}
 }
 
 // Tell takes the present status and what led to it.
@@ -82,41 +142,89 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if n.silent {
 		return
 	}
-	if s.State != n.last {
+	now := time.Now()
+	if s.State != n.last && n.events.take(now, time.Hour, maxEvents) {
 		n.event(n.last, s)
 		n.last = s.State
+	}
+	if s.Incident != nil {
+		n.story = s.Incident.ID
 	}
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
-	now := time.Now()
 	msg := compose(s, steps, now, n.interval/2)
-	switch {
-	case msg == nil && n.want != nil && n.want.closing && now.Before(n.until):
-		return // the closing word stands for a while
-	case msg == nil && n.want == nil:
-		return
-	case msg != nil && msg.key == recovered && n.want == nil:
-		return // nobody was told of what has ended: a few lost probes, as a rule
-	case msg != nil && n.want != nil && msg.Message == n.want.Message && msg.Title == n.want.Title:
+	if msg != nil && msg.closing {
+		msg.about.incident = n.story
+	}
+	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool { return now.Sub(at) >= s.quiet() })
+	if !n.news(msg, now) {
 		return
 	}
-	n.want, n.behind = msg, true
+	n.want, n.behind, n.shown = msg, true, now
 	if msg != nil {
 		n.until = now.Add(5 * n.interval)
-		maps.DeleteFunc(n.rung, func(_ string, at time.Time) bool { return now.Sub(at) >= quietTime })
-		if _, lately := n.rung[msg.key]; msg.rings && !lately {
-			n.rung[msg.key] = now
+		if msg.daily {
+			n.rung[msg.about] = now
+		}
+		if _, lately := n.rung[msg.about.ringing()]; msg.rings && !lately && n.rings.take(now, quietTime, maxRings) {
+			n.rung[msg.about.ringing()] = now
 			n.ring(*msg)
 		}
 	}
 	n.poke()
 }
 
+// news says whether a message is to take the place of the one that stands; nil is
+// that nothing needs to be said.
+func (n *Notifier) news(msg *notice, now time.Time) bool {
+	stands := n.want
+	switch {
+	case msg == nil && stands == nil:
+		return false
+	case msg == nil:
+		return !stands.closing || !now.Before(n.until) // the closing word stands for a while
+	case msg.about.kind == recovered && (stands == nil || stands.daily):
+		return false // nobody was told of what has ended: a few lost probes, as a rule
+	case stands == nil || msg.about != stands.about:
+		_, today := n.rung[msg.about]
+		return !(msg.daily && today)
+	case msg.facts == stands.facts || msg.daily:
+		return false
+	case msg.about.kind == treating || msg.closing: // people wait for its steps
+		return true
+	}
+	return now.Sub(n.shown) >= restTime
+}
+
+// pace is how often something happened lately.
+type pace struct{ at []time.Time }
+
+// take says whether it may happen now, at most so many times within a span, and notes
+// that it does.
+func (p *pace) take(now time.Time, span time.Duration, most int) bool {
+	if p.wait(now, span, most) > 0 {
+		return false
+	}
+	p.at = append(p.at, now)
+	return true
+}
+
+// wait gives how long it must wait.
+func (p *pace) wait(now time.Time, span time.Duration, most int) time.Duration {
+	for len(p.at) > 0 && now.Sub(p.at[0]) >= span {
+		p.at = p.at[1:]
+	}
+	if len(p.at) < most {
+		return 0
+	}
+	return p.at[0].Add(span).Sub(now)
+}
+
 // event queues the change of state for Core's bus.
 func (n *Notifier) event(from policy.Phase, s medic.Status) {
 	data := map[string]any{"from": from, "to": s.State, "cause": s.Diagnosis.Cause, "protocol": s.Protocol.Setting,
-		"transport": s.Protocol.Transport, "summary": n.scrub(s.Diagnosis.Summary)}
+		"transport": s.Protocol.Transport, "summary": plain.Sentence(n.scrub(s.Diagnosis.Summary))}
 	if s.Incident != nil {
 		data["incident"] = s.Incident.ID
 	}
@@ -129,7 +237,7 @@ func (n *Notifier) ring(m notice) {
 		m.short = m.Message
 	}
 	for _, service := range n.services {
-		data := map[string]any{"title": n.scrub(m.Title), "message": n.scrub(m.short)}
+		data := map[string]any{"title": plain.Phone(n.scrub(m.Title)), "message": plain.Phone(n.scrub(m.short))}
 		if strings.HasPrefix(service, "mobile_app_") {
 			// On the phone, too, the newest takes the place of the one before; a touch opens the page.
 			extra := map[string]any{"tag": ID}
@@ -162,7 +270,7 @@ func (n *Notifier) Forget(ctx context.Context) error {
 	n.mu.Lock()
 	n.silent, n.want, n.queue, n.behind = true, nil, nil, false
 	n.mu.Unlock()
-	return n.show(ctx, nil)
+	return n.show(ctx, nil, "")
 }
 
 // Run sends until the context ends.
@@ -192,11 +300,17 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 	}
 	queue := n.queue
 	n.queue = nil
-	until := n.until
+	until, page := n.until, n.page
+	full := time.Duration(0)
+	if behind {
+		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {
+			n.writes.take(time.Now(), time.Hour, maxRewrites)
+		}
+	}
 	n.mu.Unlock()
 
-	if behind {
-		err := n.show(ctx, want)
+	if behind && full == 0 {
+		err := n.show(ctx, want, page)
 		if err != nil && away(err) {
 			n.log.Debug().Err(err).Msg("The notification could not be sent yet.")
 			n.keep(queue)
@@ -206,7 +320,7 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 			n.refused(err)
 		}
 		n.mu.Lock()
-		if n.want == want {
+		if n.want == want && n.page == page {
 			n.behind = false
 		}
 		n.mu.Unlock()
@@ -230,7 +344,10 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 			n.refused(err)
 		}
 	}
-	if want != nil && want.closing {
+	switch {
+	case full > 0:
+		return full
+	case want != nil && want.closing:
 		return max(time.Until(until), time.Millisecond)
 	}
 	return time.Hour
@@ -255,17 +372,17 @@ func (n *Notifier) keep(rest []func(context.Context) error) {
 	}
 }
 
-func (n *Notifier) show(ctx context.Context, m *notice) error {
+func (n *Notifier) show(ctx context.Context, m *notice, page string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if m == nil {
 		return n.core.CallService(ctx, "persistent_notification", "dismiss", map[string]any{"notification_id": ID})
 	}
 	text := m.Message
-	if n.page != "" {
-		text += "\n\n[Open Tunnel Medic](" + n.page + ")"
+	if page != "" {
+		text += "\n\n[Open Tunnel Medic](" + page + ")"
 	}
 	return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{
-		"notification_id": ID, "title": n.scrub(m.Title), "message": n.scrub(text),
+		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(text),
 	})
 }

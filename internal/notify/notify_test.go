@@ -273,7 +273,7 @@ func TestWhatPhonesRingFor(t *testing.T) {
 	}
 }
 
-func TestTheSameDoesNotRingTwiceADay(t *testing.T) {
+func TestAnIncidentRingsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := start(t, nil, "pixel")
 		c.heard()
@@ -297,7 +297,7 @@ func TestTheSameDoesNotRingTwiceADay(t *testing.T) {
 		time.Sleep(19 * time.Hour)
 		n.Tell(sick(policy.Holding, "d"), nil)
 		words, _ = c.heard()
-		expect(t, "the next day", words, "create "+cannot, "ring pixel "+cannot)
+		expect(t, "the first one again, the next day", words, "create "+cannot)
 	})
 }
 
@@ -398,7 +398,9 @@ func TestAWrongServiceIsSaidOnceAndKeepsNothingElseFromBeingTold(t *testing.T) {
 			return nil
 		}, false)
 		for day := range 3 {
-			n.Tell(sick(policy.Holding, fmt.Sprint(day)), nil)
+			fault := sick(policy.Holding)
+			fault.Incident.ID = fmt.Sprintf("2026112%dT220512Z", day)
+			n.Tell(fault, nil)
 			words, _ := c.heard()
 			expect(t, "the others", words, "create "+cannot, "ring pixel "+cannot)
 			time.Sleep(25 * time.Hour)
@@ -497,6 +499,176 @@ func TestWhereQUICIsBlockedItSaysWhatWouldHelp(t *testing.T) {
 		n.Tell(s, nil)
 		home.heard()
 		if !strings.Contains(home.text, "7844") || strings.Contains(home.text, "Wait.") {
+			t.Error(home.text)
+		}
+	})
+}
+
+// Notices are compared by what they are about. A count in their words is no news.
+func TestAChangingCountIsNoNews(t *testing.T) {
+	turned := func(n int) medic.Status {
+		s := status(policy.Healthy)
+		s.Diagnosis = medic.DiagnosisStatus{Cause: "clients-fail-probe-fine", Remedy: "tell", Since: time.Now().Add(-time.Hour),
+			Summary: fmt.Sprintf("Somebody was turned away %d times.", n), Advice: fmt.Sprintf("See who: %d.", n)}
+		return s
+	}
+	counting := func(p policy.Phase, cause string) func(int) medic.Status {
+		return func(n int) medic.Status {
+			s := sick(p)
+			s.Incident.ID, s.Incident.Onset = "20261121T220512Z", time.Now().Add(-time.Hour)
+			s.Diagnosis.Cause, s.Diagnosis.Remedy, s.Diagnosis.Since = cause, "tell", time.Now().Add(-time.Hour)
+			s.Diagnosis.Summary = fmt.Sprintf("It failed %d times.", n)
+			s.Gates = []policy.Gate{policy.GateSecret}
+			return s
+		}
+	}
+	for name, c := range map[string]struct {
+		status       func(int) medic.Status
+		shows, rings int
+	}{
+		"strangers that are turned away": {turned, 1, 0},
+		"an incident that is held":       {counting(policy.Holding, "upgrade-stripped"), 1, 1},
+		"a gate that stays closed":       {counting(policy.Suspect, "upgrade-stripped"), 1, 1},
+		"what needs a person":            {counting(policy.Healthy, "access-login"), 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, home := start(t, nil, "pixel")
+				home.heard()
+				for i := range 12 * 60 * 60 / 2 { // a probe every two seconds, for half a day
+					n.Tell(c.status(i), nil)
+					time.Sleep(2 * time.Second)
+				}
+				words, _ := home.heard()
+				shows, rings := 0, 0
+				for _, w := range words {
+					if strings.HasPrefix(w, "ring") {
+						rings++
+					} else {
+						shows++
+					}
+				}
+				if shows != c.shows || rings != c.rings {
+					t.Errorf("shown %d times, rang %d times: %q", shows, rings, words[:min(len(words), 6)])
+				}
+			})
+		})
+	}
+}
+
+func TestSomebodyTurnedAwayIsShownOnceADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, home := start(t, nil, "pixel")
+		home.heard()
+		turned := status(policy.Healthy)
+		turned.Diagnosis = medic.DiagnosisStatus{Cause: "clients-fail-probe-fine", Remedy: "tell", Summary: "x", Since: time.Now().Add(-time.Hour)}
+		shown := 0
+		for range 3 * 24 * 6 { // it comes and goes every ten minutes, for three days
+			n.Tell(turned, nil)
+			time.Sleep(5 * time.Minute)
+			n.Tell(status(policy.Healthy), nil)
+			time.Sleep(5 * time.Minute)
+			words, _ := home.heard()
+			for _, w := range words {
+				if strings.HasPrefix(w, "create") {
+					shown++
+				}
+				if strings.HasPrefix(w, "ring") {
+					t.Fatal(w)
+				}
+			}
+		}
+		if shown != 3 {
+			t.Errorf("shown %d times in three days", shown)
+		}
+	})
+}
+
+func TestTheSameSubjectIsWordedAnewHourlyAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, home := start(t, nil)
+		home.heard()
+		var story []string
+		for i := range 5 * 60 {
+			story = append(story, fmt.Sprint("Step ", i))
+			n.Tell(sick(policy.Holding, story...), nil)
+			time.Sleep(time.Minute)
+		}
+		words, _ := home.heard()
+		if len(words) != 5 {
+			t.Errorf("written %d times in five hours", len(words))
+		}
+	})
+}
+
+// Whatever makes the state change again and again, what Home Assistant is sent stays
+// bounded, and the last word is the true one.
+func TestWhatIsSentIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, home := start(t, nil, "pixel")
+		home.heard()
+		for i := range 6 * 60 * 30 {
+			s := sick(policy.Holding)
+			s.Incident.ID = fmt.Sprint("incident ", i)
+			if i%2 == 0 {
+				s = status(policy.Healthy)
+				n.Tell(s, step(policy.StepRecovered))
+			} else {
+				n.Tell(s, nil)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		n.Tell(sick(policy.Holding), nil)
+		time.Sleep(time.Hour + time.Second)
+		words, events := home.heard()
+		rings := 0
+		for _, w := range words {
+			if strings.HasPrefix(w, "ring") {
+				rings++
+			}
+		}
+		if shows := len(words) - rings; shows > 7*30 || rings > 20 || len(events) > 7*60 {
+			t.Errorf("in seven hours: shown %d times, rang %d times, %d events", shows, rings, len(events))
+		}
+		if home.text == "" || !strings.HasSuffix(events[len(events)-1], "holding") {
+			t.Errorf("the last word is %q, the last event %q", home.text, events[len(events)-1])
+		}
+		for i := 1; i < len(events); i++ { // each begins where the one before ended
+			if was, is := strings.Fields(events[i-1]), strings.Fields(events[i]); was[3] != is[2] {
+				t.Fatalf("%q after %q", events[i], events[i-1])
+			}
+		}
+	})
+}
+
+func TestForeignTextIsNoMarkdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, home := start(t, nil)
+		s := sick(policy.Holding, "Set [x](https://evil.example)\n# heading")
+		s.Diagnosis.Summary, s.Diagnosis.Advice = "<img src=x> ![y](z) \x1b[31m", "1. Open [it](https://evil.example).\n2. \u202eSave."
+		n.Tell(s, nil)
+		home.heard()
+		for _, bad := range []string{"[x](", "![y](", "[it](", "<img", "\n# ", "\x1b", "\u202e", "https://evil"} {
+			if strings.Contains(home.text, bad) {
+				t.Errorf("%q stands in %q", bad, home.text)
+			}
+		}
+		if !strings.Contains(home.text, "\n1. Open") || !strings.Contains(home.text, "[Open Tunnel Medic](/hassio/ingress/x_tunnelmedic)") {
+			t.Errorf("ours is gone: %q", home.text)
+		}
+	})
+}
+
+func TestALinkThatBecomesKnownIsWrittenIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, home := start(t, nil)
+		n.Tell(sick(policy.Holding), nil)
+		home.heard()
+		n.Link("/app/x_tunnelmedic")
+		n.Link("/app/x_tunnelmedic")
+		words, _ := home.heard()
+		expect(t, "written anew, once", words, "create "+cannot)
+		if !strings.Contains(home.text, "(/app/x_tunnelmedic)") {
 			t.Error(home.text)
 		}
 	})

@@ -16,7 +16,17 @@ type Sensor struct {
 	quiet   time.Time
 	pause   time.Duration // grows while its calls prove groundless
 	standby time.Time     // no call before
+	refused []time.Time   // calls for refused requests lately
 }
+
+// What anybody on the internet can bring about, refused requests, calls for so many
+// probes within so many of the longest pauses, in whatever rhythm they come: with two
+// minutes between probes twelve in an hour, beside the thirty that are made anyhow. Lost
+// connections are the tunnel's own, and are not counted.
+const (
+	mostRefused = 12
+	within      = 30
+)
 
 // Read takes a reading and says what calls for a probe, "" for nothing. longest
 // bounds the pause after groundless calls: people whose browsers fail for another
@@ -42,7 +52,7 @@ func (s *Sensor) Read(c evidence.Connector, now time.Time, longest time.Duration
 		why = "connections were lost"
 	case was.ready == 0 && c.Ready > 0:
 		why = "connections are back"
-	case c.Counters != nil && s.bad > was.bad:
+	case c.Counters != nil && s.bad > was.bad && s.mayCall(now, longest):
 		why = "count of refused requests rose"
 	}
 	if why == "" {
@@ -54,4 +64,17 @@ func (s *Sensor) Read(c evidence.Connector, now time.Time, longest time.Duration
 	s.pause = min(max(2*s.pause, longest/12), longest)
 	s.standby, s.quiet = now.Add(s.pause), now
 	return why
+}
+
+// mayCall says whether refused requests may call for one more probe, and notes that
+// they do.
+func (s *Sensor) mayCall(now time.Time, longest time.Duration) bool {
+	for len(s.refused) > 0 && now.Sub(s.refused[0]) >= within*longest {
+		s.refused = s.refused[1:]
+	}
+	if len(s.refused) >= mostRefused {
+		return false
+	}
+	s.refused = append(s.refused, now)
+	return true
 }

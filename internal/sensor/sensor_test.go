@@ -65,8 +65,8 @@ func TestGroundlessCallsGrowSeldomAndNoneIsLost(t *testing.T) {
 			calls++
 		}
 	}
-	if calls < 25 || calls > 45 {
-		t.Errorf("%d calls in an hour, want about one in %v", calls, longest)
+	if calls < 8 || calls > mostRefused {
+		t.Errorf("%d calls in an hour, want at most %d", calls, mostRefused)
 	}
 	now = now.Add(time.Hour)
 	s.Read(reading(4, refused, 0), now, longest) // quiet: whatever was held back is said
@@ -83,5 +83,34 @@ func TestGroundlessCallsGrowSeldomAndNoneIsLost(t *testing.T) {
 	now = now.Add(longest)
 	if s.Read(reading(4, refused+2, 0), now, longest) == "" {
 		t.Error("what happened within the pause was lost")
+	}
+}
+
+// A stranger may choose the rhythm: whichever it is, the calls are bounded. What the
+// tunnel itself loses still calls.
+func TestNoRhythmOfStrangersMakesItProbeWithoutBound(t *testing.T) {
+	const longest, hours = 2 * time.Minute, 12
+	for every := 10 * time.Second; every <= 5*time.Minute; every += 10 * time.Second {
+		for _, burst := range []int{1, 2, 5, 50} {
+			var s Sensor
+			now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+			refused, calls := uint64(0), 0
+			s.Read(reading(4, refused, 0), now, longest)
+			for tick := range hours * 360 {
+				now = now.Add(10 * time.Second)
+				if step := int(every / (10 * time.Second)); tick/step%2 == 0 || tick%step < burst {
+					refused += 500
+				}
+				if s.Read(reading(4, refused, 0), now, longest) != "" {
+					calls++
+				}
+			}
+			if calls > hours*mostRefused {
+				t.Errorf("a burst of %d every %v: %d calls in %d hours", burst, every, calls, hours)
+			}
+			if now = now.Add(longest); s.Read(reading(3, refused, 0), now, longest) == "" {
+				t.Errorf("a burst of %d every %v: a lost connection did not call", burst, every)
+			}
+		}
 	}
 }
