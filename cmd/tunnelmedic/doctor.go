@@ -37,6 +37,12 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if code, done := parseFlags(f, doctorHelp, args, out, errOut); done {
 		return code
 	}
+	counted := false
+	f.Visit(func(g *flag.Flag) { counted = counted || g.Name == "count" })
+	if counted && !*http2 {
+		fmt.Fprintln(errOut, "tunnelmedic doctor: --count belongs to --http2: give both, or leave it out")
+		return exitUsage
+	}
 	if *count < 1 || *count > maxCount {
 		fmt.Fprintf(errOut, "tunnelmedic doctor: --count %d is not in 1–%d\n", *count, maxCount)
 		return exitUsage
@@ -56,6 +62,9 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 		d.Place.Notes = append(d.Place.Notes, "The path in the address is left out: Home Assistant's own are asked.")
 	}
 	r, err := doctor.Examine(ctx, d.Place, doctor.Progress(errOut))
+	if err != nil && ctx.Err() != nil {
+		return interrupted("doctor", errOut)
+	}
 	if err != nil {
 		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
 		return exitUsage
@@ -65,11 +74,17 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 			fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
 		}
 	}
+	if ctx.Err() != nil { // half of the looks would make a verdict of their own
+		return interrupted("doctor", errOut)
+	}
 	return written(r.Code, r, r.Write, *asJSON, out, errOut)
 }
 
 func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool, out, errOut io.Writer) int {
 	if err := doctor.Settle(ctx, &d.Place); err != nil {
+		if ctx.Err() != nil {
+			return interrupted("doctor", errOut)
+		}
 		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
 		return exitUsage
 	}
@@ -82,6 +97,12 @@ func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool,
 		n++
 		fmt.Fprintf(errOut, "  %3d %s: %s\n", n, l.Shape, l.Outcome)
 	})
+	if ctx.Err() != nil {
+		if n > 0 { // what was counted until then is true
+			written(r.Code, r, r.Write, asJSON, out, errOut)
+		}
+		return interrupted("doctor", errOut)
+	}
 	return written(r.Code, r, r.Write, asJSON, out, errOut)
 }
 

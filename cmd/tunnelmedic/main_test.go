@@ -75,6 +75,8 @@ func TestUsage(t *testing.T) {
 		"a story that there is not":  {[]string{"lab", "--scenario", "moon"}, 2, "", "moon"},
 		"reports into a file":        {[]string{"lab", "--reports", "main.go"}, 2, "", "--reports: mkdir main.go"},
 		"a world with a story":       {[]string{"lab", "--serve", "--scenario", "all"}, 2, "", "--serve plays no scenario"},
+		"a count of nothing":         {[]string{"doctor", "--count", "20", "--url", "https://ha.example.com"}, 2, "", "--count belongs to --http2"},
+		"a count below one":          {[]string{"doctor", "--http2", "--count", "0", "--url", "https://ha.example.com"}, 2, "", "--count 0 is not in 1–500"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errOut := tunnelmedic(t, t.Context(), c.args...)
@@ -196,6 +198,32 @@ func TestWhatIsInterruptedSaysSo(t *testing.T) {
 			code := run(ctx, args, out, errOut)
 			said := errOut.String()
 			if code != 1 || strings.Contains(out.String(), "NO") || !strings.HasSuffix(said, "tunnelmedic "+args[0]+": interrupted\n") || strings.Contains(said, "context") {
+				t.Errorf("exit %d, %q, %q", code, out, said)
+			}
+		})
+	}
+}
+
+func TestADoctorThatIsInterruptedSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		args   []string
+		before bool // there is nothing to stop it by
+	}{
+		"in the middle":           {args: []string{"doctor"}},
+		"before the first look":   {args: []string{"doctor"}, before: true},
+		"while it counts":         {args: []string{"doctor", "--http2", "--count", "500"}},
+		"before it counts at all": {args: []string{"doctor", "--http2"}, before: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if c.before {
+				cancel()
+			}
+			out, errOut := &bytes.Buffer{}, &trigger{do: cancel}
+			code := run(ctx, c.args, out, errOut)
+			if said := errOut.String(); code != 1 || !strings.HasSuffix(said, "tunnelmedic doctor: interrupted\n") || strings.Contains(said, "context") || strings.Contains(out.String(), "Verdict:") {
 				t.Errorf("exit %d, %q, %q", code, out, said)
 			}
 		})
