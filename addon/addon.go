@@ -20,6 +20,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/mqtt"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/notify"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
@@ -46,7 +47,19 @@ func (e *SetupError) Unwrap() error { return e.Err }
 // error is one line that says what stands in the way; a *SetupError means that a
 // person has to.
 func Run(ctx context.Context, environ []string, version string, out io.Writer) error {
-	d, err := compose(ctx, environ, version, out)
+	return RunIn(ctx, environ, version, out, Surroundings{})
+}
+
+// Surroundings is what the program reaches out to. The zero value is the machine's own.
+type Surroundings struct {
+	Net  network.Network
+	QUIC medic.QUIC // asks an edge over QUIC, which takes a real socket; nil: [probe.QUIC]
+}
+
+// RunIn is Run in other surroundings than the machine's own: in those of a test, whose
+// time and network are not real.
+func RunIn(ctx context.Context, environ []string, version string, out io.Writer, in Surroundings) error {
+	d, err := compose(ctx, environ, version, out, in)
 	if err != nil {
 		return &SetupError{err}
 	}
@@ -65,7 +78,7 @@ type daemon struct {
 }
 
 // compose makes the rooms and what stands between them.
-func compose(ctx context.Context, environ []string, version string, out io.Writer) (*daemon, error) {
+func compose(ctx context.Context, environ []string, version string, out io.Writer, in Surroundings) (*daemon, error) {
 	o, warnings, err := LoadOptions(environ)
 	if err != nil {
 		return nil, err
@@ -79,7 +92,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if o.SupervisorToken == "" {
 		return nil, errors.New("SUPERVISOR_TOKEN is missing: the program runs as a Home Assistant add-on, where Supervisor gives it; to see it without one, `go run ./cmd/tunnelmedic lab` in its source")
 	}
-	public, outside, err := lookout(o, keeper)
+	public, outside, err := lookout(o, keeper, in.Net)
 	if err != nil {
 		return nil, err
 	}
@@ -94,28 +107,28 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if public.Token.Refused() {
 		log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
 	}
-	listener, err := net.Listen("tcp", o.Listen)
+	listener, err := in.Net.Listen("tcp", o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
 	}
 
-	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, TimeScale: o.Patience})
+	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
 	home := settle(ctx, super, log)
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page)
-	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Version: version, Page: home.page, LastCure: lastCure(j)})
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page, LastCure: lastCure(j)})
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)
 	loop := medic.New(medic.Settings{
 		Version:      version,
 		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
-		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
+		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
 		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
 		Rules: policy.Rules{
 			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location,
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
 		},
 		Patience: patience(o),
-		Upstream: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper}),
+		Upstream: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net}),
 		System:   super.SystemInfo,
 	}, super, j, log, teller.Tell, feed.Tell, entities.Tell)
 
@@ -123,7 +136,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
-		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
+		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
 			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
 		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err
@@ -169,8 +182,8 @@ func (d *daemon) live(ctx context.Context) error {
 }
 
 // lookout makes what the public probe needs.
-func lookout(o Options, keeper *secret.Keeper) (probe.Target, *probe.Resolver, error) {
-	t := probe.Target{Access: probe.Access{ID: o.AccessClientID, Secret: o.AccessClientSecret}, Timeout: o.ProbeTimeout, Keeper: keeper}
+func lookout(o Options, keeper *secret.Keeper, way network.Network) (probe.Target, *probe.Resolver, error) {
+	t := probe.Target{Access: probe.Access{ID: o.AccessClientID, Secret: o.AccessClientSecret}, Timeout: o.ProbeTimeout, Keeper: keeper, Net: way}
 	if o.CAFile != "" {
 		roots, err := probe.LoadRoots(o.CAFile)
 		if err != nil {
@@ -189,7 +202,7 @@ func lookout(o Options, keeper *secret.Keeper) (probe.Target, *probe.Resolver, e
 	if err != nil {
 		return t, nil, fmt.Errorf("%sDOH_URL: %w", Prefix, err)
 	}
-	return t, outside, nil
+	return t, outside.Over(way), nil
 }
 
 // token is the one to sign in with, which knows whether Home Assistant refused it

@@ -10,6 +10,7 @@ import (
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/secret"
 	"tunnelmedic/internal/supervisor"
@@ -54,7 +55,7 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 	if c.Certificate != "" || c.Key != "" {
 		o.ClientCertificate, o.ClientKey = "", ""
 	}
-	public, outside, err := lookout(o, keeper)
+	public, outside, err := lookout(o, keeper, network.Network{})
 	if err != nil {
 		return out, err
 	}

@@ -47,6 +47,8 @@ type House struct {
 	ConnectorURL string         // "": by the add-on's host name
 	OriginURL    string         // "": from Core's info
 	Edge         netip.AddrPort // asked over QUIC; not valid: the edges that the connector is connected to
+	// QUIC asks them; nil: as package probe does.
+	QUIC func(ctx context.Context, edges ...netip.AddrPort) evidence.Look
 	// Memory says what earlier probes of a host name showed; nil: nobody kept count.
 	Memory func(host string) evidence.Memory
 	Zone   evidence.Zone // Cloudflare's own word, where somebody asked
@@ -54,7 +56,7 @@ type House struct {
 
 // Place is what to look at, and from where.
 type Place struct {
-	Public  probe.Target    // URL nil: found by House
+	Public  probe.Target    // URL nil: found by House; its network is that of all looks
 	Outside *probe.Resolver // nil: names are not looked up outside
 	House   *House          // nil: outside Home Assistant
 	Notes   []string        // what the reader should know of how this was set up
@@ -197,7 +199,13 @@ func (x *examination) find(ctx context.Context) error {
 }
 
 func (x *examination) connector(t tunnel.Target) *tunnel.Connector {
-	return tunnel.ConnectorOf(t, x.place.House.ConnectorURL)
+	return tunnel.ConnectorOf(t, x.place.House.ConnectorURL).Over(x.place.Public.Net)
+}
+
+// within is a target on the house's network.
+func (x *examination) within(t probe.Target) probe.Target {
+	t.Net = x.place.Public.Net
+	return t
 }
 
 // look makes the looks in three waves: names; the probe with the connector's totals
@@ -321,7 +329,7 @@ func (x *examination) inside(ctx context.Context, wg *sync.WaitGroup, public pro
 			x.put(rowDirect, Row{Component: "Home Assistant", Asked: "the handshake, past the tunnel", Came: "its address on the internal network is not known", Verdict: Unsure})
 			return
 		}
-		l := probe.Handshake(ctx, probe.DirectTarget(x.origin, public.Timeout, public.Keeper))
+		l := probe.Handshake(ctx, x.within(probe.DirectTarget(x.origin, public.Timeout, public.Keeper)))
 		x.mu.Lock()
 		x.e.Direct = l
 		x.mu.Unlock()
@@ -397,7 +405,7 @@ func (x *examination) service(ctx context.Context, timeout time.Duration) {
 	if u == nil {
 		return
 	}
-	l := probe.Handshake(ctx, probe.ServiceTarget(u, x.place.Public.URL, timeout, x.place.Public.Keeper))
+	l := probe.Handshake(ctx, x.within(probe.ServiceTarget(u, x.place.Public.URL, timeout, x.place.Public.Keeper)))
 	x.e.Service = l
 	x.put(rowService, serviceRow(r, l))
 }

@@ -416,7 +416,7 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 			t.Fatal(err)
 		}
 	}
-	s.public.URL, s.public.Names = u, s.resolver
+	s.public.URL, s.public.Net.Names = u, s.resolver
 	p := doctor.Place{Public: s.public}
 	if s.doh {
 		if p.Outside, err = probe.NewResolver(env["TUNNELMEDIC_DOH_URL"], nil); err != nil {

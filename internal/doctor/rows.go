@@ -198,7 +198,11 @@ func (x *examination) quic(ctx context.Context, c evidence.Connector) {
 	if len(edges) == 0 {
 		return
 	}
-	l := probe.QUIC(ctx, edges...)
+	ask := x.place.House.QUIC
+	if ask == nil {
+		ask = probe.QUIC
+	}
+	l := ask(ctx, edges...)
 	x.e.QUIC = l
 	x.put(rowQUIC, quicRow(l, c.Transport))
 }

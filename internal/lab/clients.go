@@ -129,6 +129,5 @@ func (w *World) visitor() *http.Client {
 }
 
 func (w *World) dialEdge(ctx context.Context, network, _ string) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, network, w.edge.addr)
+	return w.way.Dial(ctx, network, w.edge.addr)
 }

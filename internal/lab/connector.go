@@ -359,7 +359,7 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 	case w.Faults().WrongScheme:
 		err = errWrongScheme
 	default:
-		x, err = ask(ctx, to, originRequest(req, marked, form))
+		x, err = w.ask(ctx, to, originRequest(req, marked, form))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

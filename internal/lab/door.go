@@ -29,7 +29,7 @@ type door struct {
 }
 
 func newDoor(w *World, addr string, serve http.Handler, raw func(net.Conn)) (*door, error) {
-	addr, hold, err := holdPort(addr)
+	addr, hold, err := w.hold(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (d *door) open() error {
 	if d.ln != nil || d.closed {
 		return nil
 	}
-	ln, err := net.Listen("tcp", d.addr)
+	ln, err := d.w.way.Listen("tcp", d.addr)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", d.addr, err)
 	}

@@ -164,7 +164,7 @@ func (w *World) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray
 
 // bypass is a visitor whose resolver names Home Assistant itself: no Cloudflare at all.
 func (w *World) bypass(rw *watched, req *http.Request) {
-	x, err := ask(req.Context(), w.originAddr(), plainRequest(req))
+	x, err := w.ask(req.Context(), w.originAddr(), plainRequest(req))
 	if err != nil {
 		panic(http.ErrAbortHandler) // what a refused connection looks like once it has been taken
 	}

@@ -34,9 +34,8 @@ func (x *exchange) close() {
 
 // ask sends the request over a connection of its own, in the form it has: nothing
 // is added.
-func ask(ctx context.Context, addr string, req *http.Request) (*exchange, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+func (w *World) ask(ctx context.Context, addr string, req *http.Request) (*exchange, error) {
+	conn, err := w.way.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

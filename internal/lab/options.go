@@ -1,6 +1,10 @@
 package lab
 
-import "time"
+import (
+	"time"
+
+	"tunnelmedic/internal/lab/wire"
+)
 
 // The world's credentials, all invented.
 const (
@@ -48,6 +52,8 @@ type Options struct {
 	Notify    []string // notify services that exist; nil is mobile_app_pixel
 	MQTT      *MQTT    // the broker that Supervisor knows; nil is none
 	Faults    Faults   // from the first moment
+
+	Net *wire.Net // the network in memory that the world lives on, in a bubble of testing/synctest; nil is loopback
 }
 
 // MQTT is Supervisor's word on the broker.
@@ -71,8 +77,20 @@ type Timings struct {
 	Kill          time.Duration // Supervisor's patience with a stop (150 ms; 10 s outside)
 	CoreStart     time.Duration // Home Assistant's start (200 ms)
 
-	// The daemon's.
+	// The daemon's; with Own, Env names none of them, so that it takes its own.
+	Own                                                                                            bool
 	ProbeInterval, BurstInterval, SensorInterval, MinUptime, SettleTimeout, HoldBase, ProbeTimeout time.Duration
+}
+
+// RealTimings are those of the world outside: what the real parts were measured to
+// take, and the daemon's own defaults. They are for a bubble, where time costs nothing.
+func RealTimings() Timings {
+	return Timings{
+		Setup: 4 * time.Second, First: 200 * time.Millisecond, All: 2100 * time.Millisecond, Fallback: 131 * time.Second,
+		BackOverQUIC: time.Second, BackOverHTTP2: 20 * time.Second, Kill: 10 * time.Second, CoreStart: 40 * time.Second,
+		Own: true, ProbeInterval: 2 * time.Minute, BurstInterval: 2 * time.Second, SensorInterval: 10 * time.Second, MinUptime: 2 * time.Minute,
+		SettleTimeout: 60 * time.Second, HoldBase: 30 * time.Minute, ProbeTimeout: 10 * time.Second,
+	}
 }
 
 func (t Timings) at(speed float64) Timings {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/lab/wire"
+	"tunnelmedic/internal/network"
 )
 
 // World is a running lab. All methods may be used by several goroutines at once.
@@ -32,7 +34,9 @@ type World struct {
 	mutual                                              *mutual
 	publicURL                                           string
 	listen                                              string
-	kept                                                io.Closer      // holds the port of listen
+	kept                                                io.Closer  // holds the port of listen
+	plug                                                *wire.Plug // the world's part in a network in memory; nil on loopback
+	way                                                 network.Network
 	quic                                                net.PacketConn // the edge's UDP port
 
 	mu         sync.Mutex    // guards all below
@@ -73,6 +77,10 @@ func New(opt Options) (_ *World, err error) {
 	}
 	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), change: make(chan struct{}), rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	if opt.Net != nil {
+		w.plug = opt.Net.Plug()
+		w.way = w.plug.Network()
+	}
 	w.core.init()
 	w.meter.last = w.started
 	w.cloudflare.init(w.started)
@@ -143,12 +151,14 @@ func (w *World) openDoors() (err error) {
 		}
 		w.publicURL = "https://" + name
 	}
-	if w.quic, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
-		return err
+	if w.opt.Net == nil {
+		if w.quic, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		w.wg.Go(func() { w.serveQUIC(w.quic) })
 	}
-	w.wg.Go(func() { w.serveQUIC(w.quic) })
 	// The daemon's own page: nobody else is given its port until the daemon takes it.
-	if w.listen, w.kept, err = holdPort("127.0.0.1:0"); err != nil {
+	if w.listen, w.kept, err = w.hold("127.0.0.1:0"); err != nil {
 		return err
 	}
 	return w.control.open()
@@ -190,19 +200,21 @@ func (w *World) Env() map[string]string {
 		"TUNNELMEDIC_SUPERVISOR_URL":        w.supervisor.url(),
 		"TUNNELMEDIC_CONNECTOR_URL":         w.metrics.url(),
 		"TUNNELMEDIC_ORIGIN_URL":            w.OriginURL(),
-		"TUNNELMEDIC_QUIC_EDGE":             w.quic.LocalAddr().String(),
+		"TUNNELMEDIC_QUIC_EDGE":             w.quicEdge(),
 		"TUNNELMEDIC_DOH_URL":               w.outside.url() + "/dns-query",
 		"TUNNELMEDIC_CLOUDFLARE_API_URL":    w.outside.url() + "/client/v4",
 		"TUNNELMEDIC_CLOUDFLARE_STATUS_URL": w.outside.url() + "/api/v2",
 		"TUNNELMEDIC_LISTEN":                w.listen,
 		"TUNNELMEDIC_INGRESS_PEER":          "127.0.0.1,::1",
-		"TUNNELMEDIC_PROBE_INTERVAL":        t.ProbeInterval.String(),
-		"TUNNELMEDIC_BURST_INTERVAL":        t.BurstInterval.String(),
-		"TUNNELMEDIC_SENSOR_INTERVAL":       t.SensorInterval.String(),
-		"TUNNELMEDIC_MIN_UPTIME":            t.MinUptime.String(),
-		"TUNNELMEDIC_SETTLE_TIMEOUT":        t.SettleTimeout.String(),
-		"TUNNELMEDIC_HOLD_BASE":             t.HoldBase.String(),
-		"TUNNELMEDIC_PROBE_TIMEOUT":         t.ProbeTimeout.String(),
+	}
+	if !t.Own {
+		env["TUNNELMEDIC_PROBE_INTERVAL"] = t.ProbeInterval.String()
+		env["TUNNELMEDIC_BURST_INTERVAL"] = t.BurstInterval.String()
+		env["TUNNELMEDIC_SENSOR_INTERVAL"] = t.SensorInterval.String()
+		env["TUNNELMEDIC_MIN_UPTIME"] = t.MinUptime.String()
+		env["TUNNELMEDIC_SETTLE_TIMEOUT"] = t.SettleTimeout.String()
+		env["TUNNELMEDIC_HOLD_BASE"] = t.HoldBase.String()
+		env["TUNNELMEDIC_PROBE_TIMEOUT"] = t.ProbeTimeout.String()
 	}
 	if !w.opt.FindURL {
 		env["TUNNELMEDIC_PUBLIC_URL"] = w.publicURL

@@ -75,8 +75,15 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		mu.Unlock()
 	})
 	if controls {
-		// Two of the looks need it: it is asked for once.
-		origin := sync.OnceValue(func() *url.URL { return tunnel.Origin(ctx, m.super, m.set.OriginURL) })
+		// Two of the looks need it: it is asked for once. They wait on a channel, since time
+		// in a test's bubble stands still for who waits on a lock.
+		asked := make(chan struct{})
+		var found *url.URL
+		side(func() {
+			defer close(asked)
+			found = tunnel.Origin(ctx, m.super, m.set.OriginURL)
+		})
+		origin := func() *url.URL { <-asked; return found }
 		side(func() {
 			l := probe.Page(ctx, page)
 			mu.Lock()
@@ -158,12 +165,18 @@ func (m *Medic) publicTarget() probe.Target {
 	return t
 }
 
+// within is a target on the house's network.
+func (m *Medic) within(t probe.Target) probe.Target {
+	t.Net = m.set.Public.Net
+	return t
+}
+
 // direct shakes hands with Home Assistant itself, past the tunnel.
 func (m *Medic) direct(ctx context.Context, origin *url.URL) evidence.Look {
 	if origin == nil {
 		return evidence.Look{}
 	}
-	return probe.Handshake(ctx, probe.DirectTarget(origin, m.set.Timeout, m.set.Public.Keeper))
+	return probe.Handshake(ctx, m.within(probe.DirectTarget(origin, m.set.Timeout, m.set.Public.Keeper)))
 }
 
 // service asks where the tunnel leads, and shakes hands there where that is not Home
@@ -173,7 +186,7 @@ func (m *Medic) service(ctx context.Context, origin *url.URL) (evidence.Route, e
 	if u == nil {
 		return r, evidence.Look{}
 	}
-	return r, probe.Handshake(ctx, probe.ServiceTarget(u, m.target.URL, m.set.Timeout, m.set.Public.Keeper))
+	return r, probe.Handshake(ctx, m.within(probe.ServiceTarget(u, m.target.URL, m.set.Timeout, m.set.Public.Keeper)))
 }
 
 // quic asks whether QUIC gets out of the house, where the tunnel does not show it by
@@ -183,7 +196,7 @@ func (m *Medic) quic(ctx context.Context) evidence.Look {
 		return evidence.Look{}
 	}
 	if !m.quicSaid.Done() || time.Since(m.quicSaid.At) >= quicEvery {
-		m.quicSaid = probe.QUIC(ctx, m.edges...)
+		m.quicSaid = m.set.QUIC(ctx, m.edges...)
 	}
 	return m.quicSaid
 }

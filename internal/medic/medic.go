@@ -46,7 +46,8 @@ type Settings struct {
 	ConnectorURL string          // "": by the add-on's host name
 	OriginURL    string          // "": from Core's info
 	Edge         netip.AddrPort  // asked over QUIC; not valid: the edges that the connector is connected to
-	Public       probe.Target    // everything but the URL and Outside
+	QUIC         QUIC            // how they are asked; nil: as package probe does
+	Public       probe.Target    // everything but the URL and Outside; its network is that of all looks
 	Outside      *probe.Resolver // for names that the house answers itself; nil: none
 	Timeout      time.Duration   // of a look
 	Sensor       time.Duration   // between readings of the connector's counters
@@ -57,6 +58,10 @@ type Settings struct {
 	Upstream Upstream // Cloudflare's own word
 	System   System   // versions of the installation
 }
+
+// QUIC asks edges whether QUIC gets there and back, as [probe.QUIC] does. It needs a
+// socket of the machine's own, which a network in memory does not have.
+type QUIC func(ctx context.Context, edges ...netip.AddrPort) evidence.Look
 
 // Teller takes what people should hear of: the present status, and the steps that
 // led to it. It must not block.
@@ -101,6 +106,9 @@ type Medic struct {
 
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
+	if set.QUIC == nil {
+		set.QUIC = probe.QUIC
+	}
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
 	m.way.World = set.Outside
 	m.edges = tunnel.QUICEdges(evidence.Connector{}, set.Edge, set.ConnectorURL)
@@ -351,7 +359,7 @@ func (m *Medic) attach(t tunnel.Target) {
 }
 
 func (m *Medic) connectorFor(t tunnel.Target) *tunnel.Connector {
-	return tunnel.ConnectorOf(t, m.set.ConnectorURL)
+	return tunnel.ConnectorOf(t, m.set.ConnectorURL).Over(m.set.Public.Net)
 }
 
 // wait lets time pass until the next probe is due, somebody asks for one, or the

@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
 )
@@ -44,6 +46,7 @@ type Config struct {
 	Log        zerolog.Logger
 	Scrub      func(string) string
 	RootCAs    *x509.CertPool // for a broker that speaks TLS; nil = the system's
+	Net        network.Network
 	Version    string
 	Page       string    // the page's path in Home Assistant, "" if not known
 	LastCure   time.Time // from the journal; zero if there was none
@@ -165,6 +168,22 @@ func (e *Entities) Run(ctx context.Context, hands Hands) {
 	}
 }
 
+// dial connects to the broker over the house's network.
+func (e *Entities) dial(ctx context.Context, cfg autopaho.ClientConfig, broker *url.URL) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	conn, err := e.Net.Dial(ctx, "tcp", broker.Host)
+	if err != nil || broker.Scheme != "mqtts" {
+		return conn, err
+	}
+	secured := tls.Client(conn, cfg.TlsCfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return packets.NewThreadSafeConn(secured), nil
+}
+
 // throughBroker keeps a connection to the broker until the context ends, or until
 // Supervisor should be asked anew who and where the broker is.
 func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands Hands) error {
@@ -190,6 +209,7 @@ func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands
 		KeepAlive:                     30,
 		CleanStartOnInitialConnection: true,
 		ConnectTimeout:                e.Pace.Publish,
+		AttemptConnection:             e.dial,
 		ReconnectBackoff: func(n int) time.Duration {
 			return min(e.Pace.Backoff<<min(max(n, 1)-1, 10), time.Minute)
 		},

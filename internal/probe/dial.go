@@ -53,11 +53,7 @@ func (v *visit) resolve(ctx context.Context) ([]netip.Addr, error) {
 		v.look.Outside = true
 		return v.target.Outside.lookup(ctx, cmp.Or(family, "ip"), host)
 	}
-	names := v.target.Names
-	if names == nil {
-		names = net.DefaultResolver
-	}
-	addrs, err := names.LookupNetIP(ctx, cmp.Or(family, "ip"), host)
+	addrs, err := v.target.Net.Lookup(ctx, cmp.Or(family, "ip"), host)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errResolving, err)
 	}
@@ -93,7 +89,7 @@ func (v *visit) dialOne(ctx context.Context, ip netip.Addr, port string, left in
 		defer cancel()
 	}
 	addr := net.JoinHostPort(ip.Unmap().String(), port)
-	conn, err := new(net.Dialer).DialContext(ctx, cmp.Or(v.target.Network, "tcp"), addr)
+	conn, err := v.target.Net.Dial(ctx, cmp.Or(v.target.Network, "tcp"), addr)
 	return conn, addr, err
 }
 

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"tunnelmedic/internal/network"
 )
 
 // DefaultDoH is Cloudflare's public resolver, by address: it needs no resolver of
@@ -81,6 +83,12 @@ func NewResolver(endpoint string, roots *x509.CertPool) (*Resolver, error) {
 			TLSHandshakeTimeout:    5 * time.Second,
 		},
 	}}, nil
+}
+
+// Over makes it ask over this network instead of the machine's own, from the start.
+func (r *Resolver) Over(n network.Network) *Resolver {
+	r.client.Transport.(*http.Transport).DialContext = n.Dial
+	return r
 }
 
 // Lookup gives the addresses of a host name, IPv4 first: the houses that cannot

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/probe"
 )
 
@@ -172,7 +173,7 @@ func twoWorlds(t *testing.T) (target probe.Target, home, edge string) {
 	outside.StartTLS()
 	return probe.Target{
 		URL: parse(t, "https://ha.example.com:"+outside.URL(t).Port()), RootCAs: ca.pool, Timeout: enough,
-		Names: addrs("127.0.0.2").house(t),
+		Net: network.Network{Names: addrs("127.0.0.2").house(t)},
 	}, inside.Addr().String(), outside.Listener.Addr().String()
 }
 

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -18,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/secret"
 )
 
@@ -34,9 +34,9 @@ type Target struct {
 	Certificate *tls.Certificate // client certificate for mutual TLS, nil for none
 	RootCAs     *x509.CertPool   // who may have signed the server's certificate; nil: the system's list
 
-	Network string        // "tcp" (also ""), "tcp4" or "tcp6"
-	Names   *net.Resolver // the house's resolver; nil: the system's
-	Outside *Resolver     // not nil: the name is looked up there instead, and Look.Outside is set
+	Net     network.Network // the way there, the house's resolver included
+	Network string          // "tcp" (also ""), "tcp4" or "tcp6"
+	Outside *Resolver       // not nil: the name is looked up there instead, and Look.Outside is set
 
 	Timeout   time.Duration  // for the whole look; 0: DefaultTimeout
 	Keeper    *secret.Keeper // scrubs what the look keeps, besides the target's own secrets; nil: only those

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/probe"
 )
 
@@ -145,7 +146,7 @@ func TestAName(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := probe.Handshake(t.Context(), probe.Target{
-				URL: parse(t, "http://localhost.:"+h.URL(t).Port()), Names: c.zone.house(t), Network: c.network, Timeout: c.timeout,
+				URL: parse(t, "http://localhost.:"+h.URL(t).Port()), Net: network.Network{Names: c.zone.house(t)}, Network: c.network, Timeout: c.timeout,
 			})
 			want(t, l, c.stage, c.trouble)
 			if l.Addr != "" && c.trouble != evidence.NoTrouble {
@@ -174,7 +175,7 @@ func TestALookThatCannotBegin(t *testing.T) {
 func TestACancelledLookSaysNothing(t *testing.T) {
 	silent := serveRaw(t, hold)
 	for name, target := range map[string]probe.Target{
-		"while resolving": {URL: parse(t, "https://ha.example.com"), Names: zone{answer: func([]byte) []byte { return nil }}.house(t)},
+		"while resolving": {URL: parse(t, "https://ha.example.com"), Net: network.Network{Names: zone{answer: func([]byte) []byte { return nil }}.house(t)}},
 		"while asking outside": {URL: parse(t, "https://ha.example.com"), Outside: resolverFor(t, http.HandlerFunc(
 			func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }))},
 		"while dialling":      {URL: fullBacklog(t)},

@@ -24,6 +24,7 @@ import (
 
 	"github.com/go-resty/resty/v2"
 
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/secret"
 )
 
@@ -32,6 +33,7 @@ type Config struct {
 	BaseURL string         // of the Supervisor, "http://supervisor" in an add-on
 	Token   string         // SUPERVISOR_TOKEN; it changes at every start of the add-on
 	Keeper  *secret.Keeper // learns the token and the secrets met on the way; nil makes a new one
+	Net     network.Network
 
 	// TimeScale multiplies every time-out and pause. It is for tests, which cannot
 	// wait four minutes for a restart; 0 means 1.
@@ -72,7 +74,11 @@ func New(cfg Config) *Client {
 	c.keeper.Add(cfg.Token)
 	transport := &http.Transport{
 		// Proxy stays nil: a proxy from the environment would be handed the token.
-		DialContext: (&net.Dialer{Timeout: c.scaled(5 * time.Second)}).DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, c.scaled(5*time.Second))
+			defer cancel()
+			return cfg.Net.Dial(ctx, network, address)
+		},
 		// A kept connection may have died with the Supervisor unnoticed; a write on it
 		// would end with its effect unknown. Calls are few, so each has its own.
 		DisableKeepAlives:      true,

@@ -20,6 +20,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 )
 
 // askTimeout bounds one question to the connector: it stands in the same machine.
@@ -56,6 +57,12 @@ func (p process) followed(by process) bool {
 func NewConnector(base string) *Connector {
 	return &Connector{http: resty.New().SetBaseURL(base).SetTimeout(askTimeout).SetResponseBodyLimit(answerLimit).
 		SetRedirectPolicy(resty.NoRedirectPolicy()).RemoveProxy().SetLogger(quiet{}).SetCloseConnection(true)}
+}
+
+// Over makes it ask over this network instead of the machine's own, from the start.
+func (c *Connector) Over(n network.Network) *Connector {
+	c.http.SetTransport(n.Transport())
+	return c
 }
 
 // quiet keeps resty from writing to standard error past our log.

@@ -9,6 +9,7 @@ package upstream
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/secret"
 )
 
@@ -36,6 +38,7 @@ type Config struct {
 	Token     string        // read-only; "" asks the status page alone
 	Timeout   time.Duration // of a call; 0 is ten seconds
 	Keeper    *secret.Keeper
+	Net       network.Network
 }
 
 // Question is what an answer is wanted about.
@@ -63,10 +66,12 @@ func New(c Config) *Client {
 	if c.Keeper != nil {
 		scrub = c.Keeper.Scrub
 	}
+	way := c.Net.Transport()
+	way.Proxy = http.ProxyFromEnvironment
 	client := func(base string, limit int) *resty.Client {
 		// No redirects: a token must not follow one to another place.
 		return resty.New().SetBaseURL(strings.TrimRight(base, "/")).SetTimeout(c.Timeout).SetResponseBodyLimit(limit).
-			SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetHeader("Accept", "application/json")
+			SetTransport(way).SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetHeader("Accept", "application/json")
 	}
 	u := &Client{status: client(c.StatusURL, pageLimit), scrub: scrub}
 	if c.Token != "" {

@@ -1,0 +1,312 @@
+// Package house is for tests of the whole daemon: a [lab.World] and the program as it
+// ships, in one bubble of testing/synctest, over a network in memory. Time is virtual: an
+// hour of a home takes some milliseconds, so the timings are the real ones (a probe every
+// two minutes, ten seconds for a restart, 131 for auto to fall back).
+//
+//	house.Run(t, lab.Options{}, nil, func(h *house.House) {
+//		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
+//		h.Wait("the home is open again", 10*time.Minute, func() bool { return h.World.OpenShare() == 1 })
+//	})
+//
+// [House.Crash] ends the daemon as SIGKILL does, [House.Stop] as Supervisor does, and
+// [House.Start] begins the next life on the same disk. What the daemon tells is read where
+// people read it: [House.Status], [House.Log], and the world's notifications.
+//
+// Whatever waits must wait on channels, timers or this network: a goroutine that holds a
+// lock while it waits for one of them makes time stand still, and the test hangs.
+package house
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tunnelmedic/addon"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/lab"
+	"tunnelmedic/internal/lab/wire"
+	"tunnelmedic/internal/medic"
+)
+
+// House is a world with the daemon in it.
+type House struct {
+	*testing.T
+	World *lab.World
+	Net   *wire.Net
+	Env   map[string]string // of the next life
+
+	disks   string // a folder for each life's data
+	life    *life
+	buried  []*life
+	visitor *http.Client
+	log     record
+}
+
+// life is one run of the daemon.
+type life struct {
+	dir   string
+	plug  *wire.Plug
+	log   *pen
+	end   context.CancelFunc
+	ended chan struct{}
+	err   error
+}
+
+// Run builds the world, starts the daemon in it and plays the story, all in a bubble.
+// Timings that opt leaves out are the real ones; env is set over the world's own. The
+// daemon begins when the tunnel stands, if it is to stand. Afterwards the daemon is
+// stopped, and the world closed.
+func Run(t *testing.T, opt lab.Options, env map[string]string, story func(*House)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, opt, env)
+		defer h.close()
+		h.Start()
+		story(h)
+	})
+}
+
+func build(t *testing.T, opt lab.Options, env map[string]string) *House {
+	t.Helper()
+	opt.Net = wire.New()
+	if opt.Timings == (lab.Timings{}) {
+		opt.Timings = lab.RealTimings()
+	}
+	w, err := lab.New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &House{T: t, World: w, Net: opt.Net, Env: w.Env(), disks: t.TempDir()}
+	maps.Copy(h.Env, map[string]string{"TUNNELMEDIC_LOG_FORMAT": "json", "TUNNELMEDIC_LOG_LEVEL": "debug", "TUNNELMEDIC_OPTIONS_FILE": filepath.Join(h.disks, "options.json")})
+	maps.Copy(h.Env, env)
+	way := opt.Net.Plug().Network().Transport()
+	h.visitor = &http.Client{Transport: way, Timeout: time.Minute}
+	if f := opt.Faults; w.State(lab.DefaultSlug) == evidence.StateStarted && !f.InternetDown && !f.UDPBlocked && !f.TunnelRejected && !f.ConnectorDies {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		if err := w.Ready(ctx); err != nil {
+			w.Close()
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *House) close() {
+	h.Helper()
+	if h.life != nil {
+		h.Stop()
+	}
+	for _, l := range h.buried {
+		<-l.ended
+	}
+	h.World.Close()
+	if h.Failed() {
+		h.Logf("the end of the daemon's log:\n%s", tail(h.Log(), 60))
+	}
+}
+
+// Start begins a life of the daemon, on the disk that the last one left.
+func (h *House) Start() {
+	h.Helper()
+	if h.life != nil {
+		h.Fatal("the daemon lives already")
+	}
+	dir := filepath.Join(h.disks, fmt.Sprint(len(h.buried)))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		h.Fatal(err)
+	}
+	env := maps.Clone(h.Env)
+	env["TUNNELMEDIC_DATA_DIR"] = dir
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{dir: dir, plug: h.Net.Plug(), log: &pen{to: &h.log}, end: cancel, ended: make(chan struct{})}
+	h.life = l
+	go func() {
+		defer close(l.ended)
+		l.err = addon.RunIn(ctx, lab.Environ(env), "house", l.log, addon.Surroundings{Net: l.plug.Network(), QUIC: h.World.AskQUIC})
+	}()
+}
+
+// Stop ends the daemon as Supervisor does, and waits for its end.
+func (h *House) Stop() {
+	h.Helper()
+	l := h.life
+	l.end()
+	<-l.ended
+	h.bury()
+	if l.err != nil {
+		h.Errorf("the daemon ended with an error: %v", l.err)
+	}
+}
+
+// Crash ends the daemon as SIGKILL does: nothing that it would do next reaches the
+// world, the disk or the log.
+func (h *House) Crash() {
+	h.Helper()
+	l := h.life
+	h.bury() // before anything else, while the disk is as it was
+	l.log.drop()
+	l.plug.Pull()
+	l.end()
+}
+
+// bury hands the disk on to the next life.
+func (h *House) bury() {
+	h.Helper()
+	l := h.life
+	h.life, h.buried = nil, append(h.buried, l)
+	if err := copyFlat(filepath.Join(h.disks, fmt.Sprint(len(h.buried))), l.dir); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// copyFlat copies a folder's files. One that is renamed meanwhile counts as gone.
+func copyFlat(to, from string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		raw, err := os.ReadFile(filepath.Join(from, f.Name()))
+		if err != nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(to, f.Name()), raw, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Dir is the data folder of the present life, or of the next one.
+func (h *House) Dir() string { return filepath.Join(h.disks, fmt.Sprint(len(h.buried))) }
+
+// Log is everything that the daemon has written, in all its lives.
+func (h *House) Log() string { return h.log.String() }
+
+// Status asks the daemon's page; the zero value if it does not answer.
+func (h *House) Status() (s medic.Status) {
+	if raw, err := h.Get("/api/status"); err == nil {
+		_ = json.Unmarshal(raw, &s) // half an answer is none
+	}
+	return s
+}
+
+// Get asks the daemon's page for a path, as Home Assistant does for its user.
+func (h *House) Get(path string) ([]byte, error) {
+	res, err := h.visitor.Get("http://" + h.Env["TUNNELMEDIC_LISTEN"] + path)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("HTTP %d", res.StatusCode)
+	}
+	return raw, err
+}
+
+// Record is what the journal holds on the disk; the zero value if there is none yet.
+func (h *House) Record() journal.Record { return journal.Peek(h.Dir()) }
+
+// Sleep lets virtual time pass.
+func (h *House) Sleep(d time.Duration) { time.Sleep(d) }
+
+// Comes says whether something comes true within a virtual time.
+func (h *House) Comes(within time.Duration, cond func() bool) bool {
+	for end := time.Now().Add(within); ; {
+		if cond() {
+			return true
+		}
+		if !time.Now().Before(end) {
+			return false
+		}
+		time.Sleep(min(time.Second, time.Until(end)))
+	}
+}
+
+// Wait waits for something, and ends the test if it does not come within a virtual time.
+func (h *House) Wait(what string, within time.Duration, cond func() bool) {
+	h.Helper()
+	if h.Comes(within, cond) {
+		return
+	}
+	s := h.Status()
+	h.Fatalf("waited %s in vain for: %s (state %q, cause %q, protocol %+v, gates %v)", within, what, s.State, s.Diagnosis.Cause, s.Protocol, s.Gates)
+}
+
+// Holds fails the test if something does not stay true for a virtual time.
+func (h *House) Holds(what string, during time.Duration, cond func() bool) {
+	h.Helper()
+	began := time.Now()
+	if h.Comes(during, func() bool { return !cond() }) {
+		h.Errorf("after %s it is no longer so: %s", time.Since(began), what)
+	}
+}
+
+// record is a text that several may write.
+type record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.String()
+}
+
+// pen is what one life writes with.
+type pen struct {
+	to *record
+
+	mu   sync.Mutex
+	gone bool
+}
+
+func (p *pen) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return len(b), nil
+	}
+	return p.to.Write(b)
+}
+
+func (p *pen) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+}
+
+// tail is the end of a log, without what is written at every look.
+func tail(s string, lines int) string {
+	var kept []string
+	for l := range strings.Lines(s) {
+		if !strings.Contains(l, `"Looked."`) {
+			kept = append(kept, l)
+		}
+	}
+	return strings.Join(kept[max(0, len(kept)-lines):], "")
+}

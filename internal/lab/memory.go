@@ -1,0 +1,56 @@
+package lab
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// hold keeps a port for the world while nothing listens there.
+func (w *World) hold(addr string) (string, io.Closer, error) {
+	if w.opt.Net == nil {
+		return holdPort(addr)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port != "0" {
+		return addr, io.NopCloser(nil), err // nobody else is on this network
+	}
+	return w.opt.Net.Reserve(host), io.NopCloser(nil), nil
+}
+
+// quicEdge is where the edge takes QUIC. In memory nobody listens there: AskQUIC answers.
+func (w *World) quicEdge() string {
+	if w.quic == nil {
+		return "127.0.0.1:7844"
+	}
+	return w.quic.LocalAddr().String()
+}
+
+// AskQUIC is what a look at the edge over QUIC sees in this world. It stands for the real
+// one where there are no sockets.
+func (w *World) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.Look {
+	const roundTrip, patience = 20 * time.Millisecond, 3 * time.Second
+	l := evidence.Look{Asked: "QUIC at Cloudflare's edge", At: time.Now(), Stage: evidence.Asked}
+	f := w.Faults()
+	lost := f.UDPBlocked || f.InternetDown || len(edges) == 0
+	wait := roundTrip
+	if lost {
+		wait = patience
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		l.Trouble = evidence.Interrupted
+	case <-t.C:
+		if l.Stage = evidence.Secured; lost {
+			l.Stage, l.Trouble, l.Detail = evidence.Asked, evidence.TimedOut, "no answer"
+		}
+	}
+	l.Took = time.Since(l.At)
+	return l
+}
