@@ -227,16 +227,18 @@ func (h *House) Record() journal.Record { return journal.Peek(h.Dir()) }
 // Sleep lets virtual time pass.
 func (h *House) Sleep(d time.Duration) { time.Sleep(d) }
 
-// Comes says whether something comes true within a virtual time.
+// Comes says whether something comes true within a virtual time. It is looked for every
+// second, and less often the longer it takes, but every ten seconds at least.
 func (h *House) Comes(within time.Duration, cond func() bool) bool {
-	for end := time.Now().Add(within); ; {
+	began := time.Now()
+	for end := began.Add(within); ; {
 		if cond() {
 			return true
 		}
 		if !time.Now().Before(end) {
 			return false
 		}
-		time.Sleep(min(time.Second, time.Until(end)))
+		time.Sleep(min(max(time.Second, time.Since(began)/30), 10*time.Second, time.Until(end)))
 	}
 }
 
