@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/http"
 	"time"
 
 	"tunnelmedic/internal/lab/wire"
@@ -52,6 +53,10 @@ type Options struct {
 	Notify    []string // notify services that exist; nil is mobile_app_pixel
 	MQTT      *MQTT    // the broker that Supervisor knows; nil is none
 	Faults    Faults   // from the first moment
+
+	// Tap is told of each call of Supervisor's API that takes effect, and lets it, or does
+	// not; nil lets all. It is for a test that watches, or that strikes in the middle.
+	Tap func(req *http.Request, effect func())
 
 	Net *wire.Net // the network in memory that the world lives on, in a bubble of testing/synctest; nil is loopback
 }

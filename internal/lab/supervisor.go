@@ -16,7 +16,13 @@ import (
 func (w *World) serveSupervisor(out http.ResponseWriter, req *http.Request) {
 	rw, done := w.watch("supervisor", out, req)
 	defer done()
-	answer := func(rw http.ResponseWriter) { w.supervise(rw, req) }
+	answer := func(rw http.ResponseWriter) {
+		if w.opt.Tap == nil {
+			w.supervise(rw, req)
+			return
+		}
+		w.opt.Tap(req, func() { w.supervise(rw, req) })
+	}
 	if i := w.injection(req); i != nil && w.spoil(i, rw, req, answer) {
 		return
 	}

@@ -48,10 +48,12 @@ type House struct {
 	Env   map[string]string // of the next life
 
 	disks   string // a folder for each life's data
-	life    *life
-	buried  []*life
 	visitor *http.Client
 	log     record
+
+	mu     sync.Mutex // guards the lives
+	life   *life
+	buried []*life
 }
 
 // life is one run of the daemon.
@@ -71,14 +73,16 @@ type life struct {
 func Run(t *testing.T, opt lab.Options, env map[string]string, story func(*House)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, opt, env)
-		defer h.close()
+		h := New(t, opt, env)
+		defer h.Close()
 		h.Start()
 		story(h)
 	})
 }
 
-func build(t *testing.T, opt lab.Options, env map[string]string) *House {
+// New builds what Run does, for a test that has a bubble already; no daemon is started.
+// The test calls Close at its end.
+func New(t *testing.T, opt lab.Options, env map[string]string) *House {
 	t.Helper()
 	opt.Net = wire.New()
 	if opt.Timings == (lab.Timings{}) {
@@ -104,10 +108,13 @@ func build(t *testing.T, opt lab.Options, env map[string]string) *House {
 	return h
 }
 
-func (h *House) close() {
+// Close stops the daemon if it lives, and closes the world.
+func (h *House) Close() {
 	h.Helper()
-	if h.life != nil {
-		h.Stop()
+	if h.Lives() {
+		if err := h.Stop(); err != nil {
+			h.Errorf("the daemon ended with an error: %v", err)
+		}
 	}
 	for _, l := range h.buried {
 		<-l.ended
@@ -121,6 +128,8 @@ func (h *House) close() {
 // Start begins a life of the daemon, on the disk that the last one left.
 func (h *House) Start() {
 	h.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.life != nil {
 		h.Fatal("the daemon lives already")
 	}
@@ -139,41 +148,76 @@ func (h *House) Start() {
 	}()
 }
 
-// Stop ends the daemon as Supervisor does, and waits for its end.
-func (h *House) Stop() {
-	h.Helper()
+// Lives says whether the daemon was started and neither stopped nor crashed since.
+func (h *House) Lives() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.life != nil
+}
+
+// Ended says whether the living daemon has ended by itself, and with what error.
+func (h *House) Ended() (bool, error) {
+	h.mu.Lock()
 	l := h.life
-	l.end()
-	<-l.ended
-	h.bury()
-	if l.err != nil {
-		h.Errorf("the daemon ended with an error: %v", l.err)
+	h.mu.Unlock()
+	if l == nil {
+		return false, nil
+	}
+	select {
+	case <-l.ended:
+		return true, l.err
+	default:
+		return false, nil
 	}
 }
 
-// Crash ends the daemon as SIGKILL does: nothing that it would do next reaches the
-// world, the disk or the log.
-func (h *House) Crash() {
+// Stop ends the daemon as Supervisor does, and waits for its end. An error is what the
+// daemon ended with.
+func (h *House) Stop() error {
 	h.Helper()
+	h.mu.Lock()
 	l := h.life
+	h.mu.Unlock()
+	l.end()
+	<-l.ended
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.life == l { // nobody crashed it on its way
+		h.bury()
+	}
+	return l.err
+}
+
+// Crash ends the daemon as SIGKILL does: nothing that it would do next reaches the
+// world, the disk or the log. It may be called from the middle of a call that the daemon
+// makes. It says whether there was a daemon to end.
+func (h *House) Crash() bool {
+	h.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.life
+	if l == nil {
+		return false
+	}
 	h.bury() // before anything else, while the disk is as it was
 	l.log.drop()
 	l.plug.Pull()
 	l.end()
+	return true
 }
 
-// bury hands the disk on to the next life.
+// bury hands the disk on to the next life. The caller holds mu.
 func (h *House) bury() {
 	h.Helper()
 	l := h.life
 	h.life, h.buried = nil, append(h.buried, l)
-	if err := copyFlat(filepath.Join(h.disks, fmt.Sprint(len(h.buried))), l.dir); err != nil {
+	if err := copyAll(filepath.Join(h.disks, fmt.Sprint(len(h.buried))), l.dir); err != nil {
 		h.Fatal(err)
 	}
 }
 
-// copyFlat copies a folder's files. One that is renamed meanwhile counts as gone.
-func copyFlat(to, from string) error {
+// copyAll copies a folder. A file that is renamed meanwhile counts as gone.
+func copyAll(to, from string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
@@ -182,11 +226,18 @@ func copyFlat(to, from string) error {
 		return err
 	}
 	for _, f := range files {
-		raw, err := os.ReadFile(filepath.Join(from, f.Name()))
+		there, here := filepath.Join(to, f.Name()), filepath.Join(from, f.Name())
+		if f.IsDir() {
+			if err := copyAll(there, here); err != nil {
+				return err
+			}
+			continue
+		}
+		raw, err := os.ReadFile(here)
 		if err != nil {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(to, f.Name()), raw, 0o644); err != nil {
+		if err := os.WriteFile(there, raw, 0o644); err != nil {
 			return err
 		}
 	}
@@ -194,7 +245,11 @@ func copyFlat(to, from string) error {
 }
 
 // Dir is the data folder of the present life, or of the next one.
-func (h *House) Dir() string { return filepath.Join(h.disks, fmt.Sprint(len(h.buried))) }
+func (h *House) Dir() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return filepath.Join(h.disks, fmt.Sprint(len(h.buried)))
+}
 
 // Log is everything that the daemon has written, in all its lives.
 func (h *House) Log() string { return h.log.String() }
