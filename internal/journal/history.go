@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -165,21 +164,31 @@ func (h *History) Note(now time.Time, v Versions) (news bool) {
 	return news
 }
 
+// The history and its last generation. gzip checks its own sums.
+const (
+	historyName    = "history.json.gz"
+	historyOldName = "history.previous.json.gz"
+)
+
 // History reads the history; an empty one if there is none yet, or it cannot be
 // read: it is for the reports alone.
 func (j *Journal) History() History {
-	h, err := readHistory(j.history())
-	if err != nil {
-		return History{Version: version}
+	j.mu.Lock()
+	held := j.history
+	j.mu.Unlock()
+	if held != nil {
+		return *held
 	}
-	return h
+	for _, name := range []string{historyName, historyOldName} {
+		if h, err := j.readHistory(name); err == nil {
+			return h
+		}
+	}
+	return History{Version: version}
 }
 
-func readHistory(path string) (h History, err error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return History{Version: version}, nil
-	}
+func (j *Journal) readHistory(name string) (h History, err error) {
+	raw, err := j.disk.ReadFile(filepath.Join(j.dir, name))
 	if err != nil {
 		return h, err
 	}
@@ -200,28 +209,44 @@ func readHistory(path string) (h History, err error) {
 	return h, nil
 }
 
-// WriteHistory keeps the history.
+// WriteHistory keeps the history. What the disk does not take stays in memory.
 func (j *Journal) WriteHistory(h History) error {
 	h.Version = version
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.trouble.Err
+	if err == nil {
+		if err = j.writeHistory(h); err == nil {
+			return nil
+		}
+		err = j.fail(fmt.Errorf("writing the history: %w", err))
+	}
+	j.history = &h
+	return err
+}
+
+func (j *Journal) writeHistory(h History) error {
 	plain, err := json.Marshal(h)
 	if err != nil {
-		return fmt.Errorf("writing the history: %w", err)
+		return err
 	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	_, err = z.Write(plain)
 	if err = errors.Join(err, z.Close()); err != nil {
-		return fmt.Errorf("writing the history: %w", err)
+		return err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if err := j.write(j.history(), packed.Bytes()); err != nil {
-		return fmt.Errorf("writing the history: %w; is the disk full?", err)
+	// One that can be read is worth keeping until the next can; without it, that one is.
+	path := filepath.Join(j.dir, historyName)
+	if _, err := j.readHistory(historyName); err == nil {
+		if raw, err := j.disk.ReadFile(path); err == nil {
+			if err := put(j.disk, filepath.Join(j.dir, historyOldName), raw); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return put(j.disk, path, packed.Bytes())
 }
-
-func (j *Journal) history() string { return filepath.Join(j.dir, "history.json.gz") }
 
 // Reader opens the journal in dir for reading alone: it may belong to a daemon that
 // is running, so nothing there is touched.
@@ -229,5 +254,5 @@ func Reader(dir string) (*Journal, error) {
 	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
 		return nil, fmt.Errorf("there is no data folder %s", dir)
 	}
-	return &Journal{dir: dir, record: Record{Version: version}}, nil
+	return &Journal{dir: dir, disk: RealDisk(), record: Record{Version: version}}, nil
 }

@@ -1,6 +1,8 @@
 // Package journal keeps what must survive a restart of the program: the policy's
 // state, the change that is under way, and the incidents. Every write is whole or
-// not at all: a new file, flushed to the disk, takes the old one's name.
+// not at all: a new file, flushed to the disk, takes the old one's name. Every file
+// bears a checksum, and what acting rests on stands there three times. Where the disk
+// takes nothing, memory does.
 package journal
 
 import (
@@ -9,11 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -28,7 +31,8 @@ const Keep = 100
 // fill the disk. The first half and the newest steps stay.
 const maxSteps = 200
 
-// version of the files' form. A journal from a newer program is set aside.
+// version of the files' form. Of a journal from a newer program only what must not be
+// forgotten is taken.
 const version = 1
 
 // Record is what stands in journal.json.
@@ -112,63 +116,138 @@ func (i *Incident) Add(steps ...policy.Step) {
 	}
 }
 
-// Journal is the store. It may be used by several goroutines at once.
+// Journal is the store. It may be used by several goroutines at once. What the disk
+// does not take stays in memory, and is written when it does again.
 type Journal struct {
-	dir string
+	dir  string
+	disk Disk
 
-	mu      sync.Mutex
-	record  Record
-	written []byte // what stands on the disk, so that nothing is written twice
+	mu         sync.Mutex
+	record     Record
+	generation uint64
+	written    []byte // the record as it stands on the disk, so that nothing is written twice
+	essence    []byte // and its essence
+	unread     bool   // the folder could not be looked into: what it holds must not be written over
+	overtaken  bool   // it can be now, and holds a journal
+
+	pending map[string]Incident // those that the disk did not take
+	history *History            // likewise
+
+	trouble Trouble
+	wait    time.Duration // until the next attempt
+	next    time.Time
 }
 
-// Open reads the journal in dir, creating dir if need be. A journal that cannot be
-// read is kept aside under another name and a fresh one begun; warning then says
-// so. An error means that dir cannot be written to.
+// Trouble is why nothing can be kept at the moment.
+type Trouble struct {
+	Err   error // nil: there is none
+	Since time.Time
+}
+
+// How long the disk is left alone after it took no write; the waits double.
+const (
+	firstWait = time.Second
+	lastWait  = 5 * time.Minute
+)
+
+// maxPending bounds what is held in memory for a disk that takes nothing.
+const maxPending = 10
+
+// Open reads the journal in dir, creating dir if need be. Of what is damaged a whole
+// copy is taken; what cannot be used is kept aside under another name. warning then
+// says in a sentence or two what is lost. A folder that cannot be written to is no
+// error: see Trouble. An error means that the machine could read nothing now, and
+// that nothing was touched: try again.
 func Open(dir string, now time.Time) (j *Journal, warning string, err error) {
-	j = &Journal{dir: dir, record: Record{Version: version}}
-	if err := os.MkdirAll(filepath.Join(dir, "incidents"), 0o700); err != nil {
-		return nil, "", fmt.Errorf("the data folder cannot be used: %w", err)
+	return OpenOn(RealDisk(), dir, now)
+}
+
+// OpenOn opens a journal on a disk that is not the machine's own.
+func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err error) {
+	j = &Journal{dir: dir, disk: d, pending: map[string]Incident{}}
+	if err := j.furnish(now); err != nil {
+		j.fail(err)
+	}
+	if _, err := d.ReadDir(dir); err != nil {
+		if Passing(err) {
+			return nil, "", fmt.Errorf("the journal cannot be read now: %w", err)
+		}
+		// Whether there is a journal is not known, so neither is whose setting is whose.
+		j.unread, j.record = true, Record{Version: version, Policy: policy.State{Doubt: policy.Unsure}}
+		j.fail(err)
+		return j, "", nil
+	}
+	l, err := load(d, dir)
+	if err != nil {
+		return nil, "", fmt.Errorf("the journal cannot be read now: %w", err)
 	}
 	j.sweep()
-	raw, err := os.ReadFile(j.path())
-	switch there, _ := os.Lstat(j.path()); {
-	case errors.Is(err, fs.ErrNotExist) && there == nil:
-	case err != nil && (there == nil || there.Mode().IsRegular()):
-		return nil, "", fmt.Errorf("the journal cannot be read: %w", err)
-	default:
-		r, bad := parse(raw)
-		if err != nil {
-			bad = errors.New("it is not a file")
-		}
-		if bad == nil {
-			j.record, j.written = r, raw
-			break
-		}
-		aside := fmt.Sprintf("journal.broken-%s.json", now.UTC().Format("20060102T150405Z"))
-		if err := os.Rename(j.path(), filepath.Join(dir, aside)); err != nil {
-			return nil, "", fmt.Errorf("the broken journal cannot be set aside: %w", err)
-		}
-		warning = fmt.Sprintf("The journal was unreadable (%v). It is kept as %s and a fresh one is begun; earlier cures are forgotten.", bad, aside)
+	j.record, j.generation = l.record, l.generation
+	if l.current {
+		j.written, j.essence = marshal(j.record), marshal(j.record.essence())
 	}
-	if refused := refusedBeside(dir); refused != "" {
+	for _, c := range l.aside {
+		if name := j.setAside(c, now); name != "" && c.name == recordName {
+			l.warning += " It is kept as " + name + "."
+		}
+	}
+	if refused := refusedBeside(d, dir); refused != "" {
 		j.record.RefusedToken = refused
 	}
 	// A folder that can be read but not written is found out now, not in mid-treatment.
-	if err := j.write(filepath.Join(dir, ".probe"), []byte("\n")); err != nil {
-		return nil, "", fmt.Errorf("the data folder %s cannot be written to: %w", dir, err)
+	if err := j.probe(); err != nil {
+		j.fail(err)
 	}
-	return j, warning, os.Remove(filepath.Join(dir, ".probe"))
+	return j, l.warning, nil
 }
 
-func parse(raw []byte) (Record, error) {
-	var r Record
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return r, errors.New("it is not the JSON this program writes")
+// probe says whether the folder can be written to.
+func (j *Journal) probe() error {
+	path := filepath.Join(j.dir, ".probe")
+	if err := put(j.disk, path, []byte("\n")); err != nil {
+		return err
 	}
-	if r.Version != version {
-		return r, fmt.Errorf("its version is %d, this program knows %d", r.Version, version)
+	_ = j.disk.Remove(path) // harmless if it stays
+	return nil
+}
+
+// furnish makes the folders. What stands in the incidents' place is moved away.
+func (j *Journal) furnish(now time.Time) error {
+	incidents := filepath.Join(j.dir, "incidents")
+	err := j.disk.MkdirAll(incidents)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
+		if j.disk.Rename(incidents, incidents+now.UTC().Format(".broken-20060102T150405Z")) == nil {
+			err = j.disk.MkdirAll(incidents)
+		}
 	}
-	return r, r.check()
+	return err
+}
+
+// setAside keeps a file that cannot be used under another name, "" if it could not
+// be. Of many the newest are kept.
+func (j *Journal) setAside(c copyOf, now time.Time) string {
+	base, why := strings.TrimSuffix(c.name, ".json"), ".broken-"
+	if c.newer != nil {
+		why = ".newer-"
+	}
+	name := base + why + now.UTC().Format("20060102T150405Z") + ".json"
+	if j.disk.Rename(filepath.Join(j.dir, c.name), filepath.Join(j.dir, name)) != nil {
+		return ""
+	}
+	names, _ := j.disk.ReadDir(j.dir)
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, base+why) })
+	for _, old := range names[:max(0, len(names)-keptAside)] {
+		_ = j.disk.Remove(filepath.Join(j.dir, old))
+	}
+	return name
+}
+
+func marshal(r Record) []byte {
+	raw, err := json.MarshalIndent(r, "", " ")
+	if err != nil { // of times beyond the year 9999 alone: the record is bounded by what reads it
+		return nil
+	}
+	return raw
 }
 
 // check holds a record against what the program can have written: a half-true
@@ -213,28 +292,140 @@ func (j *Journal) Record() Record {
 	return j.record
 }
 
+// Trouble says why nothing can be kept at the moment, and since when.
+func (j *Journal) Trouble() Trouble {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.trouble
+}
+
+// Overtaken says that the data folder, which could not be looked into, is back and
+// holds a journal: it is the true one, and a new start reads it.
+func (j *Journal) Overtaken() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.overtaken
+}
+
 // Update changes the record and writes it, if there is a difference that is kept.
+// The change stands in memory even if there is an error. A disk that has just taken
+// nothing is tried again only after a while.
 func (j *Journal) Update(change func(*Record)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	change(&j.record)
+	return j.flush(false)
+}
+
+// Intend notes a change before its next step. It tries the disk in any case.
+func (j *Journal) Intend(i Intention) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.record.Intention = &i
+	return j.flush(true)
+}
+
+// Retry tries the disk now, if there is anything that it has not taken.
+func (j *Journal) Retry() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.flush(true)
+}
+
+// flush writes what the disk has not taken yet.
+func (j *Journal) flush(now bool) error {
 	raw, err := json.MarshalIndent(j.record, "", " ")
 	if err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
-	if bytes.Equal(raw, j.written) {
+	if bytes.Equal(raw, j.written) && j.trouble.Err == nil {
 		return nil
 	}
-	if err := j.write(j.path(), raw); err != nil {
-		return fmt.Errorf("writing the journal: %w; is the disk full?", err)
+	if j.trouble.Err != nil && !now && time.Now().Before(j.next) {
+		return j.trouble.Err
+	}
+	if err := j.writeAll(raw); err != nil {
+		return j.fail(fmt.Errorf("writing the journal: %w", err))
+	}
+	j.trouble, j.wait = Trouble{}, 0
+	return nil
+}
+
+func (j *Journal) writeAll(raw []byte) error {
+	if j.unread {
+		names, err := j.disk.ReadDir(j.dir)
+		if err == nil && slices.ContainsFunc(names, func(n string) bool { return n == recordName || n == twinName || n == essenceName }) {
+			j.overtaken, err = true, errors.New("the data folder is back, and holds a journal")
+		}
+		if err != nil {
+			return err
+		}
+		j.unread = false
+	}
+	if !bytes.Equal(raw, j.written) {
+		if err := j.writeRecord(raw); err != nil {
+			return err
+		}
+	} else if err := j.probe(); err != nil { // is the trouble over?
+		return err
+	}
+	for id, i := range j.pending {
+		if err := j.writeIncident(i); err != nil {
+			return err
+		}
+		delete(j.pending, id)
+	}
+	if j.history != nil {
+		if err := j.writeHistory(*j.history); err != nil {
+			return err
+		}
+		j.history = nil
+	}
+	return nil
+}
+
+func (j *Journal) writeRecord(raw []byte) error {
+	j.generation++
+	j.written = nil // half written, it is written again
+	sealed := seal(raw, j.generation)
+	for _, name := range []string{recordName, twinName} {
+		if err := j.replace(name, sealed); err != nil {
+			return err
+		}
+	}
+	if essence := marshal(j.record.essence()); !bytes.Equal(essence, j.essence) {
+		j.essence = nil
+		if err := j.replace(essenceName, seal(essence, j.generation)); err != nil {
+			return err
+		}
+		j.essence = essence
 	}
 	j.written = raw
 	return nil
 }
 
-// Intend notes a change before its next step.
-func (j *Journal) Intend(i Intention) error {
-	return j.Update(func(r *Record) { r.Intention = &i })
+// replace puts one of the three in place. A folder that stands there is moved away.
+func (j *Journal) replace(name string, raw []byte) error {
+	path := filepath.Join(j.dir, name)
+	err := put(j.disk, path, raw)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) {
+		if j.setAside(copyOf{name: name}, time.Now()) != "" {
+			err = put(j.disk, path, raw)
+		}
+	}
+	return err
+}
+
+// fail notes that the disk took nothing, and gives the error.
+func (j *Journal) fail(err error) error {
+	now := time.Now()
+	if j.trouble.Err == nil {
+		j.trouble.Since = now
+	}
+	j.trouble.Err = err
+	j.wait = min(max(2*j.wait, firstWait), lastWait)
+	j.next = now.Add(j.wait)
+	return err
 }
 
 // Write keeps an incident, and deletes the oldest beyond Keep.
@@ -242,20 +433,34 @@ func (j *Journal) Write(i Incident) error {
 	if !validID(i.ID) {
 		return fmt.Errorf("incident id %q cannot be a file name", i.ID)
 	}
-	raw, err := json.MarshalIndent(i, "", " ")
-	if err != nil {
-		return fmt.Errorf("writing an incident: %w", err)
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.write(j.incident(i.ID), raw); err != nil {
-		return fmt.Errorf("writing an incident: %w; is the disk full?", err)
+	err := j.trouble.Err
+	if err == nil {
+		if err = j.writeIncident(i); err == nil {
+			return nil
+		}
+		err = j.fail(fmt.Errorf("writing an incident: %w", err))
+	}
+	i.Account = i.Account.Clone()
+	j.pending[i.ID] = i
+	for len(j.pending) > maxPending {
+		delete(j.pending, slices.Min(slices.Collect(maps.Keys(j.pending))))
+	}
+	return err
+}
+
+func (j *Journal) writeIncident(i Incident) error {
+	raw, err := sealedValue(i)
+	if err != nil {
+		return err
+	}
+	if err := put(j.disk, j.incident(i.ID), raw); err != nil {
+		return err
 	}
 	ids := j.ids()
 	for _, id := range ids[min(Keep, len(ids)):] {
-		if err := os.Remove(j.incident(id)); err != nil {
-			return fmt.Errorf("deleting an old incident: %w", err)
-		}
+		_ = j.disk.Remove(j.incident(id)) // the next one tries again
 	}
 	return nil
 }
@@ -265,7 +470,13 @@ func (j *Journal) Write(i Incident) error {
 func (j *Journal) Incidents() []Incident {
 	j.mu.Lock()
 	ids := j.ids()
+	for id := range j.pending {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
 	j.mu.Unlock()
+	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
 	list := make([]Incident, 0, len(ids))
 	for _, id := range ids {
 		if i, ok := j.Incident(id); ok {
@@ -280,39 +491,47 @@ func (j *Journal) Incident(id string) (i Incident, ok bool) {
 	if !validID(id) {
 		return i, false
 	}
-	raw, err := os.ReadFile(j.incident(id))
-	if err != nil || json.Unmarshal(raw, &i) != nil {
+	j.mu.Lock()
+	held, ok := j.pending[id]
+	j.mu.Unlock()
+	if ok {
+		held.Account = held.Account.Clone()
+		return held, true
+	}
+	raw, err := j.disk.ReadFile(j.incident(id))
+	if err != nil || unsealValue(raw, &i) != nil {
 		return Incident{}, false
 	}
 	return i, i.ID == id
 }
 
-// ids lists the incidents' ids, newest first: they begin with their time.
+// ids lists the ids of the incidents on the disk, newest first: they begin with
+// their time.
 func (j *Journal) ids() []string {
-	entries, err := os.ReadDir(filepath.Join(j.dir, "incidents"))
+	names, err := j.disk.ReadDir(filepath.Join(j.dir, "incidents"))
 	if err != nil {
 		return nil
 	}
 	var ids []string
-	for _, e := range entries {
-		if id, ok := strings.CutSuffix(e.Name(), ".json"); ok && validID(id) {
+	for _, n := range names {
+		if id, ok := strings.CutSuffix(n, ".json"); ok && validID(id) {
 			ids = append(ids, id)
 		}
 	}
-	slices.Sort(ids)
 	slices.Reverse(ids)
 	return ids
 }
 
-func (j *Journal) path() string              { return filepath.Join(j.dir, "journal.json") }
 func (j *Journal) incident(id string) string { return filepath.Join(j.dir, "incidents", id+".json") }
 
 // sweep removes what a kill in mid-write left behind.
 func (j *Journal) sweep() {
 	for _, dir := range []string{j.dir, filepath.Join(j.dir, "incidents")} {
-		left, _ := filepath.Glob(filepath.Join(dir, fresh))
-		for _, f := range left {
-			_ = os.Remove(f) // harmless if it stays
+		names, _ := j.disk.ReadDir(dir)
+		for _, n := range names {
+			if strings.HasPrefix(n, strings.TrimSuffix(fresh, "*")) {
+				_ = j.disk.Remove(filepath.Join(dir, n)) // harmless if it stays
+			}
 		}
 	}
 }
@@ -324,32 +543,4 @@ const fresh = ".new-*"
 // lead out of the folder.
 func validID(id string) bool {
 	return len(id) > 0 && len(id) <= 32 && strings.Trim(id, "0123456789TZ-") == ""
-}
-
-// write puts a file in place whole: a power cut leaves the old one or the new one.
-func (j *Journal) write(path string, raw []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), fresh)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(raw)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err2 := os.Open(filepath.Dir(path))
-	if err2 != nil {
-		return nil // the rename stands; that its entry is on the disk is all that was left to force
-	}
-	defer d.Close()
-	_ = d.Sync() // some file systems cannot; the rename stands all the same
-	return nil
 }

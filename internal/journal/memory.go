@@ -3,7 +3,6 @@ package journal
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -66,33 +65,38 @@ func oldest(worked map[string]map[evidence.Protocol]string, but string) string {
 // Peek reads a journal without touching it, for a look beside the daemon that owns
 // it. A journal that is not there or cannot be read is an empty one.
 func Peek(dir string) Record {
-	var r Record
-	if raw, err := os.ReadFile(filepath.Join(dir, "journal.json")); err == nil {
-		if kept, err := parse(raw); err == nil {
-			r = kept
-		}
+	l, err := load(RealDisk(), dir)
+	if err != nil {
+		l.record = Record{}
 	}
-	if refused := refusedBeside(dir); refused != "" {
-		r.RefusedToken = refused
+	if refused := refusedBeside(RealDisk(), dir); refused != "" {
+		l.record.RefusedToken = refused
 	}
-	return r
+	return l.record
 }
 
 // Refuse notes, beside a journal that another process may own, that Home Assistant
 // refused a token of this fingerprint. Open takes it over.
-func Refuse(dir, fingerprint string) error {
-	if err := os.WriteFile(filepath.Join(dir, besideName), []byte(fingerprint+"\n"), 0o600); err != nil {
+func Refuse(dir, print string) error {
+	if err := put(RealDisk(), filepath.Join(dir, besideName), []byte(print+" "+sum([]byte(print))+"\n")); err != nil {
 		return fmt.Errorf("noting that the token was refused: %w", err)
 	}
 	return nil
 }
 
-const besideName = "refused-token"
+const (
+	besideName  = "refused-token"
+	fingerprint = 16 // digits
+)
 
-func refusedBeside(dir string) string {
-	raw, err := os.ReadFile(filepath.Join(dir, besideName))
+func refusedBeside(d Disk, dir string) string {
+	raw, err := d.ReadFile(filepath.Join(dir, besideName))
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(raw))
+	switch words := strings.Fields(string(raw)); {
+	case len(words) == 2 && words[1] == sum([]byte(words[0])), len(words) == 1 && len(words[0]) == fingerprint: // the latter by an earlier version
+		return words[0]
+	}
+	return ""
 }

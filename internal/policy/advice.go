@@ -11,6 +11,10 @@ func (g Gate) Advice() string {
 		return "Open the Cloudflared add-on's Configuration and see that run_parameters is a list and holds no other --protocol than auto, quic or http2."
 	case GateQUIC:
 		return "To let the tunnel use QUIC, let the router pass UDP to port 7844. It can be tried all the same from the add-on's page."
+	case GateDisk:
+		return "Free some space: Settings, System, Storage shows what takes it; old backups are often the most. Where the disk has become read-only, restart the machine, and think of a new disk."
+	case GateMemory:
+		return "Set the protocol you want in the Cloudflared app's run_parameters. If the present one is right, choose Resume on Tunnel Medic's page."
 	case GateBudget:
 		return "They come back 24 hours after they were made. The option max_restarts_per_day allows more."
 	}

@@ -59,6 +59,8 @@ func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
 		{GateSetting, in.SettingKnown},
 		{GateSecret, !in.SecretAtRisk},
 		{GateSupervisor, in.SupervisorFree},
+		{GateDisk, !in.Unkept},
+		{GateMemory, s.Doubt != Unsure},
 		{GateEvidence, s.Incident == nil || r.proven(s)},
 		// One for the trial, one for the way back.
 		{GateBudget, s.spent(now)+2 <= r.Budget},

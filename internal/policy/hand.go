@@ -77,6 +77,7 @@ func (r Rules) refuse(s *State, now time.Time, in Sight, p evidence.Protocol) er
 		{GateSetting, in.SettingKnown && s.OwnKnown},
 		{GateSecret, !in.SecretAtRisk},
 		{GateSupervisor, in.SupervisorFree},
+		{GateDisk, !in.Unkept},
 		// One for the trial, one for the way back.
 		{GateBudget, s.spent(now)+2 <= r.Budget},
 	} {
@@ -111,6 +112,7 @@ func (r Rules) Resume(s State, now time.Time) (State, Decision) {
 		d.say(now, StepResumed, evidence.Default, "Resumed.")
 	}
 	s.PausedUntil = time.Time{}
+	s.confirmed(&d, now)
 	r.finish(&s, &d, now, Sight{})
 	return s, d
 }
@@ -131,7 +133,7 @@ func (r Rules) SwitchOff(s State, now time.Time) (State, Decision) {
 // proven good, is their own setting.
 func (s *State) keep(d *Decision, now time.Time) {
 	t := s.Trial
-	s.Own, s.Trial, s.Failback, s.Detector = s.Set, nil, nil, Detector{}
+	s.Own, s.Doubt, s.Trial, s.Failback, s.Detector = s.Set, NoDoubt, nil, nil, Detector{}
 	d.say(now, StepKept, t.Protocol, "%s works: %d of %d probes were good. It stays, and is your own setting from now on.", t.Protocol, t.Probes-t.Failures, t.Probes)
 }
 
@@ -149,14 +151,20 @@ func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Pro
 		s.Own, s.Set, s.OwnKnown = setting, setting, true
 		return
 	}
-	if setting != s.Set {
+	switch {
+	case setting != s.Set:
 		r.byHand(s, d, now, setting)
+	case s.Doubt == Recalled && s.Trial == nil:
+		s.Doubt = NoDoubt // what stands there is explained
 	}
 }
 
 // byHand makes what a person has set the user's own setting.
 func (r Rules) byHand(s *State, d *Decision, now time.Time, setting evidence.Protocol) {
-	s.Own, s.Set = setting, setting
+	if s.unexplained(d, now, setting) {
+		return
+	}
+	s.Own, s.Set, s.Doubt = setting, setting, NoDoubt
 	s.Failback = nil
 	text := "The protocol was changed by hand to %s; this is your own setting from now on."
 	if s.Trial != nil || s.Incident != nil {

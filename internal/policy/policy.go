@@ -9,6 +9,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -64,6 +65,7 @@ type Sight struct {
 	InUse             bool          // somebody holds a connection through the tunnel; false if not known
 	SecretAtRisk      bool          // the options hold a !secret that writing could burn in
 	SupervisorFree    bool          // it answers and runs no other job on the add-on
+	Unkept            bool          // nothing can be kept on the disk
 }
 
 // Purpose is why a protocol is set.
@@ -130,6 +132,7 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	}
 	s.note(now, in)
 	s.Felled = s.Felled && !in.SupervisorFree
+	s.Unkept = in.Unkept
 	switch {
 	case in.Blind != "":
 	case s.Trial != nil:
@@ -170,7 +173,7 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 		s.Set = out.Setting
 		s.owe(now)
 		s.yield(&d, now, r.HoldBase, "The add-on was stopped by hand. It stays stopped, and the treatment ends.")
-	case Busy, NotAvailable, AtRisk:
+	case Busy, NotAvailable, AtRisk, Unkept:
 		s.Set = out.Setting
 		r.postponed(&s, &d, now, out)
 	default:
@@ -186,6 +189,9 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 func (r Rules) Awake(s State, now time.Time) State {
 	s = s.clone()
 	r.forget(&s, now)
+	if s.Doubt == Unsure && !s.OwnKnown { // how many restarts were made is lost, too: as many as may be
+		s.Restarts = slices.Repeat([]time.Time{now}, r.Budget)
+	}
 	if s.Trial != nil && !s.Trial.Settled {
 		s.Trial.Retry = now
 	}

@@ -78,6 +78,7 @@ func (r Rules) reviveGates(s *State, now time.Time, in Sight, ended bool) []Gate
 		{GateInternet, in.Internet != evidence.InternetDown || s.Felled},
 		{GateSetting, in.SettingKnown},
 		{GateSupervisor, in.SupervisorFree || ended},
+		{GateDisk, !in.Unkept || ended}, // a start cuts nobody off
 		{GateBudget, s.spent(now)+1 <= r.Budget || s.Felled},
 	} {
 		if !g.open {

@@ -24,9 +24,11 @@ type State struct {
 
 	Own       evidence.Protocol  `json:"own"`       // the user's own setting
 	OwnKnown  bool               `json:"own_known"` // false until it was read once
-	Set       evidence.Protocol  `json:"set"`       // what we last saw or wrote
+	Doubt     Doubt              `json:"doubt,omitempty"`
+	Set       evidence.Protocol  `json:"set"` // what we last saw or wrote
 	Transport evidence.Transport `json:"transport,omitempty"`
 
+	Unkept   bool `json:"-"` // nothing can be kept on the disk
 	QUICShut bool `json:"-"` // the edge was asked over QUIC and did not answer: UDP seems to be blocked
 
 	Calm        Calm        `json:"-"`

@@ -161,7 +161,11 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 	t := s.Trial
 	d.say(now, StepPostponed, t.Protocol, "Could not set %s now (%s).", t.Protocol, out.Result)
+	s.Unkept = s.Unkept || out.Result == Unkept
 	switch {
+	case t.Purpose == Trial && out.Result == Unkept && (s.Set != s.Own || len(s.Incident.Tried) > 0):
+		s.Trial = nil
+		r.giveUp(s, d, now) // a way back needs no note
 	case t.Purpose == Trial && s.Set == s.Own && len(s.Incident.Tried) == 0:
 		s.Trial = nil // nothing was changed: the next failing probe orders it anew
 		s.HoldUntil = now.Add(r.HoldBase / 30)

@@ -57,7 +57,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 func (r Rules) try(s *State, d *Decision, now time.Time) {
 	left := r.candidates(s)
 	// One restart is always kept for the way back.
-	if len(left) == 0 || s.spent(now)+2 > r.Budget || now.Before(s.PausedUntil) {
+	if len(left) == 0 || s.spent(now)+2 > r.Budget || now.Before(s.PausedUntil) || s.Unkept {
 		r.giveUp(s, d, now)
 		return
 	}

@@ -1,13 +1,12 @@
 package web
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
 )
@@ -232,22 +231,14 @@ const keptName = "timeline.json"
 // else.
 func (f *Feed) Save(dir string) error {
 	f.mu.Lock()
-	k := kept{Saved: f.now(), Spans: f.spans}
+	k := kept{Saved: f.now(), Spans: slices.Clone(f.spans)}
 	for _, s := range f.slot {
 		if s.Probes > 0 {
 			k.Slots = append(k.Slots, s)
 		}
 	}
-	raw, err := json.Marshal(k)
 	f.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("keeping the timeline: %w", err)
-	}
-	fresh := filepath.Join(dir, ".new-timeline")
-	if err := os.WriteFile(fresh, raw, 0o600); err != nil {
-		return fmt.Errorf("keeping the timeline: %w; is the disk full?", err)
-	}
-	if err := os.Rename(fresh, filepath.Join(dir, keptName)); err != nil {
+	if err := journal.KeepFile(dir, keptName, k); err != nil {
 		return fmt.Errorf("keeping the timeline: %w", err)
 	}
 	return nil
@@ -256,9 +247,8 @@ func (f *Feed) Save(dir string) error {
 // Load takes up what Save wrote. Whatever is not that is passed over: a timeline is
 // worth no trouble.
 func (f *Feed) Load(dir string) {
-	raw, err := os.ReadFile(filepath.Join(dir, keptName))
 	var k kept
-	if err != nil || json.Unmarshal(raw, &k) != nil {
+	if journal.RecallFile(dir, keptName, &k) != nil {
 		return
 	}
 	f.mu.Lock()
