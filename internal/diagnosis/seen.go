@@ -132,16 +132,24 @@ func carriedInShort(c evidence.Connector) string {
 	return s
 }
 
-// LogInShort gives the telling lines of the connector's log as counts, "" if there
-// are none.
+// LogInShort gives what the app's log tells of, in counts, "" if there is nothing of
+// the kind.
 func LogInShort(l evidence.Log) string {
 	var parts []string
+	if l.StartFailed != evidence.StartClean {
+		parts = append(parts, "its last start failed ("+l.StartFailed.String()+")")
+	}
+	if l.LoginWanted {
+		parts = append(parts, "waits for a login at Cloudflare")
+	}
 	for _, p := range []struct {
 		n    int
 		what string
 	}{
 		{l.Rejected, "refused by Cloudflare"}, {l.QUICFailed, "QUIC failed to connect"}, {l.HTTP2Failed, "HTTP/2 failed to connect"},
-		{l.Lost, "QUIC connections broke"}, {l.NoHost, "no Host in request URL"}, {l.OriginTLS, "http and https mixed up"},
+		{l.Unroutable, "no route to Cloudflare"}, {l.Untrusted, "Cloudflare's certificate not accepted"}, {l.Unspoken, "TLS failed on this side"},
+		{l.Unresolved, "Cloudflare's addresses not found"}, {l.Lost, "connections broke"},
+		{l.NoHost, "no Host in request URL"}, {l.OriginTLS, "http and https mixed up"}, {l.OriginOff, "nothing answered at the tunnel's service"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%s (%d)", p.what, p.n))
@@ -149,6 +157,9 @@ func LogInShort(l evidence.Log) string {
 	}
 	if l.FellBack {
 		parts = append(parts, "fell back to http2")
+	}
+	if l.Unknown > 0 {
+		parts = append(parts, fmt.Sprintf("other errors (%d), the last: %s", l.Unknown, shortened(l.LastError, 120)))
 	}
 	return strings.Join(parts, ", ")
 }

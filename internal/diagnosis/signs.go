@@ -218,7 +218,7 @@ func hung(e evidence.Evidence) bool {
 		return false
 	}
 	if without(e) {
-		quiet := l.Asked && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
+		quiet := l.Quiet()
 		return noConnector(e.Public) && quiet && c.ObservedDown >= hungTime && e.AddOn.State == evidence.StateStarted
 	}
 	if !named1033(e.Public) || !c.Up() || e.Zone.Connected == evidence.On || !neverCarried(e) {

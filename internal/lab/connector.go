@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -188,6 +189,7 @@ func (r *run) connect(protocol evidence.Protocol) {
 			if w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
 				break
 			}
+			w.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
 			ever, r.conns[i], r.located = true, true, true
 			w.logf(r.app, "INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
 			w.changed()
@@ -245,28 +247,52 @@ func (r *run) passable() bool {
 	return !f.TCPBlocked
 }
 
+// complain writes what cloudflared does of an attempt that failed.
 func (r *run) complain() {
 	w := r.w
+	if w.faults.InternetDown {
+		w.logf(r.app, "ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed error=\"lookup _v2-origintunneld._tcp.argotunnel.com: i/o timeout\" event=0")
+		return
+	}
+	w.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=0 event=0 ip=198.41.192.7")
 	switch {
-	case w.faults.InternetDown:
-		w.logf(r.app, "ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed")
 	case w.faults.TunnelRejected:
-		w.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 ip=198.41.192.7")
+		w.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
 	case r.transport == evidence.OverQUIC:
-		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: timeout: no recent network activity\" connIndex=0 ip=198.41.192.7")
+		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: timeout: no recent network activity\" connIndex=0 event=0 ip=198.41.192.7")
 	default:
-		w.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"DialContext error: dial tcp 198.41.192.7:7844: i/o timeout\" connIndex=0")
+		const why = "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
+		w.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		w.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 	}
 }
 
-// lose drops all connections, and the WebSockets over them.
+// lose drops all connections, and the WebSockets over them. Of each, three goroutines
+// of cloudflared tell, in whatever order; what is then served ends with two lines more.
 func (r *run) lose() {
 	for i := range r.conns {
-		if r.conns[i] && r.transport == evidence.OverQUIC {
-			r.w.logf(r.app, "ERR", "failed to accept QUIC stream: timeout: no recent network activity connIndex=%d", i)
-		} else if r.conns[i] {
-			r.w.logf(r.app, "ERR", "Serve tunnel error error=\"connection with edge closed\" connIndex=%d", i)
+		if !r.conns[i] {
+			continue
 		}
+		at := fmt.Sprintf("connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
+		why := "connection with edge closed"
+		if r.transport == evidence.OverQUIC {
+			inner := []string{
+				"failed to accept incoming stream requests error=\"failed to accept QUIC stream: timeout: no recent network activity\"",
+				"failed to run the datagram handler error=\"timeout: no recent network activity\"",
+				"failed to serve the control stream error=\"timeout: no recent network activity\"",
+			}
+			why = []string{"accept stream listener", "datagram manager", "control stream"}[i%3] + " encountered a failure while serving"
+			for k := range inner {
+				r.w.logf(r.app, "ERR", "%s %s", inner[(i+k)%3], at)
+			}
+			r.w.logf(r.app, "WRN", "failed to serve tunnel connection error=\"%s\" %s", why, at)
+		} else {
+			r.w.logf(r.app, "INF", "Lost connection with the edge connIndex=%d", i)
+		}
+		r.w.logf(r.app, "WRN", "Serve tunnel error error=\"%s\" %s", why, at)
+		r.w.logf(r.app, "INF", "Retrying connection in up to 1s %s", at)
+		r.w.logf(r.app, "WRN", "Connection terminated error=\"%s\" connIndex=%d", why, i)
 		r.conns[i] = false
 	}
 	r.closeSockets()

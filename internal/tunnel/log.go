@@ -1,6 +1,8 @@
 package tunnel
 
 import (
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -10,85 +12,255 @@ import (
 const (
 	// lostWindow is how far back connections that broke count.
 	lostWindow = 10 * time.Minute
+	// oneMoment is how far apart lines of one break may bear their whole seconds.
+	oneMoment = 2 * time.Second
 	// tellingLines is how many telling lines are kept, and how long each may be.
 	tellingLines = 8
 	tellingBytes = 200
 )
 
-// ReadLog reads the telling lines of the connector's log: messages are matched, not
-// levels, and only those of the last run count (FACTS §3). now is the present;
-// failed dialling counts from since on, the moment from which on the internet is
-// known to work, the zero time for all of the run. The text must have been scrubbed.
-func ReadLog(text string, now, since time.Time) evidence.Log {
-	l := evidence.Log{Asked: true}
-	lost := map[string]int{}
+// Events reads the log as what happened, oldest first. One break of one connection is
+// one event, however many lines tell of it and whatever their words. The text must
+// have been scrubbed.
+func Events(text string) []Event { return read(text).events }
+
+func read(text string) *reading {
+	r := &reading{last: map[int]int{}}
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		at, dated := lineTime(line)
-		// The log's times are whole seconds.
-		early := dated && !since.IsZero() && at.Add(time.Second).Before(since)
-		old := dated && now.Sub(at) > lostWindow
-		telling := true
-		switch has := func(s string) bool { return strings.Contains(line, s) }; {
-		case has("Initial protocol "):
-			l = evidence.Log{Asked: true, Telling: l.Telling}
-			clear(lost)
-			l.Initial = transportNamed(line, "Initial protocol ")
-		case has("Registered tunnel connection"):
-			l.Registered++
-			l.QUICFailed, l.HTTP2Failed, l.Rejected = 0, 0, 0
-			telling = false
-		case has("Switching to fallback protocol"):
-			l.FellBack = true
-		case has("Unauthorized: ") || has("Provided Tunnel token is not valid") || has("Tunnel credentials file") && has("doesn't exist"):
-			l.Rejected++
-		case has("Failed to dial a quic connection") || has("failed to dial to edge with quic"):
-			if !early {
-				l.QUICFailed++
-			}
-		case has("failed to accept QUIC stream"):
-			if !old {
-				lost[field(line, "connIndex=")]++
-			}
-		case has("Unable to establish connection with Cloudflare edge") || has("DialContext error") || has("TLS handshake with edge error"):
-			if !early {
-				l.HTTP2Failed++
-			}
-		case has("no Host in request URL"):
-			l.NoHost++
-		case has("server gave HTTP response to HTTPS client") || has("malformed HTTP response") || has("first record does not look like a TLS handshake"):
-			l.OriginTLS++
-		default:
-			telling = false
+		r.take(parse(line))
+	}
+	return r
+}
+
+// reading is the log being read.
+type reading struct {
+	events  []Event
+	last    map[int]int // of each connection, where its last event that nothing followed stands in events
+	leaving bool        // an orderly stop is under way: what breaks now, is meant to
+	over    evidence.Transport
+	writes  bool // cloudflared does, at some level
+	informs bool // and at level info
+}
+
+func (r *reading) take(e entry) {
+	if !e.app && e.level != plain {
+		r.writes, r.informs = true, r.informs || e.level == info
+	}
+	kind, over, reason := told(e)
+	switch kind {
+	case Began:
+		clear(r.last)
+		r.leaving, r.over = false, transportNamed(strings.ToLower(e.message), "initial protocol ")
+		over = r.over
+	case Attempted:
+		delete(r.last, e.conn)
+	case Registered:
+		delete(r.last, e.conn)
+		over = transportNamed(e.fields, "protocol=")
+		if over == evidence.NoTransport {
+			over = r.over
 		}
-		if telling {
-			l.Telling = append(l.Telling, shortLine(line))
-			l.Telling = l.Telling[max(0, len(l.Telling)-tellingLines):]
+	case FellBack:
+		r.over = evidence.OverHTTP2
+	case Stopped:
+		r.leaving = true
+	case Broke, DialFailed, Refused:
+		if r.leaving || terminated(e.message) && e.err == "" && e.level != plain { // it ended in order
+			return
+		}
+		if over == evidence.NoTransport {
+			over = r.over
+		}
+		if r.merged(e, kind, over, reason) {
+			return
+		}
+	case Failed:
+		if r.leaving {
+			return
+		}
+	case Nothing:
+		r.nameless(e)
+		return
+	}
+	r.events = append(r.events, Event{Kind: kind, Conn: e.conn, At: e.at, Transport: over, Reason: reason, Line: shortLine(e.text)})
+	if kind == Broke || kind == DialFailed || kind == Refused {
+		r.last[e.conn] = len(r.events) - 1
+	}
+}
+
+// merged adds a line to the event of its connection that it is part of, if there is
+// one: of the same moment, with no new attempt in between. "Connection terminated"
+// comes only after the wait that follows the event, which may be a minute.
+func (r *reading) merged(e entry, kind EventKind, over evidence.Transport, reason Reason) bool {
+	i, ok := r.last[e.conn]
+	if !ok {
+		return false
+	}
+	event := &r.events[i]
+	moment := oneMoment
+	if kind == DialFailed && event.Kind == DialFailed {
+		moment = 0 // of a dial that fails there is one line, and the next may be a second later
+	}
+	switch repeats := terminated(e.message) && !terminated(event.Line); {
+	case repeats:
+	case (kind == DialFailed) != (event.Kind == DialFailed): // a dial is another attempt than what broke
+		return false
+	case over != event.Transport && over != evidence.NoTransport && event.Transport != evidence.NoTransport:
+		return false
+	case !e.at.IsZero() && !event.At.IsZero() && e.at.Sub(event.At).Abs() > moment:
+		return false
+	}
+	if kind == Refused { // it says more than that the connection is gone
+		event.Kind, event.Reason = kind, reason
+	}
+	if event.Transport == evidence.NoTransport {
+		event.Transport = over
+	}
+	return true
+}
+
+// terminated says whether this is the line of supervisor.Supervisor.Run, which repeats
+// what the connection's own line said.
+func terminated(s string) bool { return strings.Contains(strings.ToLower(s), "connection terminated") }
+
+// nameless notes that the start script found no name of the tunnel at Cloudflare: then
+// it is not that the names differ, but that the list of tunnels could not be had.
+func (r *reading) nameless(e entry) {
+	_, name, ok := strings.Cut(strings.ToLower(e.message), "credentials file tunnel name:")
+	if !ok || len(r.events) == 0 || strings.TrimSpace(name) != "" {
+		return
+	}
+	if last := &r.events[len(r.events)-1]; last.Kind == StartFailed && last.Reason == ByTunnelName {
+		last.Reason = ByAPIAway
+	}
+}
+
+// ReadLog reads what the app's log amounts to, as far as it is of the last run. now is
+// the present; failed dialling counts from since on, the moment from which on the
+// internet is known to work, the zero time for all of the run. The text must have been
+// scrubbed.
+func ReadLog(text string, now, since time.Time) evidence.Log {
+	t := tally{now: now, since: since, lost: map[int]int{}, lostOver: map[int]evidence.Transport{}}
+	r := read(text)
+	t.Asked, t.Terse = true, r.writes && !r.informs
+	for _, e := range r.events {
+		t.add(e)
+	}
+	// One loss of the tunnel breaks up to four connections.
+	for conn, n := range t.lost {
+		if n > t.Lost {
+			t.Lost, t.LostOver = n, t.lostOver[conn]
 		}
 	}
-	// One loss of the tunnel breaks up to four connections, each with a line.
-	for _, n := range lost {
-		l.Lost = max(l.Lost, n)
+	return t.Log
+}
+
+type tally struct {
+	evidence.Log
+	now, since time.Time
+	lost       map[int]int // breaks of late, by connection
+	lostOver   map[int]evidence.Transport
+}
+
+func (t *tally) add(e Event) {
+	// The log's times are whole seconds.
+	early := !e.At.IsZero() && !t.since.IsZero() && e.At.Add(time.Second).Before(t.since)
+	old := !e.At.IsZero() && t.now.Sub(e.At) > lostWindow
+	switch e.Kind {
+	case Began:
+		t.Log = evidence.Log{Asked: true, Terse: t.Terse, Telling: t.Telling, Initial: e.Transport}
+		clear(t.lost)
+	case Registered:
+		t.stood()
+		return
+	case Attempted, LoggedIn, Stopped:
+		t.LoginWanted = t.LoginWanted && e.Kind != LoggedIn
+		return
+	case FellBack:
+		t.FellBack = true
+	case Broke:
+		t.Failures++
+		if !old {
+			t.lost[e.Conn]++
+			t.lostOver[e.Conn] = e.Transport
+		}
+	case DialFailed:
+		// Without the line of a connection that stood, what failed hours ago would count for ever.
+		if t.Failures++; !early && !(t.Terse && old) {
+			t.dial(e)
+		}
+	case Refused:
+		t.Failures++
+		t.Rejected++
+	case OriginFailed:
+		t.origin(e.Reason)
+	case LoginWanted:
+		t.Failures++
+		t.LoginWanted = true
+	case StartFailed:
+		t.Failures++
+		t.start(e.Reason)
+	case Failed:
+		t.Failures++
+		t.Unknown++
+		t.LastError = e.Line
 	}
-	return l
+	t.Telling = append(t.Telling, e.Line)
+	t.Telling = t.Telling[max(0, len(t.Telling)-tellingLines):]
 }
 
-// lineTime reads the time that cloudflared begins its lines with.
-func lineTime(line string) (time.Time, bool) {
-	stamp, _, _ := strings.Cut(line, " ")
-	at, err := time.Parse(time.RFC3339, stamp)
-	return at, err == nil
+// stood is a connection that came to stand: what failed before is past.
+func (t *tally) stood() {
+	t.Registered++
+	t.Rejected, t.QUICFailed, t.HTTP2Failed, t.Unroutable, t.Untrusted, t.Unspoken, t.Unresolved, t.Failures = 0, 0, 0, 0, 0, 0, 0, 0
+	t.StartFailed, t.LoginWanted = evidence.StartClean, false
 }
 
-// field gives the word behind a key, "" if there is none.
-func field(line, key string) string {
-	_, rest, _ := strings.Cut(line, key)
-	word, _, _ := strings.Cut(rest, " ")
-	return word
+func (t *tally) dial(e Event) {
+	switch e.Reason {
+	case Unroutable:
+		t.Unroutable++
+	case Untrusted:
+		t.Untrusted++
+	case Unspoken:
+		t.Unspoken++
+	case Unresolved:
+		t.Unresolved++
+	default:
+		if e.Transport == evidence.OverHTTP2 {
+			t.HTTP2Failed++
+		} else {
+			t.QUICFailed++
+		}
+	}
 }
 
-func transportNamed(line, after string) evidence.Transport {
-	switch field(line, after) {
+func (t *tally) origin(r Reason) {
+	switch r {
+	case NoHost:
+		t.NoHost++
+	case OriginTLS:
+		t.OriginTLS++
+	case OriginOff:
+		t.OriginOff++
+	}
+}
+
+// start keeps why a start failed: the first reason that is more than "something".
+func (t *tally) start(r Reason) {
+	why := map[Reason]evidence.StartFailure{ByDNSEntry: evidence.StartDNSEntry, ByTunnelName: evidence.StartTunnelName, ByAuthentication: evidence.StartAuthentication,
+		ByAPIAway: evidence.StartAPIAway, ByNoEdge: evidence.StartNoEdge}[r]
+	if why == evidence.StartClean {
+		why = evidence.StartOther
+	}
+	if known := t.StartFailed; known == evidence.StartClean || known == evidence.StartOther || why == evidence.StartAuthentication {
+		t.StartFailed = why
+	}
+}
+
+func transportNamed(text, after string) evidence.Transport {
+	_, rest, _ := strings.Cut(text, after)
+	switch word, _, _ := strings.Cut(strings.TrimSpace(rest), " "); word {
 	case "quic":
 		return evidence.OverQUIC
 	case "http2":
@@ -97,7 +269,18 @@ func transportNamed(line, after string) evidence.Transport {
 	return evidence.NoTransport
 }
 
+// links are cut to their host: the app prints login links, which are secrets, and
+// cloudflared what strangers asked for.
+var links = regexp.MustCompile(`https?://[^\s"'<>]+`)
+
 func shortLine(s string) string {
+	s = links.ReplaceAllStringFunc(s, func(link string) string {
+		u, err := url.Parse(link)
+		if err != nil || u.Host == "" {
+			return "(link)"
+		}
+		return u.Scheme + "://" + u.Host + "/…"
+	})
 	if len(s) > tellingBytes {
 		s = s[:tellingBytes]
 	}
