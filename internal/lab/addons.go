@@ -317,6 +317,31 @@ func (w *World) UserStarts(slug string) error { return w.act(slug, "start", fals
 // UserRestarts is the user's restart button. It does not count in Restarts.
 func (w *World) UserRestarts(slug string) error { return w.act(slug, "restart", false) }
 
+// UserUpdates is an update of the add-on, by a person or by itself: Supervisor holds the
+// job, stops what runs, takes a while for the new image, and starts it again.
+func (w *World) UserUpdates(slug, version string, takes time.Duration) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.find(slug)
+	if a == nil || !a.installed {
+		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
+	}
+	if err := w.seize(a); err != nil {
+		return err
+	}
+	defer func() { a.job = false; w.changed() }()
+	ran := a.running()
+	w.stopApp(a)
+	if !w.sleep(w.ctx, takes) {
+		return w.ctx.Err()
+	}
+	a.Version = version
+	if !ran {
+		return nil
+	}
+	return w.startApp(a)
+}
+
 // UserUninstalls takes the add-on away; its options go with it.
 func (w *World) UserUninstalls(slug string) error {
 	if err := w.act(slug, "stop", false); err != nil {

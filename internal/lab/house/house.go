@@ -182,9 +182,10 @@ func (h *House) Stop() error {
 	<-l.ended
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.life == l { // nobody crashed it on its way
-		h.bury()
+	if h.life != l { // crashed on its way
+		return nil
 	}
+	h.bury()
 	return l.err
 }
 

@@ -1,0 +1,264 @@
+package seeds
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/lab"
+	"tunnelmedic/internal/policy"
+)
+
+// recent is how long what the daemon has read may be what it writes back.
+const recent = time.Minute
+
+var appCall = regexp.MustCompile(`^(GET|POST) /addons/([^/]+)/(info|options|restart|start|stop)$`)
+
+// watched lets a call take effect and holds it against the promises.
+func (p *play) watched(call string, effect func()) {
+	m := appCall.FindStringSubmatch(call)
+	if m == nil {
+		effect()
+		return
+	}
+	method, app, what := m[1], m[2], m[3]
+	if method == "GET" {
+		p.mu.Lock()
+		now := time.Now()
+		p.truth.reads = slices.DeleteFunc(p.truth.reads, func(r reading) bool { return now.Sub(r.at) > recent })
+		p.truth.reads = append(p.truth.reads, reading{now, withoutProtocol(p.w.Options(app))})
+		p.mu.Unlock()
+		effect()
+		return
+	}
+	p.mayAct(app, what)
+	before, asked := p.w.Options(app), time.Now()
+	effect()
+	if what == "options" {
+		p.wrote(app, before, asked)
+	}
+	if n := p.w.Restarts(); n > p.budget {
+		p.breaks("the budget", "%d restarts, and %d are allowed in a day", n, p.budget)
+	}
+}
+
+// mayAct holds the daemon's wish to act against what people want.
+func (p *play) mayAct(app, what string) {
+	p.mu.Lock()
+	t := p.truth
+	p.mu.Unlock()
+	switch {
+	case app != slug:
+		p.breaks("other apps are not touched", "%s of %s", what, app)
+	case p.observe:
+		p.breaks("observing changes nothing", "%s", what)
+	case !t.touched:
+		p.breaks("nothing is changed without a reason", "%s", what)
+	case what != "options" && t.stopped && time.Since(t.stoppedAt) > 10*time.Second:
+		p.breaks("what a person stopped stays stopped", "%s, %s after the stop", what, time.Since(t.stoppedAt))
+	}
+}
+
+// wrote holds what the daemon stored against what it had read: of its own there is one flag.
+func (p *play) wrote(app string, before json.RawMessage, asked time.Time) {
+	after := p.w.Options(app)
+	p.mu.Lock()
+	written, was := withoutProtocol(after), withoutProtocol(before)
+	known := written == was || slices.ContainsFunc(p.truth.reads, func(r reading) bool { return r.options == written })
+	if app == slug && known && written != was {
+		// A person saved between the daemon's reading and its writing: Supervisor knows no way
+		// to notice. What was lost is lost; the last of both writers has won.
+		p.truth.foreign = written
+	}
+	if time.Since(p.truth.edited) < recent && storedIn(before) != storedIn(after) {
+		p.own(storedIn(after))
+		p.own(storedIn(before))
+	}
+	p.mu.Unlock()
+	if !known {
+		p.breaks("other options are not touched", "they were %s and are %s", was, written)
+	}
+}
+
+// withoutProtocol gives options in a form that can be compared: the one flag that is ours
+// left out. The order of keys says nothing.
+func withoutProtocol(raw json.RawMessage) string {
+	var o options
+	if json.Unmarshal(raw, &o) != nil {
+		return string(raw)
+	}
+	var flags []string
+	if json.Unmarshal(o["run_parameters"], &flags) == nil {
+		flags = slices.DeleteFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--protocol=") })
+		delete(o, "run_parameters")
+		if len(flags) > 0 {
+			o["run_parameters"], _ = json.Marshal(flags) // strings always marshal
+		}
+	}
+	text, _ := json.Marshal(o) // it was read from JSON
+	return string(text)
+}
+
+// storedIn is the protocol in options.
+func storedIn(raw json.RawMessage) evidence.Protocol {
+	var o struct {
+		Flags []string `json:"run_parameters"`
+	}
+	_ = json.Unmarshal(raw, &o) // options without flags have no protocol
+	for _, f := range slices.Backward(o.Flags) {
+		if v, ok := strings.CutPrefix(f, "--protocol="); ok {
+			if p, err := evidence.ParseProtocol(v); err == nil {
+				return p
+			}
+		}
+	}
+	return evidence.Default
+}
+
+// rest ends all faults, lets people rest, and waits for everything to come to its end.
+func (p *play) rest() {
+	p.mu.Lock()
+	p.traps = nil
+	p.mu.Unlock()
+	p.w.ClearInjections()
+	p.w.SetFaults(lab.Faults{})
+	p.leave()
+	p.side.Wait()
+	p.run()
+	p.revive()
+	p.mu.Lock()
+	failed := p.truth.failed && !p.truth.stopped && !p.truth.gone
+	p.mu.Unlock()
+	if failed && p.w.State(slug) == evidence.StateStopped {
+		p.note("a person starts what their own act has left stopped")
+		if err := p.w.UserStarts(slug); err != nil {
+			p.note("refused: %v", err)
+		}
+	}
+	p.note("faults have ended, people rest")
+	began := time.Now()
+	for {
+		left := p.unsettled()
+		if ended, err := p.h.Ended(); ended {
+			p.breaks("the daemon lives", "it ended by itself: %v", err)
+			return
+		}
+		if len(left) == 0 {
+			break
+		}
+		if time.Since(began) > patience {
+			for _, l := range left {
+				p.breaks(l[0], "%s later %s", patience, l[1])
+			}
+			return
+		}
+		time.Sleep(min(max(2*time.Second, time.Since(began)/10), 2*time.Minute))
+	}
+	p.note("all is settled")
+	restarts := p.w.Restarts()
+	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(time.Minute) {
+		for _, l := range p.unsettled() {
+			p.breaks(l[0], "settled, and then %s", l[1])
+		}
+	}
+	if n := p.w.Restarts(); n != restarts {
+		p.breaks("nothing is changed without a reason", "%d restarts in a home where all is well", n-restarts)
+	}
+	p.toldIsTrue()
+}
+
+// unsettled lists what is not yet as it must be in the end, each with its promise.
+func (p *play) unsettled() (left [][2]string) {
+	not := func(promise, format string, args ...any) {
+		left = append(left, [2]string{promise, fmt.Sprintf(format, args...)})
+	}
+	p.mu.Lock()
+	t := p.truth
+	own := slices.Clone(t.own)
+	p.mu.Unlock()
+	rec := p.h.Record()
+	if rec.Intention != nil || rec.Policy.Trial != nil {
+		not("every state is left", "a change is under way: intention %+v, trial %+v", rec.Intention, rec.Policy.Trial)
+	}
+	if t.gone {
+		return left
+	}
+	stored := storedIn(p.w.Options(slug))
+	cured := rec.Policy.Failback != nil && rec.Policy.Failback.Cured == stored
+	if !slices.Contains(own, stored) && !cured {
+		not("the person's protocol is kept", "%s is stored, theirs is %v", stored, own)
+	}
+	if rec.Policy.OwnKnown && !slices.Contains(own, rec.Policy.Own) {
+		not("the person's protocol is known", "%s is taken for theirs, which is %v", rec.Policy.Own, own)
+	}
+	if withoutProtocol(p.w.Options(slug)) != t.foreign {
+		not("other options are not touched", "they are %s and should be %s", withoutProtocol(p.w.Options(slug)), t.foreign)
+	}
+	if t.stopped {
+		if s := p.w.State(slug); s != evidence.StateStopped {
+			not("what a person stopped stays stopped", "the app is %s", s)
+		}
+		return left
+	}
+	if s, share := p.w.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share != 1 || p.w.Connections() != 4 {
+		not("the home is open again", "the app is %s with %d connections, and of the visitors %.0f %% get in", s, p.w.Connections(), 100*share)
+	}
+	if ph := rec.Policy.Phase; ph != policy.Healthy && ph != policy.Paused {
+		not("the home is known to be open", "the state is %s", ph)
+	}
+	return left
+}
+
+// toldIsTrue holds what people are shown against what is so, in a home at rest.
+func (p *play) toldIsTrue() {
+	p.mu.Lock()
+	t := p.truth
+	p.mu.Unlock()
+	if t.gone || t.stopped {
+		return
+	}
+	s := p.h.Status()
+	stored := storedIn(p.w.Options(slug))
+	if s.Protocol.Setting != stored.Effective().String() && s.Protocol.Setting != stored.String() {
+		p.breaks("what is told is true", "the page says %s is set, and it is %s", s.Protocol.Setting, stored)
+	}
+	if s.Protocol.Transport != p.w.Transport().String() {
+		p.breaks("what is told is true", "the page says %s is in use, and it is %s", s.Protocol.Transport, p.w.Transport())
+	}
+	if s.Incident != nil && s.State == policy.Healthy {
+		p.breaks("what is told is true", "the page shows an open incident in a home that is open")
+	}
+}
+
+// canaries are what must appear nowhere.
+var canaries = []string{lab.SupervisorToken, lab.HAToken, lab.AccessSecret, lab.CloudflareToken, lab.TunnelToken, "lab-mosquitto-password"}
+
+// secrets looks for canaries wherever people read.
+func (p *play) secrets() {
+	places := map[string]string{"the log": p.h.Log()}
+	_ = filepath.Walk(p.h.Dir(), func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			raw, _ := os.ReadFile(path) // what is not there holds nothing
+			places[filepath.Base(path)] = string(raw)
+		}
+		return nil
+	})
+	told, _ := json.Marshal([]any{p.w.NotificationLog(), p.w.NotifyCalls(), p.w.Events(), p.w.EntityStates()}) // plain values
+	places["what was told"] = string(told)
+	for place, text := range places {
+		for _, c := range canaries {
+			if strings.Contains(text, c) {
+				p.breaks("secrets are kept", "%s… stands in %s", c[:12], place)
+			}
+		}
+	}
+	if strings.Contains(places["the log"], "panic") {
+		p.breaks("the daemon lives", "its log speaks of a panic")
+	}
+}

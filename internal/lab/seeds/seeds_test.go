@@ -1,0 +1,156 @@
+package seeds
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	replay   = flag.String("replay", "", "a plan to play, as a failing test prints it")
+	episodes = flag.Int("episodes", 0, "play so many episodes with fresh seeds")
+	first    = flag.Uint64("first", 0, "the first of those seeds; 0 draws it")
+	shrinks  = flag.Bool("shrink", true, "drop the events of a broken plan that do not matter")
+	enough   = flag.Int("enough", 3, "how many broken plans are enough")
+)
+
+// TestMain lets garbage lie: an episode is short, and there is memory.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
+
+// TestReplay plays one plan and tells all of it.
+func TestReplay(t *testing.T) {
+	if *replay == "" {
+		t.Skip("no plan is given: -replay 4711:0,3")
+	}
+	plan, err := Parse(*replay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	res := Play(t, plan)
+	t.Logf("in %s\n%s\n\nthe daemon's log:\n%s", time.Since(began), strings.Join(res.Story, "\n"), quiet(res.Log))
+	for _, b := range res.Broken {
+		t.Error(b)
+	}
+}
+
+// TestFresh plays episodes that nobody has played yet.
+func TestFresh(t *testing.T) {
+	n := *episodes
+	if n == 0 {
+		t.Skip("-episodes says how many")
+	}
+	start := *first
+	if start == 0 {
+		start = rand.Uint64N(1 << 48)
+	}
+	began := time.Now()
+	var mu sync.Mutex
+	var sum Tally
+	var broken []string
+	next := start
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				seed := next
+				if next++; seed >= start+uint64(n) || len(broken) >= *enough {
+					mu.Unlock()
+					return
+				}
+				mu.Unlock()
+				plan := Draw(seed)
+				res := Play(t, plan)
+				mu.Lock()
+				sum.add(res.Tally)
+				mu.Unlock()
+				if len(res.Broken) == 0 {
+					continue
+				}
+				small := plan
+				if *shrinks {
+					small, res = shrink(t, plan, res)
+				}
+				mu.Lock()
+				broken = append(broken, report(small, res))
+				t.Error(report(small, res))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("from seed %d: %d episodes in %s, %.0f a minute; %d events, %d faults, %d hands, %d kills, %d restarts, %.0f virtual hours; %d broken",
+		start, sum.Episodes, time.Since(began).Round(time.Second), float64(sum.Episodes)/time.Since(began).Minutes(),
+		sum.Events, sum.Faults, sum.Hands, sum.Kills, sum.Restarts, sum.Virtual.Hours(), len(broken))
+}
+
+func report(plan Plan, res Result) string {
+	return fmt.Sprintf("%s\n  go test ./internal/lab/seeds -run TestReplay -v -replay %s\n%s", strings.Join(res.Broken, "\n"), plan, strings.Join(res.Story, "\n"))
+}
+
+// TestBroken plays every plan that ever broke a promise.
+func TestBroken(t *testing.T) {
+	f, err := os.Open("testdata/broken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		plan, err := Parse(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(plan.String(), func(t *testing.T) {
+			if res := Play(t, plan); len(res.Broken) > 0 {
+				t.Error(report(plan, res))
+			}
+		})
+	}
+}
+
+// shrink drops events while the plan still breaks one of the same promises.
+func shrink(t *testing.T, plan Plan, res Result) (Plan, Result) {
+	promises := map[string]bool{}
+	for _, b := range res.Broken {
+		name, _, _ := strings.Cut(b, ":")
+		promises[name] = true
+	}
+	same := func(r Result) bool {
+		return slices.ContainsFunc(r.Broken, func(b string) bool { name, _, _ := strings.Cut(b, ":"); return promises[name] })
+	}
+	for i := len(plan.Events) - 1; i >= 0; i-- {
+		fewer := plan.Without(i)
+		if r := Play(t, fewer); same(r) {
+			plan, res = fewer, r
+		}
+	}
+	return plan, res
+}
+
+// quiet leaves out what is written at every look.
+func quiet(log string) string {
+	var kept []string
+	for l := range strings.Lines(log) {
+		if !strings.Contains(l, `"Looked."`) {
+			kept = append(kept, l)
+		}
+	}
+	return strings.Join(kept, "")
+}
