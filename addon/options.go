@@ -61,9 +61,9 @@ type Options struct {
 	Listen              string         `env:"LISTEN" envDefault:":8099" only:"env" help:"address of the ingress page"`
 	IngressPeer         []netip.Addr   `env:"INGRESS_PEER" envDefault:"172.30.32.2" only:"env" allowed:"IP addresses" help:"addresses that may talk to the page"`
 	ConnectorURL        string         `env:"CONNECTOR_URL" only:"env" help:"cloudflared's metrics server; http://<hostname>:36500"`
-	QUICEdge            netip.AddrPort `env:"QUIC_EDGE" only:"env" allowed:"an IP address with a port" help:"where is asked whether QUIC gets through; the edge that the connector is connected to, or nobody with CONNECTOR_URL"`
+	QUICEdge            netip.AddrPort `env:"QUIC_EDGE" only:"env" allowed:"an IP address with a port" help:"where a QUIC handshake is tried, to see whether QUIC gets through; the edge that the connector is connected to, or nobody with CONNECTOR_URL"`
 	OriginURL           string         `env:"ORIGIN_URL" only:"env" help:"Home Assistant on the internal network; found from Core"`
-	CAFile              string         `env:"CA_FILE" only:"env" help:"extra certificate authorities for the public probe (PEM)"`
+	CAFile              string         `env:"CA_FILE" only:"env" help:"extra certificate authorities for the public probe and Cloudflare's edge (PEM)"`
 	CloudflareAPIURL    string         `env:"CLOUDFLARE_API_URL" envDefault:"https://api.cloudflare.com/client/v4" only:"env" help:"base of Cloudflare's API"`
 	CloudflareStatusURL string         `env:"CLOUDFLARE_STATUS_URL" envDefault:"https://www.cloudflarestatus.com/api/v2" only:"env" help:"base of Cloudflare's status page"`
 	DoHURL              string         `env:"DOH_URL" envDefault:"https://1.1.1.1/dns-query" only:"env" help:"DNS-over-HTTPS server, asked when the house answers for the public name"`

@@ -240,10 +240,14 @@ func TestSilenceCountsOnlyWhereHomeAssistantItselfIsQuicker(t *testing.T) {
 
 func TestWhatTheEdgeSaysOverQUICIsShown(t *testing.T) {
 	for want, l := range map[string]evidence.Look{
-		"Cloudflare's edge answers": {Stage: evidence.Secured},
-		"no answer from Cloudflare's edge: UDP to port 7844 seems to be blocked": {Stage: evidence.Asked, Trouble: evidence.TimedOut},
-		"could not be asked: no way there":                                       {Stage: evidence.Asked, Trouble: evidence.Unreachable, Detail: "no way there"},
-		"":                                                                       {},
+		"a QUIC handshake with Cloudflare's edge succeeds":                                                                          {Stage: evidence.Secured},
+		"UDP passes, but a QUIC handshake with Cloudflare's edge is refused: CRYPTO_ERROR 0x178":                                    {Stage: evidence.Connected, Trouble: evidence.TLSFailed, Detail: "CRYPTO_ERROR 0x178"},
+		"UDP passes, but a QUIC handshake with Cloudflare's edge never ends":                                                        {Stage: evidence.Connected, Trouble: evidence.TimedOut, Detail: "x"},
+		"something on the way answers in the place of Cloudflare's edge, with a certificate of its own: issued by \"Some Scanner\"": {Stage: evidence.Connected, Trouble: evidence.BadCertificate, Detail: `issued by "Some Scanner"`},
+		"an answer came, but its certificate cannot be checked: expired":                                                            {Stage: evidence.Connected, Trouble: evidence.Unverified, Detail: "expired"},
+		"no answer from Cloudflare's edge: UDP to port 7844 seems to be blocked":                                                    {Stage: evidence.Asked, Trouble: evidence.TimedOut},
+		"could not be asked: no way there":                                                                                          {Stage: evidence.Asked, Trouble: evidence.Unreachable, Detail: "no way there"},
+		"":                                                                                                                          {},
 	} {
 		e := stripped()
 		e.QUIC = l

@@ -88,7 +88,15 @@ func LookupInShort(l evidence.Lookup) string {
 func QUICInShort(l evidence.Look) string {
 	switch passes := l.QUICPasses(); {
 	case passes == evidence.On:
-		return "Cloudflare's edge answers"
+		return "a QUIC handshake with Cloudflare's edge succeeds"
+	case l.Trouble == evidence.TLSFailed:
+		return "UDP passes, but a QUIC handshake with Cloudflare's edge is refused: " + l.Detail
+	case l.Trouble == evidence.BadCertificate:
+		return "something on the way answers in the place of Cloudflare's edge, with a certificate of its own: " + l.Detail
+	case l.Trouble == evidence.Unverified:
+		return "an answer came, but its certificate cannot be checked: " + l.Detail
+	case passes == evidence.Off && l.Stage >= evidence.Connected:
+		return "UDP passes, but a QUIC handshake with Cloudflare's edge never ends"
 	case passes == evidence.Off:
 		return "no answer from Cloudflare's edge: UDP to port 7844 seems to be blocked"
 	case l.Done():

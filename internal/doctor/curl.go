@@ -79,7 +79,7 @@ func shared(t probe.Target) (args []string) {
 	if t.Certificate != nil {
 		args = append(args, "--cert certificate.pem --key key.pem")
 	}
-	if t.RootCAs != nil {
+	if t.RootCAs != nil && t.URL != nil && t.URL.Scheme == "https" {
 		args = append(args, `--cacert "$TUNNELMEDIC_CA_FILE"`)
 	}
 	return args

@@ -192,7 +192,7 @@ func (x *examination) connectorRow() Row {
 	return r
 }
 
-// quic asks the edge whether QUIC gets out of the house and back.
+// quic asks the edge whether the tunnel could connect over QUIC.
 func (x *examination) quic(ctx context.Context, c evidence.Connector) {
 	edges := tunnel.QUICEdges(c, x.place.House.Edge, x.place.House.ConnectorURL)
 	if len(edges) == 0 {
@@ -200,7 +200,7 @@ func (x *examination) quic(ctx context.Context, c evidence.Connector) {
 	}
 	ask := x.place.House.QUIC
 	if ask == nil {
-		ask = probe.QUIC
+		ask = probe.Edge{Roots: x.place.Public.RootCAs}.QUIC
 	}
 	l := ask(ctx, edges...)
 	x.e.QUIC = l
@@ -213,7 +213,9 @@ func quicRow(l evidence.Look, in evidence.Transport) Row {
 	case passes == evidence.On:
 		r.Verdict = Good
 	case passes == evidence.Off && in == evidence.OverQUIC: // the tunnel itself shows that it passes
-		r.Came, r.Verdict = "no answer, though the tunnel uses it", Beside
+		r.Came, r.Verdict = "no handshake, though the tunnel uses it", Beside
+	case passes == evidence.Off && l.Stage >= evidence.Connected:
+		r.Do = "if the tunnel is to be able to use QUIC, exempt UDP to port 7844 from the firewall's inspection"
 	case passes == evidence.Off:
 		r.Do = "if the tunnel is to be able to use QUIC, let the router pass UDP to port 7844"
 	}

@@ -51,10 +51,11 @@ const (
 	Garbled                   // something came that is not the protocol it should be
 	Interrupted               // our own side gave up (shutdown): the look says nothing
 	Unusable                  // the look could not be begun: a bad URL or certificate file of ours
+	Unverified                // the certificate cannot be judged here: this machine's clock is wrong, or the authority is newer than this program
 )
 
 var troubleNames = [...]string{"none", "name not found", "resolver failed", "connection refused", "unreachable", "timed out", "cut off",
-	"bad certificate", "client certificate wanted", "TLS failed", "garbled", "interrupted", "unusable"}
+	"bad certificate", "client certificate wanted", "TLS failed", "garbled", "interrupted", "unusable", "unverified"}
 
 func (t Trouble) String() string { return name(troubleNames[:], t) }
 
@@ -131,12 +132,14 @@ func (l Look) Done() bool { return l.Stage != NotAsked && l.Trouble != Interrupt
 // Healthy says whether Home Assistant greeted through this look.
 func (l Look) Healthy() bool { return l.Stage >= Greeted && l.Trouble == NoTrouble }
 
-// QUICPasses is what a look over QUIC, answered or not, says of this network.
+// QUICPasses is what a look over QUIC says of whether cloudflared's QUIC gets through
+// this network. A "no" to the handshake, and a certificate that is somebody else's, keep
+// it out as silence does. What could not be sent or judged says nothing.
 func (l Look) QUICPasses() Switch {
 	switch {
 	case l.Stage == Secured:
 		return On
-	case l.Trouble == TimedOut:
+	case l.Trouble == TimedOut, l.Trouble == TLSFailed, l.Trouble == BadCertificate:
 		return Off
 	}
 	return NotKnown

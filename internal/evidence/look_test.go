@@ -7,7 +7,8 @@ import (
 )
 
 func TestWhatAnAnswerOverQUICSaysOfTheNetwork(t *testing.T) {
-	for l, want := range map[evidence.Trouble]evidence.Switch{evidence.TimedOut: evidence.Off, evidence.Unreachable: evidence.NotKnown, evidence.Interrupted: evidence.NotKnown} {
+	for l, want := range map[evidence.Trouble]evidence.Switch{evidence.TimedOut: evidence.Off, evidence.Unreachable: evidence.NotKnown, evidence.Interrupted: evidence.NotKnown,
+		evidence.TLSFailed: evidence.Off, evidence.BadCertificate: evidence.Off, evidence.Unverified: evidence.NotKnown, evidence.Unusable: evidence.NotKnown} {
 		if got := (evidence.Look{Stage: evidence.Asked, Trouble: l}).QUICPasses(); got != want {
 			t.Errorf("%s: %s", l, got)
 		}

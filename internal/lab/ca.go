@@ -9,7 +9,8 @@ import (
 )
 
 // certify makes a CA of the lab's own, writes its certificate as PEM into the world's
-// folder, and gives the edge a certificate that it has signed.
+// folder, and gives the edge certificates that it has signed: over QUIC, as Cloudflare's,
+// and with Options.TLS over TCP.
 func (w *World) certify() error {
 	ca, err := newAuthority("Tunnel Medic lab CA")
 	if err != nil {
@@ -25,10 +26,19 @@ func (w *World) certify() error {
 	if err := w.mutual.spoil(ca); err != nil {
 		return err
 	}
-	w.edge.tls = w.edgeTLS(own)
+	if w.opt.TLS {
+		w.edge.tls = w.edgeTLS(own)
+	}
 	w.caFile = filepath.Join(w.dir, "ca.pem")
 	if err := os.WriteFile(w.caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
 		return fmt.Errorf("writing the lab's CA: %w", err)
 	}
-	return nil
+	if w.opt.Net != nil {
+		return nil // in memory there is no UDP: see AskQUIC
+	}
+	over, err := ca.sign(time.Now().Add(90*24*time.Hour), edgeName)
+	if err != nil {
+		return err
+	}
+	return w.openQUIC(over, w.mutual.firewall)
 }

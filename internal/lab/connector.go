@@ -242,7 +242,7 @@ func (r *run) passable() bool {
 	case f.InternetDown || f.TunnelRejected:
 		return false
 	case r.transport == evidence.OverQUIC:
-		return !f.UDPBlocked
+		return !f.UDPBlocked && !f.QUIC.keepsOut()
 	}
 	return !f.TCPBlocked
 }
@@ -259,7 +259,7 @@ func (r *run) complain() {
 	case w.faults.TunnelRejected:
 		w.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
 	case r.transport == evidence.OverQUIC:
-		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: timeout: no recent network activity\" connIndex=0 event=0 ip=198.41.192.7")
+		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
 	default:
 		const why = "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
 		w.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)

@@ -22,7 +22,7 @@ func TestTheControlTellsHowItIsUsed(t *testing.T) {
 // faultNames are the JSON names of all faults, taken from a value that sets each.
 func faultNames(t *testing.T) []string {
 	t.Helper()
-	all := Faults{Upgrade: map[evidence.Transport]UpgradeFault{evidence.OverQUIC: {Share: 1}}, Firewall: 1020, Answer: &EdgeAnswer{Status: 500}, FlapQUIC: 1, SupervisorState: "setup", StartFails: BadPort}
+	all := Faults{Upgrade: map[evidence.Transport]UpgradeFault{evidence.OverQUIC: {Share: 1}}, Firewall: 1020, Answer: &EdgeAnswer{Status: 500}, FlapQUIC: 1, SupervisorState: "setup", StartFails: BadPort, QUIC: QUICSlow}
 	raw, _ := json.Marshal(all)
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -55,6 +55,7 @@ func TestFaultsAreReplacedChangedAndRefusedByHand(t *testing.T) {
 		`{"answer":{"status":7}}`:                   "from 200 to 599",
 		`{"answer":{"status":500,"to":"everyone"}}`: "websocket, page",
 		`{"start_fails":"magic"}`:                   "options, port, docker",
+		`{"quic":"odd"}`:                            "versions, rejected, inspected, slow, retry",
 		`{"flap_quic":"soon"}`:                      "soon",
 		`{"busy":true} {}`:                          "there is more",
 		``:                                          "EOF",

@@ -37,11 +37,12 @@ type Faults struct {
 	Certificate   CertificateFault `json:"certificate,omitempty"`    // what is wrong with the edge's own; with Options.TLS
 
 	// The house's network.
-	InternetDown bool `json:"internet_down,omitempty"` // edge and resolver refuse, the connector loses its connections
-	UDPBlocked   bool `json:"udp_blocked,omitempty"`   // QUIC connects nowhere
-	TCPBlocked   bool `json:"tcp_blocked,omitempty"`   // HTTP/2 connects nowhere (the connector's port only)
-	SplitDNS     bool `json:"split_dns,omitempty"`     // the public address is Home Assistant itself: answers without cf-ray
-	ResolverDown bool `json:"resolver_down,omitempty"` // DNS-over-HTTPS is out of reach
+	InternetDown bool      `json:"internet_down,omitempty"` // edge and resolver refuse, the connector loses its connections
+	UDPBlocked   bool      `json:"udp_blocked,omitempty"`   // QUIC connects nowhere
+	QUIC         QUICFault `json:"quic,omitempty"`          // what else becomes of QUIC
+	TCPBlocked   bool      `json:"tcp_blocked,omitempty"`   // HTTP/2 connects nowhere (the connector's port only)
+	SplitDNS     bool      `json:"split_dns,omitempty"`     // the public address is Home Assistant itself: answers without cf-ray
+	ResolverDown bool      `json:"resolver_down,omitempty"` // DNS-over-HTTPS is out of reach
 
 	// The connector.
 	TunnelRejected bool     `json:"tunnel_rejected,omitempty"` // the edge does not take the tunnel's secret
@@ -180,6 +181,9 @@ func (f Faults) Check() error {
 	}
 	if kinds := []CertificateFault{"", Expired, WrongName, Intercepted}; !slices.Contains(kinds, f.Certificate) {
 		return fmt.Errorf("certificate %q is not one of %s", f.Certificate, list(kinds[1:]))
+	}
+	if kinds := []QUICFault{"", QUICVersions, QUICRejected, QUICInspected, QUICSlow, QUICRetry}; !slices.Contains(kinds, f.QUIC) {
+		return fmt.Errorf("quic %q is not one of %s", f.QUIC, list(kinds[1:]))
 	}
 	if f.FlapQUIC < 0 {
 		return fmt.Errorf("flap_quic is %v; it is a time like 200ms", time.Duration(f.FlapQUIC))

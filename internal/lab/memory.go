@@ -27,7 +27,7 @@ func (w *World) quicEdge() string {
 	if w.quic == nil {
 		return "127.0.0.1:7844"
 	}
-	return w.quic.LocalAddr().String()
+	return w.quic.socket.LocalAddr().String()
 }
 
 // AskQUIC is what a look at the edge over QUIC sees in this world. It stands for the real
@@ -36,10 +36,15 @@ func (w *World) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.L
 	const roundTrip, patience = 20 * time.Millisecond, 3 * time.Second
 	l := evidence.Look{Asked: "QUIC at Cloudflare's edge", At: time.Now(), Stage: evidence.Asked}
 	f := w.Faults()
-	lost := f.UDPBlocked || f.InternetDown || len(edges) == 0
+	lost := f.UDPBlocked || f.InternetDown || f.QUIC == QUICVersions || len(edges) == 0
 	wait := roundTrip
-	if lost {
+	switch {
+	case lost:
 		wait = patience
+	case f.QUIC == QUICSlow:
+		wait = quicSlowness
+	case f.QUIC == QUICRetry:
+		wait = 2 * roundTrip
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -47,8 +52,15 @@ func (w *World) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.L
 	case <-ctx.Done():
 		l.Trouble = evidence.Interrupted
 	case <-t.C:
-		if l.Stage = evidence.Secured; lost {
-			l.Stage, l.Trouble, l.Detail = evidence.Asked, evidence.TimedOut, "no answer"
+		switch {
+		case lost:
+			l.Trouble, l.Detail = evidence.TimedOut, "no answer"
+		case f.QUIC == QUICRejected:
+			l.Stage, l.Trouble, l.Detail = evidence.Connected, evidence.TLSFailed, f.QUIC.dialError()
+		case f.QUIC == QUICInspected:
+			l.Stage, l.Trouble, l.Detail = evidence.Connected, evidence.BadCertificate, f.QUIC.dialError()
+		default:
+			l.Stage = evidence.Secured
 		}
 	}
 	l.Took = time.Since(l.At)

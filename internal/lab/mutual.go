@@ -85,6 +85,7 @@ func (a authority) sign(until time.Time, names ...string) (tls.Certificate, erro
 type mutual struct {
 	visitors authority // signs the client certificates that the edge accepts
 	spoiled  map[CertificateFault]tls.Certificate
+	firewall tls.Certificate // of one that inspects QUIC
 }
 
 func newMutual() (*mutual, error) {
@@ -97,7 +98,10 @@ func newMutual() (*mutual, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.spoiled[Intercepted], err = stranger.sign(time.Now().Add(24*time.Hour), PublicHost, "localhost", "127.0.0.1", "127.0.0.2")
+	if m.spoiled[Intercepted], err = stranger.sign(time.Now().Add(24*time.Hour), PublicHost, "localhost", "127.0.0.1", "127.0.0.2"); err != nil {
+		return nil, err
+	}
+	m.firewall, err = stranger.sign(time.Now().Add(24*time.Hour), edgeName)
 	return m, err
 }
 

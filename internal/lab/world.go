@@ -21,7 +21,7 @@ import (
 type World struct {
 	opt     Options
 	timings Timings
-	dir     string // for files the daemon reads; "" if there are none
+	dir     string // for files the daemon reads
 	caFile  string
 	started time.Time
 
@@ -37,7 +37,7 @@ type World struct {
 	kept                                                io.Closer  // holds the port of listen
 	plug                                                *wire.Plug // the world's part in a network in memory; nil on loopback
 	way                                                 network.Network
-	quic                                                net.PacketConn // the edge's UDP port
+	quic                                                *quicEdge // the edge's UDP port; nil in memory
 
 	mu         sync.Mutex    // guards all below
 	change     chan struct{} // closed and replaced at every change
@@ -143,19 +143,15 @@ func (w *World) openDoors() (err error) {
 	}
 	w.publicURL = "http://" + name
 	if w.opt.TLS {
+		w.publicURL = "https://" + name
+	}
+	if w.opt.TLS || w.opt.Net == nil {
 		if w.dir, err = os.MkdirTemp("", "tunnelmedic-lab-"); err != nil {
 			return err
 		}
 		if err := w.certify(); err != nil {
 			return err
 		}
-		w.publicURL = "https://" + name
-	}
-	if w.opt.Net == nil {
-		if w.quic, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
-			return err
-		}
-		w.wg.Go(func() { w.serveQUIC(w.quic) })
 	}
 	// The daemon's own page: nobody else is given its port until the daemon takes it.
 	if w.listen, w.kept, err = w.hold("127.0.0.1:0"); err != nil {
@@ -181,7 +177,7 @@ func (w *World) Close() {
 	}
 	w.mu.Unlock()
 	if w.quic != nil {
-		_ = w.quic.Close()
+		w.quic.close()
 	}
 	w.wg.Wait()
 	if w.kept != nil {
@@ -216,11 +212,11 @@ func (w *World) Env() map[string]string {
 		env["TUNNELMEDIC_HOLD_BASE"] = t.HoldBase.String()
 		env["TUNNELMEDIC_PROBE_TIMEOUT"] = t.ProbeTimeout.String()
 	}
-	if !w.opt.FindURL {
-		env["TUNNELMEDIC_PUBLIC_URL"] = w.publicURL
-	}
 	if w.caFile != "" {
 		env["TUNNELMEDIC_CA_FILE"] = w.caFile
+	}
+	if !w.opt.FindURL {
+		env["TUNNELMEDIC_PUBLIC_URL"] = w.publicURL
 	}
 	return env
 }

@@ -189,7 +189,7 @@ func (m *Medic) service(ctx context.Context, origin *url.URL) (evidence.Route, e
 	return r, probe.Handshake(ctx, m.within(probe.ServiceTarget(u, m.target.URL, m.set.Timeout, m.set.Public.Keeper)))
 }
 
-// quic asks whether QUIC gets out of the house, where the tunnel does not show it by
+// quic asks whether the tunnel could connect over QUIC, where it does not show that by
 // using it.
 func (m *Medic) quic(ctx context.Context) evidence.Look {
 	if m.state.Transport == evidence.OverQUIC || len(m.edges) == 0 {

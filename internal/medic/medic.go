@@ -107,7 +107,7 @@ type Medic struct {
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
 	if set.QUIC == nil {
-		set.QUIC = probe.QUIC
+		set.QUIC = probe.Edge{Roots: set.Public.RootCAs}.QUIC
 	}
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
 	m.way.World = set.Outside

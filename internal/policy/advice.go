@@ -10,7 +10,7 @@ func (g Gate) Advice() string {
 	case GateSetting:
 		return "Open the Cloudflared add-on's Configuration and see that run_parameters is a list and holds no other --protocol than auto, quic or http2."
 	case GateQUIC:
-		return "To let the tunnel use QUIC, let the router pass UDP to port 7844. It can be tried all the same from the add-on's page."
+		return "To let the tunnel use QUIC, let the router or firewall pass UDP to port 7844, without inspecting it. It can be tried all the same from the add-on's page."
 	case GateDisk:
 		return "Free some space: Settings, System, Storage shows what takes it; old backups are often the most. Where the disk has become read-only, restart the machine, and think of a new disk."
 	case GateMemory:

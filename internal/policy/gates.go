@@ -26,7 +26,7 @@ const (
 	GateEvidence   Gate = "a restart needs more proof than an alarm; it is being gathered"
 	GateBudget     Gate = "the restarts of the day are used up"
 	GateCandidates Gate = "every allowed protocol was tried"
-	GateQUIC       Gate = "QUIC, the other way, gets no answer from Cloudflare through this network"
+	GateQUIC       Gate = "QUIC, the other way, does not get through this network to Cloudflare"
 )
 
 // Words gives gates as texts.

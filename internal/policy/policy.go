@@ -56,7 +56,7 @@ type Sight struct {
 	Setting      evidence.Protocol // as Supervisor has it stored
 	SettingKnown bool              // false: it could not be read
 	Transport    evidence.Transport
-	QUIC         evidence.Switch // whether QUIC gets out of this network to Cloudflare's edge, where that was asked
+	QUIC         evidence.Switch // whether QUIC gets through this network to Cloudflare's edge, where that was asked
 
 	ThroughCloudflare bool // the probe's answer bears a cf-ray
 	DirectWorks       bool // Home Assistant greets on the internal network

@@ -29,7 +29,7 @@ type State struct {
 	Transport evidence.Transport `json:"transport,omitempty"`
 
 	Unkept   bool `json:"-"` // nothing can be kept on the disk
-	QUICShut bool `json:"-"` // the edge was asked over QUIC and did not answer: UDP seems to be blocked
+	QUICShut bool `json:"-"` // the edge was asked over QUIC, and no handshake stood: this network seems to keep it out
 
 	Calm        Calm        `json:"-"`
 	Detector    Detector    `json:"-"`                  // gathers anew within seconds

@@ -63,7 +63,7 @@ func (r Rules) try(s *State, d *Decision, now time.Time) {
 	}
 	s.Incident.settle()
 	if left[0] == s.Set {
-		s.begin(d, now, s.Set, Trial, "QUIC gets no answer through this network. Starting the tunnel anew first, with the same protocol (%s).", s.Set)
+		s.begin(d, now, s.Set, Trial, "QUIC does not get through this network. Starting the tunnel anew first, with the same protocol (%s).", s.Set)
 		return
 	}
 	s.begin(d, now, left[0], Trial, "Trying %s instead of %s.", left[0], s.Set)

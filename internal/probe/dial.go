@@ -128,14 +128,12 @@ func (v *visit) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
 		return nil, err
 	}
 	stood = true
-	state := conn.ConnectionState()
-	leaf := state.PeerCertificates[0]
-	v.look.TLS = &evidence.TLS{
-		Version:  tls.VersionName(state.Version),
-		ALPN:     state.NegotiatedProtocol,
-		Names:    certificateNames(leaf),
-		Issuer:   issuer(leaf),
-		NotAfter: leaf.NotAfter,
-	}
+	v.look.TLS = shown(conn.ConnectionState())
 	return conn, nil
+}
+
+// shown is what a handshake that stands showed.
+func shown(s tls.ConnectionState) *evidence.TLS {
+	leaf := s.PeerCertificates[0]
+	return &evidence.TLS{Version: tls.VersionName(s.Version), ALPN: s.NegotiatedProtocol, Names: certificateNames(leaf), Issuer: issuer(leaf), NotAfter: leaf.NotAfter}
 }

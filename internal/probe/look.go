@@ -209,14 +209,17 @@ func (v *visit) scrub(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// line is scrub for what must fit a line: no control characters, cut at maxValue.
-func (v *visit) line(s string) string {
+// line is scrub for what must fit a line.
+func (v *visit) line(s string) string { return oneLine(v.scrub(s)) }
+
+// oneLine takes out control characters and cuts at maxValue.
+func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, v.scrub(s))
+	}, s)
 	return cut(strings.TrimSpace(s), maxValue)
 }
 
