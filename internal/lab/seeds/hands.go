@@ -129,8 +129,9 @@ func (p *play) saveForm(shown json.RawMessage) {
 }
 
 func (p *play) stop() error {
+	ran := p.w.State(slug) == evidence.StateStarted
 	err := p.w.UserStops(slug)
-	if err == nil {
+	if err == nil && ran { // what does not run cannot be seen to be stopped
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.truth.stopped, p.truth.stoppedAt = true, time.Now()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -94,8 +95,24 @@ func networkKinds() []*kind {
 		}, func(f *lab.Faults) { f.Answer = nil }),
 		plain("the resolver outside is away", 1, 10*time.Minute, func(f *lab.Faults, on bool) { f.ResolverDown = on }),
 		{"a stranger knocks", 4, func(p *play, r *rand.Rand) {
-			c := p.w.StartClients(span(r, 200*time.Millisecond, 20*time.Second), r.IntN(2) == 0)
+			c := p.w.StartClients(span(r, 2*time.Second, 30*time.Second), r.IntN(2) == 0)
 			p.later(span(r, time.Minute, 5*time.Minute), func() { p.beside(c.Stop) })
+		}},
+		{"a stranger sends what is no handshake", 4, func(p *play, r *rand.Rand) {
+			every, until := span(r, 500*time.Millisecond, 10*time.Second), time.Now().Add(span(r, 20*time.Second, 4*time.Minute))
+			client := &http.Client{Transport: p.h.Net.PlugAt("203.0.113.77").Network().Transport(), Timeout: 10 * time.Second}
+			p.beside(func() {
+				for time.Now().Before(until) && p.ctx.Err() == nil {
+					if res, err := client.Get(p.w.PublicURL() + "/api/websocket"); err == nil {
+						_ = res.Body.Close()
+					}
+					time.Sleep(every)
+				}
+			})
+		}},
+		{"a stranger asks for the page", 2, func(p *play, r *rand.Rand) {
+			path := pick(r, "/", "/api/status", "/api/incidents", "/healthz", "/metrics", "/api/events")
+			p.beside(func() { p.strangerAsks(path) })
 		}},
 		{"cloudflared ends with an error", 4, func(p *play, _ *rand.Rand) { p.fault(); p.beside(p.w.Crash) }},
 	}
@@ -116,6 +133,9 @@ func callKinds() []*kind {
 			c := calls[r.IntN(len(calls))]
 			i := lab.Injection{Method: c.method, Path: c.path, Times: pick(r, 1, 1, 1, 2, 3, 6)}
 			how(&i, r)
+			if i.Status == http.StatusOK && strings.HasPrefix(i.Path, "/core/api/") && i.Method == http.MethodPost {
+				i.AfterEffect = true // who says 200 and has done nothing cannot be seen through
+			}
 			p.note("%s: %s %s, %d times, %+v", name, i.Method, i.Path, i.Times, i)
 			p.w.Inject(i)
 		}}
@@ -163,7 +183,7 @@ func handKinds() []*kind {
 	}
 	return slices.Concat(
 		atOnceOrInATrial("a person edits another option", 3, func(p *play, r *rand.Rand) {
-			p.edit(func(o options) { o["log_level"] = []byte(pick(r, `"debug"`, `"info"`, `"warn"`)) })
+			p.edit(func(o options) { o["log_level"] = []byte(pick(r, `"debug"`, `"info"`, `"warning"`)) })
 		}),
 		atOnceOrInATrial("a person sets a protocol", 4, func(p *play, r *rand.Rand) {
 			to, restarts := pick(r, evidence.Default, evidence.Auto, evidence.QUIC, evidence.HTTP2), r.IntN(2) == 0
@@ -210,6 +230,9 @@ func handKinds() []*kind {
 			}},
 			{"a person presses pause", 2, func(p *play, r *rand.Rand) {
 				minutes := 1 + r.IntN(30)
+				p.mu.Lock()
+				p.truth.paused = time.Now().Add(time.Duration(minutes+1) * time.Minute)
+				p.mu.Unlock()
 				p.beside(func() { p.ask("/api/pause", map[string]int{"minutes": minutes}) })
 			}},
 			{"a person tries a protocol", 3, func(p *play, r *rand.Rand) {

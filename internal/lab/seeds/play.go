@@ -68,6 +68,7 @@ type play struct {
 	broken  []string
 	tally   Tally
 	truth   truth
+	rested  bool
 	observe bool
 	budget  int
 }
@@ -82,8 +83,8 @@ type truth struct {
 	reads     []reading // of the options, by the daemon, lately
 	edited    time.Time // when a person last saved options
 	touched   bool      // anything that may call for an act has happened
-	paused    bool
-	failed    bool // an act of a person's has failed half way: theirs to mend
+	paused    time.Time // until then, by a person
+	failed    bool      // an act of a person's has failed half way: theirs to mend
 }
 
 type reading struct {
@@ -109,6 +110,7 @@ func Play(t *testing.T, plan Plan) (res Result) {
 				e.kind.do(p, rand.New(rand.NewPCG(e.draw, 2)))
 			})
 		}
+		p.beside(p.lastingIsTold)
 		p.run()
 		p.rest()
 	})
@@ -327,6 +329,19 @@ func (p *play) ask(path string, body any) {
 	defer res.Body.Close()
 	answer, _ := io.ReadAll(res.Body)
 	p.note("asked on the page: %s %s: %s", path, raw, strings.TrimSpace(string(answer)))
+}
+
+// strangerAsks puts a question to the daemon's page from an address that has no business there.
+func (p *play) strangerAsks(path string) {
+	client := &http.Client{Transport: p.h.Net.PlugAt("172.30.33.9").Network().Transport(), Timeout: 10 * time.Second}
+	res, err := client.Get("http://" + p.h.Env["TUNNELMEDIC_LISTEN"] + path)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusForbidden {
+		p.breaks("strangers learn nothing", "%s gave somebody else %s", path, res.Status)
+	}
 }
 
 var pageToken = regexp.MustCompile(`name="token" value="([^"]+)"`)

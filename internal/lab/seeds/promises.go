@@ -20,6 +20,9 @@ const recent = time.Minute
 
 var appCall = regexp.MustCompile(`^(GET|POST) /addons/([^/]+)/(info|options|restart|start|stop)$`)
 
+// last is how long a last word may stand.
+const last = 30 * time.Minute
+
 // watched lets a call take effect and holds it against the promises.
 func (p *play) watched(call string, effect func()) {
 	m := appCall.FindStringSubmatch(call)
@@ -124,7 +127,7 @@ func storedIn(raw json.RawMessage) evidence.Protocol {
 // rest ends all faults, lets people rest, and waits for everything to come to its end.
 func (p *play) rest() {
 	p.mu.Lock()
-	p.traps = nil
+	p.traps, p.rested = nil, true
 	p.mu.Unlock()
 	p.w.ClearInjections()
 	p.w.SetFaults(lab.Faults{})
@@ -171,6 +174,29 @@ func (p *play) rest() {
 		p.breaks("nothing is changed without a reason", "%d restarts in a home where all is well", n-restarts)
 	}
 	p.toldIsTrue()
+	p.nothingStands()
+}
+
+// nothingStands sees the last words go: in a home where all is well, nothing is told for ever.
+func (p *play) nothingStands() {
+	p.mu.Lock()
+	t := p.truth
+	p.mu.Unlock()
+	if t.gone || t.stopped {
+		return
+	}
+	for end := time.Now().Add(last); ; time.Sleep(time.Minute) {
+		standing := p.w.Notifications()
+		if len(standing) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			for _, n := range standing {
+				p.breaks("what is told is true", "all is well, and it still says: %s: %.300s", n.Title, n.Message)
+			}
+			return
+		}
+	}
 }
 
 // unsettled lists what is not yet as it must be in the end, each with its promise.
@@ -260,5 +286,32 @@ func (p *play) secrets() {
 	}
 	if strings.Contains(places["the log"], "panic") {
 		p.breaks("the daemon lives", "its log speaks of a panic")
+	}
+}
+
+// told is how long people may be cut off before they must have heard of it: ten minutes,
+// and a look more.
+const told = 10*time.Minute + 5*time.Minute
+
+// lastingIsTold sees to it that what cuts people off for long is told, while there is
+// somebody to tell it.
+func (p *play) lastingIsTold() {
+	since := time.Now()
+	for {
+		p.mu.Lock()
+		t, rested := p.truth, p.rested
+		p.mu.Unlock()
+		f := p.w.Faults()
+		deaf := f.CoreDown || f.CoreStarting || f.SupervisorDown || f.SupervisorState != "" // nobody can hear it
+		switch {
+		case rested:
+			return
+		case p.w.OpenShare() > 0 || deaf || t.stopped || t.gone || !p.h.Lives() || p.observe || time.Now().Before(t.paused):
+			since = time.Now()
+		case time.Since(since) > told && len(p.w.Notifications()) == 0:
+			p.breaks("what lasts is told", "cut off for %s, and nothing is said; the app is %s", time.Since(since), p.w.State(slug))
+			return
+		}
+		time.Sleep(20 * time.Second)
 	}
 }

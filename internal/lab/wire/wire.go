@@ -20,9 +20,16 @@ import (
 	"tunnelmedic/internal/network"
 )
 
-// delay is how long it takes to connect. Without any, whoever tries again at once would
-// do so for ever at one moment of a bubble's time.
-const delay = time.Millisecond
+// delay is how long it takes to connect to a port. Without any, whoever tries again at
+// once would do so for ever at one moment of a bubble's time. It differs from port to port,
+// so that what is asked at one moment is answered in one order.
+func delay(address string) time.Duration {
+	a := addrOf(address)
+	if a == nil {
+		return time.Millisecond
+	}
+	return time.Millisecond + time.Duration(a.Port%64)*7*time.Microsecond
+}
 
 // firstPort is the first that is handed out.
 const firstPort = 20000
@@ -52,6 +59,7 @@ func (n *Net) Reserve(ip string) string {
 // Plug is one program's way into the network.
 type Plug struct {
 	net *Net
+	ip  string // that others see
 
 	mu     sync.Mutex
 	pulled bool
@@ -59,9 +67,12 @@ type Plug struct {
 	listen map[*listener]struct{}
 }
 
-// Plug makes a way into the network.
-func (n *Net) Plug() *Plug {
-	return &Plug{net: n, conns: map[*Conn]struct{}{}, listen: map[*listener]struct{}{}}
+// Plug makes a way into the network, for somebody on this machine.
+func (n *Net) Plug() *Plug { return n.PlugAt("127.0.0.1") }
+
+// PlugAt makes a way into the network for somebody whom others see under this address.
+func (n *Net) PlugAt(ip string) *Plug {
+	return &Plug{net: n, ip: ip, conns: map[*Conn]struct{}{}, listen: map[*listener]struct{}{}}
 }
 
 // Network is the plug as programs take it. Of names it knows localhost only.
@@ -92,7 +103,7 @@ func (p *Plug) Dial(ctx context.Context, network, address string) (net.Conn, err
 	failed := func(err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: addrOf(address), Err: err}
 	}
-	t := time.NewTimer(delay)
+	t := time.NewTimer(delay(address))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -116,7 +127,7 @@ func (p *Plug) Dial(ctx context.Context, network, address string) (net.Conn, err
 		}
 	}
 	p.net.next++
-	from := addrOf(net.JoinHostPort("127.0.0.1", strconv.Itoa(p.net.next-1)))
+	from := addrOf(net.JoinHostPort(p.ip, strconv.Itoa(p.net.next-1)))
 	p.net.mu.Unlock()
 	if l == nil {
 		return failed(os.NewSyscallError("connect", syscall.ECONNREFUSED))
