@@ -158,7 +158,12 @@ func (p *play) halfWay(err error) error {
 	return err
 }
 
-func (p *play) restart() error { return p.halfWay(p.w.UserRestarts(slug)) }
+func (p *play) restart() error {
+	p.mu.Lock()
+	p.truth.stopped = false // they want it to run
+	p.mu.Unlock()
+	return p.halfWay(p.w.UserRestarts(slug))
+}
 
 func (p *play) uninstall() error {
 	err := p.w.UserUninstalls(slug)

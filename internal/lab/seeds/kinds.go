@@ -29,6 +29,9 @@ func span(r *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(r.Int64N(int64(to-from)))
 }
 
+// lone are faults that the program can do something about, all by itself.
+var lone = []string{"quic strips WebSockets", "quic strips WebSockets", "http2 strips WebSockets", "UDP is blocked", "UDP is blocked", "quic flaps", "the connector hangs", "cloudflared ends with an error"}
+
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // forms are how handshakes fail.
@@ -41,6 +44,10 @@ func networkKinds() []*kind {
 			p.fault()
 			p.w.ChangeFaults(func(f *lab.Faults) { begin(f, r) })
 			d := span(r, time.Second, longest)
+			if p.lone {
+				d = healed + 5*time.Minute
+				p.later(healed, func() { p.isHealed(name) })
+			}
 			p.later(d, func() { p.note("no more: %s", name); p.w.ChangeFaults(end) })
 		}}
 	}
@@ -59,6 +66,13 @@ func networkKinds() []*kind {
 			}
 		})
 	}
+	crash := &kind{"cloudflared ends with an error", 4, func(p *play, _ *rand.Rand) {
+		p.fault()
+		p.beside(p.w.Crash)
+		if p.lone {
+			p.later(healed, func() { p.isHealed("cloudflared ends with an error") })
+		}
+	}}
 	plain := func(name string, weight int, longest time.Duration, set func(*lab.Faults, bool)) *kind {
 		return lasting(name, weight, longest, func(f *lab.Faults, _ *rand.Rand) { set(f, true) }, func(f *lab.Faults) { set(f, false) })
 	}
@@ -114,7 +128,7 @@ func networkKinds() []*kind {
 			path := pick(r, "/", "/api/status", "/api/incidents", "/healthz", "/metrics", "/api/events")
 			p.beside(func() { p.strangerAsks(path) })
 		}},
-		{"cloudflared ends with an error", 4, func(p *play, _ *rand.Rand) { p.fault(); p.beside(p.w.Crash) }},
+		crash,
 	}
 }
 

@@ -28,6 +28,7 @@ type Plan struct {
 	Seed   uint64
 	Events []Event // in the order of their time
 	all    int     // how many the seed had
+	lone   bool    // one fault that can be healed, and nothing else
 }
 
 // Event is something that happens in an episode.
@@ -62,6 +63,11 @@ func Draw(seed uint64) Plan {
 			within = disturbed / 4
 		}
 		p.Events = append(p.Events, Event{N: n, At: calmAtFirst + time.Duration(r.Int64N(int64(within))), kind: kinds[i], draw: r.Uint64()})
+	}
+	if p.lone = r.IntN(6) == 0; p.lone {
+		p.all, p.Events = 1, p.Events[:1]
+		p.Events[0] = Event{At: calmAtFirst, kind: kindNamed(lone[r.IntN(len(lone))]), draw: r.Uint64()}
+		return p
 	}
 	// Half of all faults are healed by a protocol: so that acting, the dangerous part, is at work.
 	if r.IntN(2) == 0 {

@@ -59,7 +59,7 @@ type play struct {
 	ctx   context.Context // of what goes on beside the agenda
 	leave context.CancelFunc
 	side  sync.WaitGroup
-	flags string // that every form keeps
+	lone  bool // see Plan
 
 	mu      sync.Mutex // guards all below
 	agenda  []task
@@ -120,7 +120,7 @@ func Play(t *testing.T, plan Plan) (res Result) {
 // build draws the home itself.
 func build(t *testing.T, plan Plan) *play {
 	r := rand.New(rand.NewPCG(plan.Seed, 3))
-	p := &play{budget: 6}
+	p := &play{budget: 6, lone: plan.lone}
 	own := []evidence.Protocol{evidence.Default, evidence.Default, evidence.Auto, evidence.QUIC, evidence.HTTP2}[r.IntN(5)]
 	opt := lab.Options{Seed: plan.Seed, Tap: p.tap, RunParameters: []string{"--edge-ip-version=4"}, Timezone: []string{"Europe/Berlin", "UTC", "Asia/Kolkata"}[r.IntN(3)]}
 	if own != evidence.Default {

@@ -315,3 +315,26 @@ func (p *play) lastingIsTold() {
 		time.Sleep(20 * time.Second)
 	}
 }
+
+// healed is how long a fault that can be healed may last if nothing else is wrong.
+const healed = 15 * time.Minute
+
+// isHealed holds a home with one fault, of which another protocol or a restart is the cure,
+// against the promise that it is found.
+func (p *play) isHealed(fault string) {
+	allowed := p.h.Env["TUNNELMEDIC_PROTOCOLS"]
+	f := p.w.Faults()
+	switch {
+	case p.observe || p.budget < 2:
+		return
+	case allowed == "http2" && f.Upgrade[evidence.OverHTTP2].Share > 0:
+		return // there is nothing to try
+	case partial(f.Upgrade[evidence.OverHTTP2].Share) || partial(f.Upgrade[evidence.OverQUIC].Share):
+		return // proof of a fault that hits some takes its time
+	}
+	if s, share := p.w.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share < 1 {
+		p.breaks("what can be healed is healed", "%s later (%s) the app is %s over %s with %d connections, and of the visitors %.0f %% get in", healed, fault, s, p.w.Transport(), p.w.Connections(), 100*share)
+	}
+}
+
+func partial(share float64) bool { return share > 0 && share < 1 }
