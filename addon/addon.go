@@ -116,6 +116,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	home := settle(ctx, super, log)
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page)
 	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page, LastCure: lastCure(j)})
+	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)
 	loop := medic.New(medic.Settings{
@@ -127,9 +128,9 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location,
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
 		},
-		Patience: patience(o),
-		Upstream: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net}),
-		System:   super.SystemInfo,
+		Patience:   patience(o),
+		Cloudflare: cloudflare, Upstream: cloudflare,
+		System: super.SystemInfo,
 	}, super, j, log, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")

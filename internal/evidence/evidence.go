@@ -32,6 +32,8 @@ type Connector struct {
 	Transport  Transport
 	Edges      []string      // addresses of the edge, in order of connection index
 	ObservedUp time.Duration // how long we have seen it up without a break; 0 if not known
+	// Running is how long its process has run, connected or not; 0 if it does not answer.
+	Running time.Duration
 	// ObservedDown is how long it has been seen running without one connection; 0 if it has one, or is not known.
 	ObservedDown time.Duration
 
@@ -68,6 +70,7 @@ type Counters struct {
 	Errors     uint64         // request_errors: the origin could not be asked
 	Codes      map[int]uint64 // response_by_code: a stripped WebSocket adds one 400; a 101 is never counted
 	Concurrent int            // concurrent_requests_per_tunnel: open WebSockets included
+	Began      time.Time      // process_start_time_seconds: when the process was started; zero if not told
 	Version    string         // build_info
 	Locations  []string       // server_locations: data centres such as fra03, as of the connections' start; it goes stale
 }
@@ -106,6 +109,10 @@ type AddOn struct {
 	// itself is nobody's evidence.
 	HasToken   bool
 	TokenKnown bool // the options could be read
+
+	// Startable says whether a start could succeed now: a locally managed tunnel needs
+	// Cloudflare's API for it. NotKnown if that was not asked.
+	Startable Switch
 }
 
 // AddOnState is Supervisor's state of an add-on.

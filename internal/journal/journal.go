@@ -81,6 +81,10 @@ type Intention struct {
 	// Process is cloudflared's own id before the restart, "" if not known: another
 	// one afterwards shows that the restart was done.
 	Process string `json:"process,omitempty"`
+	// Begun is how many restarts were sent off for this change, and Most how many the
+	// day's budget allows; below zero none, zero any number.
+	Begun int `json:"begun,omitempty"`
+	Most  int `json:"most,omitempty"`
 }
 
 // Knows says whether p can stand in the add-on's options by our doing. Anything

@@ -39,6 +39,9 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 	var wg sync.WaitGroup
 	var info *supervisor.Info
 	var route evidence.Route
+	startable := evidence.NotKnown
+	// Two of the looks need it: it is asked for once.
+	read := sync.OnceValues(func() (supervisor.Info, error) { return m.super.Info(ctx, m.target.Slug) })
 	away := func(err error) {
 		if why := supervisor.WhyAway(err); why != "" {
 			mu.Lock()
@@ -57,7 +60,7 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		})
 	}
 	side(func() {
-		i, err := m.super.Info(ctx, m.target.Slug)
+		i, err := read()
 		away(err)
 		if err == nil {
 			mu.Lock()
@@ -74,6 +77,20 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		e.Connector = c
 		mu.Unlock()
 	})
+	if due := m.failbackDue(e.At); controls || due {
+		side(func() {
+			s := m.startable(ctx, e.At, read, due)
+			mu.Lock()
+			startable = s
+			mu.Unlock()
+		})
+		side(func() {
+			l := m.quic(ctx)
+			mu.Lock()
+			e.QUIC = l
+			mu.Unlock()
+		})
+	}
 	if controls {
 		// Two of the looks need it: it is asked for once. They wait on a channel, since time
 		// in a test's bubble stands still for who waits on a lock.
@@ -103,12 +120,6 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			mu.Unlock()
 		})
 		side(func() {
-			l := m.quic(ctx)
-			mu.Lock()
-			e.QUIC = l
-			mu.Unlock()
-		})
-		side(func() {
 			l := m.readLog(ctx, e.Public)
 			mu.Lock()
 			e.Log = l
@@ -133,7 +144,7 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		})
 	}
 	wg.Wait()
-	e.Connector.Route = route
+	e.Connector.Route, e.AddOn.Startable = route, startable
 	// Whether our connector carried the probe shows in its totals just before and just
 	// after it, and whether it carried the page, in those after all.
 	e.Connector.Before, e.Connector.Counters = before, after
@@ -201,6 +212,39 @@ func (m *Medic) quic(ctx context.Context) evidence.Look {
 	return m.quicSaid
 }
 
+// failbackDue says whether the return to the user's own setting is due: then what it
+// hangs on is looked at in health, too.
+func (m *Medic) failbackDue(now time.Time) bool {
+	f := m.state.Failback
+	return f != nil && m.state.Trial == nil && !now.Before(f.Due) && m.set.Rules.Quiet(now)
+}
+
+// startEvery is how long Cloudflare's word that its API answers counts. Before a restart
+// it is asked anew.
+const startEvery = 30 * time.Second
+
+// startable asks whether the app could start now, where something may hang on it: its
+// start script needs Cloudflare's API unless the tunnel is managed there.
+func (m *Medic) startable(ctx context.Context, now time.Time, read func() (supervisor.Info, error), due bool) evidence.Switch {
+	i, err := read()
+	down := i.State == evidence.StateError || i.State == evidence.StateStopped
+	switch {
+	case err != nil || i.OptionsError != nil || m.set.Cloudflare == nil:
+		return evidence.NotKnown
+	case supervisor.Managed(i.Options):
+		return evidence.On
+	case m.state.Incident == nil && !down && !due && m.state.Trouble == diagnosis.Healthy:
+		return evidence.NotKnown
+	case m.startSaid != evidence.NotKnown && now.Sub(m.startAsked) < startEvery && !now.Before(m.startAsked):
+		return m.startSaid
+	}
+	m.startSaid, m.startAsked = evidence.On, now
+	if err := m.set.Cloudflare.Answers(ctx); err != nil {
+		m.startSaid = evidence.Off
+	}
+	return m.startSaid
+}
+
 // readLog reads the connector's log where the connector may be at fault, and at most
 // every few seconds: while something is suspected, a look follows a look.
 func (m *Medic) readLog(ctx context.Context, public evidence.Look) evidence.Log {
@@ -223,7 +267,7 @@ func (m *Medic) readLog(ctx context.Context, public evidence.Look) evidence.Log 
 func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Diagnosis) policy.Sight {
 	s := policy.Sight{
 		Vote: d.Says(), Cause: d.Cause, Remedy: d.Remedy, Blind: m.blind,
-		Transport: e.Connector.Transport, Uptime: e.Connector.ObservedUp,
+		Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
 		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
 		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),

@@ -54,6 +54,8 @@ type Settings struct {
 	Rules        policy.Rules
 	Patience     treatment.Patience
 
+	Cloudflare treatment.Cloudflare // whether its API answers
+
 	// For the reports; both may be nil.
 	Upstream Upstream // Cloudflare's own word
 	System   System   // versions of the installation
@@ -247,7 +249,11 @@ func (m *Medic) carryOut(ctx context.Context, c policy.Change) (policy.Outcome, 
 	stop := m.beating()
 	defer stop()
 	m.begun(time.Now())
-	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: c.Protocol, Purpose: c.Purpose, Before: m.state.Transport, Back: c.Protocol, Felled: m.state.Felled}
+	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: c.Protocol, Purpose: c.Purpose, Before: m.state.Transport, Back: c.Protocol, Felled: m.state.Felled,
+		Most: m.set.Rules.Left(m.state, time.Now())}
+	if t := m.state.Trial; t != nil && t.Sent {
+		in.Ours = append(in.Ours, c.Protocol)
+	}
 	if t := m.set.Rules.Abandon(m.state, time.Now()).Trial; t != nil {
 		in.Back = t.Protocol
 	}
@@ -345,7 +351,7 @@ func (m *Medic) find(ctx context.Context) {
 func (m *Medic) attach(t tunnel.Target) {
 	if m.connector == nil || t.Slug != m.target.Slug || t.Hostname != m.target.Hostname {
 		m.connector = m.connectorFor(t)
-		m.treat = &treatment.Treatment{Supervisor: m.super, Connector: m.connector, Diary: m.journal, Log: m.log, Patience: m.set.Patience}
+		m.treat = &treatment.Treatment{Supervisor: m.super, Connector: m.connector, Cloudflare: m.set.Cloudflare, Diary: m.journal, Log: m.log, Patience: m.set.Patience}
 		m.sense = sensor.Sensor{}
 	}
 	if m.slug != "" && t.Slug != m.slug {
@@ -408,7 +414,8 @@ func (m *Medic) leave() {
 		return // there is no other way back; Supervisor carries out what was ordered
 	}
 	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport,
-		Back: to.Protocol, Ours: []evidence.Protocol{was.Protocol}, Felled: m.state.Felled, Stage: journal.Intended, At: time.Now()}
+		Back: to.Protocol, Ours: []evidence.Protocol{was.Protocol, to.Protocol}, Felled: m.state.Felled, Stage: journal.Intended, At: time.Now(),
+		Most: m.set.Rules.Left(m.state, time.Now())}
 	restart := m.state.Set != to.Protocol
 	if begun != nil {
 		if begun.To == to.Protocol && (begun.Stage == journal.Restarting || begun.Stage == journal.Connecting) {

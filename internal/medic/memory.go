@@ -20,7 +20,10 @@ type recall struct {
 	logSaid   evidence.Log
 	edges     []netip.AddrPort // that were connected to last
 	quicSaid  evidence.Look    // the last answer over QUIC
-	typical   time.Duration    // how long good probes take
+
+	startSaid  evidence.Switch // whether Cloudflare's API answered
+	startAsked time.Time
+	typical    time.Duration // how long good probes take
 
 	witness diagnosis.Witness
 	awake   bool // the witness knows what the journal says of it

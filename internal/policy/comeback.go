@@ -18,7 +18,7 @@ func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
 		s.Failback = nil
 		return
 	}
-	if f == nil || now.Before(f.Due) || !r.convenient(now, in.InUse) || len(r.gates(s, now, in)) > 0 {
+	if f == nil || now.Before(f.Due) || !r.convenient(now, in.InUse) || len(r.gates(failingBack, s, now, in)) > 0 {
 		return
 	}
 	s.begin(d, now, s.Own, Failback, "Trying your own setting (%s) again, %s after the cure.", s.Own, hours(f.Wait))
@@ -35,6 +35,9 @@ func (r Rules) convenient(now time.Time, inUse bool) bool {
 	}
 	return r.quiet(now) && !(inUse && r.quiet(now.Add(max(lastCall, 2*r.Interval))))
 }
+
+// Quiet says whether the return to the user's own setting may come now, by the clock.
+func (r Rules) Quiet(now time.Time) bool { return r.Failback < time.Hour || r.quiet(now) }
 
 func (r Rules) quiet(now time.Time) bool {
 	h := now.In(r.location()).Hour()

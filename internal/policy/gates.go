@@ -19,7 +19,9 @@ const (
 	GateCloudflare Gate = "the probe did not come through Cloudflare"
 	GateDirect     Gate = "Home Assistant itself was not reached directly"
 	GateInternet   Gate = "the internet is down"
-	GateUptime     Gate = "the tunnel has not been up long enough"
+	GateUptime     Gate = "cloudflared has not run long enough"
+	GateConnector  Gate = "cloudflared does not say how it is"
+	GateStart      Gate = "Cloudflare's API does not answer, and Cloudflared cannot start without it"
 	GateSetting    Gate = "the add-on's options cannot be read"
 	GateSecret     Gate = "the options hold a !secret, which writing them back could reveal"
 	GateSupervisor Gate = "Supervisor is away or busy with the add-on"
@@ -38,36 +40,71 @@ func Words(gates []Gate) []string {
 	return list
 }
 
-// gates lists what keeps the program from acting now.
-func (r Rules) gates(s *State, now time.Time, in Sight) []Gate {
+// act is a kind of act upon the tunnel, a column of the table of gates. The way back
+// after a trial has none: it is never kept from the tunnel.
+type act uint8
+
+const (
+	trying      act = 1 << iota // another protocol, in an incident
+	failingBack                 // the user's own setting again, after a cure
+	byWish                      // what a person asks for
+	restarting                  // the same protocol anew: the tunnel hangs
+	starting                    // of an app that ended with an error
+	raising                     // of an app that does not run by a restart of ours
+
+	changing = trying | failingBack | byWish // options are written
+	cutting  = changing | restarting         // a tunnel that runs is taken away for some seconds
+)
+
+// gateTable is the one table of gates: which acts each stands before, and when it is
+// open. No gate stands before an act which a cause calls for whose own signature
+// would close it: a tunnel without a connection is restarted all the same, and one
+// that does not run cuts nobody off by its start, whatever the budget.
+var gateTable = []struct {
+	gate   Gate
+	before act
+	open   func(r Rules, s *State, now time.Time, in Sight) bool
+}{
+	{GateMode, cutting | starting, func(r Rules, _ *State, _ time.Time, _ Sight) bool { return r.Heal }},
+	{GatePause, cutting&^byWish | starting, func(_ Rules, s *State, now time.Time, _ Sight) bool { return !now.Before(s.PausedUntil) }},
+	{GateHold, trying | failingBack | restarting, func(_ Rules, s *State, now time.Time, _ Sight) bool { return !now.Before(s.HoldUntil) }},
+	{GateCloudflare, trying | failingBack, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.ThroughCloudflare }},
+	{GateDirect, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.DirectWorks }},
+	// A cf-ray proves more than Supervisor's word, which rests on one address of its own.
+	{GateInternet, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool {
+		return in.Internet != evidence.InternetDown || in.ThroughCloudflare
+	}},
+	{GateConnector, changing &^ byWish, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.Running > 0 }},
+	{GateUptime, cutting &^ byWish, func(r Rules, _ *State, _ time.Time, in Sight) bool {
+		return in.Running == 0 || in.Running >= r.MinUptime
+	}},
+	{GateSetting, cutting | starting | raising, func(_ Rules, s *State, _ time.Time, in Sight) bool { return in.SettingKnown && s.OwnKnown }},
+	{GateSecret, changing, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return !in.SecretAtRisk }},
+	{GateSupervisor, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.SupervisorFree }},
+	// What cannot be noted is not begun; a start cuts nobody off.
+	{GateDisk, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return !in.Unkept }},
+	{GateMemory, trying | failingBack, func(_ Rules, s *State, _ time.Time, _ Sight) bool { return s.Doubt != Unsure }},
+	{GateStart, cutting | starting | raising, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.Startable != evidence.Off }},
+	{GateEvidence, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool { return s.Incident == nil || r.proven(s) }},
+	// One for the trial, one for the way back.
+	{GateBudget, changing, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.spent(now)+2 <= r.Budget }},
+	{GateBudget, restarting, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.spent(now)+1 <= r.Budget }},
+	{GateCandidates, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool {
+		return len(r.candidates(s)) > 0 || s.QUICShut && len(s.Incident.Tried) == 0
+	}},
+	{GateQUIC, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool {
+		return len(r.candidates(s)) > 0 || !s.QUICShut || len(s.Incident.Tried) > 0
+	}},
+	{GateQUIC, failingBack, func(_ Rules, s *State, _ time.Time, in Sight) bool {
+		return s.Own.Effective() == evidence.HTTP2 || in.QUIC != evidence.Off
+	}},
+}
+
+// gates lists what keeps the program from an act now.
+func (r Rules) gates(a act, s *State, now time.Time, in Sight) []Gate {
 	var closed []Gate
-	some, blocked := true, false
-	if s.Incident != nil {
-		some, blocked = len(r.candidates(s)) > 0, s.QUICShut && len(s.Incident.Tried) == 0
-	}
-	for _, g := range []struct {
-		gate Gate
-		open bool
-	}{
-		{GateMode, r.Heal},
-		{GatePause, !now.Before(s.PausedUntil)},
-		{GateHold, !now.Before(s.HoldUntil)},
-		{GateCloudflare, in.ThroughCloudflare},
-		{GateDirect, in.DirectWorks},
-		{GateInternet, in.Internet != evidence.InternetDown},
-		{GateUptime, in.Uptime >= r.MinUptime},
-		{GateSetting, in.SettingKnown},
-		{GateSecret, !in.SecretAtRisk},
-		{GateSupervisor, in.SupervisorFree},
-		{GateDisk, !in.Unkept},
-		{GateMemory, s.Doubt != Unsure},
-		{GateEvidence, s.Incident == nil || r.proven(s)},
-		// One for the trial, one for the way back.
-		{GateBudget, s.spent(now)+2 <= r.Budget},
-		{GateCandidates, some || blocked},
-		{GateQUIC, some || !blocked},
-	} {
-		if !g.open {
+	for _, g := range gateTable {
+		if g.before&a != 0 && !g.open(r, s, now, in) {
 			closed = append(closed, g.gate)
 		}
 	}
@@ -102,7 +139,7 @@ func (r Rules) split(s *State) (good, gambles []evidence.Protocol) {
 	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !inc.tried(evidence.HTTP2) {
 		gambles = append(gambles, s.Set) // a new start takes no detour over QUIC
 	}
-	started := slices.ContainsFunc(inc.Tried, func(a Attempt) bool { return a.Fair })
+	started := len(inc.Tried) > 0
 	order := []evidence.Protocol{s.Own} // of two that use the same transport, it need not go back
 	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
 		if p != s.Own.Effective() {
@@ -173,11 +210,21 @@ func (r Rules) dying() time.Duration { return 15 * r.Burst }
 func (i *Incident) tried(p evidence.Protocol) bool {
 	n, wrong := 0, false
 	for _, a := range i.Tried {
-		if a.Fair && a.Protocol.Effective() == p {
+		switch {
+		case a.Protocol.Effective() != p:
+		case a.Fair:
 			n, wrong = n+1, i.misjudged(a)
+		case a.unable():
+			return true
 		}
 	}
 	return n > 1 || n == 1 && !wrong
+}
+
+// unable says whether the protocol showed that it cannot be tried here: another attempt
+// would end the same way.
+func (a Attempt) unable() bool {
+	return a.Result == Rejected || a.Result == Crashed || a.Result == OtherTransport
 }
 
 // misjudged says whether what was tried looks better than what is there now.

@@ -21,6 +21,9 @@ const (
 // StepKept ends a trial by hand that has proven good.
 const StepKept StepKind = "kept"
 
+// LongestPause is the longest that a person may ask for, other than for good.
+const LongestPause = 7 * day
+
 // forever is an end that nobody lives to see: a pause until a person ends it.
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -66,28 +69,9 @@ func (r Rules) refuse(s *State, now time.Time, in Sight, p evidence.Protocol) er
 	case s.OwnKnown && p.Effective() == s.Set.Effective():
 		return refusal("The tunnel is set to %s already.", p)
 	}
-	var closed []string
-	for _, g := range []struct {
-		gate Gate
-		open bool
-	}{
-		{GateMode, r.Heal},
-		{GateInternet, in.Internet != evidence.InternetDown},
-		{GateDirect, in.DirectWorks},
-		{GateSetting, in.SettingKnown && s.OwnKnown},
-		{GateSecret, !in.SecretAtRisk},
-		{GateSupervisor, in.SupervisorFree},
-		{GateDisk, !in.Unkept},
-		// One for the trial, one for the way back.
-		{GateBudget, s.spent(now)+2 <= r.Budget},
-	} {
-		if !g.open {
-			closed = append(closed, string(g.gate))
-		}
-	}
-	switch {
+	switch closed := r.gates(byWish, s, now, in); {
 	case len(closed) > 0:
-		return refusal("Not now: %s.", strings.Join(closed, "; "))
+		return refusal("Not now: %s.", strings.Join(Words(closed), "; "))
 	case in.Blind != "" || in.Cause.Blinds():
 		return refusal("Not now: whether it works could not be seen (%s).", in.Cause)
 	}
@@ -140,7 +124,7 @@ func (s *State) keep(d *Decision, now time.Time) {
 // undo orders the way back from a trial by hand.
 func (s *State) undo(d *Decision, now time.Time, why Result) {
 	t := s.Trial
-	d.say(now, StepRefused, t.Protocol, "%s does not hold (%s).", t.Protocol, why)
+	d.say(now, StepRefused, t.Protocol, "%s did not help (%s).", t.Protocol, why)
 	s.begin(d, now, t.Back, HandBack, "Going back to %s, which was there before.", t.Back)
 }
 

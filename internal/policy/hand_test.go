@@ -49,7 +49,7 @@ func TestAPersonMayTryAProtocol(t *testing.T) {
 		{rule: "not at the risk of a secret", try: evidence.HTTP2, sight: func(s *Sight) { s.SecretAtRisk = true }, refuse: string(GateSecret)},
 		{rule: "not while Supervisor is busy", try: evidence.HTTP2, sight: func(s *Sight) { s.SupervisorFree = false }, refuse: string(GateSupervisor)},
 		{rule: "not with unreadable options", try: evidence.HTTP2, sight: func(s *Sight) { s.SettingKnown = false }, refuse: string(GateSetting)},
-		{rule: "not without internet", try: evidence.HTTP2, sight: func(s *Sight) { s.Internet = evidence.InternetDown }, refuse: string(GateInternet)},
+		{rule: "not without internet", try: evidence.HTTP2, sight: func(s *Sight) { s.Internet, s.ThroughCloudflare = evidence.InternetDown, false }, refuse: string(GateInternet)},
 		{rule: "not while Home Assistant is down", try: evidence.HTTP2, sight: func(s *Sight) { s.DirectWorks = false }, refuse: string(GateDirect)},
 		{rule: "not where nothing could be seen of it", try: evidence.HTTP2, sight: func(s *Sight) { s.Vote, s.Cause = diagnosis.Abstains, diagnosis.AccessLogin }, refuse: "could not be seen"},
 		{rule: "not beyond the day's restarts, the way back included", try: evidence.HTTP2, rules: func(r *Rules) { r.Budget = 2 },

@@ -73,7 +73,7 @@ func (h *home) transport() evidence.Transport {
 func (h *home) sees(v diagnosis.Vote) Sight {
 	in := Sight{
 		Vote: v, Cause: diagnosis.Healthy, Setting: h.setting, SettingKnown: true, Transport: h.transport(), ThroughCloudflare: true, DirectWorks: true,
-		Internet: evidence.InternetUp, Uptime: time.Hour, SupervisorFree: true,
+		Internet: evidence.InternetUp, Running: time.Hour, State: evidence.StateStarted, SupervisorFree: true,
 	}
 	switch v {
 	case diagnosis.Fails:

@@ -26,7 +26,7 @@ type Rules struct {
 
 	Interval  time.Duration // between probes while all is well
 	Burst     time.Duration // between probes while something is suspected or on trial
-	MinUptime time.Duration // how long the tunnel must have been up before it may be restarted
+	MinUptime time.Duration // how long cloudflared must have run before it may be restarted
 	HoldBase  time.Duration // the first hold; doubles up to HoldSteps times itself
 }
 
@@ -61,11 +61,13 @@ type Sight struct {
 	ThroughCloudflare bool // the probe's answer bears a cf-ray
 	DirectWorks       bool // Home Assistant greets on the internal network
 	Internet          evidence.Internet
-	Uptime            time.Duration // how long the connector has been seen up
-	InUse             bool          // somebody holds a connection through the tunnel; false if not known
-	SecretAtRisk      bool          // the options hold a !secret that writing could burn in
-	SupervisorFree    bool          // it answers and runs no other job on the add-on
-	Unkept            bool          // nothing can be kept on the disk
+	State             evidence.AddOnState // Supervisor's of the watched app; "" if not known
+	Running           time.Duration       // how long cloudflared's process has run; 0 if it does not answer
+	Startable         evidence.Switch     // whether a start could succeed now
+	InUse             bool                // somebody holds a connection through the tunnel; false if not known
+	SecretAtRisk      bool                // the options hold a !secret that writing could burn in
+	SupervisorFree    bool                // it answers and runs no other job on the add-on
+	Unkept            bool                // nothing can be kept on the disk
 }
 
 // Purpose is why a protocol is set.
@@ -88,7 +90,7 @@ type Change struct {
 type Decision struct {
 	Change *Change       // nil: nothing
 	Next   time.Duration // until the next probe
-	Closed []Gate        // what keeps it from acting although the alarm is up
+	Closed []Gate        // what keeps it from acting although there is reason to
 	Open   bool          // every gate was asked, and is open
 	Steps  []Step        // what happened, for the people
 }
@@ -97,23 +99,45 @@ type Decision struct {
 type Result string
 
 const (
-	Settled      Result = "settled"       // restarted, running, connected
-	Unsettled    Result = "not connected" // running, but no connection within the settle time
-	Crashed      Result = "not running"   // the add-on does not stay up with it
-	Rejected     Result = "rejected"      // Supervisor would not take the setting; nothing was restarted
-	UserChanged  Result = "changed by hand"
-	UserStopped  Result = "stopped by hand"
-	Busy         Result = "busy" // Supervisor was busy with the add-on; nothing was changed
+	Settled        Result = "settled"       // restarted, running, connected over the transport that was asked for
+	Unsettled      Result = "not connected" // running, but no connection within the settle time
+	Crashed        Result = "not running"   // the add-on does not stay up with it
+	OtherTransport Result = "connected, but not over the transport that was asked for"
+	Rejected       Result = "rejected" // Supervisor would not take the setting; nothing was restarted
+	UserChanged    Result = "changed by hand"
+	UserStopped    Result = "stopped by hand"
+
+	// With these the tunnel runs on as before.
+	Busy         Result = "Supervisor was busy with the app"
 	AtRisk       Result = "secret at risk"
-	NotAvailable Result = "not available" // Supervisor was away; nothing was changed
+	NotAvailable Result = "Supervisor did not answer"
+	NotRestarted Result = "Supervisor said that it restarted the app, but did not"
+	CannotStart  Result = "Cloudflare's API does not answer, and Cloudflared cannot start without it"
+	OverBudget   Result = "the restarts of the day are used up"
 )
+
+// Untouched says whether the tunnel runs on as before.
+func (r Result) Untouched() bool {
+	switch r {
+	case Busy, AtRisk, NotAvailable, NotRestarted, CannotStart, OverBudget:
+		return true
+	}
+	return false
+}
+
+// fair says whether a trial that ended so has shown something of the protocol. One that
+// could not be made has not.
+func (r Result) fair() bool {
+	return !r.Untouched() && r != Rejected && r != OtherTransport && r != Crashed && r != UserStopped
+}
 
 // Outcome is what the treatment reports of a change.
 type Outcome struct {
 	Result    Result
-	Restarts  int               // how many times the add-on was restarted or started
+	Restarts  int               // how many times the running app was restarted
 	Setting   evidence.Protocol // what is stored now
 	Transport evidence.Transport
+	Sent      bool // the setting was sent to Supervisor, and may yet take effect
 }
 
 // Observe takes one look and decides.
@@ -133,13 +157,14 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	s.note(now, in)
 	s.Felled = s.Felled && !in.SupervisorFree
 	s.Unkept = in.Unkept
+	r.notStarted(&s, &d, now, in)
 	switch {
-	case in.Blind != "":
 	case s.Trial != nil:
 		r.onTrial(&s, &d, now, in)
-	default:
+	case in.Blind == "":
 		r.watch(&s, &d, now, in)
 	}
+	s.lapse(&d, now, in)
 	r.finish(&s, &d, now, in)
 	return s, d
 }
@@ -173,7 +198,7 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 		s.Set = out.Setting
 		s.owe(now)
 		s.yield(&d, now, r.HoldBase, "The add-on was stopped by hand. It stays stopped, and the treatment ends.")
-	case Busy, NotAvailable, AtRisk, Unkept:
+	case Busy, NotAvailable, AtRisk, NotRestarted, CannotStart, OverBudget, Unkept:
 		s.Set = out.Setting
 		r.postponed(&s, &d, now, out)
 	default:

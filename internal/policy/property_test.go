@@ -60,7 +60,7 @@ func TestWhateverHappens(t *testing.T) {
 			case 1:
 				in.DirectWorks, shut = false, GateDirect
 			case 2:
-				in.Internet, shut = evidence.InternetDown, GateInternet
+				in.Internet, in.ThroughCloudflare, shut = evidence.InternetDown, false, GateInternet
 			case 3:
 				in.SettingKnown, shut = false, GateSetting
 			case 4:
@@ -68,7 +68,7 @@ func TestWhateverHappens(t *testing.T) {
 			case 5:
 				in.SupervisorFree, shut = false, GateSupervisor
 			case 6:
-				in.Uptime, shut = time.Minute, GateUptime
+				in.Running, shut = time.Minute, GateUptime
 			case 7:
 				in.Blind = "no add-on"
 			case 8:
@@ -137,7 +137,7 @@ func BenchmarkStepInAnIncident(b *testing.B) {
 func benchmarkStep(b *testing.B, v diagnosis.Vote, cause diagnosis.Cause, s State) {
 	r, now := defaults(), time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	in := Sight{Vote: v, Cause: cause, Setting: evidence.Auto, SettingKnown: true, Transport: quic, ThroughCloudflare: true, DirectWorks: true,
-		Uptime: time.Hour, SupervisorFree: true}
+		Running: time.Hour, SupervisorFree: true}
 	b.ReportAllocs()
 	for b.Loop() {
 		s, _ = r.Observe(s, now, in)

@@ -25,67 +25,68 @@ const stuck = 2
 
 // revive orders a new start where nothing but that can help, and every gate is open.
 func (r Rules) revive(s *State, d *Decision, now time.Time, in Sight) {
-	ended := in.Remedy == diagnosis.Start || s.Felled && !in.SupervisorFree
-	hangs := in.Cause == diagnosis.ConnectorHung || in.Cause == diagnosis.TunnelDown
-	lasted, wait := now.Sub(s.TroubleSince), r.MinUptime // Supervisor's own watchdog goes first
-	if hangs {
-		wait = stuck * r.MinUptime
-	}
-	if !ended && !hangs || lasted < wait || now.Before(r.mayRevive(s, now)) {
+	a, text := r.revival(s, in)
+	lasted := now.Sub(s.TroubleSince)
+	if a == 0 || lasted < r.patience(a, in.Cause) || now.Before(r.mayRevive(s, now, a, in)) {
 		return
 	}
-	if d.Closed = r.reviveGates(s, now, in, ended); len(d.Closed) > 0 {
+	if d.Closed = r.gates(a, s, now, in); len(d.Closed) > 0 {
 		return
 	}
-	s.Revivals, s.RevivedAt = s.Revivals+1, now
+	s.Revivals, s.RevivedAt, s.RevivedFor = s.Revivals+1, now, in.Cause
 	s.Trial = &OnTrial{Protocol: s.Set, Purpose: Revive, Since: now}
 	d.Change = &Change{Protocol: s.Set, Purpose: Revive}
-	text := "The tunnel has had no connection for %s, and does not come back by itself. Restarting it, with the same protocol (%s)."
-	if ended {
-		text = "The Cloudflared add-on has not been running for %s: it ended with an error. Starting it, with the same protocol (%s)."
-	}
 	d.say(now, StepReviving, s.Set, text, lasted.Round(time.Second), s.Set)
 }
 
+// revival says which act a look calls for, 0 for none, and how it is announced. A tunnel
+// that is down may come back by itself, so it is restarted only after a while.
+func (r Rules) revival(s *State, in Sight) (a act, text string) {
+	down := in.State == evidence.StateError || in.State == evidence.StateStopped
+	switch {
+	case s.Felled && down:
+		return raising, "The Cloudflared app has not been running for %s, since a restart by Tunnel Medic. Starting it, with the same protocol (%s)."
+	case in.Remedy == diagnosis.Start:
+		return starting, "The Cloudflared app has not been running for %s: it ended with an error. Starting it, with the same protocol (%s)."
+	case in.Cause == diagnosis.ConnectorHung || in.Cause == diagnosis.TunnelDown:
+		return restarting, "The tunnel has had no connection for %s, and does not come back on its own. Restarting it, with the same protocol (%s)."
+	case in.Remedy == diagnosis.Restart && s.RevivedFor != in.Cause: // once: it helps at once, or not at all
+		return restarting, "This has lasted for %s, and a restart can mend it. Restarting the tunnel, with the same protocol (%s)."
+	}
+	return 0, ""
+}
+
+// patience is how long a trouble must have lasted before the tunnel is started anew.
+func (r Rules) patience(a act, c diagnosis.Cause) time.Duration {
+	switch {
+	case a == raising: // what we felled is ours to start, at once
+		return 0
+	case c == diagnosis.ConnectorHung || c == diagnosis.TunnelDown:
+		return stuck * r.MinUptime
+	}
+	return r.MinUptime // Supervisor's own watchdog goes first
+}
+
 // mayRevive is when the next revival may be: each that was needed within a day of
-// the last doubles the wait.
-func (r Rules) mayRevive(s *State, now time.Time) time.Time {
+// the last doubles the wait. What a restart of ours has felled is started again within
+// two minutes of its becoming possible; only where a person has to do something first,
+// the wait is longer.
+func (r Rules) mayRevive(s *State, now time.Time, a act, in Sight) time.Time {
 	if s.RevivedAt.After(now) { // by a clock that was wrong
 		s.RevivedAt = now
 	}
 	if now.Sub(s.RevivedAt) >= day {
 		s.Revivals = 0
 	}
-	if s.Revivals == 0 {
+	switch {
+	case s.Revivals == 0:
 		return time.Time{}
+	case a == raising && in.Remedy == diagnosis.Tell:
+		return s.RevivedAt.Add(min(soon(r)<<min(s.Revivals-1, 10), r.HoldBase))
+	case a == raising:
+		return s.RevivedAt.Add(soon(r))
 	}
 	return s.RevivedAt.Add(min(r.HoldBase<<min(s.Revivals-1, 10), holdSteps*r.HoldBase))
-}
-
-// reviveGates are the gates as far as they concern a start without another
-// protocol. An add-on that a restart of ours has left down is ours to start,
-// whatever was asked for since.
-func (r Rules) reviveGates(s *State, now time.Time, in Sight, ended bool) []Gate {
-	var closed []Gate
-	for _, g := range []struct {
-		gate Gate
-		open bool
-	}{
-		{GateMode, r.Heal || s.Felled},
-		{GatePause, !now.Before(s.PausedUntil) || s.Felled},
-		{GateHold, !now.Before(s.HoldUntil) || s.Felled},
-		{GateDirect, in.DirectWorks || s.Felled},
-		{GateInternet, in.Internet != evidence.InternetDown || s.Felled},
-		{GateSetting, in.SettingKnown},
-		{GateSupervisor, in.SupervisorFree || ended},
-		{GateDisk, !in.Unkept || ended}, // a start cuts nobody off
-		{GateBudget, s.spent(now)+1 <= r.Budget || s.Felled},
-	} {
-		if !g.open {
-			closed = append(closed, g.gate)
-		}
-	}
-	return closed
 }
 
 // revived concludes a revival, unless a person's hand ended it.
@@ -97,15 +98,25 @@ func (r Rules) revived(s *State, d *Decision, now time.Time, out Outcome) (done 
 	s.Trial, s.Set = nil, out.Setting
 	s.TroubleSince = now // whatever is wrong now gets its time anew
 	switch out.Result {
-	case Settled:
+	case Settled, OtherTransport:
 		s.Transport = out.Transport
 		d.say(now, StepRevived, t.Protocol, "The tunnel is connected again (%s).", orUnknown(out.Transport))
-	case Busy, NotAvailable:
-		d.say(now, StepPostponed, t.Protocol, "It could not be started anew now (%s).", out.Result)
+	case Busy, NotAvailable, AtRisk, NotRestarted, CannotStart, OverBudget:
+		// It was not done, so it does not count: the next may be soon.
+		s.Revivals, s.RevivedFor = max(s.Revivals-1, 0), diagnosis.Unknown
+		s.HoldUntil = later(s.HoldUntil, now.Add(soon(r)))
+		d.say(now, StepPostponed, t.Protocol, "The Cloudflared app could not be restarted now (%s).", out.Result)
 	default:
-		d.say(now, StepRefused, t.Protocol, "A new start did not help (%s). The next may be at %s.", out.Result, r.mayRevive(s, now).In(r.location()).Format("15:04"))
+		d.say(now, StepRefused, t.Protocol, "A restart did not help (%s).", out.Result)
 	}
 	return true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // fell notes what a change leaves behind: an add-on that does not run after a restart of
@@ -114,7 +125,7 @@ func (s *State) fell(out Outcome) {
 	switch out.Result {
 	case Crashed:
 		s.Felled = true
-	case Settled, Unsettled, UserStopped:
+	case Settled, Unsettled, OtherTransport, UserStopped:
 		s.Felled = false
 	}
 }
@@ -131,8 +142,12 @@ func (r Rules) again(s *State, d *Decision, now time.Time, why Result) bool {
 	if s.Set == t.Protocol && !s.Felled || t.Tries >= tries {
 		return false
 	}
-	t.Retry = now.Add(min(r.HoldBase/30<<t.Tries, r.HoldBase))
+	wait := min(soon(r)<<t.Tries, r.HoldBase)
+	if s.Felled { // nobody is let in until then
+		wait = soon(r)
+	}
+	t.Retry = now.Add(wait)
 	t.Tries++
-	d.say(now, StepPostponed, t.Protocol, "The way back to %s could not be gone (%s). Trying again at %s.", t.Protocol, why, t.Retry.In(r.location()).Format("15:04"))
+	d.say(now, StepPostponed, t.Protocol, "Could not switch back to %s (%s). Trying again at %s.", t.Protocol, why, t.Retry.In(r.location()).Format("15:04"))
 	return true
 }

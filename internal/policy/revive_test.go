@@ -21,7 +21,7 @@ func downWith(t *testing.T, cause diagnosis.Cause, remedy diagnosis.Remedy, chan
 }
 
 func TestWhatDoesNotComeBackIsStartedAnew(t *testing.T) {
-	ended := func(in *Sight) { in.SupervisorFree, in.Uptime = false, 0 }
+	ended := func(in *Sight) { in.State, in.SupervisorFree, in.Running = evidence.StateError, false, 0 }
 	for rule, c := range map[string]struct {
 		cause  diagnosis.Cause
 		remedy diagnosis.Remedy
@@ -30,10 +30,10 @@ func TestWhatDoesNotComeBackIsStartedAnew(t *testing.T) {
 		after  time.Duration // 0: never
 	}{
 		"a connector that hangs, after four minutes":        {cause: diagnosis.ConnectorHung, remedy: diagnosis.Restart, after: 4 * time.Minute},
-		"a tunnel that stays down, after four minutes":      {cause: diagnosis.TunnelDown, remedy: diagnosis.Wait, change: func(in *Sight) { in.Uptime = 0 }, after: 4 * time.Minute},
+		"a tunnel that stays down, after four minutes":      {cause: diagnosis.TunnelDown, remedy: diagnosis.Wait, change: func(in *Sight) { in.Running = 0 }, after: 4 * time.Minute},
 		"an add-on that ended with an error, after two":     {cause: diagnosis.ConnectorStopped, remedy: diagnosis.Start, change: ended, after: 2 * time.Minute},
 		"never one that a person stopped":                   {cause: diagnosis.ConnectorStopped, remedy: diagnosis.Tell, change: ended},
-		"never while the internet is down":                  {cause: diagnosis.TunnelDown, change: func(in *Sight) { in.Internet = evidence.InternetDown }},
+		"never while the internet is down":                  {cause: diagnosis.TunnelDown, change: func(in *Sight) { in.Internet, in.ThroughCloudflare = evidence.InternetDown, false }},
 		"never where Home Assistant itself does not answer": {cause: diagnosis.ConnectorHung, change: func(in *Sight) { in.DirectWorks = false }},
 		"never while Supervisor is busy with it":            {cause: diagnosis.ConnectorHung, change: func(in *Sight) { in.SupervisorFree = false }},
 		"never in mode observe":                             {cause: diagnosis.ConnectorHung, rules: func(h *home) { h.r.Heal = false }},
@@ -96,7 +96,7 @@ func TestAnAddOnThatARestartOfOursLeftDownIsStarted(t *testing.T) {
 	}
 	h.sight = func(in *Sight) {
 		if h.s.Felled {
-			in.Vote, in.Cause, in.Remedy, in.SupervisorFree = diagnosis.Abstains, diagnosis.ConnectorStopped, diagnosis.Tell, false
+			in.Vote, in.Cause, in.Remedy, in.State, in.SupervisorFree = diagnosis.Abstains, diagnosis.ConnectorStopped, diagnosis.Tell, evidence.StateStopped, false
 		}
 	}
 	began := h.now

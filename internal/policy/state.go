@@ -15,6 +15,7 @@ type State struct {
 	Phase Phase     `json:"phase,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 
+	Stops        int             `json:"-"` // looks in a row that showed the app stopped, not by us
 	Looked       bool            `json:"-"` // something was seen since the program started
 	Trouble      diagnosis.Cause `json:"-"` // the last look's cause; Healthy if there is none
 	TroubleSince time.Time       `json:"-"` // since when that cause
@@ -44,6 +45,8 @@ type State struct {
 	Felled    bool      `json:"felled,omitempty"`   // the add-on does not run, by a restart of ours
 	Revivals  int       `json:"revivals,omitempty"` // new starts under the same protocol, each soon after the last
 	RevivedAt time.Time `json:"revived_at,omitzero"`
+	// RevivedFor is the cause of the last revival, until a look is good again.
+	RevivedFor diagnosis.Cause `json:"revived_for,omitzero"`
 
 	Cures map[string]Cure `json:"cures,omitempty"` // by protocol flag: what helped in this home
 }
@@ -66,6 +69,8 @@ type Incident struct {
 
 	Tried    []Attempt `json:"tried,omitempty"`
 	Restarts int       `json:"restarts,omitempty"`
+	PutOff   int       `json:"put_off,omitempty"` // how often a trial could not be begun
+	Silent   time.Time `json:"silent,omitzero"`   // since when no look has given a verdict
 }
 
 // Attempt is a trial that has ended without a cure.
@@ -73,9 +78,16 @@ type Attempt struct {
 	Protocol  evidence.Protocol  `json:"protocol"`
 	Transport evidence.Transport `json:"transport,omitempty"`
 	Tally
-	Fair   bool   `json:"fair"` // false: something else came between, so it may be tried again
+	Fair   bool   `json:"fair"` // false: it could not be tried, or something else came between
 	Result Result `json:"result"`
 }
+
+// left is the result of a protocol that was in force before a better one was kept.
+const left Result = "left"
+
+// unjudged says whether the attempt has not shown that the fault is there under its
+// protocol, too.
+func (a Attempt) unjudged() bool { return a.Result != left && (!a.Fair || a.Failures == 0) }
 
 // OnTrial is a change that was ordered and, once settled, is being proven.
 type OnTrial struct {
@@ -86,7 +98,9 @@ type OnTrial struct {
 	Back      evidence.Protocol  `json:"back,omitempty"` // of a trial by hand: what was there before
 	Transport evidence.Transport `json:"transport,omitempty"`
 	Tally     `json:"-"`         // proven anew after a restart of the program
-	Silent    time.Time          `json:"-"` // since when no probe has given a verdict
+	Silent    time.Time          `json:"-"`              // since when no probe has given a verdict
+	Ended     time.Time          `json:"-"`              // since when the app has not run, by an error
+	Sent      bool               `json:"sent,omitempty"` // the setting was sent once, and may take effect late
 	Unfair    bool               `json:"unfair,omitempty"`
 	Retry     time.Time          `json:"retry,omitzero"`  // when to order it again; zero: it is under way
 	Tries     int                `json:"tries,omitempty"` // how often it was put off
@@ -164,7 +178,7 @@ func (i *Incident) moveTo(p evidence.Protocol, over evidence.Transport) {
 	if p == i.Setting {
 		return
 	}
-	left := Attempt{Protocol: i.Setting, Transport: i.Transport, Tally: i.total(), Fair: true, Result: "left"}
+	left := Attempt{Protocol: i.Setting, Transport: i.Transport, Tally: i.total(), Fair: true, Result: left}
 	i.Setting, i.Transport, i.Tally, i.Later, i.LaterRun, i.Run = p, over, Tally{}, Tally{}, 0, 0
 	i.Tried = slices.DeleteFunc(i.Tried, func(a Attempt) bool {
 		here := a.Protocol == p && a.Fair
@@ -315,7 +329,7 @@ func (s *State) note(now time.Time, in Sight) {
 		return
 	}
 	if in.Vote == diagnosis.Works {
-		s.LastGood = now
+		s.LastGood, s.RevivedFor = now, diagnosis.Unknown
 	}
 	s.Failed = in.Vote == diagnosis.Fails
 	s.Told = s.Failed && in.told()
@@ -340,15 +354,21 @@ func (r Rules) forget(s *State, now time.Time) {
 		}
 	}
 	atMost(&s.HoldUntil, holdSteps*r.HoldBase)
+	if !Forever(s.PausedUntil) {
+		atMost(&s.PausedUntil, LongestPause)
+	}
 	atMost(&s.TroubleSince, 0)
 	if s.Incident != nil {
 		atMost(&s.Incident.Alarm, 0)
+		atMost(&s.Incident.Silent, 0)
 	}
 	if s.Failback != nil {
 		atMost(&s.Failback.Due, s.Failback.Wait)
 	}
 	if s.Trial != nil {
+		atMost(&s.Trial.Since, 0)
 		atMost(&s.Trial.Silent, 0)
+		atMost(&s.Trial.Ended, 0)
 		atMost(&s.Trial.Retry, r.HoldBase)
 	}
 	for i := range s.Restarts {
@@ -390,6 +410,15 @@ func (s State) Story() string {
 // one's tunnel is dropped, what was spent and learned stays.
 func (s State) Elsewhere() State {
 	return State{Phase: s.Phase, Since: s.Since, Restarts: s.Restarts, Cures: s.Cures, PausedUntil: s.PausedUntil}
+}
+
+// Left is how many restarts the day's budget has left; below zero if none, because zero
+// stands for any number.
+func (r Rules) Left(s State, now time.Time) int {
+	if left := r.Budget - s.spent(now); left > 0 {
+		return left
+	}
+	return -1
 }
 
 // Spent is how many restarts were made in the 24 hours before now.

@@ -31,6 +31,7 @@ const (
 	StepRestored   StepKind = "restored"
 	StepHold       StepKind = "hold"
 	StepRecovered  StepKind = "recovered"
+	StepLapsed     StepKind = "lapsed" // it could not be followed any more
 	StepFailback   StepKind = "failback"
 	StepFailedBack StepKind = "failed-back"
 	StepReturning  StepKind = "returning"

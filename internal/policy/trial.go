@@ -7,11 +7,13 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-// lost is how long a protocol on trial may stand without a connection, noVerdict how
-// long without any verdict, before the trial ends.
+// lost is how long a protocol on trial may stand without a connection, or an app not
+// run, before the trial ends; noVerdict how long without any verdict; and proving how
+// long it may take in all.
 const (
 	lost      = time.Minute
 	noVerdict = 15 * time.Minute
+	proving   = 2 * time.Hour
 )
 
 // onTrial judges the protocol on trial by the probes since it settled.
@@ -19,6 +21,21 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 	t := s.Trial
 	if !t.Settled {
 		return // the treatment is under way, or waits to be finished after a restart of the program
+	}
+	if in.State != evidence.StateError {
+		t.Ended = time.Time{}
+	} else if t.Ended.IsZero() {
+		t.Ended = now
+	}
+	if !t.Ended.IsZero() && now.Sub(t.Ended) >= lost { // Supervisor's own watchdog goes first
+		s.Felled = true // it runs, or does not, with what we have set
+		r.failed(s, d, now, Crashed)
+		return
+	}
+	if now.Sub(t.Since) >= proving {
+		t.Unfair = true
+		r.failed(s, d, now, "too few verdicts")
+		return
 	}
 	if in.Vote == diagnosis.Abstains {
 		if t.Silent.IsZero() {
@@ -28,7 +45,7 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 		switch quiet := now.Sub(t.Silent); {
 		case down && in.Internet != evidence.InternetDown && quiet >= lost:
 			r.failed(s, d, now, Unsettled)
-		case quiet >= noVerdict && in.SupervisorFree:
+		case quiet >= noVerdict:
 			t.Unfair = true
 			r.failed(s, d, now, "no verdict possible")
 		}
@@ -55,6 +72,9 @@ func (r Rules) settled(s *State, d *Decision, now time.Time, out Outcome) {
 	t := s.Trial
 	s.Set, s.Transport = out.Setting, out.Transport
 	t.Settled, t.Since, t.Transport = true, now, out.Transport
+	if s.Incident != nil {
+		s.Incident.PutOff = 0
+	}
 	switch t.Purpose {
 	case Restore:
 		whose := "Your own setting (%s)"
@@ -128,6 +148,7 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 		}
 		s.begin(d, now, s.Failback.Cured, Return, "With your own setting (%s) the fault is back (%s). Returning to %s.", t.Protocol, why, s.Failback.Cured)
 	case Trial:
+		t.Unfair = t.Unfair || !why.fair()
 		s.Incident.Tried = append(s.Incident.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: !t.Unfair, Result: why})
 		s.Trial = nil
 		detail := string(why)
@@ -136,10 +157,14 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 		}
 		what := t.Protocol.String()
 		if t.Protocol == s.Incident.Setting {
-			what = "A new start"
+			what = "A restart"
 		}
-		d.say(now, StepRefused, t.Protocol, "%s does not help (%s).", what, detail)
-		if t.Unfair { // as things are, no other would get a verdict either
+		if t.Unfair {
+			d.say(now, StepRefused, t.Protocol, "%s could not be tried (%s).", what, detail)
+		} else {
+			d.say(now, StepRefused, t.Protocol, "%s did not help (%s).", what, detail)
+		}
+		if t.Unfair && why != Crashed && why != Rejected { // as things are, no other would get a verdict either
 			r.giveUp(s, d, now)
 			return
 		}
@@ -160,21 +185,29 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 // postponed puts an order that could not be carried out back on the table.
 func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 	t := s.Trial
-	d.say(now, StepPostponed, t.Protocol, "Could not set %s now (%s).", t.Protocol, out.Result)
+	t.Sent = t.Sent || out.Sent
+	d.say(now, StepPostponed, t.Protocol, "%s could not be set now (%s).", t.Protocol, out.Result)
 	s.Unkept = s.Unkept || out.Result == Unkept
 	switch {
-	case t.Purpose == Trial && out.Result == Unkept && (s.Set != s.Own || len(s.Incident.Tried) > 0):
+	case t.Purpose == Trial && s.Set != s.Own && s.Set != s.Incident.Setting:
+		// An unproven protocol must not stay in force for as long as the next cannot be tried.
 		s.Trial = nil
-		r.giveUp(s, d, now) // a way back needs no note
-	case t.Purpose == Trial && s.Set == s.Own && len(s.Incident.Tried) == 0:
+		r.giveUp(s, d, now)
+	case t.Purpose == Trial:
 		s.Trial = nil // nothing was changed: the next failing probe orders it anew
-		s.HoldUntil = now.Add(r.HoldBase / 30)
+		s.HoldUntil = now.Add(min(soon(r)<<min(s.Incident.PutOff, 10), r.HoldBase))
+		s.Incident.PutOff++
 	case t.Purpose == ByHand:
 		s.Trial = nil
 	case t.Purpose == Failback:
 		s.Trial = nil
-		s.Failback.Due = now.Add(r.Failback)
+		if s.Failback != nil {
+			s.Failback.Due = now.Add(max(r.Failback, time.Hour))
+		}
 	default:
-		t.Retry = now.Add(r.HoldBase / 30) // the way back is never given up
+		t.Retry = now.Add(soon(r)) // the way back is never given up
 	}
 }
+
+// soon is when something that could not be done is tried again: after a minute.
+func soon(r Rules) time.Duration { return r.HoldBase / 30 }

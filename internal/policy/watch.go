@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
 )
 
 // holdSteps is how many times its base a hold grows to: 30 minutes doubling to 6 hours.
@@ -46,7 +48,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 		}
 		d.say(now, StepAlarm, s.Set, "This is a fault: %d of %d probes failed (%s).", s.Detector.Failures, s.Detector.Probes, in.Cause)
 	}
-	d.Closed = r.gates(s, now, in)
+	d.Closed = r.gates(trying, s, now, in)
 	if d.Open = len(d.Closed) == 0; !d.Open {
 		return
 	}
@@ -84,9 +86,60 @@ func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
 	}
 }
 
-// Exhausted says whether the open incident has seen every allowed protocol fail.
+// Exhausted says whether the open incident has seen the fault under every allowed
+// protocol, and none is kept for being better than the user's own. A protocol that
+// could not be tried, or did not connect, has shown nothing of it.
 func (r Rules) Exhausted(s State) bool {
-	return s.Incident != nil && len(s.Incident.Tried) > 0 && len(r.candidates(&s)) == 0
+	inc := s.Incident
+	if inc == nil || len(inc.Tried) == 0 || s.Set != s.Own || len(r.candidates(&s)) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(inc.Tried, Attempt.unjudged)
+}
+
+// unseen is after how long without a verdict an incident is no longer one that can be
+// followed: something stands before the WebSocket that the probe cannot see past.
+const unseen = day
+
+// lapse closes an incident that could not be followed for a day.
+func (s *State) lapse(d *Decision, now time.Time, in Sight) {
+	inc := s.Incident
+	switch {
+	case inc == nil:
+	case s.Trial != nil || in.Vote != diagnosis.Abstains:
+		inc.Silent = time.Time{}
+	case inc.Silent.IsZero():
+		inc.Silent = now
+	case now.Sub(inc.Silent) >= unseen:
+		d.say(now, StepLapsed, s.Set, "For a day it could not be seen whether the WebSocket gets through (%s). This incident is closed.", in.Cause)
+		s.owe(now)
+		s.Incident, s.Detector = nil, Detector{}
+	}
+}
+
+// looksStopped is how many looks in a row must show an app stopped before it counts as
+// stopped by hand: Supervisor's word lags behind its own restarts.
+const looksStopped = 3
+
+// notStarted ends a treatment whose app a person has stopped. On trial, what was not
+// proven is taken back first, so that the next start is with what was proven last.
+func (r Rules) notStarted(s *State, d *Decision, now time.Time, in Sight) {
+	switch {
+	case in.State == evidence.StateStopped && !s.Felled:
+		s.Stops++
+	case in.State != "": // not known says nothing
+		s.Stops = 0
+	}
+	t := s.Trial
+	switch {
+	case s.Stops < looksStopped || t != nil && !t.Settled:
+	case t != nil:
+		t.Unfair = true
+		r.failed(s, d, now, UserStopped)
+	case s.Incident != nil:
+		s.owe(now)
+		s.yield(d, now, 0, "The Cloudflared app was stopped by hand. It stays stopped, and the treatment ends.")
+	}
 }
 
 // hold waits for recovery: what can be tried has been.
@@ -101,7 +154,7 @@ func (r Rules) hold(s *State, d *Decision, now time.Time) {
 	why := "No protocol helped, so the cause lies elsewhere."
 	if s.Set != s.Own {
 		why = "No protocol is clean."
-	} else if len(r.candidates(s)) > 0 {
+	} else if len(r.candidates(s)) > 0 || slices.ContainsFunc(s.Incident.Tried, Attempt.unjudged) {
 		why = "Not everything could be tried."
 	}
 	d.say(now, StepHold, s.Set, "%s Waiting for recovery; no restart before %s.", why, s.HoldUntil.In(r.location()).Format("15:04"))

@@ -78,7 +78,7 @@ type care struct {
 func newCare(s *story, rules policy.Rules) *care {
 	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
 		counters: evidence.Counters{Codes: map[int]uint64{}}}
-	c.up = -time.Hour // it has been running for long, and was watched for days
+	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
 	c.state.Calm = policy.Calm{Failures: math.Round(2500 * s.noise), Probes: 2500}
 	c.read(0)
 	return c
@@ -282,7 +282,8 @@ func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
 func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
 	in := policy.Sight{
 		Vote: v, Cause: cause, Setting: c.setting, SettingKnown: true, ThroughCloudflare: true, DirectWorks: true,
-		Internet: evidence.InternetUp, SupervisorFree: true, InUse: c.socketsOpen(c.now),
+		Internet: evidence.InternetUp, State: evidence.StateStarted, SupervisorFree: true, InUse: c.socketsOpen(c.now),
+		Running: c.now - c.started,
 	}
 	if v == diagnosis.Fails {
 		in.Remedy = diagnosis.Rotate
@@ -291,7 +292,7 @@ func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
 		in.Internet = evidence.InternetDown
 	}
 	if c.now >= c.up {
-		in.Transport, in.Uptime = c.transport(), c.now-c.up
+		in.Transport = c.transport()
 	}
 	return in
 }

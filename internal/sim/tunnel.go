@@ -16,6 +16,7 @@ type tunnel struct {
 	*story
 	setting evidence.Protocol
 	up      time.Duration // when the connection stands again; never, if it does not
+	started time.Duration // when cloudflared's process did
 
 	cut      float64 // seconds
 	counted  time.Duration
@@ -127,6 +128,7 @@ func (t *tunnel) restart(at time.Duration, p evidence.Protocol, planned bool) {
 		t.misled++
 	}
 	t.restarts++
+	t.started = at
 	t.up = at + t.cost(at, p)
 	t.setting = p
 	t.marks = append(t.marks, mark{at, p, true}, mark{t.up, p, false})

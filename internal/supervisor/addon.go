@@ -66,7 +66,7 @@ func (i Info) Installed() bool { return i.Version != "" }
 func (i Info) Evidence() evidence.AddOn {
 	a := evidence.AddOn{Asked: true, Installed: i.Installed(), Slug: i.Slug, Name: i.Name, Version: i.Version, State: i.State}
 	if i.OptionsError == nil && i.Options != nil {
-		a.HasToken, a.TokenKnown = strings.TrimSpace(i.Options.Text("tunnel_token")) != "", true
+		a.HasToken, a.TokenKnown = Managed(i.Options), true
 	}
 	return a
 }

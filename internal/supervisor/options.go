@@ -71,6 +71,10 @@ func (o Options) HoldsSecretReference() bool {
 	return false
 }
 
+// Managed says whether the options make the Cloudflared app run a tunnel that is managed
+// at Cloudflare: then its start script asks Cloudflare's API for nothing.
+func Managed(o Options) bool { return strings.TrimSpace(o.Text("tunnel_token")) != "" }
+
 // Text gives an option that is a text; "" if it is absent or something else.
 func (o Options) Text(key string) string {
 	var s string

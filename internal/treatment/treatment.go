@@ -9,6 +9,7 @@ package treatment
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,16 +25,25 @@ import (
 type Supervisor interface {
 	Info(ctx context.Context, slug string) (supervisor.Info, error)
 	SetOptions(ctx context.Context, slug string, o supervisor.Options) error
+	ValidateOptions(ctx context.Context, slug string, o supervisor.Options) error
 	Restart(ctx context.Context, slug string) error
 	Start(ctx context.Context, slug string) error
+	Log(ctx context.Context, slug string) (string, error)
+}
+
+// Cloudflare is asked before a tunnel that is managed locally is stopped: the app's
+// start script needs Cloudflare's API (its prepare/run.sh lists the tunnel and routes
+// each host name), and ends where that does not answer.
+type Cloudflare interface {
+	Answers(ctx context.Context) error // nil if its API does
 }
 
 // Connector is the restarted connector.
 type Connector interface {
 	Inspect(ctx context.Context, now time.Time) evidence.Connector
-	Process() string // the id of the process that answered last
-	Forget()         // leaves the present process behind
-	Renewed() bool   // whether another than that one answered last
+	Process() string              // the id of the process that answered last
+	Forget()                      // leaves the present process behind
+	Renewed(since time.Time) bool // whether a different one answered last, started since then
 }
 
 // Diary keeps the intention.
@@ -45,6 +55,7 @@ type Diary interface {
 type Treatment struct {
 	Supervisor Supervisor
 	Connector  Connector
+	Cloudflare Cloudflare
 	Diary      Diary
 	Log        zerolog.Logger
 	Patience   Patience
@@ -90,10 +101,10 @@ func (t *Treatment) Do(ctx context.Context, in journal.Intention) (policy.Outcom
 // Resume finishes a change that a stop or a crash interrupted, from what is really
 // there.
 func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
+	in.Ours = append(slices.Clone(in.Ours), in.To)
 	out, err := t.outcome(t.resume(ctx, in))
-	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
-		out.Restarts++ // the one before the interruption: it counts though its end was not seen
-	}
+	out.Sent = in.Stage == journal.Writing
+	out.Restarts = max(out.Restarts, in.Begun) // one before the interruption counts though its end was not seen
 	return out, err
 }
 
@@ -123,8 +134,13 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 		return policy.Outcome{}, t.end(policy.UserChanged, there)
 	case there != in.To:
 		return policy.Outcome{}, t.end(policy.NotAvailable, there) // it had not been written
-	case info.State == evidence.StateStopped && in.Stage != journal.Restarting:
-		return policy.Outcome{}, t.stoppedByHand(ctx, in)
+	case in.Stage != journal.Restarting:
+		switch stopped, err := t.stopped(ctx, in, info); {
+		case err != nil:
+			return policy.Outcome{}, err
+		case stopped && !in.Felled:
+			return policy.Outcome{}, t.notRunning(ctx, in)
+		}
 	}
 	done := in.Stage == journal.Connecting
 	if in.Stage == journal.Restarting {
@@ -149,6 +165,9 @@ func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in j
 			return true, nil
 		}
 		if age := time.Since(in.At); age > t.Patience.Late || age < 0 {
+			if info.State == evidence.StateStopped && !in.Felled && t.ending(ctx, in) == tunnel.EndedBySignal {
+				return false, t.stoppedByHand(ctx, in)
+			}
 			return false, nil
 		}
 		if err := t.pause(ctx); err != nil {
@@ -171,13 +190,20 @@ func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.I
 	if p := t.Connector.Process(); p != "" && in.Process != "" {
 		return p != in.Process
 	}
-	wanted := map[evidence.Protocol]evidence.Transport{evidence.QUIC: evidence.OverQUIC, evidence.HTTP2: evidence.OverHTTP2}[in.To]
-	return now != evidence.NoTransport && now == wanted && in.Before != wanted
+	return now != evidence.NoTransport && now == wanted(in.To) && in.Before != now
 }
+
+// wanted is the transport that a protocol asks for; none where it takes either.
+func wanted(p evidence.Protocol) evidence.Transport {
+	return map[evidence.Protocol]evidence.Transport{evidence.QUIC: evidence.OverQUIC, evidence.HTTP2: evidence.OverHTTP2}[p]
+}
+
+// way says whether a change leads to what was proven last: nothing keeps it from being
+// stored, and any connection will do.
+func way(in journal.Intention) bool { return in.To == in.Back }
 
 // from takes the steps in order, beginning with one.
 func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journal.Stage) (policy.Outcome, error) {
-	restarts := 0
 	if stage == journal.Intended {
 		written, err := t.write(ctx, in)
 		if err != nil {
@@ -185,43 +211,67 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 		}
 		stage = written
 	}
-	if stage == journal.Restarting {
-		t.Connector.Inspect(ctx, time.Now())
-		if in.Process == "" { // taken up anew, the process that is to go is the one noted at first
-			in.Process = t.Connector.Process()
-		}
-		if err := t.intend(in, journal.Restarting); err != nil {
-			return policy.Outcome{}, err
-		}
-		// An add-on that does not run is started: that cuts nobody off.
-		down := false
-		if in.Felled || in.Purpose == policy.Revive {
-			info, err := t.surely(ctx, in)
-			if err != nil {
-				return policy.Outcome{}, err
+	for tries := 1; ; tries++ {
+		if stage == journal.Restarting {
+			t.Connector.Inspect(ctx, time.Now())
+			if in.Process == "" { // taken up anew, the process that is to go is the one noted at first
+				in.Process = t.Connector.Process()
 			}
-			down = info.State != evidence.StateStarted && info.State != evidence.StateStartup
+			in.At = time.Now()
+			if err := t.restart(ctx, &in); err != nil {
+				return t.undone(ctx, in, err)
+			}
 		}
-		if err := t.restart(ctx, in, down); err != nil {
+		if err := t.intend(in, journal.Connecting); err != nil {
 			return policy.Outcome{}, err
 		}
-		if !down {
-			restarts = 1
+		out, err := t.outcome(t.connect(ctx, in))
+		out.Restarts = in.Begun
+		if err != nil || out.Result != policy.NotRestarted {
+			return out, err
 		}
+		// Supervisor answers 200 where Docker could not stop the container, too.
+		in.Begun = max(in.Begun-1, 0)
+		if tries == restartsInVain {
+			t.Log.Warn().Msg("Supervisor said that it restarted the Cloudflared app, but the same process still runs.")
+			return t.undone(ctx, in, t.end(policy.NotRestarted, in.To))
+		}
+		stage = journal.Restarting
 	}
-	if err := t.intend(in, journal.Connecting); err != nil {
+}
+
+// restartsInVain is how often a restart is asked for that Supervisor says it made, and
+// did not.
+const restartsInVain = 2
+
+// undone ends a change after which the tunnel runs on as before: then what was there
+// before is stored again, unless it is the way back.
+func (t *Treatment) undone(ctx context.Context, in journal.Intention, err error) (policy.Outcome, error) {
+	var s *stopped
+	if !errors.As(err, &s) {
 		return policy.Outcome{}, err
 	}
-	out, err := t.outcome(t.connect(ctx, in))
-	out.Restarts = restarts
-	return out, err
+	s.Restarts = in.Begun
+	if !s.Result.Untouched() || way(in) || in.From == in.To {
+		return policy.Outcome{}, s
+	}
+	in.Back = in.From
+	switch err := t.putBack(ctx, in); {
+	case ctx.Err() != nil:
+		return policy.Outcome{}, ctx.Err()
+	case err != nil:
+		t.Log.Warn().Err(err).Msg("The protocol that was stored before could not be stored again yet.")
+	default:
+		s.Setting = in.From
+	}
+	return policy.Outcome{}, s
 }
 
 // write stores the new protocol and reads it back. Supervisor knows no
 // preconditions, the last writer wins: so the options are read just before, and
 // compared after.
 func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.Stage, error) {
-	read := t.info
+	read, sent := t.info, false
 	for range 3 {
 		// Noted before it is read: what lies between reading and writing can cost a
 		// person's edit, and a flush to an SD card takes long.
@@ -233,27 +283,42 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 			return "", err
 		}
 		read = t.surely // something may have been sent by then
+		halted, err := t.stopped(ctx, in, info)
+		if err != nil {
+			return "", err
+		}
+		halted = halted && !in.Felled
 		there, err := tunnel.ProtocolOf(info.Options)
 		switch {
 		case err != nil:
 			return "", t.end(policy.UserChanged, in.From)
 		case !in.Knows(there):
 			return "", t.end(policy.UserChanged, there)
-		case info.State == evidence.StateStopped && there == in.To && !in.Felled:
+		case there == in.To && in.From != in.To && !sent && !slices.Contains(in.Ours, in.To):
+			// A person wrote just what was to be written: it is theirs.
+			return "", t.end(policy.UserChanged, there)
+		case halted && there == in.To:
 			return "", t.stoppedByHand(ctx, in)
-		case info.State == evidence.StateStopped && in.To != in.Back && !in.Felled:
+		case halted && !way(in):
 			return "", t.end(policy.UserStopped, there)
-		case there == in.To:
-			// The same protocol, started anew; or written by an earlier try whose answer got lost.
-			return journal.Restarting, nil
-		case info.Options.HoldsSecretReference():
+		case there != in.To && info.Options.HoldsSecretReference():
 			return "", t.end(policy.AtRisk, there)
 		}
 		options, err := tunnel.WithProtocol(info.Options, in.To)
 		if err != nil {
 			return "", t.end(policy.Rejected, there)
 		}
+		if !way(in) || in.From == in.To { // the way back is stored first, whatever keeps it from being started
+			if err := t.startable(ctx, in, options, there); err != nil {
+				return "", err
+			}
+		}
+		if there == in.To {
+			// The same protocol, started anew; or written by an earlier try whose answer got lost.
+			return journal.Restarting, nil
+		}
 		err = t.Supervisor.SetOptions(ctx, in.Slug, options)
+		sent = true
 		switch {
 		case ctx.Err() != nil:
 			return "", ctx.Err()
@@ -273,12 +338,13 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 			return "", err
 		}
 		if got, err := tunnel.ProtocolOf(after.Options); err == nil && got == in.To {
-			if after.State == evidence.StateStopped && !in.Felled {
+			switch halted, err := t.stopped(ctx, in, after); {
+			case err != nil:
+				return "", err
+			case halted && !in.Felled:
 				return "", t.stoppedByHand(ctx, in)
 			}
-			if changed := options.Differing(after.Options, "run_parameters"); len(changed) > 0 {
-				t.Log.Info().Strs("options", changed).Msg("Other options were edited at the same moment; they stay as edited.")
-			}
+			t.compare(options, after.Options)
 			return journal.Restarting, nil
 		}
 		// Somebody saved the form in between, with the protocol it had shown them. Again.
@@ -287,20 +353,87 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 	if there, err := t.settledOn(ctx, in); err != nil || there == in.To {
 		return journal.Restarting, err
 	}
-	return "", t.end(policy.NotAvailable, in.From)
+	return "", &stopped{policy.Outcome{Result: policy.NotAvailable, Setting: in.From, Sent: sent}}
+}
+
+// startable ends the change before anything is stopped, where a start with these
+// options could not succeed: the app would be left down. there is what is stored.
+func (t *Treatment) startable(ctx context.Context, in journal.Intention, o supervisor.Options, there evidence.Protocol) error {
+	err := t.Supervisor.ValidateOptions(ctx, in.Slug, o)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case supervisor.Is(err, supervisor.Rejected):
+		t.Log.Warn().Err(err).Str("protocol", in.To.String()).Msg("With these options the Cloudflared app could not start; nothing was changed.")
+		return t.end(policy.Rejected, there)
+	case err != nil:
+		t.Log.Debug().Err(err).Msg("Whether the options are valid could not be asked.")
+		return t.end(policy.NotAvailable, there)
+	case t.Cloudflare == nil || supervisor.Managed(o):
+		return nil
+	}
+	if err := t.Cloudflare.Answers(ctx); ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil {
+		t.Log.Info().Err(err).Msg("Cloudflare's API does not answer. The Cloudflared app needs it at each start, so it is not restarted now.")
+		return t.end(policy.CannotStart, there)
+	}
+	return nil
+}
+
+// compare tells of other options that are not as they were sent. What Supervisor has
+// left out is none that a person edited: its schema no longer knows it, and the app has
+// not been given it for long.
+func (t *Treatment) compare(sent, stored supervisor.Options) {
+	var edited, dropped []string
+	for _, name := range sent.Differing(stored, "run_parameters") {
+		if _, there := stored[name]; there {
+			edited = append(edited, name)
+		} else {
+			dropped = append(dropped, name)
+		}
+	}
+	if len(edited) > 0 {
+		t.Log.Info().Strs("options", edited).Msg("Other options were edited at the same moment; they stay as edited.")
+	}
+	if len(dropped) > 0 {
+		t.Log.Info().Strs("options", dropped).Msg("Supervisor left out options that the Cloudflared app no longer knows.")
+	}
 }
 
 // restart restarts the add-on, waits while Supervisor is busy with it, and sees to
 // it that it is not left stopped: Supervisor's watchdog does not rescue an add-on
-// whose start failed after the stop.
-func (t *Treatment) restart(ctx context.Context, in journal.Intention, ended bool) error {
-	deadline := time.Now().Add(t.Patience.Busy)
-	t.Connector.Forget()
-	call, tries := t.Supervisor.Restart, 0
-	if ended {
-		call = t.Supervisor.Start
+// whose start failed after the stop. One that does not run is started, which cuts
+// nobody off. No error says that Supervisor called it done.
+func (t *Treatment) restart(ctx context.Context, in *journal.Intention) error {
+	began := time.Now()
+	deadline := began.Add(t.Patience.Busy)
+	tries, ended := 0, false
+	if in.Felled || in.Purpose == policy.Revive || way(*in) {
+		info, err := t.surely(ctx, *in)
+		if err != nil {
+			return err
+		}
+		ended = info.State == evidence.StateError || info.State == evidence.StateStopped && (in.Felled || in.Purpose == policy.Revive)
+		if way(*in) && in.From != in.To { // else it was asked before
+			if err := t.startable(ctx, *in, info.Options, in.To); err != nil {
+				return err
+			}
+		}
 	}
-	for {
+	t.Connector.Forget()
+	for waited := 0; ; {
+		call, counts := t.Supervisor.Restart, 1
+		if ended {
+			call, counts = t.Supervisor.Start, 0
+		}
+		if counts > 0 && in.Most != 0 && in.Begun >= in.Most {
+			return t.end(policy.OverBudget, in.To)
+		}
+		in.Begun += counts
+		if err := t.intend(*in, journal.Restarting); err != nil {
+			return err
+		}
 		err := call(ctx, in.Slug)
 		switch {
 		case ctx.Err() != nil:
@@ -308,57 +441,75 @@ func (t *Treatment) restart(ctx context.Context, in journal.Intention, ended boo
 		case err == nil:
 			return nil
 		case supervisor.Is(err, supervisor.Busy) || supervisor.Is(err, supervisor.Away) && !supervisor.EffectUnknown(err):
-			// Nothing was done yet.
+			in.Begun -= counts // nothing was done yet
 			t.Log.Debug().Err(err).Msg("Waiting for Supervisor.")
-			if err := t.await(ctx, in, deadline, tries > 0 || ended); err != nil {
+			done, err := t.await(ctx, *in, deadline, waited, began, tries > 0 || ended)
+			if err != nil || done {
 				return err
 			}
+			waited++
 			continue
 		}
 		t.Log.Warn().Err(err).Msg("The restart did not end well; looking at what is there.")
-		after, err := t.aftermath(ctx, in)
+		after, err := t.aftermath(ctx, *in, began)
+		if err == nil && after == asBefore {
+			in.Begun -= counts
+		}
 		switch {
 		case err != nil:
 			return err
 		case after == anew:
 			return nil
 		case tries == 3 && after == asBefore:
-			return t.end(policy.NotAvailable, in.To)
+			return t.end(policy.NotRestarted, in.To)
 		case tries == 3:
-			return t.endRestarted(policy.Crashed, in.To)
+			return t.end(policy.Crashed, in.To)
 		}
 		tries++
-		call = t.Supervisor.Restart
-		if after == down {
-			call = t.Supervisor.Start
-		}
+		ended = after == down
 		if err := t.pause(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// await waits while Supervisor is busy with the add-on or away. As long as the
-// add-on is shown stopped, and we have not stopped it, another job or a person
-// has: a restart would start it.
-func (t *Treatment) await(ctx context.Context, in journal.Intention, deadline time.Time, stoppedByUs bool) error {
-	for {
+// longestWait is how many looks lie between two askings for a restart while Supervisor
+// is busy: each asking is a line in its log.
+const longestWait = 15
+
+// await waits while Supervisor is busy with the add-on or away, by looking, and says
+// whether the job that held it has started it anew: with what is stored, so that
+// nothing is left to do. As long as the add-on is shown stopped, and we have not stopped
+// it, another job or a person has: a restart would start it.
+func (t *Treatment) await(ctx context.Context, in journal.Intention, deadline time.Time, waited int, began time.Time, stoppedByUs bool) (done bool, err error) {
+	for looks := min(1<<min(waited+1, 10), longestWait); ; looks-- {
 		if err := t.pause(ctx); err != nil {
-			return err
+			return false, err
 		}
 		info, err := t.Supervisor.Info(ctx, in.Slug)
 		halted := err == nil && !stoppedByUs && info.State == evidence.StateStopped
 		late := time.Now().After(deadline)
 		switch {
+		case err == nil && info.State == evidence.StateStarted && t.Connector.Inspect(ctx, time.Now()).Status != 0 && t.renewed(in, began):
+			t.Log.Info().Msg("The job that held the Cloudflared app has restarted it already.")
+			return true, nil
 		case late && halted:
-			return t.stoppedByHand(ctx, in)
+			return false, t.stoppedByHand(ctx, in)
 		case late:
 			t.Log.Warn().Msg("Supervisor was busy or away for too long; the restart is put off.")
-			return t.end(policy.Busy, in.To)
-		case !halted:
-			return nil
+			return false, t.end(policy.Busy, in.To)
+		case !halted && looks <= 1:
+			return false, nil
 		}
 	}
+}
+
+// renewed says whether a different process answered last from the one that was to go.
+func (t *Treatment) renewed(in journal.Intention, since time.Time) bool {
+	if p := t.Connector.Process(); p != "" && in.Process != "" {
+		return p != in.Process
+	}
+	return t.Connector.Renewed(since)
 }
 
 // condition is what became of a restart that ended in an error.
@@ -373,7 +524,7 @@ const (
 // aftermath finds out what became of a restart whose answer was an error or got
 // lost. An add-on that is still shown started may be about to be stopped, so what
 // counts is whether another process answers.
-func (t *Treatment) aftermath(ctx context.Context, in journal.Intention) (condition, error) {
+func (t *Treatment) aftermath(ctx context.Context, in journal.Intention, began time.Time) (condition, error) {
 	deadline := time.Now().Add(t.Patience.Settle(in.To))
 	for {
 		info, err := t.surely(ctx, in)
@@ -386,7 +537,7 @@ func (t *Treatment) aftermath(ctx context.Context, in journal.Intention) (condit
 		c := t.Connector.Inspect(ctx, time.Now())
 		late := time.Now().After(deadline)
 		switch {
-		case c.Status != 0 && t.Connector.Renewed():
+		case c.Status != 0 && t.renewed(in, began):
 			return anew, nil
 		case late && c.Status != 0:
 			return asBefore, nil
@@ -415,6 +566,45 @@ func (t *Treatment) settledOn(ctx context.Context, in journal.Intention) (eviden
 			return there, err
 		}
 	}
+}
+
+// looksStopped is how many looks in a row must show an app stopped: Supervisor's word
+// lags behind its own restarts.
+const looksStopped = 3
+
+// stopped says whether the app is stopped, and stays so for a few looks.
+func (t *Treatment) stopped(ctx context.Context, in journal.Intention, info supervisor.Info) (bool, error) {
+	for range looksStopped - 1 {
+		if info.State != evidence.StateStopped {
+			return false, nil
+		}
+		if err := t.pause(ctx); err != nil {
+			return false, err
+		}
+		var err error
+		if info, err = t.surely(ctx, in); err != nil {
+			return false, err
+		}
+	}
+	return info.State == evidence.StateStopped, nil
+}
+
+// ending is how the app's last run ended, if one began since the intention was noted.
+func (t *Treatment) ending(ctx context.Context, in journal.Intention) tunnel.Ending {
+	text, err := t.Supervisor.Log(ctx, in.Slug)
+	if err != nil {
+		return tunnel.EndNotKnown
+	}
+	return tunnel.EndingOf(text, in.At)
+}
+
+// notRunning ends a change after whose restart the app is shown stopped: by a person,
+// unless its log says that it ended by itself. Then it is ours to start again.
+func (t *Treatment) notRunning(ctx context.Context, in journal.Intention) error {
+	if t.ending(ctx, in) == tunnel.EndedByError {
+		return t.end(policy.Crashed, in.To)
+	}
+	return t.stoppedByHand(ctx, in)
 }
 
 // stoppedByHand ends the change because a person stopped the add-on. It stays
@@ -460,12 +650,31 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 	end := func(r policy.Result, e evidence.Connector) (policy.Outcome, error) {
 		return policy.Outcome{Result: r, Setting: in.To, Transport: e.Transport}, nil
 	}
+	began := in.At
+	if began.IsZero() {
+		began = time.Now()
+	}
 	deadline := time.Now().Add(t.Patience.Settle(in.To))
-	failing := 0
+	failing, halted, same, other := 0, 0, 0, 0
 	for {
 		c := t.Connector.Inspect(ctx, time.Now())
-		if c.Up() {
+		switch fits := way(in) || wanted(in.To) == evidence.NoTransport || c.Transport == wanted(in.To); {
+		case c.Status == 0:
+		case !t.renewed(in, began):
+			// Only another process shows that there was a restart.
+			if same++; same >= looksStopped {
+				return end(policy.NotRestarted, c)
+			}
+		case c.Up() && fits:
 			return end(policy.Settled, c)
+		case c.Up():
+			// Which transport it is may not be known at once, or for an old cloudflared not at all.
+			if other++; other >= looksStopped {
+				if c.Transport == evidence.NoTransport {
+					return end(policy.Settled, c)
+				}
+				return end(policy.OtherTransport, c)
+			}
 		}
 		// Only a connector that does not answer at all can have ended.
 		if c.Status == 0 {
@@ -475,14 +684,16 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 			case !info.Installed():
 				return end(policy.UserStopped, c)
 			case info.State == evidence.StateStopped:
-				return policy.Outcome{}, t.stoppedByHand(ctx, in)
+				if halted++; halted >= looksStopped {
+					return policy.Outcome{}, t.notRunning(ctx, in)
+				}
 			case info.State == evidence.StateError:
 				// Supervisor's watchdog may be about to start it again: look more than once.
 				if failing++; failing >= 3 {
 					return end(policy.Crashed, c)
 				}
 			default:
-				failing = 0
+				failing, halted = 0, 0
 			}
 		}
 		if time.Now().After(deadline) {
@@ -535,10 +746,6 @@ func (t *Treatment) intend(in journal.Intention, s journal.Stage) error {
 
 func (t *Treatment) end(r policy.Result, setting evidence.Protocol) error {
 	return &stopped{policy.Outcome{Result: r, Setting: setting}}
-}
-
-func (t *Treatment) endRestarted(r policy.Result, setting evidence.Protocol) error {
-	return &stopped{policy.Outcome{Result: r, Setting: setting, Restarts: 1}}
 }
 
 func (t *Treatment) pause(ctx context.Context) error {
@@ -594,10 +801,18 @@ func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart boo
 	}
 	// Stopped by hand it stays stopped; between the stop and the start of our own
 	// restart it must not.
-	if !restart || info.State == evidence.StateStopped && !interrupted && !in.Felled {
+	halted := info.State == evidence.StateStopped && !in.Felled
+	if !restart || halted && (!interrupted || t.ending(ctx, in) == tunnel.EndedBySignal) {
+		return unnoted
+	}
+	if err := t.startable(ctx, in, info.Options, in.To); err != nil {
+		return errors.Join(err, unnoted) // the setting is stored; the next start of this program does the rest
+	}
+	if in.Most != 0 && in.Begun >= in.Most {
 		return unnoted
 	}
 	in.Process = t.Connector.Process()
+	in.Begun++
 	unnoted = errors.Join(unnoted, t.intend(in, journal.Restarting))
 	var busy error
 	for {

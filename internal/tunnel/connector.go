@@ -36,6 +36,7 @@ type Connector struct {
 
 	mu      sync.Mutex
 	upSince time.Time // first of an unbroken row of good answers
+	began   time.Time // when the present process is known to have run already
 	noneYet time.Time // first of an unbroken row of answers that it has no connection
 	last    process   // that answered last
 	left    process   // that Forget left behind
@@ -44,13 +45,22 @@ type Connector struct {
 
 // process tells one run of cloudflared from the next.
 type process struct {
-	id       string // connectorId: drawn anew at every start
-	requests uint64 // total_requests: a smaller count is a new process, too
+	id       string    // connectorId: drawn anew at every start
+	requests uint64    // total_requests: a smaller count is a new process, too
+	began    time.Time // process_start_time_seconds, zero if not told
 }
+
+// sameStart is how far two readings of one process's start may lie apart: it is
+// computed from the machine's clock, which may be set in between.
+const sameStart = time.Second
 
 // followed says whether another process has taken the place of p.
 func (p process) followed(by process) bool {
-	return p.id != by.id && p.id != "" && by.id != "" || by.requests < p.requests
+	if p.id != "" && by.id != "" {
+		return p.id != by.id || by.requests < p.requests
+	}
+	younger := !p.began.IsZero() && by.began.Sub(p.began) > sameStart
+	return younger || by.requests < p.requests
 }
 
 // NewConnector makes a connector at this base URL. It asks nothing yet.
@@ -83,13 +93,14 @@ func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found := process{id: id, requests: c.last.requests}
+	found := process{id: id, requests: c.last.requests, began: c.last.began}
 	if e.Counters != nil {
-		found.requests = e.Counters.Requests
+		found.requests, found.began = e.Counters.Requests, e.Counters.Began
 	}
 	anew := c.last.followed(found)
 	if e.Status != 0 {
 		c.last = found
+		e.Running = c.running(found, anew, now)
 	}
 	if !e.Up() || anew {
 		c.upSince, c.seen = time.Time{}, evidence.Connector{}
@@ -112,6 +123,22 @@ func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector 
 	e.Transport, e.Edges = c.seen.Transport, c.seen.Edges
 	return e
 }
+
+// running is how long the process has run: since it was first seen, or since its own
+// word on its start, where that is earlier and can be true. The caller holds mu.
+func (c *Connector) running(p process, anew bool, now time.Time) time.Duration {
+	if c.began.IsZero() || anew || now.Before(c.began) {
+		c.began = now
+	}
+	if age := now.Sub(p.began); !p.began.IsZero() && age > now.Sub(c.began) && age < oldest {
+		c.began = p.began
+	}
+	return now.Sub(c.began)
+}
+
+// oldest is how long ago a start may lie to be believed: a clock that was not set yet
+// says 1970.
+const oldest = 5 * 365 * 24 * time.Hour
 
 // Inspect is Look, and asks /diag/tunnel for the transport and the edges if they
 // are not known of this process yet: each such question writes two lines to the
@@ -158,15 +185,22 @@ func QUICEdges(c evidence.Connector, set netip.AddrPort, connectorURL string) (l
 func (c *Connector) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.upSince, c.noneYet, c.seen, c.left, c.last = time.Time{}, time.Time{}, evidence.Connector{}, c.last, process{}
+	c.upSince, c.noneYet, c.began, c.seen, c.left, c.last = time.Time{}, time.Time{}, time.Time{}, evidence.Connector{}, c.last, process{}
 }
 
-// Renewed says whether the process that answered last is another one than the one
-// that Forget left behind. Where nothing was known of that one, it is.
-func (c *Connector) Renewed() bool {
+// Renewed says whether the process that answered last is a different one from that
+// which Forget left behind at a moment. Where nothing was known of that one, only a
+// start after that moment shows it.
+func (c *Connector) Renewed(since time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last != process{} && (c.left == process{} || c.left.followed(c.last))
+	switch {
+	case c.last == process{}:
+		return false
+	case c.left == process{}:
+		return c.last.began.IsZero() || c.last.began.After(since.Add(-sameStart))
+	}
+	return c.left.followed(c.last)
 }
 
 // Process is the id that the process which answered last has given itself, "" if
@@ -275,6 +309,10 @@ func (c *Connector) counters(ctx context.Context) (evidence.Counters, error) {
 	return parseCounters(res.RawBody())
 }
 
+// startName is what the Prometheus library's process collector, which cloudflared's
+// metrics include, calls the start of the process.
+const startName = "process_start_time_seconds"
+
 // parseCounters reads the few counters it needs from Prometheus' text format. Six
 // names do not bear that format's whole parser and its dependencies.
 func parseCounters(text io.Reader) (evidence.Counters, error) {
@@ -284,7 +322,7 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 	lines := bufio.NewScanner(limited)
 	for lines.Scan() {
 		raw := bytes.TrimSpace(lines.Bytes())
-		if !bytes.HasPrefix(raw, []byte("cloudflared_tunnel_")) && !bytes.HasPrefix(raw, []byte("build_info")) {
+		if !bytes.HasPrefix(raw, []byte("cloudflared_tunnel_")) && !bytes.HasPrefix(raw, []byte("build_info")) && !bytes.HasPrefix(raw, []byte(startName)) {
 			continue // most of them
 		}
 		line := string(raw)
@@ -294,7 +332,7 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 			name, labels = name[:i], line[i:]
 			rest = labels[strings.LastIndexByte(labels, '}')+1:]
 		}
-		if !strings.HasPrefix(name, "cloudflared_tunnel_") && name != "build_info" {
+		if !strings.HasPrefix(name, "cloudflared_tunnel_") && name != "build_info" && name != startName {
 			continue
 		}
 		fields := strings.Fields(rest)
@@ -323,6 +361,8 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 			}
 		case "build_info":
 			c.Version = label(labels, "version")
+		case startName:
+			c.Began = time.UnixMilli(int64(v * 1000))
 		}
 	}
 	switch {

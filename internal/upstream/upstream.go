@@ -9,6 +9,7 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -54,6 +55,7 @@ type Question struct {
 // Client asks. It may be used by several goroutines at once.
 type Client struct {
 	status, api *resty.Client // api is nil without a token
+	open        *resty.Client // the API without credentials
 	scrub       func(string) string
 }
 
@@ -73,7 +75,7 @@ func New(c Config) *Client {
 		return resty.New().SetBaseURL(strings.TrimRight(base, "/")).SetTimeout(c.Timeout).SetResponseBodyLimit(limit).
 			SetTransport(way).SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetHeader("Accept", "application/json")
 	}
-	u := &Client{status: client(c.StatusURL, pageLimit), scrub: scrub}
+	u := &Client{status: client(c.StatusURL, pageLimit), open: client(c.APIURL, apiLimit).SetTimeout(min(c.Timeout, answerTimeout)), scrub: scrub}
 	if c.Token != "" {
 		u.api = client(c.APIURL, apiLimit).SetAuthToken(c.Token)
 	}
@@ -86,6 +88,25 @@ type quiet struct{}
 func (quiet) Errorf(string, ...any) {}
 func (quiet) Warnf(string, ...any)  {}
 func (quiet) Debugf(string, ...any) {}
+
+// answerTimeout bounds the question whether the API answers: a tunnel waits for it.
+const answerTimeout = 5 * time.Second
+
+// Answers says whether Cloudflare's API answers, by the list of Cloudflare's own
+// addresses, which it gives to anybody. nil if it does. Nothing of this home is sent.
+func (c *Client) Answers(ctx context.Context) error {
+	var body struct {
+		Success bool `json:"success"`
+	}
+	res, err := c.open.R().SetContext(ctx).SetResult(&body).Get("/ips")
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking Cloudflare's API whether it answers: %s", c.scrub(err.Error()))
+	case res.StatusCode() != 200 || !body.Success:
+		return fmt.Errorf("asking Cloudflare's API whether it answers: HTTP %d", res.StatusCode())
+	}
+	return nil
+}
 
 // Ask asks everything at once and gives what came back.
 func (c *Client) Ask(ctx context.Context, q Question) evidence.Upstream {
