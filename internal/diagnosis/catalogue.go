@@ -85,6 +85,12 @@ func (c Cause) String() string { return c.row().ID }
 // Blinds says that the probe cannot see past this cause to the WebSocket.
 func (c Cause) Blinds() bool { return c.row().Blinds }
 
+// Restarts says that a start anew under the same protocol may end this cause.
+func (c Cause) Restarts() bool {
+	r := c.row().Remedy
+	return r == Restart || r == Start || c == TunnelDown
+}
+
 // Anchor is the link target in DOCS.md that explains the cause.
 func (c Cause) Anchor() string { return "cause-" + c.String() }
 

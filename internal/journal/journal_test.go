@@ -315,7 +315,7 @@ func TestAHealthyDayWritesLittle(t *testing.T) {
 			Interval: 2 * time.Minute, Burst: 2 * time.Second, MinUptime: 2 * time.Minute, HoldBase: 30 * time.Minute}
 		state := rules.Awake(j.Record().Policy, time.Now())
 		good := policy.Sight{Vote: diagnosis.Works, Cause: diagnosis.Healthy, SettingKnown: true, Transport: evidence.OverQUIC, ThroughCloudflare: true,
-			DirectWorks: true, Internet: evidence.InternetUp, SupervisorFree: true, Uptime: time.Hour}
+			DirectWorks: true, Internet: evidence.InternetUp, SupervisorFree: true, Running: time.Hour}
 		bad := good
 		bad.Vote, bad.Cause, bad.Remedy = diagnosis.Fails, diagnosis.UpgradeStripped, diagnosis.Rotate
 

@@ -69,10 +69,19 @@ func DefaultAddOns(runParameters ...string) []AddOn {
 	}
 }
 
+// withoutToken makes a tunnel one that is managed locally.
+func withoutToken(options json.RawMessage) json.RawMessage {
+	ms, _ := members(options) // the default ones can be read
+	return object(slices.DeleteFunc(ms, func(m member) bool { return m.key == "tunnel_token" }))
+}
+
 func (w *World) install() error {
 	addOns := w.opt.AddOns
 	if addOns == nil {
 		addOns = DefaultAddOns(w.opt.RunParameters...)
+		if w.opt.Local {
+			addOns[0].Options = withoutToken(addOns[0].Options)
+		}
 	}
 	addOns = append([]AddOn{{Slug: SelfSlug, Name: "Tunnel Medic", Version: "dev"}}, addOns...)
 	w.mu.Lock()
@@ -153,6 +162,9 @@ func (w *World) act(slug, what string, byAPI bool) error {
 		return err
 	}
 	defer func() { a.job = false; w.changed() }()
+	if what == "restart" && byAPI && w.faults.RestartFaked {
+		return nil // App.restart swallows that Docker could not stop the container
+	}
 	wasRunning := a.running()
 	if what != "start" {
 		w.stopApp(a)
@@ -162,6 +174,29 @@ func (w *World) act(slug, what string, byAPI bool) error {
 	}
 	if what == "restart" && byAPI && wasRunning && a == w.watched() {
 		w.restarts++
+	}
+	return w.startApp(a)
+}
+
+// Updates is Supervisor updating the add-on: it holds the add-on meanwhile, and starts
+// it by itself at the end, with the options stored by then. It blocks until done.
+func (w *World) Updates(slug, version string, pull time.Duration) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.find(slug)
+	if a == nil || !a.installed {
+		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
+	}
+	if err := w.seize(a); err != nil {
+		return err
+	}
+	defer func() { a.job = false; w.changed() }()
+	w.sleep(w.ctx, pull)
+	wasRunning := a.running()
+	w.stopApp(a)
+	a.Version = version
+	if !wasRunning {
+		return nil
 	}
 	return w.startApp(a)
 }
@@ -396,11 +431,16 @@ func (w *World) Log(slug string) string {
 
 // logf writes a line as cloudflared does. The caller holds mu.
 func (w *World) logf(a *app, level, format string, args ...any) {
+	w.logRaw(a, time.Now().UTC().Format(time.RFC3339)+" "+level+" "+fmt.Sprintf(format, args...))
+}
+
+// logRaw writes a line as it is. The caller holds mu.
+func (w *World) logRaw(a *app, line string) {
 	if len(a.logs) == 0 {
 		a.logs = append(a.logs, logRun{})
 	}
 	r := &a.logs[len(a.logs)-1]
-	if r.lines = append(r.lines, time.Now().UTC().Format(time.RFC3339)+" "+level+" "+fmt.Sprintf(format, args...)); len(r.lines) > 2000 {
+	if r.lines = append(r.lines, line); len(r.lines) > 2000 {
 		r.lines = r.lines[1000:]
 	}
 }

@@ -52,6 +52,7 @@ type run struct {
 	w       *World
 	app     *app
 	id      string        // connectorId
+	began   time.Time     // the container's start
 	opt     tunnelOptions // as they were at the start: later changes wait for the next
 	ctx     context.Context
 	kill    context.CancelFunc
@@ -86,7 +87,7 @@ func (w *World) startContainer(a *app) {
 		return
 	}
 	w.runs++
-	r := &run{w: w, app: a, id: connectorID(w.runs), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
+	r := &run{w: w, app: a, id: connectorID(w.runs), began: time.Now(), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
 	r.ctx, r.kill = context.WithCancel(w.ctx)
 	r.term, r.sigterm = context.WithCancel(r.ctx)
 	a.logs = append(a.logs, logRun{})
@@ -131,6 +132,9 @@ func (r *run) live() int {
 	if !w.sleep(r.term, w.timings.Setup) {
 		return 0
 	}
+	if r.opt.TunnelToken == "" && !r.prepared() {
+		return 1
+	}
 	flag := r.opt.protocolFlag()
 	protocol, err := evidence.ParseProtocol(flag)
 	switch {
@@ -147,7 +151,7 @@ func (r *run) live() int {
 	r.listening = true
 	w.settleDoors()
 	r.transport = evidence.OverQUIC
-	if protocol == evidence.HTTP2 {
+	if protocol == evidence.HTTP2 && !w.faults.IgnoresFlag {
 		r.transport = evidence.OverHTTP2
 	}
 	w.logf(r.app, "INF", "Starting metrics server on [::]:36500/metrics")
@@ -155,6 +159,35 @@ func (r *run) live() int {
 	w.changed()
 	r.connect(protocol)
 	return r.leave()
+}
+
+// prepared is the app's start script, as far as it asks Cloudflare's API: for the
+// tunnel's name, and to route each host name (prepare/run.sh of the app). It says whether
+// it came to its end. The caller holds mu.
+func (r *run) prepared() bool {
+	w := r.w
+	say := func(level, format string, args ...any) {
+		w.logRaw(r.app, time.Now().Format("[15:04:05] ")+level+": "+fmt.Sprintf(format, args...))
+	}
+	say("INFO", "Checking if existing tunnel matches name given in config")
+	if w.faults.APIAway || w.faults.InternetDown {
+		say("ERROR", "Existing Cloudflare Tunnel name does not match app (add-on) config.")
+		say("ERROR", "---------------------------------------")
+		say("ERROR", "App (Add-on) Configuration tunnel name: homeassistant")
+		say("ERROR", "Tunnel credentials file tunnel name: ")
+		say("ERROR", "---------------------------------------")
+		say("ERROR", "Align app (add-on) configuration to match existing tunnel credential file")
+		say("ERROR", "or re-install the app (add-on).")
+		return false
+	}
+	say("INFO", "Creating DNS entry %s...", r.opt.ExternalHostname)
+	if w.faults.APIRefuses {
+		w.logRaw(r.app, "Failed to add route: code: 10000, reason: Authentication error")
+		say("FATAL", "Failed to create DNS entry %s.", r.opt.ExternalHostname)
+		return false
+	}
+	say("INFO", "Finished setting up the Cloudflare Tunnel")
+	return true
 }
 
 // connect keeps the connections up until SIGTERM. The caller holds mu.

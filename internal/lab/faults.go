@@ -49,6 +49,9 @@ type Faults struct {
 	ConnectorHung  bool     `json:"connector_hung,omitempty"`  // 1033 though /ready says four; holds for the run that stands when it is set
 	ConnectorDies  bool     `json:"connector_dies,omitempty"`  // it exits with 1 soon after every start
 	FlapQUIC       Duration `json:"flap_quic,omitempty"`       // QUIC connections drop after this long, again and again
+	APIAway        bool     `json:"api_away,omitempty"`        // Cloudflare's API does not answer: an app whose tunnel is managed locally cannot start
+	APIRefuses     bool     `json:"api_refuses,omitempty"`     // it answers, and does not accept the app's login any more (code 10000)
+	IgnoresFlag    bool     `json:"ignores_flag,omitempty"`    // it connects over QUIC whatever --protocol says
 	WrongScheme    bool     `json:"wrong_scheme,omitempty"`    // its rule says https, and Home Assistant speaks http
 	ProxyStrips    bool     `json:"proxy_strips,omitempty"`    // the proxy of Options.Proxy passes no WebSocket on
 
@@ -63,6 +66,7 @@ type Faults struct {
 	SupervisorDown   bool      `json:"supervisor_down,omitempty"`    // refused
 	SupervisorState  string    `json:"supervisor_state,omitempty"`   // "setup": System is not ready with state: setup
 	NotManager       bool      `json:"not_manager,omitempty"`        // the caller's role is default, not manager
+	RestartFaked     bool      `json:"restart_faked,omitempty"`      // a restart is answered with 200 and not made: Docker could not stop the container
 	Busy             bool      `json:"busy,omitempty"`               // another job holds the add-on
 	StartFails       StartTrap `json:"start_fails,omitempty"`        // what start (and restart, after its stop) fails with
 	SecretsResolved  bool      `json:"secrets_resolved,omitempty"`   // posting options back stores !secret values in plain text

@@ -124,6 +124,7 @@ func (r *run) exposition() string {
 		}
 		metric("cloudflared_tunnel_server_locations", "gauge", "Where each tunnel is connected to. 1 means current location, 0 means previous locations.", lines...)
 	}
+	metric("process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.", fmt.Sprintf(" %.2f", float64(r.began.UnixMilli())/1000))
 	metric("cloudflared_tunnel_total_requests", "counter", "Amount of requests proxied through all the tunnels", fmt.Sprintf(" %d", r.total))
 	return b.String()
 }

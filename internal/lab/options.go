@@ -37,6 +37,7 @@ type Options struct {
 
 	AddOns        []AddOn  // installed; nil is the Cloudflared add-on and another one, empty is none
 	RunParameters []string // of the default Cloudflared add-on
+	Local         bool     // its tunnel is managed locally: it has no tunnel_token, and its start needs Cloudflare's API
 	Version       string   // of cloudflared; "" is 2026.8.2
 
 	FindURL     bool   // leave TUNNELMEDIC_PUBLIC_URL out of Env

@@ -39,9 +39,7 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 	var wg sync.WaitGroup
 	var info *supervisor.Info
 	var route evidence.Route
-	startable := evidence.NotKnown
-	// Two of the looks need it: it is asked for once.
-	read := sync.OnceValues(func() (supervisor.Info, error) { return m.super.Info(ctx, m.target.Slug) })
+	due := m.failbackDue(e.At)
 	away := func(err error) {
 		if why := supervisor.WhyAway(err); why != "" {
 			mu.Lock()
@@ -60,11 +58,16 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		})
 	}
 	side(func() {
-		i, err := read()
+		i, err := m.super.Info(ctx, m.target.Slug)
 		away(err)
 		if err == nil {
+			startable := evidence.NotKnown
+			if controls || due {
+				startable = m.startable(ctx, e.At, i, due)
+			}
 			mu.Lock()
 			info, e.AddOn = &i, i.Evidence()
+			e.AddOn.Startable = startable
 			if p, err := tunnel.ProtocolOf(i.Options); err == nil && i.OptionsError == nil && i.Installed() {
 				e.AddOn.Protocol, e.AddOn.ProtocolKnown = p, true
 			}
@@ -77,13 +80,7 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		e.Connector = c
 		mu.Unlock()
 	})
-	if due := m.failbackDue(e.At); controls || due {
-		side(func() {
-			s := m.startable(ctx, e.At, read, due)
-			mu.Lock()
-			startable = s
-			mu.Unlock()
-		})
+	if controls || due {
 		side(func() {
 			l := m.quic(ctx)
 			mu.Lock()
@@ -144,7 +141,7 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		})
 	}
 	wg.Wait()
-	e.Connector.Route, e.AddOn.Startable = route, startable
+	e.Connector.Route = route
 	// Whether our connector carried the probe shows in its totals just before and just
 	// after it, and whether it carried the page, in those after all.
 	e.Connector.Before, e.Connector.Counters = before, after
@@ -225,15 +222,14 @@ const startEvery = 30 * time.Second
 
 // startable asks whether the app could start now, where something may hang on it: its
 // start script needs Cloudflare's API unless the tunnel is managed there.
-func (m *Medic) startable(ctx context.Context, now time.Time, read func() (supervisor.Info, error), due bool) evidence.Switch {
-	i, err := read()
-	down := i.State == evidence.StateError || i.State == evidence.StateStopped
+func (m *Medic) startable(ctx context.Context, now time.Time, i supervisor.Info, due bool) evidence.Switch {
+	wanted := m.state.Incident != nil || due || i.State == evidence.StateError || m.state.Felled || m.state.Trouble.Restarts()
 	switch {
-	case err != nil || i.OptionsError != nil || m.set.Cloudflare == nil:
+	case i.OptionsError != nil || m.set.Cloudflare == nil:
 		return evidence.NotKnown
 	case supervisor.Managed(i.Options):
 		return evidence.On
-	case m.state.Incident == nil && !down && !due && m.state.Trouble == diagnosis.Healthy:
+	case !wanted:
 		return evidence.NotKnown
 	case m.startSaid != evidence.NotKnown && now.Sub(m.startAsked) < startEvery && !now.Before(m.startAsked):
 		return m.startSaid

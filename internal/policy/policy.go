@@ -111,7 +111,7 @@ const (
 	Busy         Result = "Supervisor was busy with the app"
 	AtRisk       Result = "secret at risk"
 	NotAvailable Result = "Supervisor did not answer"
-	NotRestarted Result = "Supervisor said that it restarted the app, but did not"
+	NotRestarted Result = "Supervisor did not restart the app"
 	CannotStart  Result = "Cloudflare's API does not answer, and Cloudflared cannot start without it"
 	OverBudget   Result = "the restarts of the day are used up"
 )

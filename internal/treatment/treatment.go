@@ -102,6 +102,9 @@ func (t *Treatment) Do(ctx context.Context, in journal.Intention) (policy.Outcom
 // there.
 func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
 	in.Ours = append(slices.Clone(in.Ours), in.To)
+	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
+		in.Begun = max(in.Begun, 1) // an earlier version of this program did not count
+	}
 	out, err := t.outcome(t.resume(ctx, in))
 	out.Sent = in.Stage == journal.Writing
 	out.Restarts = max(out.Restarts, in.Begun) // one before the interruption counts though its end was not seen

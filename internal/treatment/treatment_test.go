@@ -44,6 +44,9 @@ type bench struct {
 	blocked bool // UDP
 	crashes bool // cloudflared exits soon after every start
 	left    int  // the process that was left behind
+	faked   bool // restarts are answered with 200, and not made
+	ignores bool // cloudflared connects over QUIC whatever it is told
+	log     string
 
 	calls  []string
 	count  map[string]int
@@ -134,8 +137,24 @@ func (b *bench) SetOptions(ctx context.Context, _ string, o supervisor.Options) 
 	return b.call(ctx, "write", func() { b.options = maps.Clone(o) })
 }
 
+func (b *bench) ValidateOptions(ctx context.Context, _ string, _ supervisor.Options) error {
+	return b.call(ctx, "validate", func() {})
+}
+
+func (b *bench) Log(ctx context.Context, _ string) (log string, err error) {
+	return b.log, b.call(ctx, "log", func() {})
+}
+
+// Answers is Cloudflare's API.
+func (b *bench) Answers(ctx context.Context) error { return b.call(ctx, "api", func() {}) }
+
 func (b *bench) Restart(ctx context.Context, _ string) error {
-	return b.call(ctx, "restart", func() { b.stop(); b.begin() })
+	return b.call(ctx, "restart", func() {
+		if !b.faked {
+			b.stop()
+			b.begin()
+		}
+	})
 }
 
 func (b *bench) Start(ctx context.Context, _ string) error {
@@ -153,7 +172,7 @@ func (b *bench) Inspect(context.Context, time.Time) evidence.Connector {
 		return c
 	}
 	c.Status, c.Ready, c.Transport = 200, 4, evidence.OverQUIC
-	if b.runs == evidence.HTTP2 || b.blocked {
+	if (b.runs == evidence.HTTP2 || b.blocked) && !b.ignores {
 		c.Transport = evidence.OverHTTP2
 	}
 	return c
@@ -165,8 +184,8 @@ func (b *bench) Process() string {
 	}
 	return "process " + string(rune('0'+b.process))
 }
-func (b *bench) Forget()       { b.left = b.process }
-func (b *bench) Renewed() bool { return b.process != 0 && b.process != b.left }
+func (b *bench) Forget()                { b.left = b.process }
+func (b *bench) Renewed(time.Time) bool { return b.process != 0 && b.process != b.left }
 
 func (b *bench) Intend(i journal.Intention) error {
 	b.diary = append(b.diary, i)
@@ -177,12 +196,20 @@ func (b *bench) Intend(i journal.Intention) error {
 }
 
 func (b *bench) treatment() *treatment.Treatment {
-	return &treatment.Treatment{Supervisor: b, Connector: b, Diary: b, Log: zerolog.Nop(), Patience: treatment.DefaultPatience()}
+	return &treatment.Treatment{Supervisor: b, Connector: b, Cloudflare: b, Diary: b, Log: zerolog.Nop(), Patience: treatment.DefaultPatience()}
 }
 
 // trial is the change from the user's own default to HTTP/2.
 func trial() journal.Intention {
 	return journal.Intention{Slug: slug, From: evidence.Default, To: evidence.HTTP2, Back: evidence.Default, Purpose: policy.Trial, Before: evidence.OverQUIC}
+}
+
+// local is managed locally: its start needs Cloudflare's API.
+const local = `{"external_hostname":"ha.example.com","run_parameters":[]}`
+
+func with(in journal.Intention, change func(*journal.Intention)) journal.Intention {
+	change(&in)
+	return in
 }
 
 const house = `{"external_hostname":"ha.example.com","additional_hosts":[ {"hostname":"a\u00e4"} ],"tunnel_token":"t","n":1.0,"run_parameters":["--edge-ip-version=4"]}`
@@ -242,11 +269,54 @@ func TestAChangeEndsAsItShould(t *testing.T) {
 		// Supervisor is busy or away.
 		"busy, then free": {prepare: func(b *bench) { b.script = fail("restart", busy, 1, 2, 3) }, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1,
 			calls: map[string]int{"write": 1, "restart": 4}, lasts: 3 * time.Second},
-		"busy for too long":    {prepare: func(b *bench) { b.script = fail("restart", busy) }, result: policy.Busy, stored: evidence.HTTP2, runs: evidence.Default, lasts: 10 * time.Minute, within: 11 * time.Minute},
+		"busy for too long":    {prepare: func(b *bench) { b.script = fail("restart", busy) }, result: policy.Busy, runs: evidence.Default, lasts: 10 * time.Minute, within: 11 * time.Minute},
 		"away before anything": {prepare: func(b *bench) { b.script = fail("info", away) }, result: policy.NotAvailable, calls: map[string]int{}, lasts: 10 * time.Minute, within: 11 * time.Minute},
 		"away for a while": {prepare: func(b *bench) { b.script = fail("info", away, 1, 2, 3) }, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1,
 			calls: map[string]int{"write": 1, "restart": 1}},
 		"the options are hidden": {prepare: func(b *bench) { b.script = fail("info", hidden) }, result: policy.NotAvailable, calls: map[string]int{}, lasts: 10 * time.Minute, within: 11 * time.Minute},
+
+		// What cannot succeed is not begun.
+		"Cloudflare's API is away":               {options: local, prepare: func(b *bench) { b.script = fail("api", errors.New("no answer")) }, result: policy.CannotStart, calls: map[string]int{}},
+		"a tunnel that is managed needs no API":  {prepare: func(b *bench) { b.script = fail("api", errors.New("no answer")) }, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1, calls: map[string]int{"write": 1, "restart": 1}},
+		"options with which it could not start":  {prepare: func(b *bench) { b.script = fail("validate", rejected) }, result: policy.Rejected, calls: map[string]int{}},
+		"whether they are valid cannot be asked": {prepare: func(b *bench) { b.script = fail("validate", failed) }, result: policy.NotAvailable, calls: map[string]int{}},
+		"the same protocol, and the API is away": {options: local, in: journal.Intention{Slug: slug, From: evidence.Default, To: evidence.Default}, prepare: func(b *bench) { b.script = fail("api", errors.New("no answer")) }, result: policy.CannotStart, calls: map[string]int{}},
+		"the way back is stored though it is away": {options: `{"external_hostname":"ha.example.com","run_parameters":["--protocol=http2"]}`, in: journal.Intention{Slug: slug, From: evidence.HTTP2, To: evidence.Default, Back: evidence.Default, Purpose: policy.Restore},
+			prepare: func(b *bench) { b.script = fail("api", errors.New("no answer")) }, result: policy.CannotStart, runs: evidence.HTTP2, calls: map[string]int{"write": 1}},
+		"the budget is spent": {in: with(trial(), func(in *journal.Intention) { in.Most = -1 }), result: policy.OverBudget, calls: map[string]int{"write": 2}},
+
+		// Called done, and not done.
+		"a restart that is called done, and is not": {prepare: func(b *bench) { b.faked = true }, result: policy.NotRestarted, calls: map[string]int{"write": 2, "restart": 2}},
+		"once":                              {prepare: func(b *bench) { b.faked = true; b.then = at("restart", 1, func() { b.faked = false }) }, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1, calls: map[string]int{"write": 1, "restart": 2}},
+		"over the transport that was there": {prepare: func(b *bench) { b.ignores = true }, result: policy.OtherTransport, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1, calls: map[string]int{"write": 1, "restart": 1}},
+		"the way back is done over any": {options: `{"tunnel_token":"t","run_parameters":["--protocol=quic"]}`, in: journal.Intention{Slug: slug, From: evidence.QUIC, To: evidence.HTTP2, Back: evidence.HTTP2, Purpose: policy.Return}, prepare: func(b *bench) { b.ignores = true },
+			result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1, calls: map[string]int{"write": 1, "restart": 1}},
+		"an update that starts it itself": {prepare: func(b *bench) {
+			b.script = func(c string, n int) error {
+				if c == "info" && n == 6 {
+					b.stop()
+					b.process, b.state, b.runs = 7, evidence.StateStarted, b.stored()
+				}
+				return iff(c == "restart", busy)
+			}
+		}, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, calls: map[string]int{"write": 1, "restart": 2}},
+		"shown stopped for a moment": {prepare: func(b *bench) {
+			process := 0
+			b.then = func(c string, n int) error {
+				switch {
+				case c == "restart":
+					process, b.process, b.state = b.process, 0, evidence.StateStopped
+				case b.count["restart"] == 1 && process != 0 && n > 3:
+					b.process, b.state, process = process, evidence.StateStarted, 0
+				}
+				return nil
+			}
+		}, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1, calls: map[string]int{"write": 1, "restart": 1}},
+		"it ends by itself without an error": {prepare: func(b *bench) {
+			b.then = at("restart", 1, b.stop)
+			b.log = "[12:00:00] FATAL: Failed to create DNS entry ha.example.com.\n"
+		}, result: policy.Crashed, stored: evidence.HTTP2, stopped: true, restarts: 1, calls: map[string]int{"write": 1, "restart": 1}},
+		"a person wrote the very protocol before": {in: journal.Intention{Slug: slug, From: evidence.Auto, To: evidence.Default, Back: evidence.Default, Purpose: policy.Restore}, result: policy.UserChanged, calls: map[string]int{}},
 
 		// The write.
 		"rejected": {prepare: func(b *bench) { b.script = fail("write", rejected) }, result: policy.Rejected, calls: map[string]int{"write": 1}},
@@ -330,8 +400,8 @@ func TestAChangeEndsAsItShould(t *testing.T) {
 				return nil
 			}
 		}, result: policy.Settled, stored: evidence.HTTP2, runs: evidence.HTTP2, restarts: 1, calls: map[string]int{"write": 1, "restart": 1}},
-		"restarts that are refused change nothing": {prepare: func(b *bench) { b.script = fail("restart", hidden) }, result: policy.NotAvailable, stored: evidence.HTTP2, runs: evidence.Default,
-			calls: map[string]int{"write": 1, "restart": 4}, within: 10 * time.Minute},
+		"restarts that are refused change nothing": {prepare: func(b *bench) { b.script = fail("restart", hidden) }, result: policy.NotRestarted, runs: evidence.Default,
+			calls: map[string]int{"write": 2, "restart": 4}, within: 10 * time.Minute},
 		"cut off between stop and start, and Supervisor goes on": {prepare: func(b *bench) {
 			b.script = func(c string, n int) error {
 				switch {
@@ -522,12 +592,19 @@ func TestAnInterruptedChangeIsTakenUpFromWhatIsThere(t *testing.T) {
 		"in the restart, and another process runs":    {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) { b.process, b.runs = 2, evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, seen by the transport alone": {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) { in.Process, b.runs = "", evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, and it is stopped":           {options: http2, stage: journal.Restarting, prepare: func(b *bench, _ *journal.Intention) { b.stop() }, result: policy.Settled, setting: evidence.HTTP2, restarts: 2, calls: map[string]int{"restart": 1}},
-		"restarted":                                   {options: http2, stage: journal.Connecting, prepare: func(b *bench, _ *journal.Intention) { b.runs = evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
+		"restarted":                                   {options: http2, stage: journal.Connecting, prepare: func(b *bench, _ *journal.Intention) { b.process, b.runs = 2, evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
+		"called done, and not done":                   {options: http2, stage: journal.Connecting, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{"restart": 1}},
 		"restarted, and stopped by hand":              {options: http2, stage: journal.Connecting, prepare: func(b *bench, _ *journal.Intention) { b.stop() }, result: policy.UserStopped, restarts: 1, calls: map[string]int{"write": 1}},
 		"changed by hand meanwhile":                   {options: `{"run_parameters":["--protocol=quic"]}`, stage: journal.Connecting, result: policy.UserChanged, setting: evidence.QUIC, restarts: 1, calls: map[string]int{}},
 		"an earlier step's protocol is no person's":   {options: `{"run_parameters":["--protocol=quic"]}`, stage: journal.Writing, prepare: func(_ *bench, in *journal.Intention) { in.Ours = []evidence.Protocol{evidence.QUIC} }, result: policy.NotAvailable, setting: evidence.QUIC, calls: map[string]int{}},
 		"uninstalled meanwhile":                       {options: http2, stage: journal.Restarting, prepare: func(b *bench, _ *journal.Intention) { b.absent = true }, result: policy.UserStopped, restarts: 1, calls: map[string]int{}},
-		"options that cannot be understood":           {options: `{"run_parameters":7}`, stage: journal.Restarting, result: policy.UserChanged, restarts: 1, calls: map[string]int{}},
+		"in the restart, and stopped by hand afterwards": {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) {
+			b.stop()
+			in.At = time.Now().Add(-time.Minute)
+			b.log = time.Now().Add(-50*time.Second).UTC().Format(time.RFC3339) + " INF Initial protocol http2\n" +
+				time.Now().Add(-20*time.Second).UTC().Format(time.RFC3339) + " INF Initiating graceful shutdown due to signal terminated ...\n"
+		}, result: policy.UserStopped, restarts: 1, calls: map[string]int{"write": 1}},
+		"options that cannot be understood": {options: `{"run_parameters":7}`, stage: journal.Restarting, result: policy.UserChanged, restarts: 1, calls: map[string]int{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -315,19 +315,19 @@ func TestMoreRequestsAreNoRestart(t *testing.T) {
 func TestAfterForgetANewProcessIsToldFromTheOld(t *testing.T) {
 	c := newCloudflared(t)
 	connector := tunnel.NewConnector(c.URL)
-	if connector.Renewed() {
+	if connector.Renewed(noon) {
 		t.Error("nothing has answered yet")
 	}
 	connector.Inspect(t.Context(), noon)
 	connector.Forget()
-	if connector.Renewed() {
+	if connector.Renewed(noon) {
 		t.Error("nothing has answered since")
 	}
-	if got := connector.Inspect(t.Context(), noon.Add(time.Minute)); connector.Renewed() || got.ObservedUp != 0 || c.diags.Load() != 2 {
+	if got := connector.Inspect(t.Context(), noon.Add(time.Minute)); connector.Renewed(noon) || got.ObservedUp != 0 || c.diags.Load() != 2 {
 		t.Errorf("the same process answers: %+v", got)
 	}
 	c.ready.Store(says(200, readyBody(4, "two")))
-	if connector.Inspect(t.Context(), noon.Add(2*time.Minute)); !connector.Renewed() || connector.Process() != "two" {
+	if connector.Inspect(t.Context(), noon.Add(2*time.Minute)); !connector.Renewed(noon) || connector.Process() != "two" {
 		t.Errorf("another process answers, %q", connector.Process())
 	}
 }

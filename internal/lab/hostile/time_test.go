@@ -154,7 +154,7 @@ func TestAWeekOfAlternatingFaults(t *testing.T) {
 			// Ill, down, well: by turns, and the illness follows the protocol every other time.
 			kind := int(now.Sub(began)/period) % 4
 			in := policy.Sight{Vote: diagnosis.Works, Cause: diagnosis.Healthy, Setting: set, SettingKnown: true, Transport: evidence.OverQUIC, ThroughCloudflare: true,
-				DirectWorks: true, Internet: evidence.InternetUp, Uptime: now.Sub(up), SupervisorFree: true}
+				DirectWorks: true, Internet: evidence.InternetUp, Running: now.Sub(up), State: evidence.StateStarted, SupervisorFree: true}
 			if set == evidence.HTTP2 {
 				in.Transport = evidence.OverHTTP2
 			}
