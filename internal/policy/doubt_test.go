@@ -15,7 +15,7 @@ func patientRules() Rules {
 
 func failing(setting evidence.Protocol) Sight {
 	return Sight{Vote: diagnosis.Fails, Cause: diagnosis.UpgradeStripped, Remedy: diagnosis.Rotate, Setting: setting, SettingKnown: true, Transport: evidence.OverHTTP2,
-		ThroughCloudflare: true, DirectWorks: true, Internet: evidence.InternetUp, Uptime: time.Hour, SupervisorFree: true}
+		ThroughCloudflare: true, DirectWorks: true, Internet: evidence.InternetUp, Running: time.Hour, SupervisorFree: true}
 }
 
 // suffer looks at a fault for an hour, and gives what was ordered first.

@@ -1,9 +1,6 @@
 package tunnel
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Ending is how the last run of the Cloudflared app ended, by its log.
 type Ending uint8
@@ -14,30 +11,31 @@ const (
 	EndedByError                // it ended by itself
 )
 
-// EndingOf reads how the last run ended that began since a moment. cloudflared announces
-// what ended it ("Initiating graceful shutdown due to signal terminated", "Initiating
-// shutdown error=…"); the app's start script says FATAL before it gives up.
+// EndingOf reads how the last run ended, if that began since a moment: a run from before
+// may have been ended by a restart of ours.
 func EndingOf(text string, since time.Time) Ending {
 	end, begun := EndNotKnown, since.IsZero()
-	for line := range strings.Lines(text) {
-		at, dated := lineTime(strings.TrimSpace(line))
-		// The log's times are whole seconds.
-		if dated && !at.Add(time.Second).Before(since) {
-			begun = true
-		}
-		switch has := func(s string) bool { return strings.Contains(line, s) }; {
-		case has("Initial protocol "), has("Starting tunnel"), has("Starting metrics server"), has("Validating app (add-on) configuration"), has("Validating add-on configuration"):
-			end = EndNotKnown
-			if dated && at.Add(time.Second).Before(since) {
-				begun = false
+	r := read(text)
+	for _, e := range r.events {
+		// The log's times are whole seconds, and the start script's lines have none.
+		dated, late := !e.At.IsZero(), !e.At.Add(time.Second).Before(since)
+		switch e.Kind {
+		case Began:
+			if end = EndNotKnown; dated {
+				begun = late
 			}
-		case has("due to signal"):
+		case Stopped:
 			end = EndedBySignal
-		case has(" FATAL: "), has("Initiating shutdown error="), has("Couldn't start tunnel"), has("Tunnel server stopped") && end != EndedBySignal:
-			end = EndedByError
+		case StartFailed, Failed:
+			// Where the lines of level info are missing, so may be the one that tells of a signal.
+			if end != EndedBySignal && (e.Kind == StartFailed || r.informs || !r.writes) {
+				end = EndedByError
+			}
+		case Registered:
+			end = EndNotKnown
 		}
 	}
-	if !begun && end == EndedBySignal { // the one that our own restart was to end
+	if end == EndedBySignal && !begun {
 		return EndNotKnown
 	}
 	return end
