@@ -137,7 +137,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
-		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
+		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Location: home.location,
 			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
 		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err

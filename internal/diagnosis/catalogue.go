@@ -60,6 +60,9 @@ const (
 	Redirected
 	NotHomeAssistant
 	SignInUnanswered
+	ForwardedHeader
+	PageStale
+	ClientsCloseDuringSignIn
 )
 
 // Row is one cause of the catalogue: everything the program knows of it.
@@ -268,6 +271,17 @@ var catalogue = []Row{
 			return cloudflare(e.Public) && e.Public.Status == 403 &&
 				(hasErrorCode(e.Public, 1005, 1006, 1009, 1010, 1020) || neverCarried(e))
 		},
+	},
+	{
+		Cause: ForwardedHeader, ID: "forwarded-header", Remedy: Tell,
+		Summary: "Home Assistant refuses everything that comes through the tunnel, because of a header that says where it comes from.",
+		Advice: []string{
+			"Look for whatever sets or changes the headers X-Forwarded-For, X-Forwarded-Proto or X-Forwarded-Host: a proxy between the tunnel and Home Assistant, or a rule in the Cloudflare dashboard under Rules → Transform Rules.",
+			"Let it leave these headers as cloudflared sends them. Settings → System → Logs shows each refused request.",
+		},
+		Rests:  "HTTP 400 for ordinary pages too, and Home Assistant's own log, which names the header",
+		Source: "homeassistant/components/http/forwarded.py",
+		match:  func(e evidence.Evidence) bool { return untrusted(e) && e.CoreLog.Forwarded.AboutHeader() },
 	},
 	{
 		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell,
@@ -652,6 +666,28 @@ var catalogue = []Row{
 		},
 		Rests:  "the connector's count of HTTP 400 rises for minutes while no check of ours fails; who was turned away, and from what, the count does not tell",
 		Source: "the recovery script's author, later finding; APP#904",
+	},
+	{
+		Cause: ClientsCloseDuringSignIn, ID: "clients-close-during-sign-in", Remedy: Tell,
+		Summary: "Every check from here succeeds, yet somebody's browser seems to break off the sign-in again and again.",
+		Advice: []string{
+			"A hypothesis, from one report, whose mechanism is unproven: mutual TLS and HTTP/3 together. If you use both, switch HTTP/3 off under Speed → Settings in the Cloudflare dashboard for a day, and see whether it ends.",
+			"If that helps, use one address with mutual TLS for the apps and another for browsers.",
+			"If one device alone is affected, sign in there anew and switch its browser extensions off.",
+		},
+		Rests:  "WebSockets that end within seconds, by the connector's counters, or sign-ins that browsers broke off, by Home Assistant's log, while no check of ours fails",
+		Source: "the recovery script's author, June 2026",
+	},
+	{
+		Cause: PageStale, ID: "page-stale", Remedy: Tell,
+		Summary: "The WebSocket works, but your address serves an old start page of Home Assistant. Browsers may show a white page.",
+		Advice: []string{
+			"In the Cloudflare dashboard, open Caching → Configuration and choose Purge Everything.",
+			"Under Caching → Cache Rules, let the rule that caches everything exempt this host name: Home Assistant's start page must never be cached.",
+			"If one device still shows a white page then, clear its browser's data for this address.",
+		},
+		Rests:  "the script that the start page names is gone, while Home Assistant itself names one that is there",
+		Source: "home-assistant/epics#113, home-assistant/core#176912",
 	},
 	{
 		Cause: Unknown, ID: "unknown", Remedy: Tell,

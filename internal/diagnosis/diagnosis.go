@@ -88,6 +88,9 @@ func (r *Row) diagnosis(e evidence.Evidence) Diagnosis {
 	if r.Cause == ConnectorStopped && e.AddOn.State == evidence.StateError {
 		d.Remedy = Start
 	}
+	if r.Cause == ForwardedHeader {
+		d.Summary += " Its log says: " + e.CoreLog.Forwarded.String() + "."
+	}
 	switch refused := e.Public.SignIn; {
 	case r.Cause != Healthy:
 	case refused == evidence.TokenRefused || refused == evidence.TokenWithheld:

@@ -30,6 +30,8 @@ func seen(e evidence.Evidence) map[string]string {
 	put("connector", ConnectorInShort(e.Connector))
 	put("carried", carriedInShort(e.Connector))
 	put("log", LogInShort(e.Log))
+	put("core log", CoreLogInShort(e.CoreLog))
+	put("start page", FrontendInShort(e.Frontend))
 	put("addon", addOnInShort(e.AddOn))
 	if e.Core.Asked {
 		s["core"] = strings.TrimSpace(fmt.Sprintf("%d %s", e.Core.Status, e.Core.State))
@@ -170,6 +172,49 @@ func LogInShort(l evidence.Log) string {
 		parts = append(parts, fmt.Sprintf("other errors (%d), the last: %s", l.Unknown, shortened(l.LastError, 120)))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// CoreLogInShort gives what Home Assistant's own log says of the last half hour, "" if
+// nothing that matters.
+func CoreLogInShort(l evidence.CoreLog) string {
+	var parts []string
+	if l.Refused > 0 {
+		parts = append(parts, fmt.Sprintf("%d requests refused, last for %s", l.Refused, l.Forwarded))
+	}
+	for c, n := range l.Closed {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d sign-ins broken off by %s", n, evidence.Client(c)))
+		}
+	}
+	if l.Bans > 0 {
+		parts = append(parts, fmt.Sprintf("%d addresses banned", l.Bans))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// FrontendInShort gives what came of the look at the start page, "" if it was not made.
+func FrontendInShort(f evidence.Frontend) string {
+	switch {
+	case !f.Done():
+		return ""
+	case f.Script == "":
+		return LookInShort(f.Page) + ", no start page of Home Assistant"
+	}
+	s := "names " + f.Script
+	if f.Entry.Done() {
+		s += fmt.Sprintf(" (HTTP %d)", f.Entry.Status)
+	}
+	switch {
+	case f.OwnScript == "":
+	case f.OwnScript == f.Script:
+		s += ", as Home Assistant's own does"
+	default:
+		s += ", Home Assistant's own names " + f.OwnScript
+	}
+	if f.Cached() {
+		s += ", from Cloudflare's cache"
+	}
+	return s
 }
 
 func addOnInShort(a evidence.AddOn) string {

@@ -85,6 +85,11 @@ func (w Witness) Probe(now time.Time, d Diagnosis, interval time.Duration) Witne
 	return w.prune(now, interval)
 }
 
+// Rising says that the connector has counted answers with HTTP 400 lately.
+func (w Witness) Rising(now time.Time, interval time.Duration) bool {
+	return len(w.bad) > 0 && now.Sub(w.bad[len(w.bad)-1].at) <= spread*interval
+}
+
 // prune drops what lies before the window, and bounds what is kept within it.
 func (w Witness) prune(now time.Time, interval time.Duration) Witness {
 	const most = 1000

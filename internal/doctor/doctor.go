@@ -38,6 +38,8 @@ type Supervisor interface {
 	CoreRuns(context.Context) evidence.Switch
 	Network(context.Context) (evidence.Internet, error)
 	Log(ctx context.Context, slug string) (string, error)
+	CoreLog(ctx context.Context) (string, error)
+	SystemInfo(context.Context) (supervisor.System, error)
 }
 
 // House is what can be asked inside Home Assistant only.
@@ -52,6 +54,8 @@ type House struct {
 	// Memory says what earlier probes of a host name showed; nil: nobody kept count.
 	Memory func(host string) evidence.Memory
 	Zone   evidence.Zone // Cloudflare's own word, where somebody asked
+	// Location is the home's time zone; nil: Supervisor is asked.
+	Location *time.Location
 }
 
 // Place is what to look at, and from where.
@@ -150,6 +154,7 @@ const (
 	rowOther
 	rowCertificate
 	rowPage
+	rowFrontend
 	rowDirect
 	rowService
 	rowAddOn
@@ -158,6 +163,7 @@ const (
 	rowCarried
 	rowLog
 	rowCore
+	rowCoreLog
 	rowInternet
 	rowSupervisor
 	rowsInAll
@@ -249,7 +255,9 @@ func (x *examination) look(ctx context.Context) {
 		x.other = l
 		x.put(rowOther, x.handshakeRow(family(x.others), l, true))
 	})
+	wg.Go(func() { x.frontend(ctx, public) })
 	if x.place.House != nil {
+		wg.Go(func() { x.coreLog(ctx) })
 		c := x.e.Connector // the look at the service adds to it
 		wg.Go(func() { x.service(ctx, public.Timeout) })
 		wg.Go(func() { x.quic(ctx, c) })
@@ -410,6 +418,49 @@ func (x *examination) service(ctx context.Context, timeout time.Duration) {
 	x.put(rowService, serviceRow(r, l))
 }
 
+// frontend asks for the start page, where the WebSocket opens: elsewhere nobody gets as far.
+func (x *examination) frontend(ctx context.Context, public probe.Target) {
+	if !x.e.Public.Healthy() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	began := time.Now()
+	f := survey.Frontend(ctx, x.way.Like(public), x.origin, public.Timeout)
+	f.Elsewhere = x.e.Direct.Healthy() && x.e.Direct.HAVersion != x.e.Public.HAVersion
+	x.e.Frontend = f
+	x.put(rowFrontend, frontendRow(f, time.Since(began)))
+}
+
+// coreLog reads what Home Assistant itself says of requests that it refused.
+func (x *examination) coreLog(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	began := time.Now()
+	text, err := x.place.House.Supervisor.CoreLog(ctx)
+	if err != nil {
+		return // Supervisor's being away is noted elsewhere
+	}
+	x.e.CoreLog = survey.ReadCoreLog(text, time.Now(), x.location(ctx))
+	x.put(rowCoreLog, coreLogRow(x.e.CoreLog, time.Since(began)))
+}
+
+// location is the home's time zone, nil where it is not to be had.
+func (x *examination) location(ctx context.Context) *time.Location {
+	if l := x.place.House.Location; l != nil {
+		return l
+	}
+	s, err := x.place.House.Supervisor.SystemInfo(ctx)
+	if err != nil || s.TimeZone == "" {
+		return nil
+	}
+	l, err := time.LoadLocation(s.TimeZone)
+	if err != nil {
+		return nil
+	}
+	return l
+}
+
 func (x *examination) findOrigin(ctx context.Context) {
 	x.origin = tunnel.Origin(ctx, x.place.House.Supervisor, x.place.House.OriginURL)
 }
@@ -438,7 +489,7 @@ func (x *examination) report() Report {
 			x.put(rowSupervisor, Row{Component: "Supervisor", Asked: "its API", Came: x.e.SupervisorAway, Verdict: Bad})
 		}
 	}
-	d := diagnosis.Of(x.e)
+	d := diagnosis.Beside(diagnosis.Of(x.e), x.e)
 	if d.Cause == diagnosis.Healthy {
 		if e := x.e; x.other.Done() && x.other.Stage >= evidence.Connected && !x.other.Healthy() {
 			// One of the two families fails, and with it those visitors who have only that.

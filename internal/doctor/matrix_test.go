@@ -89,6 +89,25 @@ func certificate(good bool) func(*testing.T, *lab.World, *setting) {
 	}
 }
 
+// warm lets visitors fill the edge's cache; then Home Assistant is updated, if it is.
+func warm(version string) func(*testing.T, *lab.World) {
+	return func(t *testing.T, w *lab.World) {
+		until(t, w, func() bool { return w.Connections() == 4 })
+		u, err := url.Parse(w.PublicURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, script := probe.StartPage(t.Context(), probe.Target{URL: u})
+		if script == "" {
+			t.Fatalf("no start page: %+v", l)
+		}
+		probe.Script(t.Context(), probe.Target{URL: u}, script)
+		if version != "" {
+			w.UpdateCore(version)
+		}
+	}
+}
+
 func until(t *testing.T, w *lab.World, cond func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -108,6 +127,14 @@ var truths = []truth{
 	{cause: diagnosis.Healthy, what: "mutual TLS, and a good certificate", world: secure(faults(lab.Faults{MutualTLS: lab.ByRule})), place: certificate(true), asIs: true},
 	{cause: diagnosis.Healthy, what: "split DNS at home, the world asked", world: lab.Options{SplitDNS: true}, asIs: true},
 	{cause: diagnosis.Healthy, what: "a proxy between that passes WebSockets", world: secure(lab.Options{Proxy: true}), place: named, asIs: true},
+
+	{cause: diagnosis.Healthy, what: "Home Assistant being updated", world: faults(lab.Faults{FrontendUpdating: true})},
+	{cause: diagnosis.Healthy, what: "a cached page that is not stale", world: faults(lab.Faults{CacheEverything: true}), act: warm("")},
+	{cause: diagnosis.PageStale, world: faults(lab.Faults{CacheEverything: true}), act: warm("2026.12.0")},
+	{cause: diagnosis.PageStale, what: "a 404 from the cache", world: faults(lab.Faults{CacheEverything: true, FrontendUpdating: true}), act: func(t *testing.T, w *lab.World) {
+		warm("")(t, w)
+		w.ChangeFaults(func(f *lab.Faults) { f.FrontendUpdating = false })
+	}},
 
 	{cause: diagnosis.UpgradeStripped, world: faults(lab.Stripped(1))},
 	{cause: diagnosis.UpgradeStripped, what: "behind a proxy that is well", world: secure(lab.Options{Proxy: true, Faults: lab.Stripped(1)}), place: named, asIs: true},
@@ -190,6 +217,9 @@ var truths = []truth{
 	{cause: diagnosis.OriginSilent, world: faults(lab.Faults{OriginSilent: true})},
 	{cause: diagnosis.OriginMisconfigured, world: faults(lab.Faults{WrongScheme: true})},
 	{cause: diagnosis.ProxyNotTrusted, world: faults(lab.Faults{ProxyNotTrusted: true})},
+	{cause: diagnosis.ProxyNotTrusted, what: "by Home Assistant's log", world: faults(lab.Faults{Forwarded: "unset"})},
+	{cause: diagnosis.ForwardedHeader, what: "no address", world: faults(lab.Faults{Forwarded: "address"})},
+	{cause: diagnosis.ForwardedHeader, what: "an empty host", world: faults(lab.Faults{Forwarded: "host"})},
 	{cause: diagnosis.ProbeBanned, world: faults(lab.Faults{Banned: true})},
 	{cause: diagnosis.SignInUnanswered, asIs: true, place: func(_ *testing.T, _ *lab.World, s *setting) {
 		s.public.Token, s.public.UserAgent = probe.NewToken(lab.HAToken, false), "mute"
@@ -325,7 +355,7 @@ func TestTheMatrix(t *testing.T) {
 	}
 	for c := range diagnosis.Catalogue() {
 		row := diagnosis.Catalogue()[c]
-		decidedByHistory := row.Cause == diagnosis.StrippedEverywhere || row.Cause == diagnosis.ClientsFailProbeFine || row.Cause == diagnosis.Unknown
+		decidedByHistory := row.Cause == diagnosis.StrippedEverywhere || row.Cause == diagnosis.ClientsFailProbeFine || row.Cause == diagnosis.ClientsCloseDuringSignIn || row.Cause == diagnosis.Unknown
 		if !decidedByHistory && m.right[row.Cause] == 0 {
 			t.Errorf("no truth was ever taken for %s: the row cannot be reached", row.ID)
 		}

@@ -271,6 +271,27 @@ func coreRow(c evidence.Core, err error) Row {
 	return r
 }
 
+func frontendRow(f evidence.Frontend, took time.Duration) Row {
+	r := Row{Component: "start page", Asked: "GET /, and the script that it names", Came: diagnosis.FrontendInShort(f), Took: took, Verdict: Good}
+	switch {
+	case f.Stale():
+		r.Verdict, r.Do = Bad, "purge Cloudflare's cache, and exempt this host name from it"
+	case f.Script == "":
+		r.Verdict = Beside
+	case f.Cached():
+		r.Verdict, r.Do = Unsure, "exempt this host name from Cloudflare's cache: after an update the page would be stale"
+	}
+	return r
+}
+
+func coreLogRow(l evidence.CoreLog, took time.Duration) Row {
+	r := Row{Component: "Core's log", Asked: "refused requests, of the last half hour", Came: diagnosis.CoreLogInShort(l), Took: took, Verdict: Unsure}
+	if r.Came == "" {
+		r.Came, r.Verdict = "none", Good
+	}
+	return r
+}
+
 func internetRow(i evidence.Internet) Row {
 	r := Row{Component: "internet", Asked: "Supervisor's own check", Came: i.String(), Verdict: Unsure}
 	switch i {

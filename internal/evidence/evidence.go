@@ -14,6 +14,8 @@ type Evidence struct {
 	Names     Names
 	Connector Connector
 	Log       Log
+	CoreLog   CoreLog
+	Frontend  Frontend
 	AddOn     AddOn
 	Core      Core
 	Internet  Internet

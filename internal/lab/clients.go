@@ -16,6 +16,7 @@ import (
 type Clients struct {
 	w      *World
 	stay   bool
+	agent  string // "": Go's own
 	cancel context.CancelFunc
 	done   chan struct{}
 	http   *http.Client
@@ -36,8 +37,22 @@ type Tally struct {
 // keep the socket once it opens and try again when it breaks; else they leave at
 // once. They go when Stop is called, or with the world.
 func (w *World) StartClients(every time.Duration, stay bool) *Clients {
+	return w.startClients(every, stay, "")
+}
+
+// Browser is the user agent of those that StartBrowsers sends.
+const Browser = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+
+// StartBrowsers sends a browser to the public address every interval, whose socket opens
+// and which then breaks its sign-in off, as was reported of Chrome behind mutual TLS and
+// HTTP/3.
+func (w *World) StartBrowsers(every time.Duration) *Clients {
+	return w.startClients(every, false, Browser)
+}
+
+func (w *World) startClients(every time.Duration, stay bool, agent string) *Clients {
 	ctx, cancel := context.WithCancel(w.ctx)
-	c := &Clients{w: w, stay: stay, cancel: cancel, done: make(chan struct{}), http: w.visitor()}
+	c := &Clients{w: w, stay: stay, agent: agent, cancel: cancel, done: make(chan struct{}), http: w.visitor()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -74,7 +89,7 @@ func (c *Clients) Tally() Tally {
 }
 
 func (c *Clients) try(ctx context.Context) {
-	ws, err := c.w.knock(ctx, c.http)
+	ws, err := c.w.knock(ctx, c.http, c.agent)
 	if ctx.Err() != nil {
 		if ws != nil {
 			_ = ws.CloseNow()
@@ -104,10 +119,14 @@ func (c *Clients) try(ctx context.Context) {
 }
 
 // knock opens a WebSocket through the public address and waits for the greeting.
-func (w *World) knock(ctx context.Context, client *http.Client) (*websocket.Conn, error) {
+func (w *World) knock(ctx context.Context, client *http.Client, agent string) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.timings.ProbeTimeout)
 	defer cancel()
-	ws, resp, err := websocket.Dial(ctx, w.publicURL+"/api/websocket", &websocket.DialOptions{HTTPClient: client})
+	header := http.Header{}
+	if agent != "" {
+		header.Set("User-Agent", agent)
+	}
+	ws, resp, err := websocket.Dial(ctx, w.publicURL+"/api/websocket", &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
 	if err != nil {
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()

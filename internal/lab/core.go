@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -40,6 +41,7 @@ type coreState struct {
 	states        map[string]json.RawMessage
 	wrongTokens   int
 	signIns       int
+	log           []string
 	banned        bool
 }
 
@@ -111,7 +113,7 @@ func (w *World) serveCore(rw http.ResponseWriter, req *http.Request, path string
 	case get && path == "":
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "API running."})
 	case get && path == "config":
-		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": w.opt.Timezone, "version": w.opt.HAVersion, "state": "RUNNING", "external_url": w.opt.ExternalURL,
+		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": w.opt.Timezone, "version": *w.haVersion.Load(), "state": "RUNNING", "external_url": w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
 	case post && kind == "services":
 		w.callService(rw, name, raw)
@@ -196,3 +198,44 @@ func (w *World) EntityStates() map[string]json.RawMessage {
 	defer w.mu.Unlock()
 	return maps.Clone(w.core.states)
 }
+
+// connectorIP is the Cloudflared app's address in Supervisor's network.
+const connectorIP = "172.30.33.4"
+
+// forwardedTexts are what homeassistant/components/http/forwarded.py logs, by what is
+// wrong with the headers.
+var forwardedTexts = map[string]string{
+	"unset":   "A request from a reverse proxy was received from " + connectorIP + ", but your HTTP integration is not set-up for reverse proxies%.0s",
+	"address": "Invalid IP address in X-Forwarded-For: unknown, %s",
+	"proto":   "Empty item received in X-Forward-Proto header: https,%.0s",
+	"protos":  "Incorrect number of elements in X-Forward-Proto. Expected 1 or 1, got 2: https,http%.0s",
+	"host":    "Empty value received in X-Forward-Host header%.0s",
+}
+
+// keptCoreLog is how many lines Home Assistant's log holds here.
+const keptCoreLog = 2000
+
+// coreLogf writes a line into Home Assistant's own log, in the home's time.
+func (w *World) coreLogf(level, logger, format string, args ...any) {
+	at := time.Now()
+	if l, err := time.LoadLocation(w.opt.Timezone); err == nil {
+		at = at.In(l)
+	}
+	line := fmt.Sprintf("%s %s (MainThread) [homeassistant.components.%s] ", at.Format("2006-01-02 15:04:05.000"), level, logger) + fmt.Sprintf(format, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.core.log = append(w.core.log, line); len(w.core.log) > keptCoreLog {
+		w.core.log = w.core.log[1:]
+	}
+}
+
+// CoreLog is what Home Assistant has written into its log.
+func (w *World) CoreLog() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.core.log, "\n")
+}
+
+// UpdateCore makes Home Assistant another version, from one moment to the next: its start
+// page names other scripts, and the old ones are gone.
+func (w *World) UpdateCore(version string) { w.haVersion.Store(&version) }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -43,8 +44,61 @@ func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
 		_, _ = io.WriteString(rw, a.Body)
 		return
 	}
+	if f.CacheEverything && !ws && (req.URL.Path == "/" || strings.HasPrefix(req.URL.Path, "/frontend_")) {
+		w.fromCache(rw, req, f, ray)
+		return
+	}
 	w.tunnelled(rw, req, f, ws, ray)
 }
+
+// cached is an answer that the edge keeps.
+type cached struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// fromCache answers as an edge does that is told to cache everything: the first answer
+// stands for all later ones.
+func (w *World) fromCache(rw *watched, req *http.Request, f Faults, ray string) {
+	w.mu.Lock()
+	kept, hit := w.cache[req.URL.Path]
+	w.mu.Unlock()
+	if !hit {
+		var b bytes.Buffer
+		in := req.Clone(req.Context())
+		in.Method = http.MethodGet // the edge fetches the whole
+		catch := &caught{header: http.Header{}, body: &b}
+		w.tunnelled(&watched{ResponseWriter: catch}, in, f, false, ray)
+		kept = cached{catch.status, catch.header, b.Bytes()}
+		if kept.status == http.StatusOK || kept.status == http.StatusNotFound {
+			w.mu.Lock()
+			if w.cache == nil {
+				w.cache = map[string]cached{}
+			}
+			w.cache[req.URL.Path] = kept
+			w.mu.Unlock()
+		}
+	}
+	maps.Copy(rw.Header(), kept.header)
+	rw.Header()["CF-RAY"], rw.Header()["Server"] = []string{ray}, []string{"cloudflare"}
+	rw.Header().Set("Cf-Cache-Status", map[bool]string{true: "HIT", false: "MISS"}[hit])
+	rw.WriteHeader(kept.status)
+	if req.Method != http.MethodHead {
+		_, _ = rw.Write(kept.body)
+	}
+}
+
+// caught is an answer on its way into the cache.
+type caught struct {
+	status int
+	header http.Header
+	body   *bytes.Buffer
+}
+
+func (c *caught) Header() http.Header         { return c.header }
+func (c *caught) WriteHeader(status int)      { c.status = status }
+func (c *caught) Write(p []byte) (int, error) { return c.body.Write(p) }
 
 // draw says whether a share hits this time.
 func (w *World) draw(share float64) bool {

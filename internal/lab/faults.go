@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,20 +22,21 @@ type Faults struct {
 	Upgrade map[evidence.Transport]UpgradeFault `json:"upgrade,omitempty"`
 
 	// The edge and the zone.
-	WebSocketsOff bool             `json:"websockets_off,omitempty"` // the zone's switch Network → WebSockets
-	Access        bool             `json:"access,omitempty"`         // a login wall; AccessID and AccessSecret pass it
-	AccessRefuses bool             `json:"access_refuses,omitempty"` // the wall refuses a service token too
-	Challenge     bool             `json:"challenge,omitempty"`      // bot protection
-	Firewall      int              `json:"firewall,omitempty"`       // a firewall rule's code: 1005, 1006, 1009, 1010 or 1020
-	RateLimited   bool             `json:"rate_limited,omitempty"`   // 429, error code 1015
-	Answer        *EdgeAnswer      `json:"answer,omitempty"`         // anything else that the edge may say
-	Misrouted     bool             `json:"misrouted,omitempty"`      // DNS names a tunnel that has no connector: 1033, whatever ours does
-	ElsewhereToo  bool             `json:"elsewhere_too,omitempty"`  // a replica in another place takes every request
-	Unrouted      bool             `json:"unrouted,omitempty"`       // the tunnel's rules do not know the host name: its catch-all 404
-	EdgeSilent    bool             `json:"edge_silent,omitempty"`    // connections stand, nothing is ever answered
-	EmptyData     float64          `json:"empty_data,omitempty"`     // 0…1 of the HTTP/2 requests that end with an empty DATA frame are reset; with Options.TLS
-	MutualTLS     MutualTLS        `json:"mutual_tls,omitempty"`     // visitors need a client certificate: see World.ClientCertificate; with Options.TLS
-	Certificate   CertificateFault `json:"certificate,omitempty"`    // what is wrong with the edge's own; with Options.TLS
+	WebSocketsOff   bool             `json:"websockets_off,omitempty"`   // the zone's switch Network → WebSockets
+	Access          bool             `json:"access,omitempty"`           // a login wall; AccessID and AccessSecret pass it
+	AccessRefuses   bool             `json:"access_refuses,omitempty"`   // the wall refuses a service token too
+	Challenge       bool             `json:"challenge,omitempty"`        // bot protection
+	Firewall        int              `json:"firewall,omitempty"`         // a firewall rule's code: 1005, 1006, 1009, 1010 or 1020
+	RateLimited     bool             `json:"rate_limited,omitempty"`     // 429, error code 1015
+	Answer          *EdgeAnswer      `json:"answer,omitempty"`           // anything else that the edge may say
+	Misrouted       bool             `json:"misrouted,omitempty"`        // DNS names a tunnel that has no connector: 1033, whatever ours does
+	ElsewhereToo    bool             `json:"elsewhere_too,omitempty"`    // a replica in another place takes every request
+	Unrouted        bool             `json:"unrouted,omitempty"`         // the tunnel's rules do not know the host name: its catch-all 404
+	EdgeSilent      bool             `json:"edge_silent,omitempty"`      // connections stand, nothing is ever answered
+	EmptyData       float64          `json:"empty_data,omitempty"`       // 0…1 of the HTTP/2 requests that end with an empty DATA frame are reset; with Options.TLS
+	CacheEverything bool             `json:"cache_everything,omitempty"` // a rule lets the edge keep the start page and the frontend's scripts, 404s too
+	MutualTLS       MutualTLS        `json:"mutual_tls,omitempty"`       // visitors need a client certificate: see World.ClientCertificate; with Options.TLS
+	Certificate     CertificateFault `json:"certificate,omitempty"`      // what is wrong with the edge's own; with Options.TLS
 
 	// The house's network.
 	InternetDown bool      `json:"internet_down,omitempty"` // edge and resolver refuse, the connector loses its connections
@@ -56,11 +58,13 @@ type Faults struct {
 	ProxyStrips    bool     `json:"proxy_strips,omitempty"`    // the proxy of Options.Proxy passes no WebSocket on
 
 	// Home Assistant.
-	CoreDown        bool `json:"core_down,omitempty"`         // refused; 502 through Supervisor
-	CoreStarting    bool `json:"core_starting,omitempty"`     // the same, and ends by itself after Timings.CoreStart
-	ProxyNotTrusted bool `json:"proxy_not_trusted,omitempty"` // trusted_proxies is missing: 400 on every proxied request
-	OriginSilent    bool `json:"origin_silent,omitempty"`     // 101, and no greeting
-	Banned          bool `json:"banned,omitempty"`            // 403 to everyone
+	CoreDown         bool   `json:"core_down,omitempty"`         // refused; 502 through Supervisor
+	CoreStarting     bool   `json:"core_starting,omitempty"`     // the same, and ends by itself after Timings.CoreStart
+	ProxyNotTrusted  bool   `json:"proxy_not_trusted,omitempty"` // trusted_proxies is missing: 400 on every proxied request
+	Forwarded        string `json:"forwarded,omitempty"`         // what is wrong with the forwarded headers: 400 on every proxied request
+	FrontendUpdating bool   `json:"frontend_updating,omitempty"` // it does not know its own entry script
+	OriginSilent     bool   `json:"origin_silent,omitempty"`     // 101, and no greeting
+	Banned           bool   `json:"banned,omitempty"`            // 403 to everyone
 
 	// Supervisor.
 	SupervisorDown   bool      `json:"supervisor_down,omitempty"`    // refused
@@ -167,6 +171,9 @@ func (f Faults) Check() error {
 	}
 	if codes := []int{0, 1005, 1006, 1009, 1010, 1020}; !slices.Contains(codes, f.Firewall) {
 		return fmt.Errorf("firewall is %d; it is one of 1005, 1006, 1009, 1010, 1020", f.Firewall)
+	}
+	if _, known := forwardedTexts[f.Forwarded]; f.Forwarded != "" && !known {
+		return fmt.Errorf("forwarded %q is not one of %s", f.Forwarded, strings.Join(slices.Sorted(maps.Keys(forwardedTexts)), ", "))
 	}
 	if f.Answer != nil && (f.Answer.Status < 200 || f.Answer.Status > 599) {
 		return fmt.Errorf("answer.status is %d; it goes from 200 to 599", f.Answer.Status)

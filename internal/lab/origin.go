@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net"
 	"net/http"
@@ -52,14 +53,21 @@ func (w *World) home(req *http.Request) (status int, kind, body string, more [][
 	}
 	switch {
 	case f.ProxyNotTrusted && req.Header.Get("X-Forwarded-For") != "":
+		w.coreLogf("ERROR", "http.forwarded", "Received X-Forwarded-For header from an untrusted proxy %s", connectorIP)
+		return own(http.StatusBadRequest)
+	case f.Forwarded != "" && req.Header.Get("X-Forwarded-For") != "":
+		w.coreLogf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], req.Header.Get("X-Forwarded-For"))
 		return own(http.StatusBadRequest)
 	case f.Banned || banned:
 		return own(http.StatusForbidden)
 	}
 	known := map[string][2]string{
-		"/":               {"text/html; charset=utf-8", "<!DOCTYPE html><html><head><title>Home Assistant</title></head><body><home-assistant></home-assistant></body></html>"},
+		"/":               {"text/html; charset=utf-8", startPage(*w.haVersion.Load())},
 		"/manifest.json":  {"application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`},
 		"/auth/providers": {"application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`},
+	}
+	if own := entryScript(*w.haVersion.Load()); !f.FrontendUpdating {
+		known[own] = [2]string{"text/javascript", "/* " + strings.Repeat("the frontend ", 4000) + "*/"}
 	}
 	page, isPage := known[req.URL.Path]
 	get := req.Method == http.MethodGet || req.Method == http.MethodHead
@@ -98,7 +106,7 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 		raw, _ := json.Marshal(message) // strings and booleans always marshal
 		return ws.Write(w.ctx, websocket.MessageText, raw) == nil
 	}
-	if !say(map[string]any{"type": "auth_required", "ha_version": w.opt.HAVersion}) {
+	if !say(map[string]any{"type": "auth_required", "ha_version": *w.haVersion.Load()}) {
 		return
 	}
 	var m struct {
@@ -113,6 +121,9 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 		return err == nil && json.Unmarshal(raw, &m) == nil
 	}
 	if !hear(10 * time.Second) { // Home Assistant's own patience with the auth phase
+		if older(*w.haVersion.Load(), 2026, 11, 0) { // from then on at debug only
+			w.coreLogf("WARNING", "websocket_api.http.connection", "[%d] from %s (%s): Disconnected: Received close message during auth phase", 140570145081920, visitorIP(req), req.UserAgent())
+		}
 		return
 	}
 	switch {
@@ -125,7 +136,7 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 		w.mu.Lock()
 		w.core.signIns++
 		w.mu.Unlock()
-		for ok := say(map[string]any{"type": "auth_ok", "ha_version": w.opt.HAVersion}); ok && hear(forever); {
+		for ok := say(map[string]any{"type": "auth_ok", "ha_version": *w.haVersion.Load()}); ok && hear(forever); {
 			if m.Type == "ping" {
 				ok = say(map[string]any{"id": m.ID, "type": "pong"})
 			} else {
@@ -135,6 +146,25 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 		return
 	}
 	_ = ws.Close(websocket.StatusNormalClosure, "")
+}
+
+// entryScript is the path of the script that a version's start page names: a hash of what
+// the frontend was built to is in it.
+func entryScript(version string) string {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, version)
+	return fmt.Sprintf("/frontend_latest/app.%016x.js", h.Sum64())
+}
+
+// startPage is Home Assistant's index.html in short, as the wheel home-assistant-frontend
+// 20261028.6 has it: the scripts are named several times over, and the page is longer
+// than what a look keeps.
+func startPage(version string) string {
+	app := entryScript(version)
+	core := strings.Replace(app, "/app.", "/core.", 1)
+	return `<!DOCTYPE html><html><head><title>Home Assistant</title><link rel="modulepreload" href="` + core + `" crossorigin="use-credentials"><link rel="modulepreload" href="` + app + `" crossorigin="use-credentials">` +
+		`<style>` + strings.Repeat("html{background-color:var(--primary-background-color,#fafafa)}", 60) + `</style></head><body><home-assistant></home-assistant>` +
+		`<script crossorigin="use-credentials">isModern&&(import("` + core + `"),import("` + app + `"),window.latestJS=true)</script></body></html>`
 }
 
 func (w *World) wrongToken() {

@@ -79,6 +79,14 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 		if allow(rw, req, http.MethodGet) {
 			succeed(rw, read())
 		}
+	case p == "/core/logs", p == "/core/logs/latest":
+		switch {
+		case !allow(rw, req, http.MethodGet):
+		case strings.Contains(req.Header.Get("Accept"), "application/json"):
+			text(rw, http.StatusBadRequest, "Invalid content type requested. Only text/plain and text/x-log supported for now.")
+		default:
+			text(rw, http.StatusOK, w.CoreLog())
+		}
 	case p == "/core/stats":
 		if !allow(rw, req, http.MethodGet) {
 			return
@@ -267,7 +275,7 @@ func (w *World) addOnLogs(rw http.ResponseWriter, req *http.Request, a *app, lat
 }
 
 func (w *World) info() any {
-	return map[string]any{"supervisor": "2026.08.3", "homeassistant": w.opt.HAVersion, "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
+	return map[string]any{"supervisor": "2026.08.3", "homeassistant": *w.haVersion.Load(), "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
 		"features": []string{"reboot", "network", "journal"}, "machine": "generic-x86-64", "arch": "amd64", "supported_arch": []string{"amd64"}, "state": "running", "supported": true,
 		"channel": "stable", "logging": "info", "timezone": w.opt.Timezone}
 }
@@ -280,7 +288,7 @@ func (w *World) supervisorInfo() any {
 // coreInfo names the port at which Home Assistant really listens here.
 func (w *World) coreInfo() any {
 	port, _ := strconv.Atoi(w.origin.port())
-	return map[string]any{"version": w.opt.HAVersion, "version_latest": w.opt.HAVersion, "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
+	return map[string]any{"version": *w.haVersion.Load(), "version_latest": *w.haVersion.Load(), "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
 		"image": "ghcr.io/home-assistant/generic-x86-64-homeassistant", "boot": true, "port": port, "ssl": false, "watchdog": true}
 }
 

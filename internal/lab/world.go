@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -39,8 +40,11 @@ type World struct {
 	way                                                 network.Network
 	quic                                                *quicEdge // the edge's UDP port; nil in memory
 
-	mu         sync.Mutex    // guards all below
-	change     chan struct{} // closed and replaced at every change
+	haVersion atomic.Pointer[string] // of Home Assistant, now
+
+	mu         sync.Mutex        // guards all below
+	cache      map[string]cached // by path: what the edge keeps
+	change     chan struct{}     // closed and replaced at every change
 	faults     Faults
 	rng        *rand.Rand // draws whom a fault hits
 	rays       *rand.Rand // draws ids, apart from the former so that plain requests change nothing
@@ -82,6 +86,7 @@ func New(opt Options) (_ *World, err error) {
 		w.way = w.plug.Network()
 	}
 	w.core.init()
+	w.haVersion.Store(&opt.HAVersion)
 	w.meter.last = w.started
 	w.cloudflare.init(w.started)
 	defer func() {
@@ -273,6 +278,9 @@ func (w *World) SetFaults(f Faults) {
 	defer w.mu.Unlock()
 	hungBefore := w.faults.ConnectorHung
 	w.faults = f.clone()
+	if !f.CacheEverything {
+		w.cache = nil
+	}
 	if w.run != nil && f.ConnectorHung != hungBefore {
 		w.run.hung = f.ConnectorHung
 	}

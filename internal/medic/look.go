@@ -122,6 +122,14 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			e.Log = l
 			mu.Unlock()
 		})
+		if refused(e.Public) {
+			side(func() {
+				l := m.coreLog(ctx, time.Now(), coreLogBursts*m.set.Rules.Burst)
+				mu.Lock()
+				e.CoreLog = l
+				mu.Unlock()
+			})
+		}
 		side(func() {
 			c, err := m.super.CoreState(ctx)
 			away(err)

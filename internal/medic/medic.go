@@ -37,6 +37,7 @@ type Supervisor interface {
 	Network(context.Context) (evidence.Internet, error)
 	CoreRuns(context.Context) evidence.Switch
 	Log(ctx context.Context, slug string) (string, error)
+	CoreLog(ctx context.Context) (string, error)
 }
 
 // Settings are what the loop is given besides its rooms.
@@ -97,7 +98,8 @@ type Medic struct {
 	warned string    // the last trouble with the options that was logged
 	looked time.Time // when the last round began
 
-	chron chronicle
+	chron  chronicle
+	seldom seldom
 
 	life context.Context // Run's, for what goes on beside the loop
 	side sync.WaitGroup
@@ -112,7 +114,7 @@ func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tel
 		set.QUIC = probe.Edge{Roots: set.Public.RootCAs}.QUIC
 	}
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
-	m.way.World = set.Outside
+	m.way.World, m.seldom.pages = set.Outside, make(chan evidence.Frontend, 1)
 	m.edges = tunnel.QUICEdges(evidence.Connector{}, set.Edge, set.ConnectorURL)
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
@@ -193,7 +195,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		d = diagnosis.Everywhere(e)
 	}
 	if m.blind == "" {
-		d = m.testify(e, d, time.Now())
+		d = m.testify(ctx, e, d, time.Now())
 	}
 	if m.blind != "" {
 		d = diagnosis.Diagnosis{}

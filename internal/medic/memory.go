@@ -1,6 +1,7 @@
 package medic
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
@@ -107,14 +108,14 @@ func (m *Medic) zone(now time.Time) evidence.Zone {
 
 // testify has the second witness take a probe, and gives the diagnosis that people
 // see: the witness's, where it has something to say, else the probe's own.
-func (m *Medic) testify(e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) diagnosis.Diagnosis {
+func (m *Medic) testify(ctx context.Context, e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) diagnosis.Diagnosis {
 	m.rouse()
 	interval := m.set.Rules.Interval
-	m.witness = m.witness.Probe(now, d, interval)
+	m.witness, m.seldom.turnover = m.witness.Probe(now, d, interval), m.seldom.turnover.Probe(now, d, interval)
 	w, f := m.witness.Finding(now, interval)
 	m.witness = w
 	if f == nil {
-		return d
+		return m.beside(ctx, e, d, now)
 	}
 	if said := w.Said(); !m.journal.Record().ClientsTold.Equal(said) {
 		m.log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(f.String() + ".")
@@ -129,6 +130,7 @@ func (m *Medic) testify(e evidence.Evidence, d diagnosis.Diagnosis, now time.Tim
 func (m *Medic) count(c evidence.Connector, now time.Time) evidence.Connector {
 	m.rouse()
 	m.witness = m.witness.Count(now, c.Counters, m.set.Rules.Interval)
+	m.seldom.turnover = m.seldom.turnover.Count(now, c.Counters, m.set.Rules.Interval)
 	return c
 }
 

@@ -104,7 +104,8 @@ func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy.S
 // Reachable says whether Home Assistant is reachable as far as our own checks know,
 // whatever somebody else met: anybody on the internet can have themselves turned away.
 func (s Status) Reachable() bool {
-	return s.Healthy() || s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine.String()
+	var c diagnosis.Cause
+	return s.Healthy() || c.UnmarshalText([]byte(s.Diagnosis.Cause)) == nil && c.WhileChecksSucceed()
 }
 
 // ToDo is what a person can do now, steps a line each: the diagnosis's advice, unless

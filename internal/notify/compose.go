@@ -77,7 +77,7 @@ func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 	switch {
 	case !known || s.Diagnosis.Remedy != diagnosis.Tell.String() || s.State == policy.Starting || s.State == policy.Paused:
 		return nil
-	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine.String():
+	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine.String(), s.Diagnosis.Cause == diagnosis.ClientsCloseDuringSignIn.String():
 		// Anybody on the internet can bring this about. So it is told once a day, in words that do not change, and rings nobody.
 		return &notice{Title: "Somebody was turned away at your address", about: subject{kind: turned}, daily: true, Message: summary + advice(s)}
 	}

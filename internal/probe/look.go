@@ -41,6 +41,8 @@ type visit struct {
 
 	conn       net.Conn // to the other side, TLS included
 	certWanted bool     // the server asked for a client certificate
+	wanted     int      // how much of a body is read, in bytes; 0: what the look keeps
+	whole      []byte   // what was read of it
 	answered   bool     // an answer other than 101 came, as much of it as is kept
 	over       bool     // Took is set: what follows is only courtesy
 }
@@ -137,8 +139,9 @@ func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 
 	v.look.Stage = evidence.Answered
-	body, err := io.ReadAll(io.LimitReader(resp.Body, evidence.BodyLimit+overlap))
-	v.look.Body = cut(v.scrub(string(body)), evidence.BodyLimit)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(max(v.wanted, evidence.BodyLimit+overlap))))
+	v.whole = body
+	v.look.Body = cut(v.scrub(string(body[:min(len(body), evidence.BodyLimit+overlap)])), evidence.BodyLimit)
 	resp.Body = http.NoBody
 	if err != nil && len(body) < evidence.BodyLimit {
 		return nil, err

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"tunnelmedic/internal/evidence"
@@ -16,20 +15,5 @@ const pagePath = "/manifest.json"
 // Page is a plain GET of the target: whether requests that are no WebSocket
 // arrive. Any status is an answer.
 func Page(ctx context.Context, t Target) evidence.Look {
-	return look(ctx, t, pagePath, func(ctx context.Context, v *visit) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.address(pagePath), nil)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errUnusable, err)
-		}
-		req.Header = t.header()
-		req.Close = true
-		resp, err := v.client().Do(req)
-		if err != nil {
-			return bare(err)
-		}
-		if resp.StatusCode == http.StatusSwitchingProtocols {
-			return fmt.Errorf("%w: 101 to a plain GET", errGarbled)
-		}
-		return nil
-	})
+	return look(ctx, t, pagePath, func(ctx context.Context, v *visit) error { return v.get(ctx, http.MethodGet, pagePath) })
 }

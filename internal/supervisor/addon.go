@@ -246,16 +246,26 @@ func (c *Client) act(ctx context.Context, doing, slug, verb string, p patience) 
 // Log gives the end of an add-on's log, from its current run where Supervisor can tell,
 // scrubbed, at most 2000 lines and 256 KiB.
 func (c *Client) Log(ctx context.Context, slug string) (string, error) {
-	q := call{op: "reading the log of " + slug, method: http.MethodGet, path: "/addons/" + slug + "/logs/latest",
-		// Without lines, Supervisor sends the whole run, weeks of it.
-		query: "no_colors=&lines=2000", text: true, patience: readingLog}
 	if err := named("an add-on", slug); err != nil {
 		return "", err
 	}
+	return c.log(ctx, slug, "/addons/"+slug)
+}
+
+// CoreLog is Log for Home Assistant itself. It holds addresses and names of people: who
+// reads it keeps counts alone.
+func (c *Client) CoreLog(ctx context.Context) (string, error) {
+	return c.log(ctx, "Home Assistant", "/core")
+}
+
+func (c *Client) log(ctx context.Context, of, path string) (string, error) {
+	q := call{op: "reading the log of " + of, method: http.MethodGet, path: path + "/logs/latest",
+		// Without lines, Supervisor sends the whole run, weeks of it.
+		query: "no_colors=&lines=2000", text: true, patience: readingLog}
 	text, err := c.do(ctx, q)
 	if Is(err, Failed) || Is(err, NotFound) || Is(err, Rejected) {
 		// Nothing of this run yet, or a Supervisor that does not know of runs.
-		q.path = "/addons/" + slug + "/logs"
+		q.path = path + "/logs"
 		text, err = c.do(ctx, q)
 	}
 	if err != nil {

@@ -441,7 +441,7 @@ func summaryOf(cause diagnosis.Cause) string {
 // outside to Home Assistant.
 var evidenceNames = []struct{ key, name string }{
 	{"public", "WebSocket from outside"}, {"page", "Page from outside"}, {"connector", "Tunnel"}, {"quic", "QUIC to Cloudflare"}, {"addon", "Add-on"}, {"service", "Tunnel's service"},
-	{"direct", "WebSocket inside the house"}, {"core", "Home Assistant Core"}, {"internet", "Internet"}, {"supervisor", "Supervisor"},
+	{"direct", "WebSocket inside the house"}, {"core", "Home Assistant Core"}, {"core log", "Home Assistant's log"}, {"start page", "Start page"}, {"changed before", "Changed just before"}, {"internet", "Internet"}, {"supervisor", "Supervisor"},
 }
 
 func evidenceList(seen map[string]string) []seenView {
