@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"tunnelmedic/internal/network"
 )
 
 // Health asks the running daemon whether its loop is alive, for the container's
@@ -32,7 +34,7 @@ func Health(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{}}
+	client := http.Client{Transport: network.Network{}.Transport()}
 	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("the daemon does not answer: %w", err)

@@ -47,14 +47,18 @@ func (n Network) Lookup(ctx context.Context, network, host string) ([]netip.Addr
 	return net.DefaultResolver.LookupNetIP(ctx, network, host)
 }
 
+// headerLimit is how long an answer's head may be, in bytes. net/http takes 10 MB.
+const headerLimit = 64 << 10
+
 // Transport makes what an HTTP client needs to ask over this network. It uses no proxy,
 // and every request has a connection of its own: what is asked here is asked too seldom
 // to hold one.
 func (n Network) Transport() *http.Transport {
 	return &http.Transport{
-		DialContext:         n.Dial,
-		DisableKeepAlives:   true,
-		ForceAttemptHTTP2:   true,
-		TLSHandshakeTimeout: 10 * time.Second,
+		DialContext:            n.Dial,
+		DisableKeepAlives:      true,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: headerLimit,
 	}
 }

@@ -65,8 +65,8 @@ func (p process) followed(by process) bool {
 
 // NewConnector makes a connector at this base URL. It asks nothing yet.
 func NewConnector(base string) *Connector {
-	return &Connector{http: resty.New().SetBaseURL(base).SetTimeout(askTimeout).SetResponseBodyLimit(answerLimit).
-		SetRedirectPolicy(resty.NoRedirectPolicy()).RemoveProxy().SetLogger(quiet{}).SetCloseConnection(true)}
+	return &Connector{http: resty.New().SetTransport(network.Network{}.Transport()).SetBaseURL(base).SetTimeout(askTimeout).SetResponseBodyLimit(answerLimit).
+		SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetCloseConnection(true)}
 }
 
 // Over makes it ask over this network instead of the machine's own, from the start.

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -226,5 +227,24 @@ func TestTheServerIsNoPrey(t *testing.T) {
 	s := web.Server(web.Config{})
 	if s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.IdleTimeout == 0 || s.MaxHeaderBytes == 0 || s.MaxHeaderBytes > 64<<10 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// What net/http says of its own accord goes through our writer, which scrubs, a line at
+// a time, and not without end.
+func TestWhatTheServerSaysGoesIntoOurLog(t *testing.T) {
+	var out bytes.Buffer
+	s := web.Server(web.Config{Log: zerolog.New(&out)})
+	s.ErrorLog.Printf("http: panic serving 10.0.0.1:1: it broke\r\x1b[31m forged\ngoroutine 7 [running]:\nmain.go:1")
+	got := out.String()
+	if strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\r\x1b") || !strings.Contains(got, `"level":"error"`) || !strings.Contains(got, "panic serving") ||
+		!strings.Contains(got, `"stack":"goroutine 7`) {
+		t.Errorf("%q", got)
+	}
+	for range 1000 {
+		s.ErrorLog.Print("http: Accept error: too many open files; retrying in 1s")
+	}
+	if n := strings.Count(out.String(), "\n"); n > 10 {
+		t.Errorf("it said so %d times", n)
 	}
 }

@@ -7,11 +7,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rs/zerolog"
 
@@ -163,6 +166,26 @@ func reply(w http.ResponseWriter, v any) {
 	_ = e.Encode(v) // the asker has gone: nobody is left to tell
 }
 
+// serverLog puts what net/http has to say of its own accord (a handler that panicked, a
+// connection that could not be taken) into our log: no line of its own, and, as it may
+// say it again and again, not without end.
+type serverLog struct{ to zerolog.Logger }
+
+func (l serverLog) Write(p []byte) (int, error) {
+	said, stack, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
+	e := l.to.Error()
+	if stack != "" {
+		e = e.Str("stack", stack)
+	}
+	e.Msg("The page's server: " + strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, said))
+	return len(p), nil
+}
+
 // Server makes the server with limits that no single asker can stretch.
 func Server(c Config) *http.Server {
 	s := &http.Server{
@@ -171,6 +194,7 @@ func Server(c Config) *http.Server {
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(serverLog{c.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
 	}
 	if c.Feed != nil {
 		s.RegisterOnShutdown(c.Feed.Close)
