@@ -483,7 +483,7 @@ var catalogue = []Row{
 		Summary: "Your network does not let the tunnel's protocol QUIC (UDP) through.",
 		Advice: []string{
 			tunnelHeals,
-			"To have it for good, let the network pass UDP to port 7844, or set the protocol http2.",
+			"To have it for good, let the network pass UDP to port 7844 without inspecting it, or set the protocol http2.",
 		},
 		Rests:  "the connector has no connection, its log holds failed QUIC dialling and no other trouble, and the internet works",
 		Source: "APP#631, CFD#1736",
