@@ -303,9 +303,7 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 	until, page := n.until, n.page
 	full := time.Duration(0)
 	if behind {
-		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {
-			n.writes.take(time.Now(), time.Hour, maxRewrites)
-		}
+		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)
 	}
 	n.mu.Unlock()
 
@@ -320,6 +318,7 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 			n.refused(err)
 		}
 		n.mu.Lock()
+		n.writes.take(time.Now(), time.Hour, maxRewrites) // what did not arrive was none
 		if n.want == want && n.page == page {
 			n.behind = false
 		}

@@ -325,6 +325,21 @@ func TestWhatCoreCannotTakeNowIsSentLaterInOrder(t *testing.T) {
 	})
 }
 
+func TestWhatCoreDidNotTakeIsNotCountedAsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := start(t, nil)
+		c.heard()
+		c.set(func(string) error { return &supervisor.Error{Op: "telling", Kind: supervisor.Away} }, false)
+		n.Tell(sick(policy.Treating, "x"), nil)
+		time.Sleep(20 * time.Minute) // tried every 15 seconds
+		c.set(nil, false)
+		n.Tell(status(policy.Healthy), step(policy.StepCured))
+		time.Sleep(16 * time.Second)
+		words, _ := c.heard()
+		expect(t, "the last word, at once", words, "create "+healed)
+	})
+}
+
 func TestWhatIsKeptWhileCoreIsAwayIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := start(t, nil)
