@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,9 +141,33 @@ func (h *History) Rules(now time.Time, sets []evidence.RuleSet) (news bool) {
 }
 
 // Note notes the versions in use; it says whether any has changed.
-func (h *History) Note(now time.Time, v Versions) (news bool) {
-	parts := v.Parts()
-	for _, part := range []string{"cloudflared", "Cloudflared add-on", "Home Assistant Core", "Supervisor", "operating system"} {
+func (h *History) Note(now time.Time, v Versions) (news bool) { return h.note(now, v.Parts()) }
+
+// Settings are those that a fault may come with. Empty ones are not known.
+type Settings struct {
+	Port     string // at which Home Assistant listens
+	SSL      string // "on" or "off"
+	Flags    string // names of cloudflared's flags in run_parameters, but the protocol's; "none"
+	Protocol string // the user's own
+}
+
+// NoteSettings notes the settings in force; it says whether any has changed.
+func (h *History) NoteSettings(now time.Time, s Settings) (news bool) {
+	parts := map[string]string{partPort: s.Port, partSSL: s.SSL, partFlags: s.Flags, partProtocol: s.Protocol}
+	maps.DeleteFunc(parts, func(_, v string) bool { return v == "" })
+	return h.note(now, parts)
+}
+
+// The settings' names, beside those of Versions.Parts.
+const (
+	partPort     = "Home Assistant's port"
+	partSSL      = "Home Assistant's SSL"
+	partFlags    = "flags of cloudflared"
+	partProtocol = "your own protocol"
+)
+
+func (h *History) note(now time.Time, parts map[string]string) (news bool) {
+	for _, part := range []string{"cloudflared", "Cloudflared add-on", "Home Assistant Core", "Supervisor", "operating system", partPort, partSSL, partFlags, partProtocol} {
 		version, given := parts[part]
 		if !given {
 			continue
@@ -162,6 +187,42 @@ func (h *History) Note(now time.Time, v Versions) (news bool) {
 		h.Versions = slices.Delete(h.Versions, 0, n)
 	}
 	return news
+}
+
+// A change counts as one before a moment if it was seen within a day before it, or soon
+// after: it is seen when somebody looks, and while Home Assistant restarts nobody can.
+const (
+	changedBefore = 24 * time.Hour
+	seenAfter     = 15 * time.Minute
+)
+
+// ChangedBefore gives what changed just before a moment, the nearest first.
+func (h *History) ChangedBefore(t time.Time) []Since {
+	var list []Since
+	for _, s := range h.Versions {
+		if ago := t.Sub(s.At); s.Was != "" && ago <= changedBefore && ago >= -seenAfter {
+			list = append(list, s)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Since) int { return b.At.Compare(a.At) })
+	return list
+}
+
+// InWords says what changed, and how long before a moment.
+func (s Since) InWords(t time.Time) string {
+	name := map[string]string{"Home Assistant Core": "Home Assistant", "Cloudflared add-on": "the Cloudflared app", "operating system": "the operating system"}[s.Part]
+	if name == "" {
+		name = s.Part
+	}
+	ago := t.Sub(s.At)
+	when := "about when it began"
+	switch {
+	case ago >= 100*time.Minute:
+		when = fmt.Sprintf("%.0f hours before", ago.Hours())
+	case ago >= 2*time.Minute:
+		when = fmt.Sprintf("%.0f minutes before", ago.Minutes())
+	}
+	return fmt.Sprintf("%s went from %s to %s, %s", name, s.Was, s.Version, when)
 }
 
 // The history and its last generation. gzip checks its own sums.

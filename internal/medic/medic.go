@@ -94,9 +94,10 @@ type Medic struct {
 	incident  *journal.Incident
 	way       survey.Way // to the public name
 	recall
-	gates  []policy.Gate
-	warned string    // the last trouble with the options that was logged
-	looked time.Time // when the last round began
+	gates   []policy.Gate
+	warned  string    // the last trouble with the options that was logged
+	changed string    // what changed just before the present trouble
+	looked  time.Time // when the last round began
 
 	chron  chronicle
 	seldom seldom
@@ -197,6 +198,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	if m.blind == "" {
 		d = m.testify(ctx, e, d, time.Now())
 	}
+	m.recollect(&d, state, time.Now())
 	if m.blind != "" {
 		d = diagnosis.Diagnosis{}
 	}
@@ -464,7 +466,7 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		}
 		m.say(s, d)
 		if s.Kind == policy.StepAlarm && d != nil {
-			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s It rests on: %s.", d.Summary, d.Rests)
+			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s It rests on: %s.%s", d.Summary, d.Rests, just(m.changed))
 		}
 	}
 	if held {

@@ -54,7 +54,11 @@ type chronicle struct {
 	begun    time.Time     // of the change under way
 	ours     time.Duration // spent on changes since the last look
 
-	asking  bool
+	asking   bool
+	stocking bool
+	stockAt  time.Time
+	stocks   chan stock
+
 	again   time.Time // when to ask once more; zero: not planned
 	id      string    // the incident that is then asked about, "" for none
 	onset   time.Time // its onset
@@ -70,7 +74,7 @@ type heard struct {
 }
 
 func newChronicle(j *journal.Journal) chronicle {
-	return chronicle{hist: j.History(), answers: make(chan heard, 1)}
+	return chronicle{hist: j.History(), answers: make(chan heard, 1), stocks: make(chan stock, 1)}
 }
 
 // keep takes a look into the account of the day and of the open incident.
@@ -175,7 +179,7 @@ func (m *Medic) opened(now time.Time) {
 		a.Lost = time.Duration(float64(now.Sub(m.incident.Onset)) * float64(failures) / float64(probes))
 	}
 	a.Versions = m.versions()
-	c.noted = now
+	c.noted, c.stockAt = now, time.Time{} // what has changed meanwhile?
 	// Where some probes are good, the last good one before the onset is meant, not the last of all.
 	if m.incident.LastGood.After(m.incident.Onset) {
 		m.incident.LastGood = time.Time{}
@@ -282,8 +286,9 @@ func (m *Medic) file(now time.Time) {
 			m.inquireOnce(now)
 		}
 	}
+	m.takeStock(now)
 	v := m.versions()
-	v.Supervisor, v.OS = "", "" // heard with Cloudflare's word
+	v.Supervisor, v.OS = "", "" // of the stock
 	if c.hist.Note(now, v) {
 		c.wrote = time.Time{} // a change of version is worth a write
 	}
@@ -366,7 +371,7 @@ func (m *Medic) inquireOnce(now time.Time) {
 		}
 		if m.set.System != nil {
 			if s, err := m.set.System(ctx); err == nil {
-				h.versions = journal.Versions{Supervisor: s.Supervisor, Core: s.HomeAssistant, OS: s.OperatingSystem, Machine: s.Machine}
+				h.versions = systemVersions(s)
 			}
 		}
 		c.answers <- h // one at a time: there is room

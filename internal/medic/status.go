@@ -62,7 +62,8 @@ type DiagnosisStatus struct {
 	Advice  string            `json:"advice"` // steps, a line each
 	Rests   string            `json:"rests,omitempty"`
 	Seen    map[string]string `json:"seen"`
-	Since   time.Time         `json:"since,omitzero"` // since when this has been the cause
+	Since   time.Time         `json:"since,omitzero"`    // since when this has been the cause
+	Changed string            `json:"changed,omitempty"` // versions and settings that changed just before, in words
 }
 
 // TrialStatus is a protocol that is being set or proven.
@@ -158,7 +159,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
 	}
 	if d != nil {
-		s.Diagnosis = DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: d.Summary, Advice: numbered(d.Advice), Rests: d.Rests, Seen: d.Seen, Since: p.TroubleSince}
+		s.Diagnosis = DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: d.Summary, Advice: numbered(d.Advice), Rests: d.Rests, Seen: d.Seen, Since: p.TroubleSince, Changed: m.changed}
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}

@@ -49,7 +49,7 @@ const (
 )
 
 func message(s medic.Status, now time.Time, patience time.Duration) *notice {
-	summary := plain.Markdown(s.Diagnosis.Summary)
+	summary := plain.Markdown(s.Diagnosis.Summary) + before(s)
 	switch s.State {
 	case policy.Treating:
 		if s.Incident == nil { // a person's own trial, or a fail-back in the quiet hours: nobody needs to hear of it
@@ -102,7 +102,7 @@ func shut(s medic.Status, now time.Time, patience time.Duration) *notice {
 	}
 	slices.Sort(ours)
 	return &notice{Title: cannot, about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
-		Message: unreachable + " " + plain.Markdown(s.Diagnosis.Summary) + "\n\n" + plain.Markdown(why) + " " + watching, short: s.Diagnosis.Summary + " " + why}
+		Message: unreachable + " " + plain.Markdown(s.Diagnosis.Summary) + before(s) + "\n\n" + plain.Markdown(why) + " " + watching, short: s.Diagnosis.Summary + " " + why}
 }
 
 // The sentences that say what it means for whoever reads them. Before a notification
@@ -113,6 +113,15 @@ const (
 	nothing     = "**You need to do nothing.**"
 	watching    = "Tunnel Medic keeps looking and tells you when it works again."
 )
+
+// before tells what changed just before: what people would ask first. It need not be the
+// reason, and that is said.
+func before(s medic.Status) string {
+	if s.Diagnosis.Changed == "" {
+		return ""
+	}
+	return "\n\nChanged just before: " + plain.Markdown(s.Diagnosis.Changed) + ". That need not be the reason."
+}
 
 // closing gives the last word of an incident.
 func closing(s medic.Status, steps []policy.Step) *notice {

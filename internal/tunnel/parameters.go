@@ -4,6 +4,7 @@ package tunnel
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -60,4 +61,27 @@ func WithProtocol(o supervisor.Options, p evidence.Protocol) (supervisor.Options
 		out = append(out, flag+p.Flag())
 	}
 	return o.WithRunParameters(slices.Clip(out)), nil
+}
+
+// flagName is what a flag may be called; whatever else stands in the list may be a value.
+var flagName = regexp.MustCompile(`^--?([A-Za-z][A-Za-z0-9-]{0,39})(?:=|$)`)
+
+// FlagNames gives the names of the flags in run_parameters in order, without their values,
+// which may be secret, and without the protocol's; "none" where there are none, "" where
+// the list cannot be read.
+func FlagNames(o supervisor.Options) string {
+	list, err := o.RunParameters()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, s := range list {
+		if m := flagName.FindStringSubmatch(s); m != nil && m[1] != strings.Trim(flag, "-=") && !slices.Contains(names, m[1]) {
+			names = append(names, m[1])
+		}
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, " ")
 }

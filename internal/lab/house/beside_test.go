@@ -142,3 +142,40 @@ func TestARefusedHeaderIsNamed(t *testing.T) {
 		})
 	}
 }
+
+// What changed just before a fault is told with it; what the daemon changes itself is not.
+func TestWhatChangedJustBeforeIsTold(t *testing.T) {
+	t.Parallel()
+	house.Run(t, lab.Options{HAVersion: "2026.8.3"}, nil, func(h *house.House) {
+		saying(h, "healthy", 5*time.Minute)
+		h.Sleep(30 * time.Minute)
+		if err := h.World.UserSetsOptions(lab.DefaultSlug, []byte(`{"external_hostname":"ha.example.com","additional_hosts":[],"tunnel_token":"`+lab.TunnelToken+`","run_parameters":["--transport-loglevel=debug"]}`)); err != nil {
+			t.Fatal(err)
+		}
+		h.Sleep(2 * time.Hour)
+		h.World.UpdateCore("2026.9.0")
+		h.Sleep(40 * time.Minute)
+		h.World.SetFaults(lab.Stripped(1))
+		var s medic.Status
+		h.Wait("an incident that is told", time.Hour, func() bool {
+			s = h.Status()
+			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Notifications()["tunnelmedic"].Message, "2026.9.0")
+		})
+		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "minutes before", "flags of cloudflared went from none to transport-loglevel"} {
+			if !strings.Contains(s.Diagnosis.Changed, want) || !strings.Contains(s.Diagnosis.Seen["changed before"], want) || !strings.Contains(s.Incident.Seen["changed before"], want) {
+				t.Errorf("%q is not in %q, or not kept: %q", want, s.Diagnosis.Changed, s.Incident.Seen["changed before"])
+			}
+		}
+		if strings.Contains(s.Diagnosis.Changed, "protocol") || strings.Contains(s.Diagnosis.Changed, "debug") {
+			t.Errorf("it tells of what it did itself, or of a flag's value: %q", s.Diagnosis.Changed)
+		}
+		if m := h.World.Notifications()["tunnelmedic"].Message; !strings.Contains(m, "need not be the reason") {
+			t.Errorf("%q", m)
+		}
+		h.World.SetFaults(lab.Faults{})
+		h.Wait("health", 10*time.Hour, func() bool { s = h.Status(); return s.Diagnosis.Cause == "healthy" })
+		if s.Diagnosis.Changed != "" {
+			t.Errorf("told of while all is well: %q", s.Diagnosis.Changed)
+		}
+	})
+}
