@@ -63,6 +63,13 @@ const (
 	ForwardedHeader
 	PageStale
 	ClientsCloseDuringSignIn
+	WaitingForLogin
+	StartRefused
+	OriginMoved
+	OriginRefused
+	RecordNotTunnel
+	EdgeUnroutable
+	ProxyRefuses
 )
 
 // Row is one cause of the catalogue: everything the program knows of it.
@@ -77,6 +84,9 @@ type Row struct {
 	Blinds  bool     // the probe cannot see past it to the WebSocket
 
 	match func(evidence.Evidence) bool // nil: decided by more than one moment's evidence
+	// fit puts what the evidence knows into the words, and chooses among remedies; nil:
+	// the row says it all.
+	fit func(evidence.Evidence, *Diagnosis)
 }
 
 // Catalogue gives every row in the order in which they are tried.
@@ -133,6 +143,7 @@ var catalogue = []Row{
 		Summary: "Home Assistant answers through the tunnel.",
 		Rests:   "the WebSocket handshake and Home Assistant's greeting came through Cloudflare",
 		match:   func(e evidence.Evidence) bool { return e.Public.Healthy() && e.Public.CFRay() != "" },
+		fit:     healthyBut,
 	},
 	{
 		Cause: SignInUnanswered, ID: "sign-in-unanswered", Remedy: Wait,
@@ -194,8 +205,20 @@ var catalogue = []Row{
 		Rests:  "HTTP 429, or error 1015",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && (e.Public.Status == 429 || refusal(e.Public) && hasErrorCode(e.Public, 1015))
+			return cloudflare(e.Public) && (e.Public.Status == 429 || named(e.Public, rateCodes))
 		},
+	},
+	{
+		Cause: RecordNotTunnel, ID: "record-not-tunnel", Remedy: Tell,
+		Summary: "The DNS record of the public name does not lead to your tunnel.",
+		Advice: []string{
+			"In the Cloudflare dashboard under DNS, look at the record of this name: it must be a CNAME to your tunnel (….cfargotunnel.com), not an address.",
+			"Delete a record that leads elsewhere, and restart the Cloudflared app: it writes the record anew. With a tunnel token, add the public hostname to the tunnel again.",
+			"Error 1014 means that the tunnel and the domain are in two different Cloudflare accounts: create the tunnel in the account of the domain.",
+		},
+		Rests:  "HTTP 521, 522, 523, 525 or 526, which Cloudflare gives only where a record leads to an address, or its error 1000 or 1014",
+		Source: "DOC; APP#129, APP#342",
+		match:  record,
 	},
 	{
 		Cause: AccessDenied, ID: "access-denied", Remedy: Tell, Blinds: true,
@@ -265,11 +288,10 @@ var catalogue = []Row{
 			"In the Cloudflare dashboard, open Security → Events, find the blocked request to /api/websocket, and see which rule blocked it.",
 			"Let that rule except your Home Assistant host name, or this home's address.",
 		},
-		Rests:  "HTTP 403 with an error code of Cloudflare's firewall (1005, 1006, 1009, 1010 or 1020), or one that never reached the tunnel",
+		Rests:  "an error code of Cloudflare's firewall (1005, 1006, 1009, 1010 or 1020), its page for blocked visitors, or HTTP 403 that never reached the tunnel",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 403 &&
-				(hasErrorCode(e.Public, 1005, 1006, 1009, 1010, 1020) || neverCarried(e))
+			return blockPage(e.Public) || cloudflare(e.Public) && e.Public.Status == 403 && (named(e.Public, firewallCodes) || neverCarried(e) && !otherServer(e.Public))
 		},
 	},
 	{
@@ -282,6 +304,7 @@ var catalogue = []Row{
 		Rests:  "HTTP 400 for ordinary pages too, and Home Assistant's own log, which names the header",
 		Source: "homeassistant/components/http/forwarded.py",
 		match:  func(e evidence.Evidence) bool { return untrusted(e) && e.CoreLog.Forwarded.AboutHeader() },
+		fit:    forwardedAs,
 	},
 	{
 		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell,
@@ -317,15 +340,17 @@ var catalogue = []Row{
 	},
 	{
 		Cause: WebSocketsDisabled, ID: "websockets-disabled", Remedy: Tell,
-		Summary: "WebSockets are switched off for your domain at Cloudflare.",
+		Summary: "Either WebSockets are switched off for your domain at Cloudflare, which is very likely, or there is an incident at Cloudflare.",
 		Advice: []string{
 			"In the Cloudflare dashboard, open your domain, then Network, and switch WebSockets on.",
+			"If they are on, see www.cloudflarestatus.com.",
 		},
-		Rests:  "Cloudflare's own word on the setting, or that no WebSocket was ever seen to pass under any protocol",
+		Rests:  "every allowed protocol was tried and failed, and no WebSocket was ever seen to pass; with a Cloudflare API token, Cloudflare's own word on the setting",
 		Source: "APP#820, APP#93",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Zone.WebSockets == evidence.Off && (handshakeRefused(e) || upgradeHung(e))
 		},
+		fit: disabledPerhaps,
 	},
 	{
 		Cause: OtherConnector, ID: "other-connector", Remedy: Tell, Blinds: true,
@@ -337,6 +362,17 @@ var catalogue = []Row{
 		Rests:  "an answer from behind the tunnel, while this house's connector carried nothing or has no connection",
 		Source: "CFD#698",
 		match:  func(e evidence.Evidence) bool { return fromBehind(e.Public) && !ours(e) },
+	},
+	{
+		Cause: WaitingForLogin, ID: "waiting-for-login", Remedy: Tell,
+		Summary: "The Cloudflared app waits for you to log in at Cloudflare.",
+		Advice: []string{
+			"Open Settings → Apps → Cloudflared, and there the Log tab. Open the link that it shows, log in, and choose your domain.",
+			"Do not restart the app meanwhile: each start makes a new link, and the old one is void.",
+		},
+		Rests:  "the app runs, cloudflared in it does not yet, and the app's log asks to open a link and log in",
+		Source: "APP#925, APP#896, APP#590, APP#472",
+		match:  waitsForLogin,
 	},
 	{
 		Cause: ProxyBetween, ID: "proxy-between", Remedy: Tell,
@@ -404,6 +440,15 @@ var catalogue = []Row{
 		},
 	},
 	{
+		Cause: StartRefused, ID: "start-refused", Remedy: Tell,
+		Summary: "The Cloudflared app ended at its own start.",
+		Advice:  []string{"Open Settings → Apps → Cloudflared: the last lines of the Log tab say why. Put that right, and press Start."},
+		Rests:   "Supervisor's state of the app, and an error of its start script in the app's log",
+		Source:  "APP#450, APP#517, APP#257, APP#510, APP#622",
+		match:   startRefused,
+		fit:     startRefusedBy,
+	},
+	{
 		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell,
 		Summary: "The Cloudflared add-on is not running.",
 		Advice: []string{
@@ -416,6 +461,7 @@ var catalogue = []Row{
 			gone := e.AddOn.Asked && (e.AddOn.State == evidence.StateStopped || e.AddOn.State == evidence.StateError)
 			return gone && !e.Connector.Up()
 		},
+		fit: startedOnce,
 	},
 	{
 		Cause: NoInternet, ID: "no-internet", Remedy: Wait,
@@ -447,10 +493,10 @@ var catalogue = []Row{
 		Advice: []string{
 			"Check the option public_url, and in the Cloudflare dashboard under DNS that a record for this name points to your tunnel.",
 		},
-		Rests:  "the resolver's answer that there is no such name, or Cloudflare's error 1000, 1001, 1002 or 1016",
+		Rests:  "the resolver's answer that there is no such name, or Cloudflare's error 1001, 1002 or 1016",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return e.Public.Trouble == evidence.NameNotFound || refusal(e.Public) && hasErrorCode(e.Public, 1000, 1001, 1002, 1016)
+			return e.Public.Trouble == evidence.NameNotFound || named(e.Public, unknownCodes)
 		},
 	},
 	{
@@ -477,6 +523,17 @@ var catalogue = []Row{
 		Rests:  "the connector has no connection, and its log holds Cloudflare's refusal",
 		Source: "CFD#426, APP#323",
 		match:  func(e evidence.Evidence) bool { return noConnector(e.Public) && without(e) && e.Log.Rejected > 0 },
+	},
+	{
+		Cause: EdgeUnroutable, ID: "edge-unroutable", Remedy: Tell,
+		Summary: "This machine has no route to Cloudflare's addresses that cloudflared was given.",
+		Advice: []string{
+			"If your network has no IPv6, add --edge-ip-version=4 to the run parameters of the Cloudflared app (Settings → Apps → Cloudflared → Configuration), and restart it.",
+			"If they hold --edge-ip-version or --edge-bind-address already, remove it.",
+		},
+		Rests:  "the connector has no connection, its log says that the network is unreachable, and of no other trouble, and the internet works",
+		Source: "CFD#842",
+		match:  unroutable,
 	},
 	{
 		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate,
@@ -547,7 +604,7 @@ var catalogue = []Row{
 		Source:  "Supervisor",
 		match: func(e evidence.Evidence) bool {
 			starting := e.Core.Asked && (e.Core.Status == 200 && e.Core.State != "" && e.Core.State != "RUNNING" || e.Core.Status != 200 && e.Core.Runs == evidence.On)
-			return serverError(e.Public) && !noConnector(e.Public) && absent(e.Direct) && starting
+			return originError(e.Public) && absent(e.Direct) && starting
 		},
 	},
 	{
@@ -561,8 +618,31 @@ var catalogue = []Row{
 		Source: "APP#671",
 		match: func(e evidence.Evidence) bool {
 			// Core's own word that it runs would contradict it.
-			return serverError(e.Public) && !noConnector(e.Public) && absent(e.Direct) && !(e.Core.Asked && e.Core.Status == 200)
+			return originError(e.Public) && absent(e.Direct) && !(e.Core.Asked && e.Core.Status == 200)
 		},
+	},
+	{
+		Cause: OriginMoved, ID: "origin-moved", Remedy: Tell,
+		Summary: "Home Assistant listens at another port, or with another scheme, than the tunnel asks for.",
+		Advice: []string{
+			"In Cloudflare Zero Trust under Networks → Tunnels, let the public hostname's service be the address where Home Assistant listens now.",
+		},
+		Rests:  "HTTP 502 of cloudflared itself for every page, and Core's own port or SSL, which differ from the tunnel's service",
+		Source: "APP#1048, APP#1056, APP#1060",
+		match:  originMoved,
+		fit:    originMovedTo,
+	},
+	{
+		Cause: OriginRefused, ID: "origin-refused", Remedy: Tell,
+		Summary: "Home Assistant runs, but nothing answers at the address where the tunnel leads.",
+		Advice: []string{
+			"Compare the tunnel's service with the address where Home Assistant listens: Settings → System → Network → HTTP server.",
+			"If the tunnel leads to a proxy, see whether that runs.",
+		},
+		Rests:  "an error from the tunnel, a refused or unanswered connection at the address where it leads, and Core's own word that it runs",
+		Source: "own finding",
+		match:  originRefused,
+		fit:    originRefusedAt,
 	},
 	{
 		Cause: OriginSilent, ID: "origin-silent", Remedy: Wait,
@@ -575,8 +655,20 @@ var catalogue = []Row{
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			mute := e.Direct.Done() && e.Direct.Stage >= evidence.Connected && !e.Direct.Healthy() && (e.Direct.Trouble == evidence.TimedOut || e.Direct.Trouble == evidence.Cut)
-			return mute && !e.Public.Healthy() && (e.Public.Stage == evidence.Upgraded || e.Public.Trouble == evidence.TimedOut || serverError(e.Public) && !noConnector(e.Public))
+			return mute && !e.Public.Healthy() && (e.Public.Stage == evidence.Upgraded || e.Public.Trouble == evidence.TimedOut || originError(e.Public))
 		},
+	},
+	{
+		Cause: ProxyRefuses, ID: "proxy-refuses", Remedy: Tell,
+		Summary: "Another web server than Home Assistant answers behind the tunnel, and refuses.",
+		Advice: []string{
+			"The tunnel leads to a proxy or to another app. Look there for the host name of Home Assistant, and at its log.",
+			"Or let the tunnel's service be Home Assistant itself.",
+		},
+		Rests:  "a refusal that came through this house's connector, and that Home Assistant never gives",
+		Source: "APP#759",
+		match:  proxyRefuses,
+		fit:    proxyRefusesAt,
 	},
 	{
 		Cause: OriginMisconfigured, ID: "origin-misconfigured", Remedy: Tell,
@@ -621,7 +713,7 @@ var catalogue = []Row{
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			foreign := e.Public.Status >= 200 && e.Public.Status < 300 || slices.Contains([]int{404, 405, 426, 501}, e.Public.Status) && trimmed(e.Public) != "" && !homeAssistants(e.Public)
-			return cloudflare(e.Public) && foreign && e.Direct.Healthy()
+			return cloudflare(e.Public) && (foreign || otherServer(e.Public)) && e.Direct.Healthy()
 		},
 	},
 	{

@@ -84,19 +84,8 @@ func About(c Cause, e evidence.Evidence) Diagnosis { return c.row().diagnosis(e)
 
 func (r *Row) diagnosis(e evidence.Evidence) Diagnosis {
 	d := Diagnosis{At: e.At, Cause: r.Cause, Remedy: r.Remedy, Summary: r.Summary, Advice: r.Advice, Rests: r.Rests, Seen: seen(e), Elsewhere: !ours(e)}
-	// An add-on that ended with an error may be started once; one that a person stopped stays stopped.
-	if r.Cause == ConnectorStopped && e.AddOn.State == evidence.StateError {
-		d.Remedy = Start
-	}
-	if r.Cause == ForwardedHeader {
-		d.Summary += " Its log says: " + e.CoreLog.Forwarded.String() + "."
-	}
-	switch refused := e.Public.SignIn; {
-	case r.Cause != Healthy:
-	case refused == evidence.TokenRefused || refused == evidence.TokenWithheld:
-		d.Advice = []string{"Home Assistant refuses the token in the option ha_token; it is not sent again. Make a new long-lived token, or empty the option."}
-	case d.Elsewhere:
-		d.Advice = []string{"Another cloudflared than the one in this house carried this check. In Cloudflare Zero Trust under Networks → Tunnels, the tunnel's connectors are listed."}
+	if r.fit != nil {
+		r.fit(e, &d)
 	}
 	return d
 }

@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ func handshake400(l evidence.Look, beginnings ...string) bool {
 // hidden400 is a refused handshake whose text an error page hides: the status, and
 // the connector's count of 400s that rose during the probe.
 func hidden400(e evidence.Evidence) bool {
-	if !cloudflare(e.Public) || e.Public.Status != 400 || homeAssistants(e.Public) {
+	if !cloudflare(e.Public) || e.Public.Status != 400 || homeAssistants(e.Public) || otherServer(e.Public) {
 		return false
 	}
 	rise, known := e.Connector.Carried()
@@ -174,10 +175,9 @@ func fromBehind(l evidence.Look) bool {
 
 func serverError(l evidence.Look) bool { return cloudflare(l) && l.Status >= 500 }
 
-// noConnector is Cloudflare's word that the tunnel has no connection: status 530,
-// error 1033. A custom error page may hide the text, not the status.
-func noConnector(l evidence.Look) bool {
-	return refusal(l) && (l.Status == 530 && !hasErrorCode(l, 1000, 1001, 1002, 1016) || hasErrorCode(l, 1033))
+// originError is a server error that may be for want of an answer from Home Assistant.
+func originError(l evidence.Look) bool {
+	return serverError(l) && !noConnector(l) && !edgesOwn530(l)
 }
 
 // without says that the connector runs and has no connection to the edge.
@@ -194,17 +194,19 @@ func quicBlocked(e evidence.Evidence) bool {
 		return false
 	}
 	// auto gives QUIC up by itself if it never once connected, and then shows whether
-	// HTTP/2 passes at all: a restart would only take longer.
+	// HTTP/2 passes at all: a restart would only take longer. Once connected, it dials QUIC
+	// for ever.
 	waits := e.AddOn.ProtocolKnown && e.AddOn.Protocol.Effective() == evidence.Auto && l.Registered == 0
 	return !waits || e.Connector.ObservedDown >= fallbackTime
 }
 
+// flapping: connections break again and again, over whichever transport and whatever
+// the words, or are made and never come to stand.
 func flapping(e evidence.Evidence) bool {
 	if e.Log.Lost < breaks || e.Log.Rejected > 0 || e.Log.FellBack || e.Internet == evidence.InternetDown || !e.Direct.Healthy() {
 		return false
 	}
-	overQUIC := e.Connector.Transport == evidence.OverQUIC || e.Connector.Transport == evidence.NoTransport && e.Log.Initial == evidence.OverQUIC
-	return overQUIC && (noConnector(e.Public) || upgradeHung(e) || e.Public.CFRay() != "" && e.Public.Trouble == evidence.Cut)
+	return noConnector(e.Public) || upgradeHung(e) || e.Public.CFRay() != "" && e.Public.Trouble == evidence.Cut
 }
 
 // hung tells a connector that Cloudflare has lost from a name that leads to another
@@ -238,9 +240,6 @@ func misrouted(e evidence.Evidence) bool {
 	return settled && known && (e.Zone.Connected == evidence.On || inUse || !e.Memory.ThisRun)
 }
 
-// named1033 is noConnector beyond doubt: status 530 is also used for other errors.
-func named1033(l evidence.Look) bool { return refusal(l) && hasErrorCode(l, 1033) }
-
 // connectorsOwn502 says that a 502 was made by cloudflared, which could not ask its
 // service, and not by Cloudflare's edge.
 func connectorsOwn502(e evidence.Evidence) bool {
@@ -252,6 +251,9 @@ func connectorsOwn502(e evidence.Evidence) bool {
 }
 
 func cloudflaresOwn5xx(e evidence.Evidence) bool {
+	if edgesOwn530(e.Public) {
+		return true
+	}
 	if !serverError(e.Public) || noConnector(e.Public) || !e.Direct.Healthy() || originText(e.Public) {
 		return false
 	}
@@ -266,8 +268,8 @@ func unrouted(e evidence.Evidence) bool {
 	return e.Connector.Route.Asked && !e.Connector.Route.Found
 }
 
-// untrusted: with Home Assistant's text, or by status alone where ordinary pages get
-// the same and Home Assistant itself is well.
+// untrusted: with Home Assistant's text; or with none, where ordinary pages get the same
+// and Home Assistant itself is well. Another server's page for its own 400 is not that.
 func untrusted(e evidence.Evidence) bool {
 	if !cloudflare(e.Public) || e.Public.Status != 400 || e.Page.Done() && e.Page.Status != 400 || aiohttpText(e.Public) {
 		return false
@@ -275,25 +277,121 @@ func untrusted(e evidence.Evidence) bool {
 	if trimmed(e.Public) == "400: Bad Request" {
 		return true
 	}
-	rise, known := e.Connector.Carried()
-	return e.Page.Status == 400 && e.Direct.Healthy() && known && rise.Codes[400] > 0
+	return trimmed(e.Public) == "" && e.Page.Status == 400 && e.Direct.Healthy() && carriedAnswer(e)
 }
 
-// hasErrorCode looks for Cloudflare's "error code: 1033" (plain) or "Error 1033" (page).
-func hasErrorCode(l evidence.Look, codes ...int) bool {
-	body := strings.ToLower(l.Body)
-	for _, c := range codes {
-		n := strconv.Itoa(c)
-		for _, form := range []string{"error code: " + n, "error code " + n, "error " + n} {
-			if i := strings.Index(body, form); i >= 0 && !digitAt(body, i+len(form)) {
-				return true
-			}
-		}
+// carriedAnswer says that the answer's status came through this house's connector.
+func carriedAnswer(e evidence.Evidence) bool {
+	rise, known := e.Connector.Carried()
+	return known && rise.Codes[e.Public.Status] > 0
+}
+
+// proxyRefuses: another web server stands behind the tunnel, and answers for itself. Its
+// words tell, or, for the 502 to 504 that Home Assistant never gives, that the connector
+// carried them.
+func proxyRefuses(e evidence.Evidence) bool {
+	l := e.Public
+	if !cloudflare(l) || homeAssistants(l) || !slices.Contains([]int{400, 401, 403, 502, 503, 504}, l.Status) || unanswered(e.Direct) || connectorsFault(e) {
+		return false
+	}
+	_, known := e.Connector.Carried()
+	switch {
+	case otherServer(l):
+		return carriedAnswer(e) || !known && ours(e)
+	case l.Status >= 502:
+		return carriedAnswer(e)
 	}
 	return false
 }
 
-func digitAt(s string, i int) bool { return i < len(s) && s[i] >= '0' && s[i] <= '9' }
+// connectorsFault says that cloudflared itself could not ask its service.
+func connectorsFault(e evidence.Evidence) bool {
+	rise, known := e.Connector.Carried()
+	return known && rise.Errors > 0 || originText(e.Public)
+}
+
+// record says that the DNS record of the name does not lead to a tunnel of this account.
+func record(e evidence.Evidence) bool {
+	l := e.Public
+	if named(l, recordCodes) {
+		return true
+	}
+	return refusal(l) && slices.Contains(recordStatuses, l.Status) && !carriedAnswer(e)
+}
+
+// unroutable says that this machine has no way to the addresses of the edge that
+// cloudflared was given, and that nothing else is known to be wrong.
+func unroutable(e evidence.Evidence) bool {
+	l := e.Log
+	return noConnector(e.Public) && without(e) && e.Internet != evidence.InternetDown && l.Unroutable > 0 && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
+}
+
+// waitsForLogin says that the app is in its first start, and waits for a person.
+func waitsForLogin(e evidence.Evidence) bool {
+	runs := e.AddOn.State == evidence.StateStarted || e.AddOn.State == evidence.StateStartup
+	return runs && e.Connector.Asked && e.Connector.Trouble == evidence.Refused && e.Log.LoginWanted
+}
+
+// startRefused says that the app ended by itself at its start.
+func startRefused(e evidence.Evidence) bool {
+	ended := e.AddOn.State == evidence.StateError || e.AddOn.State == evidence.StateStopped
+	return ended && e.Log.StartFailed != evidence.StartClean && !e.Connector.Up()
+}
+
+// mayPass says that what ended the app's start can have passed by now.
+func mayPass(s evidence.StartFailure) bool {
+	return s == evidence.StartAPIAway || s == evidence.StartNoEdge
+}
+
+// coreRuns is Core's own word that it runs.
+func coreRuns(e evidence.Evidence) bool {
+	return e.Core.Asked && e.Core.Status == 200 && (e.Core.State == "" || e.Core.State == "RUNNING")
+}
+
+// unasked is cloudflared's own 502 for everything, while Home Assistant is well.
+func unasked(e evidence.Evidence) bool {
+	return cloudflare(e.Public) && e.Public.Status == 502 && !pagePasses(e) && connectorsOwn502(e) && ours(e) && (e.Direct.Healthy() || coreRuns(e))
+}
+
+// moved says that the tunnel leads to Home Assistant's name, and to another port than
+// the one where Core listens now, or with another scheme.
+func moved(e evidence.Evidence) bool {
+	r := e.Connector.Route
+	service, err := url.Parse(r.Service)
+	if !r.Asked || !r.Found || err != nil || e.Core.Port == 0 {
+		return false
+	}
+	host := strings.ToLower(service.Hostname())
+	if host != "homeassistant" && !strings.HasPrefix(host, "homeassistant.") {
+		return false
+	}
+	ssl := service.Scheme == "https"
+	port := service.Port()
+	if port == "" {
+		port = map[bool]string{false: "80", true: "443"}[ssl]
+	}
+	return port != strconv.Itoa(e.Core.Port) || ssl != e.Core.SSL
+}
+
+// rewritten says that the app's start writes the tunnel's service anew from Core's
+// settings: the tunnel is managed locally, and the host is the app's external_hostname.
+func rewritten(e evidence.Evidence) bool {
+	_, at, _ := strings.Cut(e.Public.Asked, " ")
+	u, err := url.Parse(at)
+	return e.AddOn.TokenKnown && !e.AddOn.HasToken && e.AddOn.External != "" && err == nil && strings.EqualFold(u.Hostname(), e.AddOn.External)
+}
+
+func originMoved(e evidence.Evidence) bool {
+	return unasked(e) && moved(e) && !answered(e.Service)
+}
+
+// originRefused says that nothing answers where the tunnel leads, though Core runs.
+func originRefused(e evidence.Evidence) bool {
+	if originError(e.Public) && absent(e.Direct) && coreRuns(e) {
+		return true
+	}
+	return unasked(e) && (absent(e.Service) || e.Log.OriginOff > 0)
+}
 
 // originText is what cloudflared says when it cannot talk to its service.
 func originText(l evidence.Look) bool {

@@ -374,6 +374,9 @@ func (x *examination) inside(ctx context.Context, wg *sync.WaitGroup, public pro
 		if err == nil && c.Status != 200 {
 			c.Runs = h.Supervisor.CoreRuns(ctx)
 		}
+		if i, err := h.Supervisor.CoreInfo(ctx); err == nil {
+			i.Into(&c)
+		}
 		x.mu.Lock()
 		x.e.Core = c
 		x.mu.Unlock()

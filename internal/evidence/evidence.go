@@ -111,6 +111,9 @@ type AddOn struct {
 	// itself is nobody's evidence.
 	HasToken   bool
 	TokenKnown bool // the options could be read
+	// External is the option external_hostname, for which the app's start writes the
+	// service from Home Assistant's own port and SSL; "" with a token, which voids it.
+	External string
 
 	// Startable says whether a start could succeed now: a locally managed tunnel needs
 	// Cloudflare's API for it. NotKnown if that was not asked.
@@ -134,6 +137,11 @@ type Core struct {
 	Status int    // 200, or 502 while Core is down or starting
 	State  string // RUNNING, STARTING… from /api/config, "" if it did not answer
 	Runs   Switch // whether its container runs, by Supervisor
+
+	// Where Supervisor says that it listens, and which Core it is.
+	Port    int  // 0: not known
+	SSL     bool // it speaks https there
+	Version string
 }
 
 // Internet is Supervisor's word on the internet.

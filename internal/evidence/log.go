@@ -25,6 +25,7 @@ type Log struct {
 	Lost     int       // how often, of late, one connection broke, the one that broke most
 	LostOver Transport // over what it did
 
+	// What single requests met, of late.
 	NoHost    int // "no Host in request URL": cloudflared's own words for an upgrade it cannot pass on
 	OriginTLS int // the service was asked over http where it speaks https, or the other way round
 	OriginOff int // the service refused the connection, or has no route or name

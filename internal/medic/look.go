@@ -136,6 +136,9 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			if err == nil && c.Status != http.StatusOK {
 				c.Runs = m.super.CoreRuns(ctx)
 			}
+			if i, err := m.super.CoreInfo(ctx); err == nil {
+				i.Into(&c)
+			}
 			mu.Lock()
 			e.Core = c
 			mu.Unlock()

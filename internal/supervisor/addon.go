@@ -67,6 +67,9 @@ func (i Info) Evidence() evidence.AddOn {
 	a := evidence.AddOn{Asked: true, Installed: i.Installed(), Slug: i.Slug, Name: i.Name, Version: i.Version, State: i.State}
 	if i.OptionsError == nil && i.Options != nil {
 		a.HasToken, a.TokenKnown = Managed(i.Options), true
+		if !a.HasToken {
+			a.External = i.Options.Text("external_hostname")
+		}
 	}
 	return a
 }

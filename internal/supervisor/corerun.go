@@ -38,3 +38,6 @@ func (c CoreInfo) Address() string {
 	}
 	return scheme + "://" + net.JoinHostPort("homeassistant", strconv.Itoa(port))
 }
+
+// Into puts where Core listens, and which it is, into the evidence of how it is.
+func (c CoreInfo) Into(e *evidence.Core) { e.Port, e.SSL, e.Version = c.Port, c.SSL, c.Version }

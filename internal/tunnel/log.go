@@ -193,7 +193,9 @@ func (t *tally) add(e Event) {
 		t.Failures++
 		t.Rejected++
 	case OriginFailed:
-		t.origin(e.Reason)
+		if !old {
+			t.origin(e.Reason)
+		}
 	case LoginWanted:
 		t.Failures++
 		t.LoginWanted = true

@@ -1,0 +1,83 @@
+package diagnosis
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// Cloudflare's edge names a number with its own errors: "error code: 1033" where it
+// answers in plain text, "Error 1033" or a cf-error-code on its pages (DOC, Error 1xxx).
+var namedCode = regexp.MustCompile(`(?is)\berror(?:[ _-]?code)?\b[^0-9]{0,60}?\b(1[0-9]{3})\b`)
+
+const noTunnel = 1033 // "Cloudflare Tunnel error": no connector is connected
+
+var (
+	// unknownCodes: the name has no record of use (DNS points to prohibited IP and the like
+	// are of recordCodes).
+	unknownCodes = []int{1001, 1002, 1016}
+	// recordCodes: the record leads to an address of Cloudflare's own, or into another account.
+	recordCodes = []int{1000, 1014}
+	// firewallCodes: a rule, or the address's or the browser's reputation.
+	firewallCodes = []int{1005, 1006, 1009, 1010, 1020}
+	rateCodes     = []int{1015}
+	// recordStatuses are made by the edge where it dials an origin by its address, which it
+	// never does for a tunnel.
+	recordStatuses = []int{521, 522, 523, 525, 526}
+)
+
+// errorCode is the number that a refusal of Cloudflare's edge names, 0 if it names none.
+func errorCode(l evidence.Look) int {
+	if !refusal(l) {
+		return 0
+	}
+	m := namedCode.FindStringSubmatch(l.Body)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
+
+func named(l evidence.Look, codes []int) bool { return slices.Contains(codes, errorCode(l)) }
+
+// noConnector is Cloudflare's word that the tunnel has no connection: error 1033, or
+// status 530 where no number is named, since a custom error page may hide the text. One
+// that names another number is about something else.
+func noConnector(l evidence.Look) bool {
+	n := errorCode(l)
+	return n == noTunnel || n == 0 && refusal(l) && l.Status == 530
+}
+
+// named1033 is noConnector beyond doubt: status 530 is also used for other errors.
+func named1033(l evidence.Look) bool { return errorCode(l) == noTunnel }
+
+// edgesOwn530 is an error of Cloudflare's own that has nothing to do with the tunnel:
+// status 530 with a number that no row knows.
+func edgesOwn530(l evidence.Look) bool {
+	return refusal(l) && l.Status == 530 && !noConnector(l) && !named(l, unknownCodes) && !named(l, recordCodes)
+}
+
+// blockPage is Cloudflare's page for a blocked visitor, which names no number.
+func blockPage(l evidence.Look) bool {
+	body := strings.ToLower(l.Body)
+	return refusal(l) && l.Status < 500 && (strings.Contains(body, "attention required! | cloudflare") || strings.Contains(body, "sorry, you have been blocked"))
+}
+
+// otherServers are what the error pages of other web servers and proxies say of
+// themselves. Cloudflare's own pages look like nginx's but for the name.
+var otherServers = []string{"<center>nginx", "nginx/", "openresty", "traefik", "caddy", "apache/", "apache server at", "haproxy", "lighttpd", "litespeed", "microsoft-iis", "varnish",
+	"upstream connect error", "no available server", "</h1>\nno server is available", "</h1>\nyour browser sent an invalid request"}
+
+// otherTexts are whole bodies of Traefik and of Go's own reverse proxy.
+var otherTexts = []string{"bad gateway", "service unavailable", "gateway timeout", "404 page not found", "unauthorized", "401 unauthorized", "403 forbidden"}
+
+// otherServer says whether a refusal is in the words of a web server that is neither
+// Home Assistant nor Cloudflare.
+func otherServer(l evidence.Look) bool {
+	body := strings.ToLower(trimmed(l))
+	return answered(l) && l.Status >= 400 && !homeAssistants(l) && (slices.Contains(otherTexts, body) || slices.ContainsFunc(otherServers, func(s string) bool { return strings.Contains(body, s) }))
+}
