@@ -34,9 +34,10 @@ type truth struct {
 
 	also   []diagnosis.Cause // verdicts that are right too, for the reason in why
 	why    string
-	asIs   bool         // no other ways: https, or nothing comes back that could be changed
-	unless map[way]bool // ways that hide too much to tell: unknown is right then
-	pair   bool         // two faults at once: unknown is right, too
+	asIs   bool             // no other ways: https, or nothing comes back that could be changed
+	unless map[way]bool     // ways that hide too much to tell: unknown is right then
+	pair   bool             // two faults at once: unknown is right, too
+	remedy diagnosis.Remedy // where the cause has several
 }
 
 // setting is what the looks are given besides the world.
@@ -212,6 +213,64 @@ var truths = []truth{
 		}
 	}},
 
+	{cause: diagnosis.TunnelFlapping, what: "over HTTP/2", world: lab.Options{RunParameters: []string{"--protocol=http2"}, Timings: lab.Timings{BackOverHTTP2: 700 * time.Millisecond}, Faults: lab.Faults{FlapHTTP2: lab.Duration(20 * time.Millisecond)}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return w.Connections() == 0 && logged(w, "Lost connection with the edge", 12) })
+		}, asIs: true},
+	{cause: diagnosis.TunnelFlapping, what: "it never registers", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Faults: lab.Faults{Dial: lab.Unregistered}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return logged(w, "Serve tunnel error", 3) })
+		}},
+	{cause: diagnosis.EdgeUnroutable, what: "over QUIC", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Faults: lab.Faults{Dial: lab.Unroutable}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return logged(w, "network is unreachable", 1) })
+		}},
+	{cause: diagnosis.EdgeUnroutable, what: "over HTTP/2", world: lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{Dial: lab.Unroutable}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return logged(w, "network is unreachable", 1) })
+		}},
+	{cause: diagnosis.TunnelDown, what: "a wrong clock", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Faults: lab.Faults{Dial: lab.Untrusted}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return logged(w, "x509", 5) })
+		}},
+	{cause: diagnosis.TunnelDown, what: "curve preferences", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Faults: lab.Faults{Dial: lab.Unspoken}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return logged(w, "CurvePreferences", 5) })
+		}},
+	{cause: diagnosis.WaitingForLogin, world: lab.Options{Local: true, Faults: lab.Faults{LoginWanted: true}}, act: func(t *testing.T, w *lab.World) {
+		until(t, w, func() bool { return logged(w, "log in with your Cloudflare account", 1) })
+	}},
+	{cause: diagnosis.StartRefused, what: "Cloudflare's API is away", remedy: diagnosis.Start, world: lab.Options{Local: true, Faults: lab.Faults{APIAway: true}}, act: func(t *testing.T, w *lab.World) {
+		until(t, w, func() bool { return w.State(lab.DefaultSlug) == evidence.StateError })
+	}},
+	{cause: diagnosis.StartRefused, what: "code 10000", remedy: diagnosis.Tell, world: lab.Options{Local: true, Faults: lab.Faults{APIRefuses: true}}, act: func(t *testing.T, w *lab.World) {
+		until(t, w, func() bool { return w.State(lab.DefaultSlug) == evidence.StateError })
+	}},
+
+	{cause: diagnosis.OriginMoved, what: "a tunnel that is managed locally", world: secure(lab.Options{Local: true, Faults: lab.Faults{CoreMoved: true}}), place: named, asIs: true, remedy: diagnosis.Restart},
+	{cause: diagnosis.OriginMoved, what: "with a token", world: secure(faults(lab.Faults{CoreMoved: true})), place: named, asIs: true, remedy: diagnosis.Tell},
+	{cause: diagnosis.OriginRefused, world: faults(lab.Faults{CoreUnreachable: true})},
+	{cause: diagnosis.OriginRefused, what: "where the tunnel leads", world: secure(lab.Options{ServiceURL: "http://127.0.0.1:9", Faults: lab.Faults{CoreUnreachable: true}}), place: named, asIs: true},
+	{cause: diagnosis.ProxyRefuses, what: "502", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 502}}},
+	{cause: diagnosis.ProxyRefuses, what: "503", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 503}}},
+	{cause: diagnosis.ProxyRefuses, what: "401", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 401}}, unless: map[way]bool{errorPages: true, partial: true}},
+	{cause: diagnosis.ProxyRefuses, what: "403", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 403}}, unless: map[way]bool{errorPages: true, partial: true}},
+	{cause: diagnosis.ProxyRefuses, what: "400", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 400}}, unless: map[way]bool{errorPages: true, partial: true}},
+	{cause: diagnosis.RecordNotTunnel, what: "521", world: answers(521, "error code: 521")},
+	{cause: diagnosis.RecordNotTunnel, what: "522", world: answers(522, "error code: 522")},
+	{cause: diagnosis.RecordNotTunnel, what: "523", world: answers(523, "error code: 523")},
+	{cause: diagnosis.RecordNotTunnel, what: "525", world: answers(525, "error code: 525")},
+	{cause: diagnosis.RecordNotTunnel, what: "526", world: answers(526, "error code: 526")},
+	{cause: diagnosis.RecordNotTunnel, what: "1000", world: answers(409, "error code: 1000")},
+	{cause: diagnosis.RecordNotTunnel, what: "1014", world: answers(409, "error code: 1014")},
+	{cause: diagnosis.CloudflareError, what: "530 with a number of its own", world: answers(530, "error code: 1200"), unless: map[way]bool{errorPages: true}},
+	{cause: diagnosis.CloudflareError, what: "the same, while connections break", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Timings: lab.Timings{BackOverQUIC: 700 * time.Millisecond},
+		Faults: lab.Faults{FlapQUIC: lab.Duration(20 * time.Millisecond), Answer: &lab.EdgeAnswer{Status: 530, Body: "error code: 1200"}}},
+		act: func(t *testing.T, w *lab.World) {
+			until(t, w, func() bool { return w.Connections() == 0 && logged(w, "failed to accept QUIC stream", 12) })
+		}, asIs: true},
+	{cause: diagnosis.Firewalled, what: "a block page without a code", world: answers(403, "<html><body><h1>Sorry, you have been blocked</h1></body></html>", "Content-Type", "text/html")},
+
 	{cause: diagnosis.OriginDown, world: faults(lab.Faults{CoreDown: true})},
 	{cause: diagnosis.OriginStarting, world: lab.Options{Timings: lab.Timings{CoreStart: 20 * time.Second}, Faults: lab.Faults{CoreStarting: true}}},
 	{cause: diagnosis.OriginSilent, world: faults(lab.Faults{OriginSilent: true})},
@@ -374,9 +433,16 @@ func judge(t *testing.T, tr truth, how way, r doctor.Report) {
 	if how == asIs && !right && !tr.pair {
 		t.Errorf("taken for %s although nothing hides it: %v", r.Cause, r.Seen)
 	}
+	if tr.remedy != diagnosis.NoRemedy && r.Cause == tr.cause && r.Remedy != tr.remedy {
+		t.Errorf("%s with the remedy %s, want %s", r.Cause, r.Remedy, tr.remedy)
+	}
+	// Nothing that another protocol, or a restart, cannot mend leads to one.
+	may := tr.remedy
+	if may == diagnosis.NoRemedy {
+		may = remedyOf(tr.cause)
+	}
 	cuts := r.Remedy == diagnosis.Rotate || r.Remedy == diagnosis.Restart
-	mayCut := remedyOf(tr.cause) == diagnosis.Rotate || remedyOf(tr.cause) == diagnosis.Restart
-	if cuts && !mayCut && !slices.ContainsFunc(tr.also, func(c diagnosis.Cause) bool { return remedyOf(c) == r.Remedy }) {
+	if cuts && r.Remedy != may && !slices.ContainsFunc(tr.also, func(c diagnosis.Cause) bool { return remedyOf(c) == r.Remedy }) {
 		t.Errorf("remedy %s for a cause that it cannot cure: taken for %s: %v", r.Remedy, r.Cause, r.Seen)
 	}
 }
@@ -395,7 +461,7 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	t.Helper()
 	opt := tr.world
 	wanted := opt.Faults
-	later := tr.act == nil && !wanted.UDPBlocked && !wanted.TCPBlocked && !wanted.TunnelRejected
+	later := tr.act == nil && wanted.Dial == "" && !wanted.UDPBlocked && !wanted.TCPBlocked && !wanted.TunnelRejected
 	if later { // the tunnel stands before things go wrong
 		opt.Faults = lab.Faults{}
 	}

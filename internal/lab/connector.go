@@ -65,6 +65,7 @@ type run struct {
 	conns     [4]bool
 	hung      bool
 	killed    bool
+	followed  bool                   // its start found Home Assistant at the port of Faults.CoreMoved
 	sockets   map[io.Closer]struct{} // WebSockets that stand
 
 	total, errors, open uint64
@@ -132,8 +133,14 @@ func (r *run) live() int {
 	if !w.sleep(r.term, w.timings.Setup) {
 		return 0
 	}
-	if r.opt.TunnelToken == "" && !r.prepared() {
-		return 1
+	if w.faults.LoginWanted {
+		return r.login()
+	}
+	if r.opt.TunnelToken == "" {
+		if !r.prepared() {
+			return 1
+		}
+		r.followed = w.faults.CoreMoved // the script reads Home Assistant's port at each start
 	}
 	flag := r.opt.protocolFlag()
 	protocol, err := evidence.ParseProtocol(flag)
@@ -159,6 +166,22 @@ func (r *run) live() int {
 	w.changed()
 	r.connect(protocol)
 	return r.leave()
+}
+
+// login is the app's first start: it prints a link, and waits until somebody follows it.
+// The caller holds mu.
+func (r *run) login() int {
+	w := r.w
+	for _, line := range []string{"INFO: Checking for existing certificate...", "NOTICE: No certificate found", "INFO: Creating new certificate...", "NOTICE: Please follow the Cloudflare Auth-Steps:"} {
+		w.logRaw(r.app, time.Now().Format("[15:04:05] ")+line)
+	}
+	for _, line := range []string{"Please open the following URL and log in with your Cloudflare account:", "",
+		"https://dash.cloudflare.com/argotunnel?aud=&callback=https%3A%2F%2Flogin.cloudflareaccess.org%2F" + LoginSecret + "%3D", "", "Leave cloudflared running to download the cert automatically."} {
+		w.logRaw(r.app, line)
+	}
+	w.changed()
+	w.until(r.term, forever, func() bool { return false })
+	return 0
 }
 
 // prepared is the app's start script, as far as it asks Cloudflare's API: for the
@@ -198,7 +221,7 @@ func (r *run) connect(protocol evidence.Protocol) {
 		if !r.passable() {
 			r.complain()
 			// auto gives QUIC up only when it never connected, and only while the edge can be found at all.
-			mayFall := protocol.Effective() == evidence.Auto && r.transport == evidence.OverQUIC && !ever && !w.faults.InternetDown && !w.faults.TunnelRejected
+			mayFall := protocol.Effective() == evidence.Auto && r.transport == evidence.OverQUIC && !ever && !w.faults.InternetDown && !w.faults.TunnelRejected && w.faults.Dial == ""
 			internet := w.faults.InternetDown
 			if r.retry(func() bool { return r.passable() || internet != w.faults.InternetDown }, mayFall) || r.term.Err() != nil {
 				continue
@@ -257,22 +280,30 @@ func (r *run) retry(cond func() bool, mayFall bool) bool {
 func (r *run) stand() {
 	w := r.w
 	for {
-		flap, time := w.faults.FlapQUIC, forever
-		if flap > 0 && r.transport == evidence.OverQUIC {
+		flap, time := r.flap(), forever
+		if flap > 0 {
 			time = flap.value()
 		}
-		changed := w.until(r.term, time, func() bool { return !r.passable() || flap != w.faults.FlapQUIC })
+		changed := w.until(r.term, time, func() bool { return !r.passable() || flap != r.flap() })
 		if !changed || !r.passable() {
 			return
 		}
 	}
 }
 
+// flap is how long connections stand before they break, 0 for ever.
+func (r *run) flap() Duration {
+	if r.transport == evidence.OverHTTP2 {
+		return r.w.faults.FlapHTTP2
+	}
+	return r.w.faults.FlapQUIC
+}
+
 // passable says whether the network carries the transport to the edge.
 func (r *run) passable() bool {
 	f := r.w.faults
 	switch {
-	case f.InternetDown || f.TunnelRejected:
+	case f.InternetDown || f.TunnelRejected || f.Dial.over(r.transport):
 		return false
 	case r.transport == evidence.OverQUIC:
 		return !f.UDPBlocked && !f.QUIC.keepsOut()
@@ -291,13 +322,29 @@ func (r *run) complain() {
 	switch {
 	case w.faults.TunnelRejected:
 		w.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
+	case w.faults.Dial == Unregistered && r.transport == evidence.OverQUIC:
+		const why = "control stream encountered a failure while serving"
+		w.logf(r.app, "ERR", "failed to serve tunnel connection error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		w.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+	case w.faults.Dial != "" && r.transport == evidence.OverQUIC:
+		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", dialErrors[w.faults.Dial])
 	case r.transport == evidence.OverQUIC:
 		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
 	default:
-		const why = "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
+		why := "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
+		if w.faults.Dial == Unroutable {
+			why = "DialContext error: dial tcp 198.41.192.7:7844: connect: network is unreachable"
+		}
 		w.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 		w.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 	}
+}
+
+// dialErrors are quic-go's words.
+var dialErrors = map[DialFault]string{
+	Unroutable: "INTERNAL_ERROR (local): write udp [::]:41823->198.41.192.7:7844: sendmsg: network is unreachable",
+	Untrusted:  "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+	Unspoken:   "INTERNAL_ERROR (local): tls: CurvePreferences includes unsupported curve",
 }
 
 // lose drops all connections, and the WebSockets over them. Of each, three goroutines
@@ -417,6 +464,8 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 		err = errNoHost
 	case w.Faults().WrongScheme:
 		err = errWrongScheme
+	case w.Faults().CoreMoved != r.followed:
+		err = errNobodyThere
 	default:
 		x, err = w.ask(ctx, to, originRequest(req, marked, form))
 	}

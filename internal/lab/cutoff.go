@@ -19,20 +19,20 @@ func (w *World) OpenShare() float64 {
 
 func (w *World) openShare() float64 {
 	f := w.faults
-	if f.CoreDown || f.CoreStarting || f.OriginSilent || f.Banned || w.core.banned {
+	if f.CoreDown || f.CoreStarting || f.CoreUnreachable || f.OriginSilent || f.Banned || w.core.banned {
 		return 0
 	}
 	if f.SplitDNS && !f.InternetDown {
 		return 1
 	}
-	if f.InternetDown || f.EdgeSilent || f.WebSocketsOff || f.Access || f.Challenge || f.Firewall != 0 || f.RateLimited || f.Misrouted || f.Unrouted || f.WrongScheme || f.ProxyStrips || f.MutualTLS != "" || f.Certificate != "" ||
+	if f.InternetDown || f.EdgeSilent || f.WebSocketsOff || f.Access || f.Challenge || f.Firewall != 0 || f.RateLimited || f.Misrouted || f.Unrouted || f.WrongScheme || f.ProxyStrips || f.ProxyAnswers != 0 || f.MutualTLS != "" || f.Certificate != "" ||
 		f.ProxyNotTrusted || f.Answer != nil && f.Answer.To != "page" {
 		return 0
 	}
 	if f.ElsewhereToo {
 		return 1
 	}
-	if w.run == nil || w.run.ready() == 0 || w.run.hung {
+	if w.run == nil || w.run.ready() == 0 || w.run.hung || f.CoreMoved != w.run.followed {
 		return 0
 	}
 	return 1 - f.Upgrade[w.run.transport].Share

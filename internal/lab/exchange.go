@@ -14,6 +14,7 @@ import (
 // What Go's HTTP client says in cloudflared's log.
 var (
 	errNoHost      = errors.New("http: no Host in request URL")
+	errNobodyThere = errors.New("dial tcp 172.30.32.1:8123: connect: connection refused")
 	errWrongScheme = errors.New("http: server gave HTTP response to HTTPS client")
 )
 

@@ -47,19 +47,25 @@ type Faults struct {
 	ResolverDown bool      `json:"resolver_down,omitempty"` // DNS-over-HTTPS is out of reach
 
 	// The connector.
-	TunnelRejected bool     `json:"tunnel_rejected,omitempty"` // the edge does not take the tunnel's secret
-	ConnectorHung  bool     `json:"connector_hung,omitempty"`  // 1033 though /ready says four; holds for the run that stands when it is set
-	ConnectorDies  bool     `json:"connector_dies,omitempty"`  // it exits with 1 soon after every start
-	FlapQUIC       Duration `json:"flap_quic,omitempty"`       // QUIC connections drop after this long, again and again
-	APIAway        bool     `json:"api_away,omitempty"`        // Cloudflare's API does not answer: an app whose tunnel is managed locally cannot start
-	APIRefuses     bool     `json:"api_refuses,omitempty"`     // it answers, and does not accept the app's login any more (code 10000)
-	IgnoresFlag    bool     `json:"ignores_flag,omitempty"`    // it connects over QUIC whatever --protocol says
-	WrongScheme    bool     `json:"wrong_scheme,omitempty"`    // its rule says https, and Home Assistant speaks http
-	ProxyStrips    bool     `json:"proxy_strips,omitempty"`    // the proxy of Options.Proxy passes no WebSocket on
+	TunnelRejected bool      `json:"tunnel_rejected,omitempty"` // the edge does not take the tunnel's secret
+	ConnectorHung  bool      `json:"connector_hung,omitempty"`  // 1033 though /ready says four; holds for the run that stands when it is set
+	ConnectorDies  bool      `json:"connector_dies,omitempty"`  // it exits with 1 soon after every start
+	FlapQUIC       Duration  `json:"flap_quic,omitempty"`       // QUIC connections drop after this long, again and again
+	FlapHTTP2      Duration  `json:"flap_http2,omitempty"`      // the same over HTTP/2
+	Dial           DialFault `json:"dial,omitempty"`            // what else becomes of connecting to the edge
+	LoginWanted    bool      `json:"login_wanted,omitempty"`    // runs that begin wait for a login: cloudflared does not run in them
+	APIAway        bool      `json:"api_away,omitempty"`        // Cloudflare's API does not answer: an app whose tunnel is managed locally cannot start
+	APIRefuses     bool      `json:"api_refuses,omitempty"`     // it answers, and does not accept the app's login any more (code 10000)
+	IgnoresFlag    bool      `json:"ignores_flag,omitempty"`    // it connects over QUIC whatever --protocol says
+	WrongScheme    bool      `json:"wrong_scheme,omitempty"`    // its rule says https, and Home Assistant speaks http
+	ProxyStrips    bool      `json:"proxy_strips,omitempty"`    // the proxy of Options.Proxy passes no WebSocket on
+	ProxyAnswers   int       `json:"proxy_answers,omitempty"`   // the proxy of Options.Proxy answers everything with this status, in its own words
 
 	// Home Assistant.
 	CoreDown         bool   `json:"core_down,omitempty"`         // refused; 502 through Supervisor
 	CoreStarting     bool   `json:"core_starting,omitempty"`     // the same, and ends by itself after Timings.CoreStart
+	CoreMoved        bool   `json:"core_moved,omitempty"`        // its port is another one: a connector finds it that is managed locally and was started since
+	CoreUnreachable  bool   `json:"core_unreachable,omitempty"`  // refused, though Core runs and answers through Supervisor
 	ProxyNotTrusted  bool   `json:"proxy_not_trusted,omitempty"` // trusted_proxies is missing: 400 on every proxied request
 	Forwarded        string `json:"forwarded,omitempty"`         // what is wrong with the forwarded headers: 400 on every proxied request
 	FrontendUpdating bool   `json:"frontend_updating,omitempty"` // it does not know its own entry script
@@ -109,6 +115,22 @@ const (
 	BadPort    StartTrap = "port"
 	BadDocker  StartTrap = "docker"
 )
+
+// DialFault is how the connector fails to connect to the edge.
+type DialFault string
+
+// The kinds of it. Unregistered and those about TLS are of QUIC alone.
+const (
+	Unroutable   DialFault = "unroutable"   // there is no route to the edge's addresses
+	Untrusted    DialFault = "untrusted"    // a wrong clock makes the edge's certificate look expired
+	Unspoken     DialFault = "unspoken"     // TLS does not know a curve
+	Unregistered DialFault = "unregistered" // a connection is made and never comes to stand
+)
+
+// over says whether it is a fault of this transport.
+func (d DialFault) over(t evidence.Transport) bool {
+	return d == Unroutable || d != "" && t == evidence.OverQUIC
+}
 
 // EdgeAnswer is an answer that the edge gives itself, with its own headers added.
 type EdgeAnswer struct {
@@ -196,8 +218,14 @@ func (f Faults) Check() error {
 	if kinds := []QUICFault{"", QUICVersions, QUICRejected, QUICInspected, QUICSlow, QUICRetry}; !slices.Contains(kinds, f.QUIC) {
 		return fmt.Errorf("quic %q is not one of %s", f.QUIC, list(kinds[1:]))
 	}
-	if f.FlapQUIC < 0 {
-		return fmt.Errorf("flap_quic is %v; it is a time like 200ms", time.Duration(f.FlapQUIC))
+	if f.FlapQUIC < 0 || f.FlapHTTP2 < 0 {
+		return fmt.Errorf("flap_quic or flap_http2 is %v; it is a time like 200ms", time.Duration(min(f.FlapQUIC, f.FlapHTTP2)))
+	}
+	if kinds := []DialFault{"", Unroutable, Untrusted, Unspoken, Unregistered}; !slices.Contains(kinds, f.Dial) {
+		return fmt.Errorf("dial %q is not one of %s", f.Dial, list(kinds[1:]))
+	}
+	if f.ProxyAnswers != 0 && (f.ProxyAnswers < 400 || f.ProxyAnswers > 599) {
+		return fmt.Errorf("proxy_answers is %d; it goes from 400 to 599", f.ProxyAnswers)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tunnelmedic/internal/evidence"
@@ -85,7 +86,11 @@ func (r *run) config() any {
 	}
 	rules := []rule{}
 	if r.opt.ExternalHostname != "" {
-		rules = append(rules, rule{Hostname: r.opt.ExternalHostname, Service: r.w.opt.ServiceURL, OriginRequest: map[string]any{}})
+		service := r.w.opt.ServiceURL
+		if r.followed {
+			service = "http://homeassistant:" + strconv.Itoa(movedPort)
+		}
+		rules = append(rules, rule{Hostname: r.opt.ExternalHostname, Service: service, OriginRequest: map[string]any{}})
 	}
 	for _, h := range r.opt.AdditionalHosts {
 		rules = append(rules, rule{Hostname: h.Hostname, Service: h.Service, OriginRequest: map[string]any{}})

@@ -14,6 +14,7 @@ const (
 	AccessID        = "lab-access-id.access"
 	AccessSecret    = "lab-access-secret-90c2e4"
 	CloudflareToken = "lab-cloudflare-api-token-13fe"
+	LoginSecret     = "lab-login-link-0c77d1"   // of the link that Faults.LoginWanted prints
 	TunnelToken     = "lab-tunnel-token-6b0a52" // in the default add-on's options
 )
 

@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -22,6 +23,12 @@ func (w *World) serveProxy(conn net.Conn) {
 		}
 		note := w.record("proxy", req, "")
 		form := Form("")
+		if status := w.Faults().ProxyAnswers; status != 0 {
+			note(status)
+			body := fmt.Sprintf("<html>\r\n<head><title>%[1]d %[2]s</title></head>\r\n<body>\r\n<center><h1>%[1]d %[2]s</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n", status, http.StatusText(status))
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, http.StatusText(status), len(body), body)
+			return
+		}
 		if w.Faults().ProxyStrips {
 			form = NoUpgrade
 		}

@@ -288,9 +288,15 @@ func (w *World) supervisorInfo() any {
 // coreInfo names the port at which Home Assistant really listens here.
 func (w *World) coreInfo() any {
 	port, _ := strconv.Atoi(w.origin.port())
+	if w.Faults().CoreMoved {
+		port = movedPort
+	}
 	return map[string]any{"version": *w.haVersion.Load(), "version_latest": *w.haVersion.Load(), "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
 		"image": "ghcr.io/home-assistant/generic-x86-64-homeassistant", "boot": true, "port": port, "ssl": false, "watchdog": true}
 }
+
+// movedPort is where Home Assistant listens, by its own word, under Faults.CoreMoved.
+const movedPort = 80
 
 func (w *World) networkInfo() any {
 	up := !w.Faults().InternetDown

@@ -302,7 +302,7 @@ func (w *World) ChangeFaults(change func(*Faults)) {
 func (w *World) settleDoors() {
 	f := w.faults
 	w.supervisor.set(!f.SupervisorDown)
-	w.origin.set(!f.CoreDown && !f.CoreStarting)
+	w.origin.set(!f.CoreDown && !f.CoreStarting && !f.CoreUnreachable)
 	w.edge.set(!f.InternetDown)
 	w.outside.set(!f.InternetDown && !f.ResolverDown)
 	w.metrics.set(w.run != nil && w.run.listening)

@@ -1,6 +1,7 @@
 package house_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
@@ -91,6 +92,25 @@ var causes = []lived{
 		}
 	}, deed: nothing},
 
+	{cause: diagnosis.TunnelFlapping, what: "over HTTP/2", opt: slowToReturn(onHTTP2), act: faulty(func(f *lab.Faults) { f.FlapHTTP2 = lab.Duration(20 * time.Second) }), deed: rotates, within: 90 * time.Minute},
+	{cause: diagnosis.TunnelFlapping, what: "it never registers", opt: onQUIC, act: faulty(func(f *lab.Faults) { f.Dial = lab.Unregistered }), deed: rotates, within: 30 * time.Minute},
+	{cause: diagnosis.OriginMoved, what: "a tunnel that is managed locally", opt: onLocalhost(true), act: faulty(func(f *lab.Faults) { f.CoreMoved = true }), deed: anew, within: 15 * time.Minute},
+	{cause: diagnosis.OriginMoved, what: "with a token", opt: onLocalhost(false), act: faulty(func(f *lab.Faults) { f.CoreMoved = true }), deed: nothing},
+	{cause: diagnosis.StartRefused, what: "Cloudflare's API was away", opt: local, act: func(h *house.House) {
+		restartedWith(h, func(f *lab.Faults) { f.APIAway = true })
+		h.Sleep(20 * time.Minute)
+		h.World.ChangeFaults(func(f *lab.Faults) { f.APIAway = false })
+	}, deed: starts, within: 90 * time.Minute},
+	{cause: diagnosis.StartRefused, what: "code 10000", opt: local, act: func(h *house.House) { restartedWith(h, func(f *lab.Faults) { f.APIRefuses = true }) }, deed: nothing},
+	{cause: diagnosis.WaitingForLogin, opt: local, act: func(h *house.House) { restartedWith(h, func(f *lab.Faults) { f.LoginWanted = true }) }, deed: nothing},
+	{cause: diagnosis.EdgeUnroutable, act: faulty(func(f *lab.Faults) { f.Dial = lab.Unroutable }), deed: nothing},
+	{cause: diagnosis.OriginRefused, act: faulty(func(f *lab.Faults) { f.CoreUnreachable = true }), deed: nothing},
+	{cause: diagnosis.RecordNotTunnel, act: answering(522, "error code: 522"), deed: nothing},
+	{cause: diagnosis.CloudflareError, what: "530 with a number of its own, while connections break", opt: slowToReturn(onQUIC), act: faulty(func(f *lab.Faults) {
+		f.FlapQUIC, f.Answer = lab.Duration(20*time.Second), &lab.EdgeAnswer{Status: 530, Body: "error code: 1200"}
+	}), deed: nothing},
+	{cause: diagnosis.Firewalled, what: "a page without a number", act: answering(403, "<html><title>Attention Required! | Cloudflare</title></html>", "Content-Type", "text/html"), deed: nothing},
+
 	{cause: diagnosis.TunnelBlocked, act: faulty(func(f *lab.Faults) { f.UDPBlocked, f.TCPBlocked = true, true }), opt: onHTTP2, deed: nothing},
 	{cause: diagnosis.ConnectorRejected, act: faulty(func(f *lab.Faults) { f.TunnelRejected = true }), deed: nothing},
 	// A process that carried good checks before counts as hung at first, and a restart shows that it is not.
@@ -129,6 +149,26 @@ var causes = []lived{
 	}, deed: nothing},
 }
 
+// onLocalhost is a home whose public name is localhost, so that the tunnel's rules, which
+// know names only, can be followed to Home Assistant.
+func onLocalhost(local bool) lab.Options {
+	apps := lab.DefaultAddOns()
+	options := strings.Replace(string(apps[0].Options), lab.PublicHost, "localhost", 1)
+	if local {
+		options = strings.Replace(options, lab.TunnelToken, "", 1)
+	}
+	apps[0].Options = json.RawMessage(options)
+	return lab.Options{SplitDNS: true, AddOns: apps}
+}
+
+// restartedWith has a person restart the app while something keeps it from running.
+func restartedWith(h *house.House, change func(*lab.Faults)) {
+	h.World.ChangeFaults(change)
+	if err := h.World.UserRestarts(lab.DefaultSlug); err != nil {
+		h.Fatal(err)
+	}
+}
+
 // slowToReturn makes QUIC connections that broke take long to stand again.
 func slowToReturn(o lab.Options) lab.Options {
 	o.Timings = lab.RealTimings()
@@ -152,6 +192,7 @@ var notLived = map[diagnosis.Cause]string{
 	diagnosis.PageStale:                 "told while all checks succeed: TestAStalePageIsToldAndNotTreated",
 	diagnosis.SignInUnanswered:          "takes a Home Assistant that does not answer a sign-in: the matrix of doctor",
 	diagnosis.ProxyBetween:              "takes a proxy on a real socket: the matrix of doctor",
+	diagnosis.ProxyRefuses:              "takes a proxy on a real socket: the matrix of doctor",
 	diagnosis.ClientCertificateRequired: "takes TLS: the matrix of doctor",
 	diagnosis.ClientCertificateRefused:  "takes TLS: the matrix of doctor",
 	diagnosis.NotProxied:                "takes TLS and a resolver: the matrix of doctor",
