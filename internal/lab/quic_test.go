@@ -33,8 +33,8 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 		"inspected":    {Faults{QUIC: QUICInspected}, evidence.Connected, evidence.BadCertificate, evidence.Off, "certificate signed by unknown authority"},
 		"HTTP/2 alone": {Faults{TCPBlocked: true}, evidence.Secured, evidence.NoTrouble, evidence.On, "protocol=quic"},
 	}
-	looks, worlds := map[string]evidence.Look{}, map[string]*World{}
-	var mu sync.Mutex // guards looks
+	looks, acted, worlds := map[string]evidence.Look{}, map[string]evidence.Look{}, map[string]*World{}
+	var mu sync.Mutex // guards looks and acted
 	var wg sync.WaitGroup
 	for name, n := range networks {
 		w := start(t, Options{RunParameters: []string{"--protocol=quic"}, Faults: n.faults})
@@ -43,6 +43,12 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 			t.Fatal(err)
 		}
 		worlds[name] = w
+		wg.Go(func() { // as it is acted in a world in memory
+			l := w.AskQUIC(t.Context(), netip.MustParseAddrPort("127.0.0.1:7844"))
+			mu.Lock()
+			defer mu.Unlock()
+			acted[name] = l
+		})
 		wg.Go(func() {
 			l := probe.Edge{Roots: roots}.QUIC(t.Context(), netip.MustParseAddrPort(w.quic.socket.LocalAddr().String()))
 			mu.Lock()
@@ -55,6 +61,9 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 		l, w := looks[name], worlds[name]
 		if l.Stage != n.stage || l.Trouble != n.trouble || l.QUICPasses() != n.passes {
 			t.Errorf("%s: passes %v, %+v", name, l.QUICPasses(), l)
+		}
+		if a := acted[name]; a.Stage != l.Stage || a.Trouble != l.Trouble {
+			t.Errorf("%s: acted as %+v, and it is %+v", name, a, l)
 		}
 		if (w.Connections() > 0) != (n.passes == evidence.On) || !strings.Contains(w.Log(DefaultSlug), n.says) {
 			t.Errorf("%s: %d connections, and the connector says\n%s", name, w.Connections(), w.Log(DefaultSlug))

@@ -82,6 +82,7 @@ var causes = []lived{
 
 	{cause: diagnosis.QUICBlocked, what: "under auto, after it was connected", act: faulty(func(f *lab.Faults) { f.UDPBlocked = true }), deed: rotates, within: 15 * time.Minute},
 	{cause: diagnosis.QUICBlocked, what: "under quic", opt: onQUIC, act: faulty(func(f *lab.Faults) { f.UDPBlocked = true }), deed: rotates, within: 15 * time.Minute},
+	{cause: diagnosis.QUICBlocked, what: "rejected at TLS level", opt: onQUIC, act: faulty(func(f *lab.Faults) { f.QUIC = lab.QUICRejected }), deed: rotates, within: 15 * time.Minute},
 	{cause: diagnosis.TunnelFlapping, what: "under quic", opt: slowToReturn(onQUIC), act: faulty(func(f *lab.Faults) { f.FlapQUIC = lab.Duration(20 * time.Second) }), deed: rotates, within: 90 * time.Minute},
 	{cause: diagnosis.ConnectorHung, act: faulty(func(f *lab.Faults) { f.ConnectorHung = true }), deed: anew, within: 15 * time.Minute},
 	{cause: diagnosis.ConnectorStopped, what: "it crashed", act: func(h *house.House) { h.World.Crash() }, deed: starts, within: 10 * time.Minute},
