@@ -22,6 +22,7 @@ import (
 	"tunnelmedic/internal/mqtt"
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/notify"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/report"
@@ -71,6 +72,7 @@ type daemon struct {
 	loop     *medic.Medic
 	teller   *notify.Notifier
 	entities *mqtt.Entities
+	home     *household
 	listener net.Listener
 	page     web.Config
 	dataDir  string
@@ -114,8 +116,8 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
 	home := settle(ctx, super, log)
-	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page)
-	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page, LastCure: lastCure(j)})
+	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page())
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), LastCure: lastCure(j)})
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)
@@ -125,7 +127,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
 		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
 		Rules: policy.Rules{
-			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location,
+			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location(),
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
 		},
 		Patience:   patience(o),
@@ -134,22 +136,29 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	}, super, j, log, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log,
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
+	page.Sick = func() string {
+		if super.TokenRefused() {
+			return "Supervisor does not accept this app's token; a restart gives it a new one."
+		}
+		return ""
+	}
+	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
 	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
-		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Location: home.location,
+		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Location: home.location(),
 			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
 		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err
 	}
 	page.Report = func(i journal.Incident) string {
-		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location, Now: time.Now(), Version: version, Scrub: keeper.Scrub}
+		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
 		return report.Markdown(d, report.Public)
 	}
 	page.Month = func(list []journal.Incident) []report.Row {
 		return report.MonthOf(j.History(), list, time.Now()).Rows()
 	}
-	return &daemon{loop, teller, entities, listener, page, o.DataDir, log}, nil
+	return &daemon{loop, teller, entities, home, page.Listener(listener), page, o.DataDir, log}, nil
 }
 
 // live runs the rooms side by side. The loop's end is the program's end.
@@ -165,6 +174,7 @@ func (d *daemon) live(ctx context.Context) error {
 			cancel()
 		}
 	})
+	wg.Go(func() { d.home.keepAsking(ctx) })
 	wg.Go(func() { d.teller.Run(ctx) })
 	wg.Go(func() { d.entities.Run(ctx, d.loop) })
 	err := d.loop.Run(ctx)
@@ -227,32 +237,6 @@ func patience(o Options) treatment.Patience {
 	return p
 }
 
-// household is what the program needs to know of the place it runs in.
-type household struct {
-	location *time.Location
-	page     string // the page's path in Home Assistant, "" if not known
-}
-
-// settle asks Supervisor where it is. That none of it is to be had keeps nothing
-// from working.
-func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger) household {
-	h := household{location: time.Local}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if info, err := super.SystemInfo(ctx); err != nil {
-		log.Debug().Err(err).Msg("The time zone is not known yet.")
-	} else if info.TimeZone != "" {
-		if h.location, err = time.LoadLocation(info.TimeZone); err != nil {
-			h.location = time.UTC
-			log.Warn().Msgf("The time zone %q, which Supervisor names, is not known here: the quiet hours, and the times on the page, are taken as UTC.", info.TimeZone)
-		}
-	}
-	if self, err := super.Self(ctx); err == nil && self.Slug != "" {
-		h.page = "/hassio/ingress/" + self.Slug
-	}
-	return h
-}
-
 // doctorRow puts a look of the doctor's into the page's words.
 func doctorRow(r doctor.Row) web.DoctorRow {
 	verdict := map[doctor.Verdict]string{doctor.Good: "good", doctor.Bad: "bad", doctor.Unsure: "unsure", doctor.Beside: "beside"}[r.Verdict]
@@ -273,7 +257,20 @@ func lastCure(j *journal.Journal) time.Time {
 func newLog(o Options, keeper *secret.Keeper, out io.Writer) zerolog.Logger {
 	clean := keeper.Writer(out)
 	if o.LogFormat == Console {
-		clean = zerolog.ConsoleWriter{Out: clean, NoColor: true, TimeFormat: "2006-01-02 15:04:05", TimeLocation: time.Local}
+		clean = zerolog.ConsoleWriter{Out: clean, NoColor: true, TimeFormat: "2006-01-02 15:04:05", TimeLocation: time.Local,
+			FormatMessage: logged, FormatFieldValue: logged}
 	}
 	return zerolog.New(clean).Level(zerolog.Level(o.LogLevel)).With().Timestamp().Logger()
+}
+
+// logged makes a message, or a field's value, one line of the log: a foreign name in it
+// must not forge a second one. In JSON the format itself sees to that.
+func logged(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case []byte:
+		return plain.Line(string(v), plain.LogLimit)
+	}
+	return plain.Line(fmt.Sprint(v), plain.LogLimit)
 }

@@ -53,6 +53,7 @@ type Options struct {
 	Timezone  string   // "" is Europe/Berlin
 	BanAfter  int      // wrong tokens until Home Assistant bans; 0 is never
 	Notify    []string // notify services that exist; nil is mobile_app_pixel
+	Users     []User   // of Home Assistant; nil is an owner and somebody who is no administrator
 	MQTT      *MQTT    // the broker that Supervisor knows; nil is none
 	Faults    Faults   // from the first moment
 
@@ -62,6 +63,21 @@ type Options struct {
 
 	Net *wire.Net // the network in memory that the world lives on, in a bubble of testing/synctest; nil is loopback
 }
+
+// User is a user of Home Assistant's, as its config/auth/list tells.
+type User struct {
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	Owner  bool     `json:"is_owner"`
+	Active bool     `json:"is_active"`
+	Groups []string `json:"group_ids"`
+}
+
+// The ids of the users in a world that names none.
+const (
+	OwnerID = "1f0e4c6a5b3d4e2f9a8b7c6d5e4f3a2b" // an administrator
+	ChildID = "2a1b3c4d5e6f708192a3b4c5d6e7f809" // none
+)
 
 // MQTT is Supervisor's word on the broker.
 type MQTT struct {

@@ -47,6 +47,10 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 		w.serveCore(rw, req, rest)
 		return
 	}
+	if p == "/core/websocket" {
+		w.serveCoreSocket(rw, req)
+		return
+	}
 	manager := !f.NotManager
 	switch {
 	case p == "/supervisor/ping":

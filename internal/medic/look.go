@@ -40,7 +40,13 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 	var info *supervisor.Info
 	var route evidence.Route
 	due := m.failbackDue(e.At)
+	m.refused = false
 	away := func(err error) {
+		if supervisor.Is(err, supervisor.Unauthorised) {
+			mu.Lock()
+			m.refused = true
+			mu.Unlock()
+		}
 		if why := supervisor.WhyAway(err); why != "" {
 			mu.Lock()
 			e.SupervisorAway = why

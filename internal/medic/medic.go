@@ -19,6 +19,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/sensor"
@@ -105,6 +106,8 @@ type Medic struct {
 	life context.Context // Run's, for what goes on beside the loop
 	side sync.WaitGroup
 
+	place atomic.Pointer[time.Location] // of the house, if it became known after New
+
 	mu     sync.Mutex
 	status Status
 }
@@ -137,6 +140,10 @@ func (m *Medic) Probe() {
 	}
 }
 
+// Locate takes the house's time zone, by which the quiet hours go: it may become known,
+// or another, while the program runs.
+func (m *Medic) Locate(l *time.Location) { m.place.Store(l) }
+
 // Alive says whether the loop has given a sign of life lately. A treatment gives
 // its signs too: only a loop that hangs goes silent.
 func (m *Medic) Alive(now time.Time) bool {
@@ -168,6 +175,9 @@ func (m *Medic) Run(ctx context.Context) error {
 // round is one look and all that follows from it.
 func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	m.looked = time.Now()
+	if l := m.place.Load(); l != nil {
+		m.set.Rules.Location = l
+	}
 	m.find(ctx)
 	if ctx.Err() != nil { // perhaps before anything was found
 		return 0, nil
@@ -184,7 +194,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		if ctx.Err() != nil {
 			return 0, nil
 		}
-		if info != nil && !info.Installed() {
+		if info != nil && !info.Installed() || m.refused {
 			m.found = time.Time{} // removed, or replaced by another store's: look for it at once
 		}
 	}
@@ -340,6 +350,12 @@ func (m *Medic) find(ctx context.Context) {
 		if t.Slug != "" && m.connector == nil {
 			m.attach(t)
 		}
+	case supervisor.Is(err, supervisor.Unauthorised):
+		// No waiting ends this, so it is not told as a Supervisor that is away.
+		if m.blind != refusedToken {
+			m.log.Error().Msg(refusedToken)
+		}
+		m.blind = refusedToken
 	case m.target.URL != nil:
 		// Supervisor is away; what was watched is still watched.
 		m.log.Debug().Err(err).Msg("Looking for the add-on again later.")
@@ -350,6 +366,11 @@ func (m *Medic) find(ctx context.Context) {
 		m.blind = err.Error()
 	}
 }
+
+// refusedToken is told when Supervisor does not know our token: it gives a new one at
+// each start of the app.
+const refusedToken = "Supervisor does not accept Tunnel Medic's token, so nothing can be watched or changed. " +
+	"Restart the Tunnel Medic app, which gives it a new one; if that does not help, uninstall it and install it again."
 
 // attach takes a target for the one to watch and to treat.
 func (m *Medic) attach(t tunnel.Target) {
@@ -450,6 +471,9 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		m.gates = dec.Closed
 	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
 	}
+	for i := range dec.Steps { // whatever foreign name a sentence holds
+		dec.Steps[i].Text = plain.Sentence(dec.Steps[i].Text)
+	}
 	m.state = state
 	m.record(dec.Steps, d)
 	if err := m.journal.Update(func(r *journal.Record) {
@@ -506,7 +530,7 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 			m.incident.URL = m.target.URL.String()
 		}
 		if d != nil {
-			m.incident.Seen = d.Seen
+			m.incident.Seen = harmless(*d, time.Time{}).Seen
 		}
 		m.opened(time.Now())
 	}

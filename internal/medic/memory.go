@@ -26,6 +26,8 @@ type recall struct {
 	startAsked time.Time
 	typical    time.Duration // how long good probes take
 
+	refused bool // Supervisor did not accept our token in the last look
+
 	witness diagnosis.Witness
 	awake   bool // the witness knows what the journal says of it
 }

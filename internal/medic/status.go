@@ -9,6 +9,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 )
 
@@ -124,7 +125,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	defer m.mu.Unlock()
 	s, p := &m.status, m.state
 	s.State, s.Since = p.Phase, p.Since
-	s.Target = TargetStatus{Slug: m.target.Slug, Name: m.target.Name}
+	s.Target = TargetStatus{Slug: plain.Name(m.target.Slug), Name: plain.Name(m.target.Name)}
 	if m.target.URL != nil {
 		s.Target.URL = m.target.URL.String()
 	}
@@ -134,7 +135,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	}
 	s.Detector.Score = p.Detector.Score()
 	s.Restarts = p.Spent(time.Now())
-	s.Gates, s.Blind = m.gates, m.blind
+	s.Gates, s.Blind = m.gates, plain.Sentence(m.blind)
 	s.HoldUntil, s.PausedUntil, s.FailbackDue = p.HoldUntil, p.PausedUntil, time.Time{}
 	if p.Failback != nil {
 		s.FailbackDue = p.Failback.Due
@@ -151,23 +152,50 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		s.Incident = &c
 	}
 	if e != nil && !e.At.IsZero() {
-		s.Protocol.Ready, s.Edges, s.Locations = e.Connector.Ready, e.Connector.Edges, nil
+		s.Protocol.Ready, s.Edges, s.Locations = e.Connector.Ready, names(e.Connector.Edges), nil
 		if c := e.Connector.Counters; c != nil {
-			s.Locations = c.Locations
+			s.Locations = names(c.Locations)
 		}
 		s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
 			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
 	}
 	if d != nil {
-		s.Diagnosis = DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: d.Summary, Advice: numbered(d.Advice), Rests: d.Rests, Seen: d.Seen, Since: p.TroubleSince, Changed: m.changed}
+		s.Diagnosis = harmless(*d, p.TroubleSince)
+		s.Diagnosis.Changed = plain.Sentence(m.changed)
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}
 	}
 	if m.blind != "" {
-		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown.String(), Remedy: diagnosis.Tell.String(), Summary: m.blind, Seen: map[string]string{}}
+		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown.String(), Remedy: diagnosis.Tell.String(), Summary: s.Blind, Seen: map[string]string{}}
 	}
 	return *s
+}
+
+// harmless gives a diagnosis as people and machines read it. What it quotes of others (a
+// name, a version, a page's words, a line of a log) is made harmless here, for every
+// reader at once.
+func harmless(d diagnosis.Diagnosis, since time.Time) DiagnosisStatus {
+	s := DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: plain.Sentence(d.Summary), Rests: plain.Sentence(d.Rests),
+		Seen: make(map[string]string, len(d.Seen)), Since: since}
+	var steps []string
+	for _, step := range d.Advice {
+		steps = append(steps, plain.Sentence(step))
+	}
+	s.Advice = numbered(steps)
+	for name, seen := range d.Seen {
+		s.Seen[plain.Name(name)] = plain.Sentence(seen)
+	}
+	return s
+}
+
+// names makes foreign names harmless.
+func names(list []string) []string {
+	var clean []string
+	for _, n := range list {
+		clean = append(clean, plain.Name(n))
+	}
+	return clean
 }
 
 func mode(r policy.Rules) string {

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -17,20 +18,22 @@ func (e *Entities) throughCore(ctx context.Context, while time.Duration) error {
 	defer until.Stop()
 	again := time.NewTicker(min(e.Pace.Resend, while))
 	defer again.Stop()
-	e.sendStates(ctx, false)
+	told := map[string]string{} // by entity, what Core was told last
+	e.sendStates(ctx, told, false)
 	for {
 		select {
 		case <-ctx.Done():
 			bye, cancel := context.WithTimeout(context.Background(), farewell)
 			defer cancel()
-			e.sendStates(bye, true)
+			e.sendStates(bye, nil, true)
 			return nil
 		case <-until.C:
 			return nil
 		case <-e.wake:
-			e.sendStates(ctx, false)
+			e.sendStates(ctx, told, false)
 		case <-again.C:
-			e.sendStates(ctx, false)
+			clear(told)
+			e.sendStates(ctx, told, false)
 		case done := <-e.forget:
 			err := e.deleteStates(ctx)
 			done <- err
@@ -56,11 +59,13 @@ func plain() []entity {
 	return list
 }
 
-func (e *Entities) sendStates(ctx context.Context, gone bool) {
+// sendStates sends the states that differ from what Core was told, and notes what it is
+// told; nil sends all.
+func (e *Entities) sendStates(ctx context.Context, told map[string]string, gone bool) {
 	e.mu.Lock()
-	r, a, told := e.now, e.attrs, e.told
+	r, a, known := e.now, e.attrs, e.told
 	e.mu.Unlock()
-	if !told {
+	if !known {
 		return
 	}
 	var wg sync.WaitGroup
@@ -81,11 +86,17 @@ func (e *Entities) sendStates(ctx context.Context, gone bool) {
 		if en.attributes && !gone {
 			attrs["summary"], attrs["advice"], attrs["state"], attrs["remedy"] = e.Scrub(a.Summary), e.Scrub(strings.Join(a.Advice, "\n")), a.State, a.Remedy
 		}
+		raw, _ := json.Marshal([]any{state, attrs}) // texts and lists of them always marshal
+		if told != nil && told[en.key] == string(raw) {
+			continue
+		}
 		send := func() {
 			ctx, cancel := context.WithTimeout(ctx, e.Pace.Publish)
 			defer cancel()
 			if err := e.Supervisor.SetState(ctx, en.coreID(), state, attrs); err != nil {
 				e.Log.Debug().Err(err).Msg("A state was not sent.")
+			} else if told != nil {
+				told[en.key] = string(raw)
 			}
 		}
 		if gone { // there is little time

@@ -25,7 +25,7 @@ func FuzzCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, topic, payload string) {
 		synctest.Test(t, func(t *testing.T) {
 			var hands counted
-			New(Config{Log: zerolog.Nop()}).obey(t.Context(), topic, payload, &hands)
+			New(Config{Log: zerolog.Nop()}).obey(t.Context(), topic, []byte(payload), &hands)
 			synctest.Wait()
 			want := [3]bool{topic == probeTopic && payload == press, topic == healingTopic && payload == off, topic == healingTopic && payload == on}
 			if got := [3]bool{hands.probes.Load() == 1, hands.off.Load() == 1, hands.on.Load() == 1}; got != want {

@@ -83,7 +83,7 @@ type Entities struct {
 	wake   chan struct{}
 	forget chan chan error
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards Page too
 	now   reading
 	attrs attributes
 	heals bool
@@ -104,6 +104,22 @@ func New(c Config) *Entities {
 	return e
 }
 
+// Link takes the page's path in Home Assistant, which may become known, or another,
+// while the program runs.
+func (e *Entities) Link(page string) {
+	e.mu.Lock()
+	e.Page = page
+	e.mu.Unlock()
+	e.rouse()
+}
+
+func (e *Entities) rouse() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Tell takes the present status and what led to it.
 func (e *Entities) Tell(s medic.Status, steps []policy.Step) {
 	e.mu.Lock()
@@ -113,10 +129,7 @@ func (e *Entities) Tell(s medic.Status, steps []policy.Step) {
 	}
 	e.now, e.attrs = read(s, e.now)
 	e.heals, e.told = s.Mode == "heal", true
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
+	e.rouse()
 }
 
 // Forget takes everything out of Home Assistant again; afterwards Run sends nothing
@@ -193,6 +206,7 @@ func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands
 	down := make(chan struct{}, 1)
 	refused := make(chan error, 1)
 	birth := make(chan struct{}, 1)
+	orders := newOrders()
 	note := func(c chan struct{}) {
 		select {
 		case c <- struct{}{}:
@@ -219,12 +233,18 @@ func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands
 		// sends the old one's will before, and not after, the new one is online.
 		ClientConfig: paho.ClientConfig{ClientID: "tunnelmedic", PacketTimeout: e.Pace.Publish, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
 			func(m paho.PublishReceived) (bool, error) {
-				if m.Packet.Topic == birthTopic {
+				switch {
+				case m.Packet.Topic == birthTopic:
 					if string(m.Packet.Payload) == online {
 						note(birth)
 					}
-				} else if !m.Packet.Retain { // a kept command is an old one
-					e.obey(ctx, m.Packet.Topic, string(m.Packet.Payload), hands)
+				case m.Packet.Retain: // a kept command is an old one
+				case !orders.may(m.Packet.Topic, time.Now()):
+					if orders.first() {
+						e.Log.Warn().Msg("Commands come over MQTT faster than anybody presses buttons; most of them are passed over until it calms down.")
+					}
+				default:
+					e.obey(ctx, m.Packet.Topic, m.Packet.Payload, hands)
 				}
 				return true, nil
 			},
@@ -250,7 +270,7 @@ func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands
 	}
 	defer func() { end(); <-m.Done() }()
 
-	connected := false
+	connected, born := false, time.Time{}
 	again := time.NewTicker(e.Pace.Publish) // what was not acknowledged is sent anew
 	defer again.Stop()
 	patience := time.NewTimer(e.Pace.Ask)
@@ -278,7 +298,12 @@ func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands
 			patience.Reset(e.Pace.Ask)
 			e.Log.Info().Str("broker", b.Host).Msg("The MQTT broker is gone; waiting for it.")
 		case <-birth:
-			e.resend(life, m)
+			if now := time.Now(); now.Sub(born) >= e.Pace.Publish {
+				born = now
+				e.resend(life, m)
+			} else { // at the next tick, however often it is said
+				e.forgetSent()
+			}
 		case <-e.wake:
 			if connected {
 				e.flush(life, m)
@@ -324,8 +349,11 @@ func (e *Entities) subscribe(ctx context.Context, m *autopaho.ConnectionManager)
 	return err
 }
 
+// commandLimit bounds what is read of a command; ours have five letters at most.
+const commandLimit = 16
+
 // obey does what a button or a switch in Home Assistant asks for.
-func (e *Entities) obey(ctx context.Context, topic, payload string, hands Hands) {
+func (e *Entities) obey(ctx context.Context, topic string, payload []byte, hands Hands) {
 	ask := func(what string, f func(context.Context) error) {
 		e.Log.Info().Msg("Asked in Home Assistant: " + what)
 		go func() { // the loop may be in the middle of something; messages go on meanwhile
@@ -336,25 +364,33 @@ func (e *Entities) obey(ctx context.Context, topic, payload string, hands Hands)
 			}
 		}()
 	}
+	command := ""
+	if len(payload) <= commandLimit {
+		command = string(payload)
+	}
 	switch {
-	case topic == probeTopic && payload == press:
+	case topic == probeTopic && command == press:
 		hands.Probe()
-	case topic == healingTopic && payload == on:
+	case topic == healingTopic && command == on:
 		ask("healing on.", hands.Resume)
-	case topic == healingTopic && payload == off:
+	case topic == healingTopic && command == off:
 		ask("healing off.", hands.SwitchOff)
 	default:
-		e.Log.Debug().Str("topic", topic).Msg("A message that means nothing here was passed over.")
+		e.Log.Debug().Str("topic", topic).Int("bytes", len(payload)).Msg("A message that means nothing here was passed over.")
 	}
 }
 
 // resend sends everything, whatever was sent before: the broker may have lost it, or
 // Home Assistant may have been started anew.
 func (e *Entities) resend(ctx context.Context, m *autopaho.ConnectionManager) {
-	e.mu.Lock()
-	clear(e.sent)
-	e.mu.Unlock()
+	e.forgetSent()
 	e.flush(ctx, m)
+}
+
+func (e *Entities) forgetSent() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.sent)
 }
 
 // flush sends what differs from what was sent. What fails is sent at the next

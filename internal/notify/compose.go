@@ -65,7 +65,7 @@ func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 			Message: unreachable + " " + summary + "\n\nNothing was changed, because the option mode is observe. With mode heal another tunnel protocol would be tried now.",
 			short:   s.Diagnosis.Summary + " Nothing was changed: the mode is observe."}
 	case policy.Blind:
-		if s.Blind != "" {
+		if s.Blind != "" && now.Sub(s.Since) >= patience { // at a boot much is not ready for a moment
 			return &notice{Title: "Tunnel Medic has nothing to watch yet", about: subject{kind: blind, gates: s.Blind}, Message: plain.Markdown(s.Blind)}
 		}
 	case policy.Suspect:

@@ -89,7 +89,11 @@ func Phone(s string) string {
 
 // Markdown gives one line in which Markdown and HTML mean nothing, the links that
 // GitHub's form of it makes of bare addresses included.
-func Markdown(s string) string { return quiet(Sentence(s)) }
+func Markdown(s string) string { return quiet(Sentence(s), false) }
+
+// Inert is Markdown for a document that names addresses: a bare one stays as it is,
+// because nothing hides where it leads.
+func Inert(s string) string { return quiet(Sentence(s), true) }
 
 // MarkdownLines is Markdown for each line. A number that begins a line, as the steps
 // of an advice have, stays one.
@@ -110,8 +114,9 @@ func MarkdownLines(s string) string {
 // can be made by a stranger, or acts when it is opened.
 var trusted = []string{"www.cloudflarestatus.com", "developers.cloudflare.com", "www.home-assistant.io"}
 
-// quiet escapes what has a meaning. An underscore within a word has none.
-func quiet(s string) string {
+// quiet escapes what has a meaning; bare says that a bare address may be a link. An
+// underscore within a word has no meaning.
+func quiet(s string, bare bool) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		if link := trustedLink(s[i:]); link > 0 && (i == 0 || !word(s[i-1])) {
@@ -131,7 +136,9 @@ func quiet(s string) string {
 				b.WriteByte(c)
 			}
 		case '\\', '`', '*', '[', ']', '|', '~', '@':
-			b.WriteByte('\\')
+			if c != '@' || !bare {
+				b.WriteByte('\\')
+			}
 			b.WriteByte(c)
 		case '_':
 			if i == 0 || i == len(s)-1 || !word(s[i-1]) || !word(s[i+1]) {
@@ -139,17 +146,17 @@ func quiet(s string) string {
 			}
 			b.WriteByte(c)
 		case ':': // of a bare address
-			if strings.HasPrefix(s[i:], "://") {
+			if strings.HasPrefix(s[i:], "://") && !bare {
 				b.WriteByte('\\')
 			}
 			b.WriteByte(c)
 		case '.': // www.example.com is a link, too; "1." begins a list
-			if i >= 3 && strings.EqualFold(s[i-3:i], "www") || i > 0 && strings.Trim(s[:i], "0123456789") == "" {
+			if !bare && i >= 3 && strings.EqualFold(s[i-3:i], "www") || i > 0 && numbers(s, i) {
 				b.WriteByte('\\')
 			}
 			b.WriteByte(c)
 		case '#', '+', '-', '=', ')', '!': // at the beginning: headings, lists, rules
-			if i == 0 || c == ')' && strings.Trim(s[:i], "0123456789") == "" {
+			if i == 0 || c == ')' && numbers(s, i) {
 				b.WriteByte('\\')
 			}
 			b.WriteByte(c)
@@ -159,6 +166,11 @@ func quiet(s string) string {
 		i++
 	}
 	return b.String()
+}
+
+// numbers says whether a mark makes an item of a list of the line that it stands in.
+func numbers(s string, mark int) bool {
+	return strings.Trim(s[:mark], "0123456789") == "" && (mark == len(s)-1 || s[mark+1] == ' ')
 }
 
 // trustedLink gives the length of a trusted address at the beginning, 0 for none.

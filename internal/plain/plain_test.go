@@ -64,6 +64,9 @@ func TestMarkdownMeansNothing(t *testing.T) {
 	if got := plain.MarkdownLines("1. Open *it*.\n2. Save.\n# no heading"); got != "1. Open \\*it\\*.\n2. Save.\n\\# no heading" {
 		t.Errorf("%q", got)
 	}
+	if got, want := plain.Inert("see https://host.example/a_b, a@b.example [x](y) <b> # 1"), `see https://host.example/a_b, a@b.example \[x\](y) &lt;b&gt; # 1`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 	if got := plain.Phone("<a href=x>\nhello"); got != "‹a href=x› hello" {
 		t.Errorf("%q", got)
 	}

@@ -5,8 +5,11 @@ package policy
 func (g Gate) Advice() string {
 	switch g {
 	case GateSecret:
-		return "Set the protocol by hand: in the Cloudflared add-on's Configuration, write --protocol=http2 (or auto) into run_parameters, save, and restart it. " +
-			"To let Tunnel Medic do it, put the value itself in the place of the !secret."
+		// Saving the form by hand posts to the same endpoint, so it is no way around (Supervisor 2025.09.2 to at least 2026.09).
+		return "Some versions of Supervisor put the secret's value in the place of every !secret when an app's options are saved, whoever saves them: Tunnel Medic, or you in the form. " +
+			"The app works on as before, but the value then stands in its configuration and in your backups, and a change in secrets.yaml no longer reaches it. " +
+			"If you accept that, open Settings → Apps → Cloudflared → Configuration, write the value itself in the place of each !secret, and save: from then on Tunnel Medic can change the protocol. " +
+			"If you do not, leave it as it is: Tunnel Medic changes nothing."
 	case GateSetting:
 		return "Open the Cloudflared add-on's Configuration and see that run_parameters is a list and holds no other --protocol than auto, quic or http2."
 	case GateQUIC:

@@ -13,6 +13,7 @@ func (d Dossier) commands(b *strings.Builder) {
 	if base == "" {
 		base = "https://homeassistant"
 	}
+	base = strings.ReplaceAll(base, "'", `'\''`) // it is pasted into a shell, and a foreign app may have chosen it
 	expect := "101 is well."
 	if s := i.Account.Snapshots; len(s) > 0 && s[0].Public != nil && s[0].Public.Status != 0 {
 		expect = fmt.Sprintf("101 is well; in this incident it was %d.", s[0].Public.Status)
@@ -23,7 +24,7 @@ func (d Dossier) commands(b *strings.Builder) {
 	fmt.Fprintf(b, `The WebSocket handshake through Cloudflare, as the probe makes it. %[2]s curl then waits for the socket's words: ten seconds are enough.
 
 `+"```sh"+`
-URL=%[1]s
+URL='%[1]s'
 curl -isS --http1.1 --max-time 10 \
   -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
   -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' \

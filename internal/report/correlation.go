@@ -271,10 +271,10 @@ func share(m map[string]float64, of string) float64 {
 func (d Dossier) correlation(b *strings.Builder) {
 	onset, end := nearby(d)
 	fmt.Fprintf(b, "Near the onset (%s before to %s after):\n\n", long(nearOnset), long(afterward))
-	bullets(b, onset, "nothing known.")
+	bullets(b, inert(onset), "nothing known.")
 	if !d.Incident.Ended.IsZero() {
 		fmt.Fprintf(b, "\nNear the end (%s before to %s after):\n\n", long(nearEnd), long(afterward))
-		bullets(b, end, "nothing known.")
+		bullets(b, inert(end), "nothing known.")
 	}
 	if n := len(d.Incident.Account.Asked); n == 0 {
 		b.WriteString("\nCloudflare was not asked about this incident.\n")
@@ -314,11 +314,21 @@ func few(n int) string {
 	return "A small number is a hint, no proof: two things may have a third behind them."
 }
 
+// bullets writes a list. What is foreign in it has gone through line.
 func bullets(b *strings.Builder, list []string, none string) {
 	if len(list) == 0 {
 		list = []string{none}
 	}
 	for _, l := range list {
-		b.WriteString("- " + line(l) + "\n")
+		b.WriteString("- " + l + "\n")
 	}
+}
+
+// inert makes each text one harmless line.
+func inert(list []string) []string {
+	var out []string
+	for _, l := range list {
+		out = append(out, line(l))
+	}
+	return out
 }

@@ -100,7 +100,7 @@ func (d Dossier) exclusions() (out, not []string) {
 	changed := ""
 	for _, v := range d.History.Versions {
 		if v.Was != "" && v.At.Before(i.Onset) && i.Onset.Sub(v.At) <= nearOnset {
-			changed += fmt.Sprintf("%s %s → %s; ", v.Part, v.Was, v.Version)
+			changed += line(fmt.Sprintf("%s %s → %s", v.Part, v.Was, v.Version)) + "; "
 		}
 	}
 	known := !d.History.First.IsZero() && i.Onset.Sub(d.History.First) >= nearOnset

@@ -14,6 +14,7 @@ import (
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/secret"
 )
@@ -146,7 +147,7 @@ func title(i journal.Incident) string { return strings.TrimSuffix(cell(summaryOf
 func (d Dossier) summary(b *strings.Builder) {
 	i, a := d.Incident, d.Incident.Account
 	fmt.Fprintf(b, "From %s %s Home Assistant's WebSocket could not be opened through the Cloudflare Tunnel%s (cause as diagnosed: `%s`). %s\n\n",
-		utc(i.Onset), until(i), partly(i), i.Cause, summaryOf(i))
+		utc(i.Onset), until(i), partly(i), i.Cause, line(summaryOf(i)))
 	how := "It is not over."
 	if !i.Ended.IsZero() {
 		how = "“" + line(ending(i)) + "” (Tunnel Medic's own words of that moment)"
@@ -340,13 +341,13 @@ func (d Dossier) evidence(b *strings.Builder) {
 	}
 	for _, s := range a.Snapshots {
 		fmt.Fprintf(b, "### %s, %s\n\n", upper(s.When), utc(s.At))
-		fmt.Fprintf(b, "Diagnosed: `%s`%s. Connector: %d of 4 connections, over %s%s.\n\n", s.Cause, restsOn(s.Rests), s.Ready, transport(s.Transport), edges(s.Edges))
+		fmt.Fprintf(b, "Diagnosed: `%s`%s. Connector: %d of 4 connections, over %s%s.\n\n", s.Cause, restsOn(s.Rests), s.Ready, transport(s.Transport), line(edges(s.Edges)))
 		for _, look := range []struct {
 			name string
 			a    *journal.Answer
 		}{{"Through Cloudflare, WebSocket", s.Public}, {"Through Cloudflare, plain page", s.Page}, {"Straight to Home Assistant, WebSocket", s.Direct}} {
 			if look.a != nil {
-				fmt.Fprintf(b, "%s (`%s`, %d ms):\n\n%s\n", look.name, strings.ReplaceAll(line(look.a.Asked), "`", "'"), look.a.TookMS, fenced(raw(look.a)))
+				fmt.Fprintf(b, "%s (`%s`, %d ms):\n\n%s\n", look.name, strings.ReplaceAll(plain.Sentence(look.a.Asked), "`", "'"), look.a.TookMS, fenced(raw(look.a)))
 				if m := meaning(look.a); m != "" {
 					b.WriteString(m + "\n\n")
 				}
@@ -360,12 +361,12 @@ func (d Dossier) evidence(b *strings.Builder) {
 		}
 		slices.Sort(keys)
 		for _, k := range keys {
-			fmt.Fprintf(b, "- %s: %s\n", k, line(s.Seen[k]))
+			fmt.Fprintf(b, "- %s: %s\n", line(k), line(s.Seen[k]))
 		}
 		b.WriteString("\n")
 	}
 	if len(a.Snapshots) == 0 {
-		bullets(b, seenLines(d.Incident.Seen), "No raw answers were kept.")
+		bullets(b, inert(seenLines(d.Incident.Seen)), "No raw answers were kept.")
 	}
 }
 
@@ -378,7 +379,7 @@ func raw(a *journal.Answer) string {
 		fmt.Fprintf(&b, "no answer; it got as far as: %s\n", a.Stage)
 	}
 	if a.Trouble != "" {
-		fmt.Fprintf(&b, "%s: %s\n", a.Trouble, line(a.Detail))
+		fmt.Fprintf(&b, "%s: %s\n", a.Trouble, plain.Sentence(a.Detail))
 	}
 	keys := make([]string, 0, len(a.Header))
 	for k := range a.Header {
@@ -386,7 +387,7 @@ func raw(a *journal.Answer) string {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		fmt.Fprintf(&b, "%s: %s\n", k, line(a.Header[k]))
+		fmt.Fprintf(&b, "%s: %s\n", plain.Name(k), plain.Sentence(a.Header[k]))
 	}
 	if a.Body != "" {
 		b.WriteString("\n" + strings.TrimRight(a.Body, "\n") + "\n")
@@ -449,7 +450,7 @@ func (d Dossier) about(b *strings.Builder, f Form) {
 	if len(d.Incident.Account.Snapshots) == 0 {
 		notes = append(notes, "No raw answers were kept for this incident.")
 	}
-	bullets(b, append(notes,
+	bullets(b, append(inert(notes),
 		"The probe is made from inside the house to the public name; a browser elsewhere may fare otherwise. What browsers met shows only in the connector's own count of 400s.",
 		"Versions are noted when they are seen: a change lies between two looks.",
 		"The rules' version is asked for daily and at an incident's beginning and end: of several pushes between two questions only the last is seen."), "")

@@ -211,7 +211,7 @@ func TestNothingPrivateIsLeftInAPublicReport(t *testing.T) {
 			t.Errorf("the private report lacks %q", kept)
 		}
 	}
-	for _, kept := range []string{"8f0b2c4d6e8a0b1e-LAX", "No WebSocket UPGRADE hdr: None", "URL=https://host-1.example", "host-1.example/api/websocket", "addon-1 6.0.3", "2026.5.0", "2026.05.0.dev2801", "www.cloudflarestatus.com/api/v2/incidents.json", "jq .result.value", "http://homeassistant:8123/api/websocket", "lax01", "3301"} {
+	for _, kept := range []string{"8f0b2c4d6e8a0b1e-LAX", "No WebSocket UPGRADE hdr: None", "URL='https://host-1.example'", "host-1.example/api/websocket", "addon-1 6.0.3", "2026.5.0", "2026.05.0.dev2801", "www.cloudflarestatus.com/api/v2/incidents.json", "jq .result.value", "http://homeassistant:8123/api/websocket", "lax01", "3301"} {
 		if !strings.Contains(public, kept) {
 			t.Errorf("the public report lacks %q", kept)
 		}
@@ -316,5 +316,58 @@ func TestTheMonthCountsWhatRestartsWereFollowedBy(t *testing.T) {
 	}
 	if m := MonthOf(h, nil, onset.AddDate(0, 3, 0)); m.Watched != 0 || !strings.Contains(m.Markdown(), "Nothing has been watched") {
 		t.Error("days of another month count")
+	}
+}
+
+// Whoever made an app, a page or a status text may have put Markdown into it.
+func TestForeignTextIsNoMarkdownInAReport(t *testing.T) {
+	const evil = "x\n# Forged\n[click](https://evil.example) ![p](//evil.example/p.png) <script>alert(1)</script> | a | **b** `c` \x1b[31m \u202eback"
+	d := laden()
+	i := &d.Incident
+	i.URL = "https://ha.example.com';curl$(id)"
+	i.Seen = map[string]string{evil: evil}
+	i.Steps = append(i.Steps, policy.Step{At: i.Onset, Kind: policy.StepHold, Text: evil})
+	i.Account.Versions = journal.Versions{Cloudflared: evil, AddOn: evil, Core: evil, Supervisor: evil, OS: evil}
+	for n := range i.Account.Snapshots {
+		s := &i.Account.Snapshots[n]
+		s.Rests, s.Seen, s.Edges = evil, map[string]string{evil: evil}, []string{evil}
+		for _, a := range []*journal.Answer{s.Public, s.Page, s.Direct} {
+			if a != nil {
+				a.Asked, a.Body, a.Detail, a.Header = evil, evil+"\n```\n# Forged", evil, map[string]string{evil: evil}
+			}
+		}
+	}
+	i.Account.Hear(evidence.Upstream{At: i.Onset, Troubles: []string{evil}, Reports: []evidence.Reported{{Name: evil, Impact: evil, Status: evil, Why: evil, Started: i.Onset}}})
+	d.History.Versions = append(d.History.Versions, journal.Since{Part: evil, Was: evil, Version: evil, At: i.Onset.Add(-time.Minute)})
+	for _, form := range []Form{Public, Private} {
+		fence := ""
+		for l := range strings.Lines(Markdown(d, form)) {
+			if marks := l[:len(l)-len(strings.TrimLeft(l, "`"))]; len(marks) >= 3 && (fence == "" || strings.TrimSpace(l) == fence) {
+				if fence == "" {
+					fence = marks
+				} else {
+					fence = ""
+				}
+				continue
+			}
+			if strings.ContainsAny(l, "\x1b\u202e") {
+				t.Errorf("a control character in %q", l)
+			}
+			if fence != "" {
+				if strings.Contains(l, "URL=") && !strings.HasPrefix(l, `URL='`) {
+					t.Errorf("the address is not quoted for a shell: %s", l)
+				}
+				continue
+			}
+			l = regexp.MustCompile("(^|[^`])`[^`]+`").ReplaceAllString(l, "$1") // code means nothing
+			for _, bad := range []string{"# Forged", "[click](", "![p](", "<script", " **b** "} {
+				if strings.Contains(l, bad) && !(bad == "# Forged" && !strings.HasPrefix(l, "#")) {
+					t.Errorf("%q stands in %q", bad, l)
+				}
+			}
+		}
+		if fence != "" {
+			t.Error("a code block is not closed")
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 )
 
@@ -24,13 +25,12 @@ func summaryOf(i journal.Incident) string {
 	return i.Cause.String()
 }
 
-// cell makes a text safe for a table: one line, no bars, no tags.
-func cell(s string) string { return strings.ReplaceAll(line(s), "|", `\|`) }
+// cell makes a text safe for a table.
+func cell(s string) string { return line(s) }
 
-// line makes a text one line of Markdown that cannot open a tag.
-func line(s string) string {
-	return strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(strings.Join(strings.Fields(s), " "))
-}
+// line makes a text one line in which Markdown and HTML mean nothing. An address stays
+// readable: the public form has a placeholder in its place.
+func line(s string) string { return plain.Inert(s) }
 
 // fenced puts a text into a code block that it cannot end.
 func fenced(s string) string {
@@ -43,7 +43,7 @@ func fenced(s string) string {
 	}
 	f := strings.Repeat("`", fence)
 	s = strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) { // bidi overrides too
 			return '·'
 		}
 		return r

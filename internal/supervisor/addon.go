@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/plain"
 )
 
 // AddOn is an installed add-on as the list of all names it.
@@ -36,6 +37,8 @@ func (c *Client) AddOns(ctx context.Context) ([]AddOn, error) {
 	}
 	for i := range *data.AddOns {
 		a := &(*data.AddOns)[i]
+		// Whoever made the app chose these.
+		a.Name, a.Version, a.VersionLatest = plain.Name(a.Name), plain.Name(a.Version), plain.Name(a.VersionLatest)
 		a.State = knownState(a.State)
 	}
 	return *data.AddOns, nil
@@ -100,8 +103,8 @@ func (c *Client) Info(ctx context.Context, slug string) (Info, error) {
 	if data.Slug == "" {
 		return Info{}, unexpected(q, "an answer without a slug")
 	}
-	info := Info{Slug: data.Slug, Name: data.Name, Hostname: data.Hostname, IPAddress: data.IPAddress, State: knownState(data.State),
-		Version: data.Version, VersionLatest: data.VersionLatest, UpdateAvailable: data.UpdateAvailable}
+	info := Info{Slug: data.Slug, Name: plain.Name(data.Name), Hostname: data.Hostname, IPAddress: data.IPAddress, State: knownState(data.State),
+		Version: plain.Name(data.Version), VersionLatest: plain.Name(data.VersionLatest), UpdateAvailable: data.UpdateAvailable}
 
 	q.op = "reading the options of " + slug
 	var options Options
@@ -159,7 +162,7 @@ func (c *Client) Self(ctx context.Context) (Self, error) {
 	if err := c.ask(ctx, q, &self); err != nil {
 		return Self{}, err
 	}
-	if self.Slug == "" {
+	if !isWord(self.Slug) {
 		return Self{}, unexpected(q, "an answer without a slug")
 	}
 	return self, nil
@@ -299,7 +302,7 @@ func (c *Client) Stats(ctx context.Context, slug string) (Stats, error) {
 }
 
 // WhyAway gives the reason for evidence.Evidence.SupervisorAway: "" unless err says
-// that Supervisor could not be asked.
+// that Supervisor could not be asked, or refused our token: nothing is known then.
 func WhyAway(err error) string {
 	var e *Error
 	if errors.As(err, &e) && (e.Kind == Away || e.Kind == Unauthorised || e.Kind == Unexpected) {

@@ -49,7 +49,15 @@ type Client struct {
 	base   string
 	keeper *secret.Keeper
 	scale  float64
+
+	tokenRefused atomic.Bool // Supervisor's last word on our token
+	admins       admins
+	coreStopped  atomic.Bool // Core's container did not run when that was asked last, and Core has not answered since
 }
+
+// TokenRefused says whether Supervisor does not accept this app's token. That ends with
+// a new one, which a restart of the app gives.
+func (c *Client) TokenRefused() bool { return c.tokenRefused.Load() }
 
 // Format keeps the token out of every verb.
 func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, "supervisor.Client") }
@@ -192,8 +200,13 @@ func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
 	if status := res.StatusCode(); status < 200 || status > 299 {
 		// What the status says holds even if the text after it is cut off.
 		text, _ := io.ReadAll(io.LimitReader(raw, errorLimit))
-		return nil, c.refused(q, status, text)
+		e := c.refused(q, status, text)
+		if e.Kind == NoRole || e.Kind == Unauthorised {
+			c.judgeToken(ctx, q, e)
+		}
+		return nil, e
 	}
+	c.tokenRefused.Store(false)
 	var body []byte
 	var e *Error
 	switch {
@@ -214,6 +227,25 @@ func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
 		e.Status, e.EffectUnknown = res.StatusCode(), q.patience.acts
 	}
 	return body, e
+}
+
+// judgeToken tells a token that is not accepted from a role that is missing. Supervisor
+// answers 403 to both, in the same words; /info, /services and what is below
+// /addons/self are open to every app whose token it knows (api/middleware/security.py).
+func (c *Client) judgeToken(ctx context.Context, q call, e *Error) {
+	open := q.path == "/info" || strings.HasPrefix(q.path, "/services/") || strings.HasPrefix(q.path, "/addons/self/")
+	switch {
+	case e.Kind == Unauthorised, open, c.tokenRefused.Load():
+		e.Kind = Unauthorised
+	default:
+		_, again := c.once(ctx, call{op: q.op, method: http.MethodGet, path: "/info", patience: reading})
+		if again == nil || again.Kind != Unauthorised {
+			return
+		}
+		e.Kind = Unauthorised
+	}
+	e.Message = "Supervisor does not accept Tunnel Medic's token"
+	c.tokenRefused.Store(true)
 }
 
 // broken says what became of a call that got no whole answer.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/secret"
 )
 
@@ -50,6 +51,15 @@ func text(status int, body string) http.HandlerFunc {
 }
 
 func reply(status int, body string) http.HandlerFunc { return answer(status, "application/json", body) }
+
+// noRole is Supervisor with an app that has a token and no role.
+func noRole(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/info" {
+		ok(`{"supervisor":"2026.08.3"}`)(w, r)
+		return
+	}
+	text(403, "403: Forbidden")(w, r)
+}
 
 func ok(data string) http.HandlerFunc { return reply(200, `{"result":"ok","data":`+data+`}`) }
 
@@ -103,8 +113,9 @@ func TestErrorAnswersMean(t *testing.T) {
 		message string // part of the error's line
 		unknown bool   // the effect
 	}{
-		{"401 text: the token is not accepted", list, text(401, "401: Unauthorized"), Unauthorised, "token is no longer valid", false},
-		{"403 text: a role is missing", list, text(403, "403: Forbidden"), NoRole, "reinstall", false},
+		{"401 text: the token is not accepted", list, text(401, "401: Unauthorized"), Unauthorised, "restart this app", false},
+		{"403 text: a role is missing", list, noRole, NoRole, "reinstall", false},
+		{"403 text even to what every app may read: the token is not accepted", list, text(403, "403: Forbidden"), Unauthorised, "does not accept Tunnel Medic's token; restart", false},
 		{"404 text: no such thing", list, text(404, "404: Not Found"), NotFound, "404: Not Found", false},
 		{"405 text: no such thing", restart, text(405, "405: Method Not Allowed"), NotFound, "405", false},
 		{"502 text: Supervisor is away", list, text(502, "502: Bad Gateway"), Away, "wait until it is back", false},
@@ -137,7 +148,7 @@ func TestErrorAnswersMean(t *testing.T) {
 			io.WriteString(w, `{"result":"ok","data":{"addons":[],"x":"`+strings.Repeat("x", 10<<20)+`"}}`)
 		}, Unexpected, "more than 4 MiB", false},
 		{"a log that is a page", log, answer(200, "text/html; charset=utf-8", "<html>"), Unexpected, "HTML", false},
-		{"a log's error is text", log, text(403, "403: Forbidden"), NoRole, "403", false},
+		{"a log's error is text", log, noRole, NoRole, "403", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.do(serveScaled(t, 0.05, tt.answer))
@@ -356,14 +367,19 @@ func TestTriesPerCall(t *testing.T) {
 
 func TestOnlyAwayIsTriedAgain(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"refused":    text(403, "403: Forbidden"),
+		"refused":    noRole,
 		"failed":     reply(500, `{"result":"error","message":"x"}`),
 		"unexpected": answer(200, "text/html", "<html>"),
 		"rejected":   reply(400, `{"result":"error","message":"x"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var tries atomic.Int32
-			c := serve(t, func(w http.ResponseWriter, r *http.Request) { tries.Add(1); h(w, r) })
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/addons" {
+					tries.Add(1)
+				}
+				h(w, r)
+			})
 			if _, err := c.AddOns(context.Background()); err == nil || tries.Load() != 1 {
 				t.Errorf("tried %d times: %v", tries.Load(), err)
 			}
@@ -400,5 +416,87 @@ func TestNamesThatWouldLeadElsewhereAreNotAsked(t *testing.T) {
 	}
 	if asked.Load() != 0 {
 		t.Errorf("%d were asked", asked.Load())
+	}
+}
+
+func TestATokenThatIsNotAcceptedIsKnownUntilItIs(t *testing.T) {
+	var accepted atomic.Bool
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if !accepted.Load() {
+			text(403, "403: Forbidden")(w, r)
+			return
+		}
+		ok(`{"addons":[]}`)(w, r)
+	})
+	if c.TokenRefused() {
+		t.Error("refused before anything was asked")
+	}
+	_, err := c.AddOns(context.Background())
+	if wantKind(t, err, Unauthorised); !c.TokenRefused() {
+		t.Error("not known to be refused")
+	}
+	accepted.Store(true)
+	if _, err := c.AddOns(context.Background()); err != nil || c.TokenRefused() {
+		t.Errorf("still refused: %v", err)
+	}
+}
+
+// Each question while Core's container does not run writes two errors with a traceback
+// into Supervisor's log.
+func TestCoresLoadIsAskedOnceAnOutage(t *testing.T) {
+	var asked atomic.Int32
+	var up atomic.Bool
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/core/stats" && up.Load():
+			asked.Add(1)
+			ok(`{"cpu_percent":1}`)(w, r)
+		case r.URL.Path == "/core/stats":
+			asked.Add(1)
+			reply(400, `{"result":"error","message":"Container homeassistant is not running"}`)(w, r)
+		case up.Load():
+			reply(200, `{"version":"2026.11.0","state":"RUNNING"}`)(w, r)
+		default:
+			text(502, "502: Bad Gateway")(w, r)
+		}
+	})
+	ctx := context.Background()
+	for range 2 { // outages
+		asked.Store(0)
+		for range 50 { // looks
+			_, _ = c.CoreState(ctx)
+			if c.CoreRuns(ctx) != evidence.Off {
+				t.Fatal("it runs")
+			}
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times in an outage", n)
+		}
+		up.Store(true)
+		if _, err := c.CoreState(ctx); err != nil || c.CoreRuns(ctx) != evidence.On {
+			t.Errorf("it does not run: %v", err)
+		}
+		up.Store(false)
+	}
+}
+
+func TestAnAppsNameIsOneHarmlessLine(t *testing.T) {
+	const forged = `Cloudflared\n2026-11-25 18:00:00 INF All well\u001b[2J\u202e`
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/addons" {
+			ok(`{"addons":[{"slug":"x_cloudflared","name":"`+forged+`","state":"started","version":"1\n2"}]}`)(w, r)
+			return
+		}
+		ok(`{"slug":"x_cloudflared","name":"`+forged+`","state":"started","version":"1\n2","options":{"a":1}}`)(w, r)
+	})
+	list, err := c.AddOns(context.Background())
+	info, err2 := c.Info(context.Background(), "x_cloudflared")
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	for _, s := range []string{list[0].Name, list[0].Version, info.Name, info.Version} {
+		if strings.ContainsAny(s, "\n\x1b\u202e") {
+			t.Errorf("%q", s)
+		}
 	}
 }

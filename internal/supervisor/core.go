@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/plain"
 )
 
 // CoreConfig is Core's own word on itself.
@@ -33,6 +34,8 @@ func (c *Client) CoreConfig(ctx context.Context) (CoreConfig, error) {
 	if cfg.Version == "" {
 		return CoreConfig{}, unexpected(q, "an answer without a version")
 	}
+	c.coreStopped.Store(false)
+	cfg.Version, cfg.State, cfg.LocationName = plain.Name(cfg.Version), plain.Name(cfg.State), plain.Name(cfg.LocationName)
 	return cfg, nil
 }
 

@@ -29,7 +29,7 @@ func TestTheInternet(t *testing.T) {
 			}
 		})
 	}
-	if got, err := serve(t, text(403, "403: Forbidden")).Network(context.Background()); got != evidence.InternetUnknown || !Is(err, NoRole) {
+	if got, err := serve(t, noRole).Network(context.Background()); got != evidence.InternetUnknown || !Is(err, NoRole) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -78,7 +78,7 @@ func TestTheBroker(t *testing.T) {
 	if _, there, err = serve(t, reply(400, `{"result":"error","message":"Service not enabled"}`)).MQTT(ctx); there || err != nil {
 		t.Errorf("none: got %v, %v", there, err)
 	}
-	if _, there, err = serve(t, text(403, "403: Forbidden")).MQTT(ctx); there || !Is(err, NoRole) {
+	if _, there, err = serve(t, text(403, "403: Forbidden")).MQTT(ctx); there || !Is(err, Unauthorised) {
 		t.Errorf("not allowed: got %v, %v", there, err)
 	}
 	if _, there, err = serve(t, ok(`{"host":null}`)).MQTT(ctx); there || !Is(err, Unexpected) {

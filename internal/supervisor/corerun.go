@@ -11,15 +11,20 @@ import (
 
 // CoreRuns says whether Home Assistant's container runs: Supervisor gives its load
 // then, and refuses to otherwise. A Core that runs and does not answer is starting,
-// or hangs.
+// or hangs. Each refusal is two errors with a traceback in Supervisor's log, so that a
+// container that does not run is asked about once, until Core answers again.
 func (c *Client) CoreRuns(ctx context.Context) evidence.Switch {
 	q := call{op: "reading Core's load", method: http.MethodGet, path: "/core/stats", patience: reading}
+	if c.coreStopped.Load() {
+		return evidence.Off
+	}
 	var s Stats
 	err := c.ask(ctx, q, &s)
 	switch {
 	case err == nil:
 		return evidence.On
 	case Is(err, Rejected):
+		c.coreStopped.Store(true)
 		return evidence.Off
 	}
 	return evidence.NotKnown

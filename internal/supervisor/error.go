@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"unicode"
+
+	"tunnelmedic/internal/plain"
 )
 
 // Kind is what an [Error] means for whoever made the call.
@@ -19,7 +20,7 @@ const (
 	CoreAway                 // Supervisor answers, Home Assistant Core behind its proxy does not: down or starting
 	Busy                     // an update, backup, restore or another restart holds the add-on: wait, it is no failure
 	NoRole                   // this add-on may not do that (403), or the answer was redacted for lack of a role
-	Unauthorised             // the token is not accepted (401)
+	Unauthorised             // the token is not accepted (403, or 401 below /core/)
 	NotFound                 // no such add-on, service, entity or path
 	Rejected                 // what was sent is not accepted (400), such as options that do not fit the schema
 	Unexpected               // an answer came that is not this API's: HTML, broken JSON, a redirect, too large
@@ -74,7 +75,7 @@ func (e *Error) advice() string {
 	case NoRole:
 		return "reinstall this add-on, so that Supervisor gives it the role it asks for"
 	case Unauthorised:
-		return "the token is no longer valid, restart this add-on to be given a new one"
+		return "restart this app to be given a new one; if that does not help, uninstall it and install it again"
 	case NotFound:
 		return "check that it is installed and spelt so"
 	case Rejected:
@@ -198,10 +199,7 @@ func (c *Client) optionsRefused(said string) string {
 // line makes a text safe to show: scrubbed, one line, bounded.
 func (c *Client) line(s string) string {
 	// A secret on the border must be seen whole, so scrub first and cut then.
-	s = strings.ToValidUTF8(c.keeper.Scrub(s), "?")
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || r == 0x2028 || r == 0x2029
-	}), " ")
+	s = plain.Sentence(c.keeper.Scrub(s))
 	if len(s) > messageLimit {
 		s = strings.ToValidUTF8(s[:messageLimit-len("…")], "") + "…"
 	}

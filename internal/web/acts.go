@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 )
 
@@ -121,7 +122,37 @@ func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form boo
 	if subtle.ConstantTimeCompare([]byte(token), []byte(p.token)) != 1 {
 		return refuse(http.StatusForbidden, "This page is from before Tunnel Medic was restarted, or the request is not from it. Load the page again.")
 	}
+	if status, why := p.mayPress(r); why != "" {
+		return refuse(status, why)
+	}
 	return a, form, nil
+}
+
+// mayPress says why a person may not press a button; "" if they may. Every user of Home
+// Assistant's can reach the page by ingress; its buttons are for administrators. Who it
+// is, ingress says, and takes such headers of the visitor's own away (Supervisor's
+// api/ingress.py).
+func (p *pages) mayPress(r *http.Request) (status int, why string) {
+	id := r.Header.Get("X-Remote-User-Id")
+	if p.Admin == nil || id == "" && loopback(r) { // on this machine itself: a developer without an ingress
+		return 0, ""
+	}
+	if id == "" {
+		return http.StatusForbidden, "Home Assistant did not say who you are. Close this page and open it again from Home Assistant."
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), actPatience/2)
+	defer cancel()
+	switch admin, err := p.Admin(ctx, id); {
+	case err != nil:
+		p.Log.Warn().Err(err).Str("by", user(r)).Msg("A button was pressed, and Home Assistant could not be asked who may.")
+		return http.StatusServiceUnavailable, "Home Assistant could not be asked whether you are an administrator. Try again in a minute."
+	case !admin:
+		if now, last := time.Now().Unix(), p.denied.Load(); now-last >= 60 && p.denied.CompareAndSwap(last, now) { // a child may press for hours
+			p.Log.Info().Str("by", user(r)).Msg("A button was pressed by somebody who is no administrator of Home Assistant; nothing was done.")
+		}
+		return http.StatusForbidden, "Only administrators of Home Assistant can do this."
+	}
+	return 0, ""
 }
 
 func tooLarge(err error) int {
@@ -138,13 +169,7 @@ func user(r *http.Request) string {
 	if name == "" {
 		name = r.Header.Get("X-Remote-User-Name")
 	}
-	name = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(name, ""))
-	return name[:min(len(name), 64)]
+	return plain.Name(name)
 }
 
 func (p *pages) probe(context.Context, asked) answer {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	g "maragu.dev/gomponents"
@@ -38,6 +39,7 @@ type pages struct {
 	Config
 	token     string
 	examining sync.Mutex        // the doctor is at work
+	denied    atomic.Int64      // Unix time when it was last logged that somebody may not press a button
 	version   map[string]string // of the assets, by name: a changed one has a new address
 
 	mu   sync.Mutex // guards the list below
@@ -181,7 +183,7 @@ func (p *pages) location() *time.Location {
 	if p.Location == nil {
 		return time.UTC
 	}
-	return p.Location
+	return p.Location()
 }
 
 func (p *pages) incident(w http.ResponseWriter, r *http.Request) {

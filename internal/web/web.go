@@ -47,11 +47,16 @@ type Config struct {
 	// What may be missing: the page does without.
 	Feed     *Feed                                 // timeline and events
 	Hands    Hands                                 // the buttons
-	Location *time.Location                        // of the house; nil = UTC
+	Location func() *time.Location                 // of the house; nil = UTC
 	Month    func([]journal.Incident) []report.Row // the month at a glance
 	Doctor   func(context.Context, func(DoctorRow)) (summary string, err error)
 	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
 	Forget   func(context.Context) error // takes everything out of Home Assistant again
+
+	// Admin says whether a user, by Home Assistant's id, may press the buttons; nil: everybody may.
+	Admin func(ctx context.Context, user string) (bool, error)
+	// Sick says why the container had better be started anew, "" if it need not; nil: never.
+	Sick func() string
 }
 
 // Handler serves the page, its JSON and /healthz.
@@ -114,6 +119,12 @@ func (c Config) health(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The loop gives no sign of life.", http.StatusServiceUnavailable)
 		return
 	}
+	if c.Sick != nil {
+		if why := c.Sick(); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
+			return
+		}
+	}
 	_, _ = w.Write([]byte("ok\n"))
 }
 
@@ -129,9 +140,10 @@ func (c Config) only(h http.Handler) http.Handler {
 	})
 }
 
-func (c Config) peer(r *http.Request) bool {
-	sender := from(r)
-	return sender.IsValid() && slices.ContainsFunc(c.Peers, func(p netip.Addr) bool { return plain(p) == sender })
+func (c Config) peer(r *http.Request) bool { return c.known(from(r)) }
+
+func (c Config) known(sender netip.Addr) bool {
+	return sender.IsValid() && slices.ContainsFunc(c.Peers, func(p netip.Addr) bool { return bare(p) == sender })
 }
 
 func (c Config) patience() time.Duration {
@@ -145,8 +157,10 @@ func loopback(r *http.Request) bool { return from(r).IsLoopback() }
 
 // from gives the sender's address; an IPv4 address in IPv6 clothes is that IPv4
 // address.
-func from(r *http.Request) netip.Addr {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+func from(r *http.Request) netip.Addr { return sender(r.RemoteAddr) }
+
+func sender(addr string) netip.Addr {
+	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -154,10 +168,10 @@ func from(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return plain(a)
+	return bare(a)
 }
 
-func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+func bare(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")

@@ -1,0 +1,123 @@
+package addon
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/supervisor"
+)
+
+// How often Supervisor is asked where the program is: soon again while it could not
+// tell, as at a boot, when it is not ready for some seconds; and seldom afterwards,
+// because a person may move, and an update of Core may move the page.
+const (
+	settleWait  = 5 * time.Second
+	settleSoon  = 15 * time.Second
+	settleLater = time.Hour
+)
+
+// household is what the program needs to know of the place it runs in.
+type household struct {
+	super   *supervisor.Client
+	log     zerolog.Logger
+	changed func() // called when it knows better than before; nil: nobody waits for it
+
+	mu      sync.Mutex
+	zone    *time.Location
+	path    string // the page's path in Home Assistant, "" if not known
+	slug    string
+	strange string // a time zone that is not known here, which was said
+}
+
+// settle asks Supervisor where the program is. That none of it is to be had keeps nothing
+// from working, and is asked again.
+func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger) *household {
+	h := &household{super: super, log: log, zone: time.Local}
+	h.ask(ctx)
+	return h
+}
+
+func (h *household) location() *time.Location {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.zone
+}
+
+func (h *household) page() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.path
+}
+
+// keepAsking asks again until the context ends.
+func (h *household) keepAsking(ctx context.Context) {
+	wait := settleLater
+	if h.page() == "" {
+		wait = settleSoon
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		zone, page := h.location(), h.page()
+		wait = settleLater
+		if !h.ask(ctx) {
+			wait = settleSoon
+		}
+		if h.changed != nil && (h.location().String() != zone.String() || h.page() != page) {
+			h.changed()
+		}
+	}
+}
+
+// ask asks once, and says whether it knows everything now.
+func (h *household) ask(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	info, err := h.super.SystemInfo(ctx)
+	self, err2 := h.super.Self(ctx)
+	if err := errors.Join(err, err2); err != nil {
+		h.log.Debug().Err(err).Msg("Time zone and page are not wholly known yet.")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil && info.TimeZone != "" {
+		switch zone, bad := time.LoadLocation(info.TimeZone); {
+		case bad == nil:
+			h.zone, h.strange = zone, ""
+		case h.strange != info.TimeZone:
+			h.zone, h.strange = time.UTC, info.TimeZone
+			h.log.Warn().Msgf("The time zone %q, which Supervisor names, is not known here: the quiet hours, and the times on the page, are taken as UTC.", info.TimeZone)
+		}
+	}
+	if err2 == nil {
+		h.slug = self.Slug
+	}
+	if h.slug != "" && (err == nil || h.path == "") {
+		h.path = pagePath(h.slug, info.HomeAssistant)
+	}
+	return err == nil && err2 == nil
+}
+
+// pagePath is where Home Assistant shows an app's page: /app/<slug> since 2026.2. The
+// frontend of late 2026 has no /hassio routes any more, and older ones have no /app. A
+// Core of unknown version is taken for a new one.
+func pagePath(slug, core string) string {
+	parts := strings.SplitN(core, ".", 3)
+	if len(parts) >= 2 {
+		year, err := strconv.Atoi(parts[0])
+		month, err2 := strconv.Atoi(parts[1])
+		if err == nil && err2 == nil && (year < 2026 || year == 2026 && month < 2) {
+			return "/hassio/ingress/" + slug
+		}
+	}
+	return "/app/" + slug
+}
