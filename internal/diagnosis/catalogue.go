@@ -614,11 +614,11 @@ var catalogue = []Row{
 			"If it was just restarted or updated, wait a few minutes.",
 			"If it stays like this, open Home Assistant by its local address and look at Settings → System → Logs.",
 		},
-		Rests:  "an error from the tunnel, and no answer from Home Assistant itself",
+		Rests:  "an error from the tunnel, and no answer from Home Assistant itself; from outside the house, cloudflared's own word that it gets none",
 		Source: "APP#671",
 		match: func(e evidence.Evidence) bool {
 			// Core's own word that it runs would contradict it.
-			return originError(e.Public) && absent(e.Direct) && !(e.Core.Asked && e.Core.Status == 200)
+			return originError(e.Public) && (absent(e.Direct) || fromAfar(e) && originText(e.Public)) && !(e.Core.Asked && e.Core.Status == 200)
 		},
 	},
 	{

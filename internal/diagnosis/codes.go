@@ -61,6 +61,15 @@ func edgesOwn530(l evidence.Look) bool {
 	return refusal(l) && l.Status == 530 && !noConnector(l) && !named(l, unknownCodes) && !named(l, recordCodes)
 }
 
+// edgesPage says whether a server error is in the words of Cloudflare's edge: "error code:
+// 502", or its page, of which the first kilobyte holds the title and its style sheet. An
+// error that is passed on from behind the tunnel has the same status and none of these.
+func edgesPage(l evidence.Look) bool {
+	body, status := strings.ToLower(trimmed(l)), strconv.Itoa(l.Status)
+	title := strings.Contains(body, "| "+status+": ") || strings.Contains(body, "error code "+status)
+	return body == "error code: "+status || title && (strings.Contains(body, "/cdn-cgi/styles/") || strings.Contains(body, "cf_styles") || strings.Contains(body, "cf-error-details") || strings.Contains(body, "cf-wrapper"))
+}
+
 // blockPage is Cloudflare's page for a blocked visitor, which names no number.
 func blockPage(l evidence.Look) bool {
 	body := strings.ToLower(l.Body)

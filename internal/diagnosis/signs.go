@@ -250,11 +250,21 @@ func connectorsOwn502(e evidence.Evidence) bool {
 	return originText(e.Public)
 }
 
+// fromAfar says that it was looked from outside the house, where nothing inside can be
+// asked: the answer alone has to tell.
+func fromAfar(e evidence.Evidence) bool { return !e.Direct.Done() && !e.Connector.Asked }
+
 func cloudflaresOwn5xx(e evidence.Evidence) bool {
 	if edgesOwn530(e.Public) {
 		return true
 	}
-	if !serverError(e.Public) || noConnector(e.Public) || !e.Direct.Healthy() || originText(e.Public) {
+	if !serverError(e.Public) || noConnector(e.Public) || originText(e.Public) {
+		return false
+	}
+	if fromAfar(e) {
+		return edgesPage(e.Public)
+	}
+	if !e.Direct.Healthy() {
 		return false
 	}
 	rise, known := e.Connector.Carried()
