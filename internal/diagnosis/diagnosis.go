@@ -78,6 +78,18 @@ func Of(e evidence.Evidence) Diagnosis {
 	return About(Unknown, e)
 }
 
+// Fitting names every cause whose row fits the evidence, in the order in which they are
+// tried: the first is the verdict, the others are what it stands before. It is for the
+// test that holds the order of the catalogue.
+func Fitting(e evidence.Evidence) (list []Cause) {
+	for i := range catalogue {
+		if row := &catalogue[i]; row.match != nil && row.match(e) {
+			list = append(list, row.Cause)
+		}
+	}
+	return list
+}
+
 // About gives the diagnosis of a cause that was established otherwise than by one
 // moment's evidence, such as by an incident's history.
 func About(c Cause, e evidence.Evidence) Diagnosis { return c.row().diagnosis(e) }

@@ -2,15 +2,13 @@ package doctor_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -19,6 +17,8 @@ import (
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
+	"tunnelmedic/internal/lab/wire"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
@@ -49,7 +49,7 @@ type setting struct {
 	house    bool
 	named    bool // https://ha.example.com instead of the edge's address
 	doh      bool
-	resolver *net.Resolver
+	resolver network.Names
 }
 
 func faults(f lab.Faults) lab.Options { return lab.Options{Faults: f} }
@@ -98,11 +98,11 @@ func warm(version string) func(*testing.T, *lab.World) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, script := probe.StartPage(t.Context(), probe.Target{URL: u})
+		l, script := probe.StartPage(t.Context(), probe.Target{URL: u, Net: w.Network()})
 		if script == "" {
 			t.Fatalf("no start page: %+v", l)
 		}
-		probe.Script(t.Context(), probe.Target{URL: u}, script)
+		probe.Script(t.Context(), probe.Target{URL: u, Net: w.Network()}, script)
 		if version != "" {
 			w.UpdateCore(version)
 		}
@@ -314,16 +314,16 @@ var truths = []truth{
 	{cause: diagnosis.HostnameUnknown, what: "1016", world: answers(530, "error code: 1016"), unless: map[way]bool{errorPages: true}},
 	{cause: diagnosis.HostnameUnknown, what: "1001", world: answers(409, "error code: 1001")},
 	{cause: diagnosis.HostnameUnknown, what: "NXDOMAIN everywhere", world: lab.Options{TLS: true}, asIs: true, place: func(_ *testing.T, _ *lab.World, s *setting) {
-		s.url, s.resolver = "https://elsewhere.example.com", houseDNS("", dnsmessage.RCodeNameError, false)
+		s.url, s.resolver = "https://elsewhere.example.com", houseDNS{"", dnsmessage.RCodeNameError, false}
 	}},
 	{cause: diagnosis.ResolverFailed, what: "NXDOMAIN at home", world: lab.Options{TLS: true, Faults: lab.Faults{MutualTLS: lab.ByAlert}}, asIs: true, place: func(_ *testing.T, _ *lab.World, s *setting) {
-		s.named, s.resolver = true, houseDNS("", dnsmessage.RCodeNameError, false)
+		s.named, s.resolver = true, houseDNS{"", dnsmessage.RCodeNameError, false}
 	}},
 	{cause: diagnosis.ResolverFailed, what: "SERVFAIL, nobody outside to ask", world: lab.Options{TLS: true, Faults: lab.Faults{ResolverDown: true}}, asIs: true, place: func(_ *testing.T, _ *lab.World, s *setting) {
-		s.named, s.resolver = true, houseDNS("", dnsmessage.RCodeServerFailure, false)
+		s.named, s.resolver = true, houseDNS{"", dnsmessage.RCodeServerFailure, false}
 	}},
 	{cause: diagnosis.ResolverFailed, what: "silent, nobody outside to ask", world: lab.Options{TLS: true, Faults: lab.Faults{ResolverDown: true}}, asIs: true, place: func(_ *testing.T, _ *lab.World, s *setting) {
-		s.named, s.resolver = true, houseDNS("", 0, true)
+		s.named, s.resolver = true, houseDNS{"", 0, true}
 	}},
 	{cause: diagnosis.HostnameUnrouted, world: faults(lab.Faults{Unrouted: true})},
 	{cause: diagnosis.RedirectLoop, world: answers(301, "", "Location", "/api/websocket")},
@@ -373,21 +373,12 @@ var pairs = []truth{
 	{cause: diagnosis.EdgeUnreachable, what: "and stripped", world: faults(lab.Faults{EdgeSilent: true, Upgrade: lab.Stripped(1).Upgrade})},
 }
 
-// TestMain lets more worlds run side by side than there are processors: they wait
-// for time-outs more than they compute.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "24"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
-}
-
-// TestTheMatrix drives every cause through real sockets, in several variations, and
-// prints what it was taken for. Off the diagonal there is only unknown, and no cause
+// TestTheMatrix drives every cause through a whole world, in several variations, in
+// virtual time, and prints what it was taken for. Off the diagonal there is only unknown, and no cause
 // that another protocol cannot cure is ever given a remedy that cuts people off.
 func TestTheMatrix(t *testing.T) {
 	var m matrix
+	var order golden
 	t.Run("all", func(t *testing.T) {
 		for i, tr := range slices.Concat(truths, pairs) {
 			for _, how := range ways {
@@ -401,14 +392,20 @@ func TestTheMatrix(t *testing.T) {
 				tr.pair = i >= len(truths)
 				t.Run(name+", "+string(how), func(t *testing.T) {
 					t.Parallel()
-					r := examine(t, tr, how)
-					m.add(tr, r.Cause)
-					judge(t, tr, how, r)
+					synctest.Test(t, func(t *testing.T) {
+						r := examine(t, tr, how)
+						m.add(tr, r.Cause)
+						judge(t, tr, how, r)
+						if how == asIs {
+							order.add(name, diagnosis.Fitting(r.Evidence[0]))
+						}
+					})
 				})
 			}
 		}
 	})
 	t.Log("\n" + m.String())
+	order.judge(t)
 	if testing.Short() {
 		return
 	}
@@ -465,6 +462,8 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	if later { // the tunnel stands before things go wrong
 		opt.Faults = lab.Faults{}
 	}
+	opt.Net = wire.New()
+	net := opt.Net.Plug().Network()
 	w, err := lab.New(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -497,9 +496,9 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	}
 	if s.named {
 		if s.resolver == nil {
-			s.resolver = houseDNS(u.Hostname(), dnsmessage.RCodeSuccess, false)
+			s.resolver = houseDNS{u.Hostname(), dnsmessage.RCodeSuccess, false}
 		}
-		if u, err = url.Parse("https://" + net.JoinHostPort(lab.PublicHost, u.Port())); err != nil {
+		if u, err = url.Parse("https://" + lab.PublicHost + ":" + u.Port()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -508,19 +507,23 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 		if s.public.UserAgent != "" {
 			changedBy = way(s.public.UserAgent)
 		}
-		if u, err = url.Parse(passage(t, u.Host, changedBy)); err != nil {
+		if u, err = url.Parse(passage(t, net, u.Host, changedBy)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.public.URL, s.public.Net.Names = u, s.resolver
+	s.public.URL, s.public.Net = u, net
+	if s.resolver != nil {
+		s.public.Net.Names = s.resolver
+	}
 	p := doctor.Place{Public: s.public}
 	if s.doh {
 		if p.Outside, err = probe.NewResolver(env["TUNNELMEDIC_DOH_URL"], nil); err != nil {
 			t.Fatal(err)
 		}
+		p.Outside.Over(net)
 	}
 	p.House = &doctor.House{
-		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.SupervisorURL(), Token: lab.SupervisorToken}),
+		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.SupervisorURL(), Token: lab.SupervisorToken, Net: net}),
 		Wish:         tunnel.Wish{URL: u.String()},
 		ConnectorURL: w.ConnectorURL(), OriginURL: w.OriginURL(),
 		Memory: func(string) evidence.Memory { return s.memory }, Zone: s.zone,

@@ -4,17 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"tunnelmedic/internal/network"
 )
 
 // way is how answers change on their way from Cloudflare to the probe, without
@@ -38,15 +40,15 @@ const (
 var ways = []way{asIs, lowerCase, upperCase, slow, errorPages, partial, overIPv6}
 
 // passage stands before the edge, and changes its answers.
-func passage(t *testing.T, to string, how way) string {
+func passage(t *testing.T, n network.Network, to string, how way) string {
 	t.Helper()
 	at := "127.0.0.1:0"
 	if how == overIPv6 {
 		at = "[::1]:0"
 	}
-	ln, err := net.Listen("tcp", at)
+	ln, err := n.Listen("tcp", at)
 	if err != nil {
-		t.Skip("this machine has no IPv6 of its own")
+		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,18 +59,18 @@ func passage(t *testing.T, to string, how way) string {
 			if err != nil {
 				return
 			}
-			wg.Go(func() { pass(ctx, c, to, how) })
+			wg.Go(func() { pass(ctx, n, c, to, how) })
 		}
 	})
 	return "http://" + ln.Addr().String()
 }
 
-func pass(ctx context.Context, visitor net.Conn, to string, how way) {
+func pass(ctx context.Context, n network.Network, visitor net.Conn, to string, how way) {
 	defer visitor.Close()
-	edge, err := new(net.Dialer).DialContext(ctx, "tcp", to)
+	edge, err := n.Dial(ctx, "tcp", to)
 	if err != nil {
 		// A refused connection, as near as one that was taken can come to it.
-		_ = visitor.(*net.TCPConn).SetLinger(0)
+		_ = visitor.(interface{ SetLinger(int) error }).SetLinger(0)
 		return
 	}
 	defer edge.Close()
@@ -163,40 +165,23 @@ func changed(resp *http.Response, how way) (head, body []byte) {
 	return b.Bytes(), body
 }
 
-// houseDNS is the house's resolver: it gives addr for every name, or, without one,
-// answers with rcode, or never with silence.
-func houseDNS(addr string, rcode dnsmessage.RCode, silence bool) *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		go func() {
-			defer theirs.Close()
-			var size [2]byte
-			if _, err := io.ReadFull(theirs, size[:]); err != nil {
-				return
-			}
-			raw := make([]byte, binary.BigEndian.Uint16(size[:]))
-			if _, err := io.ReadFull(theirs, raw); err != nil {
-				return
-			}
-			if silence {
-				<-ctx.Done()
-				return
-			}
-			var m dnsmessage.Message
-			if m.Unpack(raw) != nil {
-				return
-			}
-			m.Response, m.RecursionAvailable, m.RCode, m.Additionals = true, true, rcode, nil
-			if ip := net.ParseIP(addr).To4(); ip != nil && rcode == dnsmessage.RCodeSuccess && m.Questions[0].Type == dnsmessage.TypeA {
-				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 60},
-					Body: &dnsmessage.AResource{A: [4]byte(ip)}}}
-			}
-			packed, err := m.Pack()
-			if err != nil {
-				return
-			}
-			_, _ = theirs.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
-		}()
-		return ours, nil
-	}}
+// houseDNS is the house's resolver: it gives addr for every name, or, without one, ends
+// as a resolver does whose server answers with rcode, or never.
+type houseDNS struct {
+	addr    string
+	rcode   dnsmessage.RCode
+	silence bool
+}
+
+func (d houseDNS) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	switch {
+	case d.silence:
+		<-ctx.Done()
+		return nil, &net.DNSError{Err: "i/o timeout", Name: host, Server: "192.168.7.1:53", IsTimeout: true, IsTemporary: true}
+	case d.rcode == dnsmessage.RCodeNameError:
+		return nil, &net.DNSError{Err: "no such host", Name: host, Server: "192.168.7.1:53", IsNotFound: true}
+	case d.rcode != dnsmessage.RCodeSuccess:
+		return nil, &net.DNSError{Err: "server misbehaving", Name: host, Server: "192.168.7.1:53", IsTemporary: true}
+	}
+	return []netip.Addr{netip.MustParseAddr(d.addr)}, nil
 }

@@ -258,6 +258,9 @@ func (w *World) ConnectorURL() string { return w.metrics.url() }
 // ControlURL is where the world is driven by hand: see Control.
 func (w *World) ControlURL() string { return w.control.url() }
 
+// Network is the world's own way into the network that it lives on.
+func (w *World) Network() network.Network { return w.way }
+
 // Timings are the ones in force.
 func (w *World) Timings() Timings { return w.timings }
 
