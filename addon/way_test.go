@@ -37,6 +37,7 @@ import (
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 )
 
@@ -127,6 +128,39 @@ func TestWhereThePublicNameIsLookedUp(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Looks beside the handshake go the same way, and show nothing inside the house.
+func TestWhereOtherLooksGo(t *testing.T) {
+	for house, want := range map[string]struct{ outside, shown, shownWithoutWorld bool }{
+		edge:          {false, true, false},
+		homeInside:    {true, true, false},
+		blocked:       {true, true, false},
+		noWay + also:  {true, true, false},
+		refusedPublic: {false, true, true},
+		nothing:       {true, true, true}, // there is nobody to show it to
+	} {
+		for _, doh := range []string{"", "down"} {
+			synctest.Test(t, func(t *testing.T) {
+				h := split(t, house, doh)
+				defer h.close()
+				n := h.surroundings()
+				r, err := probe.NewResolver(h.w.Env()["TUNNELMEDIC_DOH_URL"], nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				way := survey.Way{World: r.Over(n)}
+				got := way.Where(t.Context(), probe.Target{URL: &url.URL{Scheme: "https", Host: lab.PublicHost}, Net: n, Access: probe.Access{ID: "id", Secret: "secret"}})
+				shown, outside := want.shown, want.outside
+				if doh != "" {
+					shown, outside = want.shownWithoutWorld, false
+				}
+				if (got.Outside != nil) != outside || (got.Access.ID != "") != shown {
+					t.Errorf("%q, the world %q: %s", house, doh, got)
+				}
+			})
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/survey"
 )
 
 // sideBySide is how many requests are under way at once: few enough not to look like
@@ -54,7 +55,8 @@ type HTTP2Report struct {
 // times each, and opens the WebSocket over HTTP/2 where the server offers that. done
 // is told each try as it ends, one at a time; it may be nil.
 func ExamineHTTP2(ctx context.Context, p Place, path string, count int, done func(probe.HTTP2Look)) HTTP2Report {
-	t := p.Public
+	way := survey.Way{World: p.Outside}
+	t := way.Where(ctx, p.Public)
 	t.Timeout = bounded(t.Timeout)
 	r := HTTP2Report{At: time.Now(), URL: t.URL.String() + path, Notes: p.Notes}
 	shapes := []probe.Shape{probe.HeadersAlone, probe.EmptyData}

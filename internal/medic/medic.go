@@ -385,6 +385,7 @@ func (m *Medic) attach(t tunnel.Target) {
 	}
 	if m.target.URL == nil || t.URL == nil || m.target.URL.Host != t.URL.Host {
 		m.way = survey.Way{World: m.set.Outside}
+		m.seldom = seldom{pages: m.seldom.pages, pageAsking: m.seldom.pageAsking}
 	}
 	m.target, m.slug = t, t.Slug
 }

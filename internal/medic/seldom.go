@@ -73,7 +73,7 @@ func (m *Medic) lookAtPage(e evidence.Evidence, now time.Time) {
 		return
 	}
 	s.pageAsking, s.pageAt, s.pageVersion = true, now, version
-	target := m.way.Like(m.publicTarget())
+	target, pages := m.way.Like(m.publicTarget()), s.pages
 	m.side.Go(func() {
 		ctx, cancel := context.WithTimeout(m.life, pageTimeout)
 		defer cancel()
@@ -82,7 +82,7 @@ func (m *Medic) lookAtPage(e evidence.Evidence, now time.Time) {
 			f.Elsewhere = core.Version != version
 		}
 		if m.life.Err() == nil {
-			s.pages <- f // one at a time: there is room
+			pages <- f // one at a time: there is room
 		}
 	})
 }

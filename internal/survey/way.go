@@ -81,6 +81,27 @@ func (w *Way) Handshake(ctx context.Context, t probe.Target, known evidence.Name
 	return l, x.names
 }
 
+// Where gives the target for looks that are no handshake and have none beside them: by
+// the resolvers' answers alone, as far as they tell.
+func (w *Way) Where(ctx context.Context, t probe.Target) probe.Target {
+	if _, err := netip.ParseAddr(hostOf(t)); err == nil || w.World == nil || hostOf(t) == "" {
+		return t
+	}
+	x := &search{way: w, target: t}
+	x.names.House = probe.Lookup(ctx, x.asking(t))
+	house := x.names.House
+	indoors := slices.ContainsFunc(house.Addrs, inside)
+	switch {
+	case house.Found() && !indoors:
+		return t
+	case x.elsewhere(ctx):
+		return w.from(t)
+	case indoors && !x.same():
+		return undressed(t)
+	}
+	return t
+}
+
 // Like gives the target for looks beside the last handshake: it is looked up where that
 // one was, and shows no more than that one did.
 func (w *Way) Like(t probe.Target) probe.Target {
