@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -54,15 +53,20 @@ func Run(ctx context.Context, environ []string, version string, out io.Writer) e
 // Surroundings is what the program reaches out to. The zero value is the machine's own.
 type Surroundings struct {
 	Net  network.Network
-	QUIC medic.QUIC // asks an edge over QUIC, which takes a real socket; nil: [probe.QUIC]
+	QUIC medic.QUIC   // asks an edge over QUIC, which takes a real socket; nil: [probe.QUIC]
+	Disk journal.Disk // nil: the machine's
 }
 
 // RunIn is Run in other surroundings than the machine's own: in those of a test, whose
 // time and network are not real.
 func RunIn(ctx context.Context, environ []string, version string, out io.Writer, in Surroundings) error {
-	d, err := compose(ctx, environ, version, out, in)
+	say := func(s string) { _, _ = fmt.Fprintln(out, s) }
+	d, err := patiently(ctx, say, func() (*daemon, error) { return compose(ctx, environ, version, out, in) })
 	if err != nil {
-		return &SetupError{err}
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
 	}
 	return d.live(ctx)
 }
@@ -73,7 +77,8 @@ type daemon struct {
 	teller   *notify.Notifier
 	entities *mqtt.Entities
 	home     *household
-	listener net.Listener
+	listener net.Listener // nil: the address is taken for now
+	listen   func() (net.Listener, error)
 	page     web.Config
 	dataDir  string
 	log      zerolog.Logger
@@ -98,7 +103,11 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if err != nil {
 		return nil, err
 	}
-	j, warning, err := journal.Open(o.DataDir, time.Now())
+	disk := in.Disk
+	if disk == nil {
+		disk = journal.RealDisk()
+	}
+	j, warning, err := journal.OpenOn(disk, o.DataDir, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +118,14 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if public.Token.Refused() {
 		log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
 	}
-	listener, err := in.Net.Listen("tcp", o.Listen)
-	if err != nil {
+	listen := func() (net.Listener, error) { return in.Net.Listen("tcp", o.Listen) }
+	listener, err := listen()
+	switch {
+	case err != nil && !taken(err):
 		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
+	case err != nil:
+		listener = nil
+		log.Error().Err(err).Msg("The page cannot be shown now. Watching goes on; it is tried again.")
 	}
 
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
@@ -158,38 +172,30 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	page.Month = func(list []journal.Incident) []report.Row {
 		return report.MonthOf(j.History(), list, time.Now()).Rows()
 	}
-	return &daemon{loop, teller, entities, home, page.Listener(listener), page, o.DataDir, log}, nil
+	return &daemon{loop, teller, entities, home, listener, listen, page, o.DataDir, log}, nil
 }
 
 // live runs the rooms side by side. The loop's end is the program's end.
 func (d *daemon) live(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := web.Server(d.page)
 	var wg sync.WaitGroup
-	var served error
-	wg.Go(func() {
-		if err := server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
-			served = fmt.Errorf("serving the page: %w", err)
-			cancel()
-		}
-	})
-	wg.Go(func() { d.home.keepAsking(ctx) })
-	wg.Go(func() { d.teller.Run(ctx) })
-	wg.Go(func() { d.entities.Run(ctx, d.loop) })
+	// The page tells to the end, also while the tunnel is left in order.
+	shown, close := context.WithCancel(context.WithoutCancel(ctx))
+	defer close()
+	wg.Go(func() { d.serve(shown) })
+	wg.Go(func() { d.room(ctx, "the notifications", func() { d.teller.Run(ctx) }) })
+	wg.Go(func() { d.room(ctx, "the entities", func() { d.entities.Run(ctx, d.loop) }) })
+	wg.Go(func() { d.room(ctx, "what it asks of Home Assistant", func() { d.home.keepAsking(ctx) }) })
 	err := d.loop.Run(ctx)
 	cancel()
-	bye, done := context.WithTimeout(context.Background(), farewell)
-	defer done()
-	if server.Shutdown(bye) != nil {
-		_ = server.Close() // a stream that never ends: its reader will find out
-	}
+	close()
 	wg.Wait()
 	if err := d.page.Feed.Save(d.dataDir); err != nil {
 		d.log.Warn().Err(err).Msg("The page's timeline begins anew at the next start.")
 	}
 	d.log.Info().Msg("Tunnel Medic goes off duty.")
-	return errors.Join(err, served)
+	return err
 }
 
 // lookout makes what the public probe needs.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -103,20 +102,11 @@ func TestWhatItCannotStartWithIsOneLineAndExitCode2(t *testing.T) {
 		set  func(t *testing.T) (env, value string)
 		says []string
 	}{
-		"no token":                 {func(*testing.T) (string, string) { return "SUPERVISOR_TOKEN", "" }, []string{"SUPERVISOR_TOKEN is missing", "tunnelmedic lab"}},
-		"options that are no JSON": {func(t *testing.T) (string, string) { return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"mode"`) }, []string{"options file", "byte"}},
-		"an option that is wrong":  {func(t *testing.T) (string, string) { return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"mode":"cure"}`) }, []string{"option mode", "heal or observe"}},
-		"a URL that is impossible": {func(*testing.T) (string, string) { return "TUNNELMEDIC_PUBLIC_URL", "ha.example.com" }, []string{"public_url", "https://"}},
-		"a port in use": {func(t *testing.T) (string, string) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = l.Close() })
-			return "TUNNELMEDIC_LISTEN", l.Addr().String()
-		}, []string{"address already in use", "TUNNELMEDIC_LISTEN"}},
+		"no token":                       {func(*testing.T) (string, string) { return "SUPERVISOR_TOKEN", "" }, []string{"SUPERVISOR_TOKEN is missing", "tunnelmedic lab"}},
+		"options that are no JSON":       {func(t *testing.T) (string, string) { return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"mode"`) }, []string{"options file", "byte"}},
+		"an option that is wrong":        {func(t *testing.T) (string, string) { return "TUNNELMEDIC_OPTIONS_FILE", write(t, `{"mode":"cure"}`) }, []string{"option mode", "heal or observe"}},
+		"a URL that is impossible":       {func(*testing.T) (string, string) { return "TUNNELMEDIC_PUBLIC_URL", "ha.example.com" }, []string{"public_url", "https://"}},
 		"an address that is none":        {func(*testing.T) (string, string) { return "TUNNELMEDIC_LISTEN", "8099" }, []string{"TUNNELMEDIC_LISTEN"}},
-		"a data folder that is a file":   {func(t *testing.T) (string, string) { return "TUNNELMEDIC_DATA_DIR", write(t, "") }, []string{"data folder"}},
 		"authorities that are not there": {func(*testing.T) (string, string) { return "TUNNELMEDIC_CA_FILE", "/nonexistent/ca.pem" }, []string{"TUNNELMEDIC_CA_FILE", "/nonexistent/ca.pem"}},
 		"authorities that are none":      {func(t *testing.T) (string, string) { return "TUNNELMEDIC_CA_FILE", write(t, "no PEM") }, []string{"TUNNELMEDIC_CA_FILE"}},
 		"a DoH server that is none":      {func(*testing.T) (string, string) { return "TUNNELMEDIC_DOH_URL", "dns.example.com" }, []string{"DOH_URL"}},

@@ -123,7 +123,7 @@ func end(truth, got journal.Record, warning string) int {
 // Whatever happens to the files of a real journal, taken amid a treatment, the own
 // setting is never lost or changed in silence.
 func TestDamage(t *testing.T) {
-	const rounds = 20 // of each damage at each moment to each set of files
+	const rounds = 12 // of each damage at each moment to each set of files
 	r := rand.New(rand.NewPCG(13, 7))
 	sets := [][]string{{copies[0]}, {copies[1]}, {copies[2]}, {copies[0], copies[1]}, {copies[0], copies[2]}, {copies[1], copies[2]}, copies}
 	var table strings.Builder

@@ -132,11 +132,12 @@ type Journal struct {
 	written    []byte // the record as it stands on the disk, so that nothing is written twice
 	essence    []byte // and its essence
 	unread     bool   // the folder could not be looked into: what it holds must not be written over
-	overtaken  bool   // it can be now, and holds a journal
+	overtaken  bool   // it can be now
 
 	pending map[string]Incident // those that the disk did not take
 	history *History            // likewise
 
+	tried   time.Time // when the disk last took something
 	trouble Trouble
 	wait    time.Duration // until the next attempt
 	next    time.Time
@@ -153,6 +154,10 @@ const (
 	firstWait = time.Second
 	lastWait  = 5 * time.Minute
 )
+
+// askEvery is how long the disk may be silent before it is asked whether it still takes
+// what is written: it must not be found out only when a home is cut off.
+const askEvery = time.Hour
 
 // maxPending bounds what is held in memory for a disk that takes nothing.
 const maxPending = 10
@@ -202,6 +207,7 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 	if err := j.probe(); err != nil {
 		j.fail(err)
 	}
+	j.tried = time.Now()
 	return j, l.warning, nil
 }
 
@@ -303,8 +309,8 @@ func (j *Journal) Trouble() Trouble {
 	return j.trouble
 }
 
-// Overtaken says that the data folder, which could not be looked into, is back and
-// holds a journal: it is the true one, and a new start reads it.
+// Overtaken says that the data folder, which could not be looked into, is back: what
+// it holds is the truth, and a new start reads it.
 func (j *Journal) Overtaken() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -342,7 +348,7 @@ func (j *Journal) flush(now bool) error {
 	if err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
-	if bytes.Equal(raw, j.written) && j.trouble.Err == nil {
+	if bytes.Equal(raw, j.written) && j.trouble.Err == nil && time.Since(j.tried) < askEvery {
 		return nil
 	}
 	if j.trouble.Err != nil && !now && time.Now().Before(j.next) {
@@ -351,20 +357,17 @@ func (j *Journal) flush(now bool) error {
 	if err := j.writeAll(raw); err != nil {
 		return j.fail(fmt.Errorf("writing the journal: %w", err))
 	}
-	j.trouble, j.wait = Trouble{}, 0
+	j.trouble, j.wait, j.tried = Trouble{}, 0, time.Now()
 	return nil
 }
 
 func (j *Journal) writeAll(raw []byte) error {
 	if j.unread {
-		names, err := j.disk.ReadDir(j.dir)
-		if err == nil && slices.ContainsFunc(names, func(n string) bool { return n == recordName || n == twinName || n == essenceName }) {
-			j.overtaken, err = true, errors.New("the data folder is back, and holds a journal")
-		}
-		if err != nil {
+		if _, err := j.disk.ReadDir(j.dir); err != nil {
 			return err
 		}
-		j.unread = false
+		j.overtaken = true
+		return errors.New("the data folder is back, and was not read yet")
 	}
 	if !bytes.Equal(raw, j.written) {
 		if err := j.writeRecord(raw); err != nil {

@@ -286,6 +286,7 @@ func (m *Medic) sight(e evidence.Evidence, info *supervisor.Info, d diagnosis.Di
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
 		Internet:          e.Internet,
 		QUIC:              e.QUIC.QUICPasses(),
+		Unkept:            m.journal.Trouble().Err != nil,
 		InUse:             e.Connector.Before != nil && e.Connector.Before.Concurrent > 0,
 	}
 	if info != nil && info.OptionsError == nil && info.Installed() {

@@ -96,9 +96,11 @@ type Medic struct {
 	way       survey.Way // to the public name
 	recall
 	gates   []policy.Gate
-	warned  string    // the last trouble with the options that was logged
-	changed string    // what changed just before the present trouble
-	looked  time.Time // when the last round began
+	warned  string          // the last trouble with the options that was logged
+	changed string          // what changed just before the present trouble
+	looked  time.Time       // when the last round began
+	faults  int             // rounds in a row that failed by a fault of the program's own
+	unkept  journal.Trouble // as it was told
 
 	chron  chronicle
 	seldom seldom
@@ -153,21 +155,14 @@ func (m *Medic) Alive(now time.Time) bool {
 // Run loops until the context ends, and then leaves the tunnel in order.
 func (m *Medic) Run(ctx context.Context) error {
 	m.life = ctx
-	defer m.putDown()
+	defer m.keepAll()
 	defer m.side.Wait()
-	defer m.leave()
+	defer m.inOrder()
+	m.watchDisk()
 	for {
 		m.beat.Store(time.Now().Unix())
-		next, err := m.round(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		m.wait(ctx, next)
-		if ctx.Err() != nil {
-			return nil
+		if err := m.guarded(ctx); err != nil || ctx.Err() != nil {
+			return unless(ctx, err)
 		}
 	}
 }
@@ -213,14 +208,9 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		d = diagnosis.Diagnosis{}
 	}
 	m.log.Debug().Str("cause", d.Cause.String()).Float64("score", state.Detector.Score()).Interface("seen", d.Seen).Msg("Looked.")
-	if err := m.apply(state, dec, &e, &d); err != nil {
-		return 0, err
-	}
+	m.apply(state, dec, &e, &d)
 	if dec.Change == nil {
-		switch wished, decided, err := m.grant(sight); {
-		case err != nil:
-			return 0, err
-		case decided:
+		if wished, decided := m.grant(sight); decided {
 			dec = wished
 		}
 	}
@@ -244,9 +234,7 @@ func (m *Medic) follow(ctx context.Context, dec policy.Decision) (time.Duration,
 		if ctx.Err() != nil || err != nil {
 			return 0, unless(ctx, err)
 		}
-		if dec, err = m.concluded(out); err != nil {
-			return 0, err
-		}
+		dec = m.concluded(out)
 	}
 	return dec.Next, nil
 }
@@ -277,7 +265,8 @@ func (m *Medic) carryOut(ctx context.Context, c policy.Change) (policy.Outcome, 
 // resume finishes a change that an earlier run of the program left open.
 func (m *Medic) resume(ctx context.Context, in journal.Intention) error {
 	if m.state.Trial == nil || in.Slug != m.slug { // a change without a plan it belongs to: nothing follows from it
-		return m.journal.Update(func(r *journal.Record) { r.Intention = nil })
+		_ = m.journal.Update(func(r *journal.Record) { r.Intention = nil }) // memory has it
+		return nil
 	}
 	stop := m.beating()
 	defer stop()
@@ -286,22 +275,18 @@ func (m *Medic) resume(ctx context.Context, in journal.Intention) error {
 	if ctx.Err() != nil || err != nil {
 		return unless(ctx, err)
 	}
-	dec, err := m.concluded(out)
-	if err == nil {
-		_, err = m.follow(ctx, dec)
-	}
+	_, err = m.follow(ctx, m.concluded(out))
 	return err
 }
 
 // concluded takes a change's outcome and closes its intention, in one write of the
 // journal: a crash finds either both or neither.
-func (m *Medic) concluded(out policy.Outcome) (policy.Decision, error) {
+func (m *Medic) concluded(out policy.Outcome) policy.Decision {
 	m.made(out, time.Now())
 	state, dec := m.set.Rules.Treated(m.state, time.Now(), out)
-	if err := m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = state, nil }); err != nil {
-		return dec, err
-	}
-	return dec, m.apply(state, dec, nil, nil)
+	_ = m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = state, nil }) // memory has it
+	m.apply(state, dec, nil, nil)
+	return dec
 }
 
 // beating gives signs of life while something long goes on.
@@ -465,7 +450,7 @@ func (m *Medic) leave() {
 }
 
 // apply makes the new state the present one: on disk, in the log, for the people.
-func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evidence, d *diagnosis.Diagnosis) error {
+func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evidence, d *diagnosis.Diagnosis) {
 	held := len(dec.Closed) > 0 && !slices.Equal(dec.Closed, m.gates)
 	switch {
 	case len(dec.Closed) > 0, state.Incident == nil, state.Trial != nil:
@@ -477,14 +462,13 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	}
 	m.state = state
 	m.record(dec.Steps, d)
-	if err := m.journal.Update(func(r *journal.Record) {
+	// What the disk does not take, memory has; watchDisk says so.
+	_ = m.journal.Update(func(r *journal.Record) {
 		r.Policy, r.Slug = state, m.slug
 		if t := m.set.Public.Token; t.Refused() {
 			r.RefusedToken = t.Fingerprint()
 		}
-	}); err != nil {
-		return err
-	}
+	})
 	for _, s := range dec.Steps {
 		if s.Kind == policy.StepTrial && dec.Open {
 			m.log.Info().Msg("Every gate is open.")
@@ -506,7 +490,6 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	for _, t := range m.tell {
 		t(status, dec.Steps)
 	}
-	return nil
 }
 
 func (m *Medic) say(s policy.Step, d *diagnosis.Diagnosis) {
@@ -551,7 +534,7 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 		m.incident.Ended, m.incident.Outcome = last.At, last.Kind
 	}
 	if err := m.journal.Write(*m.incident); err != nil {
-		m.log.Error().Err(err).Msg("The incident could not be kept.")
+		m.log.Debug().Err(err).Msg("The incident is held in memory.")
 	}
 	// What comes after its end (fail-back) still belongs to it.
 	if m.state.Story() != m.incident.ID {

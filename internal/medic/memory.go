@@ -90,7 +90,7 @@ func (m *Medic) remember(e *evidence.Evidence) {
 	if e.Public.Healthy() && e.Public.CFRay() != "" && e.AddOn.ProtocolKnown {
 		day := e.At.UTC().Format(time.DateOnly)
 		if err := m.journal.Update(func(r *journal.Record) { r.Remember(host, e.AddOn.Protocol, day) }); err != nil {
-			m.log.Error().Err(err).Msg("That the WebSocket worked could not be noted.")
+			m.log.Debug().Err(err).Msg("That the WebSocket worked is held in memory.")
 		}
 	}
 	e.Memory = evidence.Memory{Known: true, Ever: e.Public.Healthy() || m.journal.Record().Ever(host), ThisRun: process != "" && m.carriedBy == process}
@@ -122,7 +122,7 @@ func (m *Medic) testify(ctx context.Context, e evidence.Evidence, d diagnosis.Di
 	if said := w.Said(); !m.journal.Record().ClientsTold.Equal(said) {
 		m.log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(f.String() + ".")
 		if err := m.journal.Update(func(r *journal.Record) { r.ClientsTold = said }); err != nil {
-			m.log.Error().Err(err).Msg("What was said of failing clients could not be noted.")
+			m.log.Debug().Err(err).Msg("What was said of failing clients is held in memory.")
 		}
 	}
 	return diagnosis.AboutClients(*f, e)

@@ -308,13 +308,13 @@ func (m *Medic) writeHistory(now time.Time) {
 		c.hist.TimeZone = l.String()
 	}
 	if err := m.journal.WriteHistory(c.hist); err != nil {
-		m.log.Warn().Err(err).Msg("The history could not be kept.")
+		m.log.Debug().Err(err).Msg("The history is held in memory.")
 	}
 }
 
 func (m *Medic) keepIncident(i journal.Incident) {
 	if err := m.journal.Write(i); err != nil {
-		m.log.Error().Err(err).Msg("The incident could not be kept.")
+		m.log.Debug().Err(err).Msg("The incident is held in memory.")
 	}
 }
 
@@ -360,7 +360,7 @@ func (m *Medic) inquireOnce(now time.Time) {
 		q.Reports, q.Colos, q.From = true, m.colos(), c.onset.Add(-3*24*time.Hour)
 	}
 	host, connector := m.target.URL.Hostname(), m.connector
-	m.side.Go(func() {
+	m.aside("asking Cloudflare", func() {
 		ctx, cancel := context.WithTimeout(m.life, askTimeout)
 		defer cancel()
 		q.Hosts = hosts(ctx, host, connector)

@@ -37,6 +37,8 @@ type Status struct {
 	FailbackDue time.Time     `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
 	Edges       []string      `json:"edges,omitempty"`          // addresses the connector is connected to
 	Locations   []string      `json:"edge_locations,omitempty"` // data centres, as of the connections' start
+	Troubles    []string      `json:"troubles,omitempty"`       // what keeps the program itself from its work
+	Unsure      bool          `json:"unsure,omitempty"`         // whether the present protocol is the user's own is not known; Resume says that it is
 	Notes       []string      `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had
 }
 
@@ -144,7 +146,8 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if t := p.Trial; t != nil {
 		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
 	}
-	s.Notes = m.chron.hist.Notes
+	s.Notes, s.Troubles = m.chron.hist.Notes, m.troubles()
+	s.Unsure = p.Doubt == policy.Unsure
 	s.Incident = nil
 	if m.incident != nil && p.Incident != nil {
 		c := *m.incident

@@ -73,13 +73,13 @@ func (m *Medic) ask(ctx context.Context, w wish) error {
 // grant carries out the wishes that wait, with what was just seen. It stops at a
 // trial, which is for the round to carry out, and gives the last decision; decided
 // is false if there was nothing to decide.
-func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool, err error) {
+func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool) {
 	for {
 		var w wish
 		select {
 		case w = <-m.wishes:
 		default:
-			return dec, decided, nil
+			return dec, decided
 		}
 		state, d, refused := m.decide(w, in)
 		if refused != nil {
@@ -88,10 +88,10 @@ func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool, err e
 			continue
 		}
 		dec, decided = d, true
-		err := m.apply(state, dec, nil, nil)
-		w.answer <- err
-		if err != nil || dec.Change != nil {
-			return dec, decided, err
+		m.apply(state, dec, nil, nil)
+		w.answer <- nil
+		if dec.Change != nil {
+			return dec, decided
 		}
 	}
 }

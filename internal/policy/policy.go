@@ -119,7 +119,7 @@ const (
 // Untouched says whether the tunnel runs on as before.
 func (r Result) Untouched() bool {
 	switch r {
-	case Busy, AtRisk, NotAvailable, NotRestarted, CannotStart, OverBudget:
+	case Busy, AtRisk, NotAvailable, NotRestarted, CannotStart, OverBudget, Unkept:
 		return true
 	}
 	return false

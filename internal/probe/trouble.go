@@ -52,8 +52,8 @@ func troubleOf(err error, reached evidence.Stage) evidence.Trouble {
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, closed := errors.AsType[websocket.CloseError](err)
 	switch {
-	case errors.Is(err, errUnusable):
-		return evidence.Unusable
+	case errors.Is(err, errUnusable), isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM):
+		return evidence.Unusable // this machine cannot look; of the way it says nothing
 	case errors.Is(err, errGarbled):
 		return evidence.Garbled
 	case isDNS && dns.IsNotFound:

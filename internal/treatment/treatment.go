@@ -92,8 +92,8 @@ func (s *stopped) Error() string { return string(s.Result) }
 
 // Do carries out a change. Its From is the protocol stored as far as we know; one
 // that differs is a person's doing and ends the change before it begins.
-// An error means that the outcome is not known, because the context ended or the
-// diary could not be written: the intention stays, and Resume takes it up.
+// An error means that the outcome is not known, because the context ended: the
+// intention stays, and Resume takes it up.
 func (t *Treatment) Do(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
 	return t.outcome(t.from(ctx, in, journal.Intended))
 }
@@ -225,9 +225,7 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 				return t.undone(ctx, in, err)
 			}
 		}
-		if err := t.intend(in, journal.Connecting); err != nil {
-			return policy.Outcome{}, err
-		}
+		_ = t.intend(in, journal.Connecting) // what is noted already leads here, too
 		out, err := t.outcome(t.connect(ctx, in))
 		out.Restarts = in.Begun
 		if err != nil || out.Result != policy.NotRestarted {
@@ -275,11 +273,11 @@ func (t *Treatment) undone(ctx context.Context, in journal.Intention, err error)
 // compared after.
 func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.Stage, error) {
 	read, sent := t.info, false
-	for range 3 {
+	for n := range 3 {
 		// Noted before it is read: what lies between reading and writing can cost a
 		// person's edit, and a flush to an SD card takes long.
-		if err := t.intend(in, journal.Writing); err != nil {
-			return "", err
+		if err := t.intend(in, journal.Writing); err != nil && risky(in) && n == 0 {
+			return "", t.end(policy.Unkept, in.From)
 		}
 		info, err := read(ctx, in)
 		if err != nil {
@@ -434,8 +432,9 @@ func (t *Treatment) restart(ctx context.Context, in *journal.Intention) error {
 			return t.end(policy.OverBudget, in.To)
 		}
 		in.Begun += counts
-		if err := t.intend(*in, journal.Restarting); err != nil {
-			return err
+		if err := t.intend(*in, journal.Restarting); err != nil && risky(*in) && tries == 0 {
+			in.Begun -= counts
+			return t.end(policy.Unkept, in.To)
 		}
 		err := call(ctx, in.Slug)
 		switch {
@@ -740,6 +739,13 @@ func (t *Treatment) info(ctx context.Context, in journal.Intention) (supervisor.
 			return info, err
 		}
 	}
+}
+
+// risky says whether a change sets a protocol that is not proven. Without a note of
+// it a start after a crash would take it for a person's choice. A way back needs no
+// note: it leads to what is theirs, or was proven.
+func risky(in journal.Intention) bool {
+	return in.Purpose == policy.Trial || in.Purpose == policy.Failback || in.Purpose == policy.ByHand
 }
 
 func (t *Treatment) intend(in journal.Intention, s journal.Stage) error {

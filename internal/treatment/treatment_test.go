@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -497,27 +498,49 @@ func TestTheIntentionIsNotedBeforeEachStep(t *testing.T) {
 	}
 }
 
-func TestWithoutADiaryNothingIsDone(t *testing.T) {
+// What is not proven is set only when that could be noted; a way back, and what is
+// under way already, goes on without a note.
+func TestWithoutADiaryNothingNewIsBegunAndEverythingIsEnded(t *testing.T) {
 	full := errors.New("no space left on device")
-	for stage, want := range map[journal.Stage]map[string]int{
-		journal.Writing:    {"write": 0, "restart": 0},
-		journal.Restarting: {"write": 1, "restart": 0},
+	for _, c := range []struct {
+		purpose policy.Purpose
+		stage   journal.Stage // from which on nothing can be noted
+		want    policy.Result
+		stored  evidence.Protocol
+		restart int
+	}{
+		{policy.Trial, journal.Writing, policy.Unkept, evidence.Default, 0},
+		{policy.Trial, journal.Restarting, policy.Unkept, evidence.Default, 0},
+		{policy.Trial, journal.Connecting, policy.Settled, evidence.HTTP2, 1},
+		{policy.Failback, journal.Writing, policy.Unkept, evidence.Default, 0},
+		{policy.Failback, journal.Restarting, policy.Unkept, evidence.Default, 0},
+		{policy.ByHand, journal.Writing, policy.Unkept, evidence.Default, 0},
+		{policy.ByHand, journal.Restarting, policy.Unkept, evidence.Default, 0},
+		{policy.Restore, journal.Writing, policy.Settled, evidence.HTTP2, 1},
+		{policy.Return, journal.Writing, policy.Settled, evidence.HTTP2, 1},
+		{policy.HandBack, journal.Writing, policy.Settled, evidence.HTTP2, 1},
+		{policy.Restore, journal.Restarting, policy.Settled, evidence.HTTP2, 1},
 	} {
-		b := newBench(t, house)
-		b.noted = func(i journal.Intention) error {
-			if i.Stage == stage {
-				return full
+		t.Run(fmt.Sprintf("%s, from %s on", c.purpose, c.stage), func(t *testing.T) {
+			b := newBench(t, house)
+			order := []journal.Stage{journal.Writing, journal.Restarting, journal.Connecting}
+			b.noted = func(i journal.Intention) error {
+				if slices.Index(order, i.Stage) >= slices.Index(order, c.stage) {
+					return full
+				}
+				return nil
 			}
-			return nil
-		}
-		if _, err := b.treatment().Do(t.Context(), trial()); !errors.Is(err, full) {
-			t.Errorf("%s: got %v", stage, err)
-		}
-		for call, n := range want {
-			if b.count[call] != n {
-				t.Errorf("%s: %d × %s, want %d", stage, b.count[call], call, n)
+			in := trial()
+			in.Purpose = c.purpose
+			out, err := b.treatment().Do(t.Context(), in)
+			if err != nil || out.Result != c.want || out.Setting != c.stored || b.count["restart"] != c.restart {
+				t.Errorf("%+v, %v, %d restarts", out, err, b.count["restart"])
 			}
-		}
+			info, _ := b.Info(t.Context(), in.Slug)
+			if stored, err := tunnel.ProtocolOf(info.Options); err != nil || stored != c.stored {
+				t.Errorf("stored is %s, %v", stored, err)
+			}
+		})
 	}
 }
 

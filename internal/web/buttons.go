@@ -23,7 +23,7 @@ func (v *homeView) buttonsSection() g.Node {
 // stays on its button.
 func (v *homeView) pauseForm() g.Node {
 	marks := g.Group{id("pausing"), acts, attr("data-live", "attrs")}
-	if v.State == policy.Paused {
+	if v.State == policy.Paused || v.Unsure {
 		return v.form("resume", marks, el("button", text("Resume")))
 	}
 	return v.form("pause", marks, field("minutes", "60"), el("button", text("Pause 1 hour")))

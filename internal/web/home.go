@@ -13,6 +13,7 @@ func (v *homeView) page() g.Node {
 		v.brand(),
 		v.messages(),
 		v.stateSection(),
+		v.troubleSection(),
 		v.nowSection(),
 		v.adviceSection(),
 		v.buttonsSection(),
@@ -60,6 +61,13 @@ func (v *homeView) stateSection() g.Node {
 		),
 		el("p", id("announce"), class("unseen"), role("status"), aria("live", "polite"), live, text(v.Look.Headline+".")),
 	}
+}
+
+// troubleSection says what keeps Tunnel Medic itself from its work.
+func (v *homeView) troubleSection() g.Node {
+	return el("section", id("troubles"), class("card wide"), live, hiddenIf(len(v.Troubles) == 0), aria("label", "What keeps Tunnel Medic from its work"),
+		g.Map(v.Troubles, func(line string) g.Node { return el("p", text(line)) }),
+	)
 }
 
 func (v *homeView) nowSection() g.Node {

@@ -46,6 +46,7 @@ type House struct {
 	World *lab.World
 	Net   *wire.Net
 	Env   map[string]string // of the next life
+	Disk  journal.Disk      // of the next life; nil: the machine's
 
 	disks   string // a folder for each life's data
 	visitor *http.Client
@@ -142,9 +143,10 @@ func (h *House) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &life{dir: dir, plug: h.Net.Plug(), log: &pen{to: &h.log}, end: cancel, ended: make(chan struct{})}
 	h.life = l
+	disk := h.Disk
 	go func() {
 		defer close(l.ended)
-		l.err = addon.RunIn(ctx, lab.Environ(env), "house", l.log, addon.Surroundings{Net: l.plug.Network(), QUIC: h.World.AskQUIC})
+		l.err = addon.RunIn(ctx, lab.Environ(env), "house", l.log, addon.Surroundings{Net: l.plug.Network(), QUIC: h.World.AskQUIC, Disk: disk})
 	}()
 }
 
