@@ -211,7 +211,7 @@ func (x *search) public(ctx context.Context) evidence.Look {
 		x.way.outside = false
 		return l
 	}
-	x.way.turn("At home the public name leads to an address that is not Cloudflare's to answer at ("+what(l)+")", false)
+	x.way.turn("At home the public name leads to an address where Cloudflare does not answer ("+what(l)+")", false)
 	return there
 }
 
