@@ -40,12 +40,12 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 		},
 		"it is installed but stopped": {
 			world:    lab.Options{AddOns: stopped(lab.DefaultAddOns())},
-			says:     []string{"The Cloudflared add-on is not running", "press Start"},
+			says:     []string{"The Cloudflared app is not running", "press Start"},
 			putRight: func(w *lab.World) error { return w.UserStarts(lab.DefaultSlug) },
 		},
 		"Cloudflare Access asks for a login": {
 			world:    lab.Options{Faults: lab.Faults{Access: true}},
-			says:     []string{"Cloudflare Access asks for a login", "service token", "access_client_id"},
+			says:     []string{"Cloudflare Access asks for a login", "service token", "Tunnel Medic's configuration"},
 			putRight: func(w *lab.World) error { w.SetFaults(lab.Faults{}); return nil },
 		},
 		"the public address is not known": {

@@ -131,7 +131,7 @@ func (c Cause) row() *Row {
 }
 
 // tunnelHeals is the advice where the program itself has a remedy.
-const tunnelHeals = "Nothing to do as long as the mode is heal: another tunnel protocol is tried, and undone if it does not help."
+const tunnelHeals = "As long as the mode is heal, you don't need to do anything: another tunnel protocol is tried, and undone if it does not help."
 
 // catalogue is the table of causes, in order of certainty: what one answer shows
 // beyond doubt stands before what several looks suggest together. Signatures are
@@ -150,7 +150,7 @@ var catalogue = []Row{
 		Summary: "Home Assistant greets through the tunnel but does not answer the sign-in.",
 		Advice: []string{
 			"The way there is open. If it stays like this, Home Assistant may be overloaded: look at Settings → System → Logs.",
-			"To leave the sign-in out of the checks, empty this add-on's option ha_token.",
+			"To leave the sign-in out of the checks, empty \"Home Assistant token\" in Tunnel Medic's configuration.",
 		},
 		Rests:  "Home Assistant's greeting came through Cloudflare; nothing usable came after the token was sent",
 		Source: "own finding",
@@ -163,7 +163,7 @@ var catalogue = []Row{
 		Summary: "The public name does not lead through Cloudflare, not even from outside your house.",
 		Advice: []string{
 			"In the Cloudflare dashboard under DNS, look at the record of this name: it must point to the tunnel and be proxied (orange cloud).",
-			"If another DNS provider serves your domain, or the option public_url names another address, put that right.",
+			"If another DNS provider serves your domain, or \"Public address\" in Tunnel Medic's configuration is wrong, put that right.",
 		},
 		Rests:  "an answer without a cf-ray header from the address that the world's resolvers give; every answer of Cloudflare's edge has one",
 		Source: "DOC",
@@ -184,7 +184,7 @@ var catalogue = []Row{
 	},
 	{
 		Cause: Challenged, ID: "challenged", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare's bot protection holds the probe back.",
+		Summary: "Cloudflare's bot protection blocks the checks.",
 		Advice: []string{
 			"In the Cloudflare dashboard, open Security → Events and look for blocked requests to /api/websocket.",
 			"Add a custom rule that skips bot protection for your Home Assistant host name, or for this home's address.",
@@ -199,7 +199,7 @@ var catalogue = []Row{
 		Cause: RateLimited, ID: "rate-limited", Remedy: Wait, Blinds: true,
 		Summary: "Cloudflare limits how often this home may ask.",
 		Advice: []string{
-			"Wait: asking more often prolongs it, so probes are made seldom until it ends.",
+			"Wait: asking more often prolongs it, so checks are made seldom until it ends.",
 			"If it keeps coming back, look at Security → WAF → Rate limiting rules in the Cloudflare dashboard.",
 		},
 		Rests:  "HTTP 429, or error 1015",
@@ -213,7 +213,7 @@ var catalogue = []Row{
 		Summary: "The DNS record of the public name does not lead to your tunnel.",
 		Advice: []string{
 			"In the Cloudflare dashboard under DNS, look at the record of this name: it must be a CNAME to your tunnel (….cfargotunnel.com), not an address.",
-			"Delete a record that leads elsewhere, and restart the Cloudflared app: it writes the record anew. With a tunnel token, add the public hostname to the tunnel again.",
+			"Delete a record that leads elsewhere, and restart the Cloudflared app: it writes the record again. With a tunnel token, add the public hostname to the tunnel again.",
 			"Error 1014 means that the tunnel and the domain are in two different Cloudflare accounts: create the tunnel in the account of the domain.",
 		},
 		Rests:  "HTTP 521, 522, 523, 525 or 526, which Cloudflare gives only where a record leads to an address, or its error 1000 or 1014",
@@ -222,9 +222,9 @@ var catalogue = []Row{
 	},
 	{
 		Cause: AccessDenied, ID: "access-denied", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare Access refuses the service token that the probe shows.",
+		Summary: "Cloudflare Access refuses the service token of the checks.",
 		Advice: []string{
-			"Check that access_client_id and access_client_secret belong to a service token that has not expired.",
+			"Check that \"Access service token, client ID\" and \"client secret\" in Tunnel Medic's configuration belong to a service token that has not expired.",
 			"The policy that includes the token must have the action Service Auth; with the action Allow it is not enough.",
 		},
 		Rests:  "Access answered (its headers, or its login page) although a service token was sent",
@@ -237,15 +237,15 @@ var catalogue = []Row{
 		Advice: []string{
 			"In Cloudflare Zero Trust, open Access controls → Service credentials → Service Tokens, and create a service token.",
 			"In the Access application of Home Assistant, add a policy with the action Service Auth that includes this token.",
-			"Put its Client ID and Client Secret into this add-on's options access_client_id and access_client_secret.",
+			"Enter its Client ID and Client Secret under \"Access service token\" in Tunnel Medic's configuration.",
 		},
-		Rests:  "the probe, which showed no service token, was sent to a cloudflareaccess.com login page or refused by Access",
+		Rests:  "the check, which showed no service token, was sent to a cloudflareaccess.com login page or refused by Access",
 		Source: "home-assistant/android#3205",
 		match:  func(e evidence.Evidence) bool { return accessStands(e.Public) },
 	},
 	{
 		Cause: ClientCertificateRefused, ID: "client-certificate-refused", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare does not accept the client certificate that the probe shows (mutual TLS).",
+		Summary: "Cloudflare does not accept the client certificate of the checks (mutual TLS).",
 		Advice: []string{
 			"Check that the certificate has not expired or been revoked: SSL/TLS → Client Certificates in the Cloudflare dashboard.",
 			"Check that it was issued by the authority which the mutual TLS rule of this host name names.",
@@ -259,10 +259,10 @@ var catalogue = []Row{
 	},
 	{
 		Cause: ClientCertificateRequired, ID: "client-certificate-required", Remedy: Tell, Blinds: true,
-		Summary: "Cloudflare asks the probe for a client certificate (mutual TLS), and it has none to show.",
+		Summary: "Cloudflare asks the checks for a client certificate (mutual TLS), and they have none to show.",
 		Advice: []string{
 			"Create a client certificate in the Cloudflare dashboard under SSL/TLS → Client Certificates.",
-			"Put its two files into the /ssl folder and name them in the options client_certificate and client_key.",
+			"Put its two files into the /ssl folder, and name them under \"Client certificate\" and \"Key of the client certificate\" in Tunnel Medic's configuration.",
 		},
 		Rests:  "a TLS alert that wants a certificate, or a refusal (HTTP 403 or 400) after one was asked for and not given",
 		Source: "CFD#1066",
@@ -270,10 +270,10 @@ var catalogue = []Row{
 	},
 	{
 		Cause: ProbeBanned, ID: "probe-banned", Remedy: Tell, Blinds: true,
-		Summary: "Home Assistant has banned the address the probe comes from.",
+		Summary: "Home Assistant has banned the address that the checks come from.",
 		Advice: []string{
 			"Open ip_bans.yaml in Home Assistant's configuration folder, remove this home's address, and restart Home Assistant.",
-			"If the option ha_token is set, make a new long-lived token: a refused token is a common reason for a ban.",
+			"If \"Home Assistant token\" is set in Tunnel Medic's configuration, make a new long-lived token: a refused token is a common reason for a ban.",
 		},
 		Rests:  "HTTP 403 with Home Assistant's own text",
 		Source: "Home Assistant's http.ban",
@@ -283,10 +283,10 @@ var catalogue = []Row{
 	},
 	{
 		Cause: Firewalled, ID: "firewalled", Remedy: Tell, Blinds: true,
-		Summary: "A firewall rule at Cloudflare blocks the probe.",
+		Summary: "A firewall rule at Cloudflare blocks the checks.",
 		Advice: []string{
 			"In the Cloudflare dashboard, open Security → Events, find the blocked request to /api/websocket, and see which rule blocked it.",
-			"Let that rule except your Home Assistant host name, or this home's address.",
+			"Exempt your Home Assistant host name, or this home's address, from that rule.",
 		},
 		Rests:  "an error code of Cloudflare's firewall (1005, 1006, 1009, 1010 or 1020), its page for blocked visitors, or HTTP 403 that never reached the tunnel",
 		Source: "DOC",
@@ -310,12 +310,13 @@ var catalogue = []Row{
 		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell,
 		Summary: "Home Assistant does not trust the tunnel as a proxy, and refuses everything that comes through it.",
 		Advice: []string{
-			"Add to configuration.yaml:  http:  use_x_forwarded_for: true  and under trusted_proxies the network 172.30.33.0/24.",
-			"Restart Home Assistant.",
+			"Open Settings → System → Network → HTTP server, switch on the use of X-Forwarded-For, and add 172.30.33.0/24 to the trusted proxies. If that network stands there with another ending, such as /32, correct it.",
+			"Before Home Assistant 2026.8, add to configuration.yaml instead:  http:  use_x_forwarded_for: true  and under trusted_proxies the network 172.30.33.0/24. Then restart Home Assistant.",
 		},
 		Rests:  "HTTP 400 for ordinary pages too, with Home Assistant's text for an untrusted proxy or while it answers directly",
 		Source: "APP#745",
 		match:  untrusted,
+		fit:    trustedWhere,
 	},
 	{
 		Cause: RedirectLoop, ID: "redirect-loop", Remedy: Tell,
@@ -331,7 +332,7 @@ var catalogue = []Row{
 		Cause: Redirected, ID: "redirected", Remedy: Tell,
 		Summary: "The public name sends its visitors on to another address.",
 		Advice: []string{
-			"If Home Assistant lives at that other address, write it into the option public_url.",
+			"If Home Assistant is at that other address, enter it as \"Public address\" in Tunnel Medic's configuration.",
 			"If not, look for a redirect rule in the Cloudflare dashboard under Rules, or in the proxy behind the tunnel.",
 		},
 		Rests:  "a redirect of /api/websocket to another place",
@@ -379,7 +380,7 @@ var catalogue = []Row{
 		Summary: "A reverse proxy between the tunnel and Home Assistant does not pass WebSockets on.",
 		Advice: []string{
 			"In that proxy, switch on WebSocket support for Home Assistant (Nginx Proxy Manager: the switch Websockets Support of the proxy host).",
-			"Or let the tunnel's service be Home Assistant itself: http://homeassistant:8123.",
+			"Or let the tunnel's service be Home Assistant itself.",
 		},
 		Rests:  "the handshake fails through the tunnel and at the tunnel's own service, which is not Home Assistant, while one straight to Home Assistant works",
 		Source: "inferred",
@@ -387,6 +388,7 @@ var catalogue = []Row{
 			return (handshakeRefused(e) || upgradeHung(e) || cloudflare(e.Public) && e.Public.Status == 502) &&
 				pageWorks(e) && e.Direct.Healthy() && proxyBlamed(e)
 		},
+		fit: pastTheProxy,
 	},
 	{
 		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate,
@@ -428,12 +430,12 @@ var catalogue = []Row{
 	},
 	{
 		Cause: ConnectorMissing, ID: "connector-missing", Remedy: Tell,
-		Summary: "The Cloudflared add-on is not installed.",
+		Summary: "The Cloudflared app is not installed.",
 		Advice: []string{
-			"Install and start it; Tunnel Medic finds it by itself.",
-			"If it is installed under another slug, name that in the option cloudflared_slug.",
+			"Install it from Settings → Apps → App store and start it; it is detected automatically.",
+			"If it is installed under another slug, enter that as \"Cloudflared app\" in Tunnel Medic's configuration.",
 		},
-		Rests:  "Supervisor's list of add-ons",
+		Rests:  "Supervisor's list of apps",
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			return e.AddOn.Asked && !e.AddOn.Installed && !e.Connector.Up()
@@ -450,12 +452,12 @@ var catalogue = []Row{
 	},
 	{
 		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell,
-		Summary: "The Cloudflared add-on is not running.",
+		Summary: "The Cloudflared app is not running.",
 		Advice: []string{
-			"Open Settings → Add-ons → Cloudflared and press Start.",
+			"Open Settings → Apps → Cloudflared and press Start.",
 			"If it stops again, its Log tab says why.",
 		},
-		Rests:  "Supervisor's state of the add-on",
+		Rests:  "Supervisor's state of the app",
 		Source: "APP#600",
 		match: func(e evidence.Evidence) bool {
 			gone := e.AddOn.Asked && (e.AddOn.State == evidence.StateStopped || e.AddOn.State == evidence.StateError)
@@ -466,8 +468,8 @@ var catalogue = []Row{
 	{
 		Cause: NoInternet, ID: "no-internet", Remedy: Wait,
 		Summary: "Your home has no internet connection.",
-		Advice:  []string{"Check the router. The tunnel connects by itself when the internet is back."},
-		Rests:   "no answer to the probe, and no route to the public name or Supervisor's own check of the internet",
+		Advice:  []string{"Check the router. The tunnel connects on its own when the internet is back."},
+		Rests:   "no answer to the check, and no route to the public name or Supervisor's own check of the internet",
 		Source:  "Supervisor",
 		match: func(e evidence.Evidence) bool {
 			return unanswered(e.Public) && (e.Internet == evidence.InternetDown || e.Public.Trouble == evidence.Unreachable && e.Internet != evidence.InternetUp && !e.Connector.Up())
@@ -478,7 +480,7 @@ var catalogue = []Row{
 		Summary: "Your home's DNS server does not give the address of the public name.",
 		Advice: []string{
 			"Visitors from outside do not depend on it, but the tunnel itself may: look at the DNS servers under Settings → System → Network.",
-			"If an ad blocker or a DNS server of your own stands in between, except the public name and argotunnel.com.",
+			"If an ad blocker or a DNS server of your own stands in between, exempt the public name and argotunnel.com.",
 		},
 		Rests:  "the house's resolver gave no answer, or says that there is no such name while the world's resolvers know it",
 		Source: "own finding",
@@ -491,7 +493,7 @@ var catalogue = []Row{
 		Cause: HostnameUnknown, ID: "hostname-unknown", Remedy: Tell,
 		Summary: "The public name does not exist in the DNS, or points to nothing.",
 		Advice: []string{
-			"Check the option public_url, and in the Cloudflare dashboard under DNS that a record for this name points to your tunnel.",
+			"Check \"Public address\" in Tunnel Medic's configuration, and in the Cloudflare dashboard under DNS that a record of this name points to your tunnel.",
 		},
 		Rests:  "the resolver's answer that there is no such name, or Cloudflare's error 1001, 1002 or 1016",
 		Source: "DOC",
@@ -504,7 +506,7 @@ var catalogue = []Row{
 		Summary: "No secure connection to the public name can be made.",
 		Advice: []string{
 			"Check that the name is covered by your Cloudflare certificate: a name with two dots before the domain (a.b.example.com) is not covered by the free one.",
-			"If a firewall or virus scanner inspects HTTPS in your network, except this name.",
+			"If a firewall or virus scanner inspects HTTPS in your network, exempt this name.",
 			"Check the date and time of this machine: with a wrong clock every certificate looks expired.",
 		},
 		Rests:  "the TLS handshake failed; the certificate's names, issuer and end are among what was seen",
@@ -518,7 +520,7 @@ var catalogue = []Row{
 		Summary: "Cloudflare does not accept this tunnel: its token or secret is wrong, or the tunnel was deleted.",
 		Advice: []string{
 			"In Cloudflare Zero Trust under Networks → Tunnels, see whether the tunnel still exists.",
-			"With the option tunnel_token of the Cloudflared add-on: copy the token anew. Without: follow the add-on's documentation to create the tunnel anew.",
+			"If the Cloudflared app has a tunnel token (Settings → Apps → Cloudflared → Configuration), copy the token again from there. If it has none, create the tunnel again as the app's documentation says.",
 		},
 		Rests:  "the connector has no connection, and its log holds Cloudflare's refusal",
 		Source: "CFD#426, APP#323",
@@ -551,7 +553,7 @@ var catalogue = []Row{
 		Summary: "Your network does not let the tunnel connect to Cloudflare.",
 		Advice: []string{
 			"Let your router or firewall pass TCP and UDP from this machine to port 7844.",
-			"If the protocol http2 is set for the Cloudflared add-on, try auto.",
+			"If the protocol http2 is set for the Cloudflared app, try auto.",
 		},
 		Rests:  "the connector has no connection, its log holds failed dialling over HTTP/2, and the internet works",
 		Source: "DOC",
@@ -561,17 +563,18 @@ var catalogue = []Row{
 	},
 	{
 		Cause: TunnelFlapping, ID: "tunnel-flapping", Remedy: Rotate,
-		Summary: "The tunnel's QUIC connections break again and again.",
+		Summary: "The tunnel's connections break again and again.",
 		Advice:  []string{tunnelHeals},
-		Rests:   "the connector's log holds QUIC connections that broke again and again while the internet worked, and the probe just now failed with them",
+		Rests:   "the log holds connections that broke again and again while the internet worked, and the check just now failed with them",
 		Source:  "APP#464, APP#581, APP#872, APP#885",
 		match:   flapping,
+		fit:     flapsOver,
 	},
 	{
 		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart,
 		Summary: "cloudflared hangs: it believes it is connected, or does not try to connect, and Cloudflare does not see it.",
-		Advice:  []string{"Nothing to do as long as the mode is heal. Otherwise restart the Cloudflared add-on."},
-		Rests:   "error 1033 from Cloudflare although the connector says that it is ready and did carry probes in this run, or a connector that stays without connection for minutes, and silent, while the internet works",
+		Advice:  []string{"As long as the mode is heal, you don't need to do anything. Otherwise restart the Cloudflared app: Settings → Apps → Cloudflared."},
+		Rests:   "error 1033 from Cloudflare although the connector says that it is ready and did carry checks in this run, or a connector that stays without connection for minutes, and silent, while the internet works",
 		Source:  "CFD#306",
 		match:   hung,
 	},
@@ -580,16 +583,16 @@ var catalogue = []Row{
 		Summary: "The public name leads to another tunnel than the one in this house.",
 		Advice: []string{
 			"In the Cloudflare dashboard under DNS, see which tunnel the record of this name points to (….cfargotunnel.com).",
-			"Let it point to the tunnel of this house; the Cloudflared add-on writes the record anew at its next start if the old one is deleted.",
+			"Let it point to the tunnel of this house; the Cloudflared app writes the record again at its next start if the old one is deleted.",
 		},
-		Rests:  "error 1033 from Cloudflare although the connector is connected, and the probe never reached it",
+		Rests:  "error 1033 from Cloudflare although the connector is connected, and the check never reached it",
 		Source: "DOC",
 		match:  misrouted,
 	},
 	{
 		Cause: TunnelDown, ID: "tunnel-down", Remedy: Wait,
 		Summary: "The tunnel has no connection to Cloudflare.",
-		Advice:  []string{"Usually it comes back by itself within a minute. If not, the Log tab of the Cloudflared add-on says why."},
+		Advice:  []string{"Usually it comes back on its own within a minute. If not, the Log tab of the Cloudflared app says why."},
 		Rests:   "HTTP 530 (error 1033) from Cloudflare, and a connector that is not ready, or only just",
 		Source:  "DOC 1033",
 		match: func(e evidence.Evidence) bool {
@@ -675,13 +678,14 @@ var catalogue = []Row{
 		Summary: "The tunnel asks for Home Assistant in a way or at a place where it does not answer.",
 		Advice: []string{
 			"Check that the service in the tunnel's configuration begins with https:// exactly when Home Assistant has its own certificate, and with http:// otherwise.",
-			"Check its host and port; in most homes it is http://homeassistant:8123.",
+			"Compare its host and port with the address where Home Assistant listens: Settings → System → Network → HTTP server.",
 		},
 		Rests:  "HTTP 502 of cloudflared itself for every page, by its text or by the connector's count, while Home Assistant answers directly",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Public.Status == 502 && e.Page.Status == 502 && e.Direct.Healthy() && connectorsOwn502(e) && ours(e)
 		},
+		fit: askedAt,
 	},
 	{
 		Cause: CloudflareError, ID: "cloudflare-error", Remedy: Wait,
@@ -694,7 +698,7 @@ var catalogue = []Row{
 	{
 		Cause: HostnameUnrouted, ID: "hostname-unrouted", Remedy: Tell,
 		Summary: "The tunnel does not know this host name.",
-		Advice:  []string{"Check external_hostname (or the public hostnames of a remotely managed tunnel) against the option public_url."},
+		Advice:  []string{"Compare the host name in the Cloudflared app's configuration (with a tunnel token: the tunnel's public hostnames in Cloudflare Zero Trust) with \"Public address\" in Tunnel Medic's configuration."},
 		Rests:   "HTTP 404 for every page, from the tunnel's catch-all",
 		Source:  "APP#437",
 		match: func(e evidence.Evidence) bool {
@@ -704,9 +708,9 @@ var catalogue = []Row{
 	},
 	{
 		Cause: NotHomeAssistant, ID: "not-home-assistant", Remedy: Tell, Blinds: true,
-		Summary: "Something else than Home Assistant answers at the public name.",
+		Summary: "Something other than Home Assistant answers at the public name.",
 		Advice: []string{
-			"Check the option public_url: it must be the address at which you open Home Assistant from outside.",
+			"Check \"Public address\" in Tunnel Medic's configuration: it must be the address at which you open Home Assistant from outside.",
 			"Check which service the tunnel's configuration names for this host.",
 		},
 		Rests:  "an answer to the handshake that Home Assistant never gives, while Home Assistant itself greets directly",
@@ -723,7 +727,7 @@ var catalogue = []Row{
 			"If www.cloudflarestatus.com reports nothing, a firewall in your network may hold this machine back from the public name.",
 			"Try the address on a phone without Wi-Fi: if it opens there, only this home is affected.",
 		},
-		Rests:  "the public name has an address, but neither the probe nor a plain page got an answer there, while the internet is not known to be down",
+		Rests:  "the public name has an address, but neither the check nor a plain page got an answer there, while the internet is not known to be down",
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return unanswered(e.Public) && e.Public.Stage >= evidence.Resolved && reachTrouble(e.Public) && !answered(e.Page)
@@ -765,7 +769,7 @@ var catalogue = []Row{
 		Advice: []string{
 			"A hypothesis, from one report, whose mechanism is unproven: mutual TLS and HTTP/3 together. If you use both, switch HTTP/3 off under Speed → Settings in the Cloudflare dashboard for a day, and see whether it ends.",
 			"If that helps, use one address with mutual TLS for the apps and another for browsers.",
-			"If one device alone is affected, sign in there anew and switch its browser extensions off.",
+			"If one device alone is affected, sign in there again and switch its browser extensions off.",
 		},
 		Rests:  "WebSockets that end within seconds, by the connector's counters, or sign-ins that browsers broke off, by Home Assistant's log, while no check of ours fails",
 		Source: "the recovery script's author, June 2026",
@@ -784,7 +788,7 @@ var catalogue = []Row{
 	{
 		Cause: Unknown, ID: "unknown", Remedy: Tell,
 		Summary: "Home Assistant cannot be reached through the tunnel, and what was seen fits no known cause.",
-		Advice:  []string{"Open the add-on's page: everything seen is listed there. It may help the people you ask."},
+		Advice:  []string{"Open Tunnel Medic's page: everything that was seen is listed there, for the people you ask."},
 		Rests:   "nothing that would bear a verdict",
 	},
 }

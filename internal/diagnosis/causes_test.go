@@ -1,6 +1,7 @@
 package diagnosis_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,8 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 		want   diagnosis.Cause
 		remedy diagnosis.Remedy
 	}
+	var table strings.Builder
+	defer func() { t.Log("\n" + table.String()) }()
 	const rotate, restart, start, wait, tell = diagnosis.Rotate, diagnosis.Restart, diagnosis.Start, diagnosis.Wait, diagnosis.Tell
 	for _, group := range []struct {
 		cause string
@@ -244,6 +247,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 		for _, row := range group.rows {
 			t.Run(group.cause+"/"+row.what, func(t *testing.T) {
 				d := diagnosis.Of(row.e)
+				fmt.Fprintf(&table, "%-20s %-62s → %s, %s: %s\n", group.cause, row.what, d.Cause, d.Remedy, strings.Join(d.Advice, " "))
 				if d.Cause != row.want || d.Remedy != row.remedy {
 					t.Errorf("taken for %s (%s), want %s (%s): %v", d.Cause, d.Remedy, row.want, row.remedy, d.Seen)
 				}

@@ -15,7 +15,7 @@ import (
 func healthyBut(e evidence.Evidence, d *Diagnosis) {
 	switch refused := e.Public.SignIn; {
 	case refused == evidence.TokenRefused || refused == evidence.TokenWithheld:
-		d.Advice = []string{"Home Assistant refuses the token in the option ha_token; it is not sent again. Make a new long-lived token, or empty the option."}
+		d.Advice = []string{"Home Assistant refuses the token in \"Home Assistant token\" of Tunnel Medic's configuration; it is not sent again. Make a new long-lived token, or empty the field."}
 	case d.Elsewhere:
 		d.Advice = []string{"Another cloudflared than the one in this house carried this check. In Cloudflare Zero Trust under Networks → Tunnels, the tunnel's connectors are listed."}
 	}
@@ -128,6 +128,48 @@ func proxyRefusesAt(e evidence.Evidence, d *Diagnosis) {
 	d.Advice = []string{fmt.Sprintf("The tunnel leads to %s. Look there for the host name of Home Assistant, and at the log of what runs there.", r.Service)}
 	if here := coreAddress(e); e.Direct.Healthy() && here != "" {
 		d.Advice = append(d.Advice, fmt.Sprintf("Or let the tunnel's service be Home Assistant itself: %s.", here))
+	}
+}
+
+// trustedWhere says where trusted proxies are set in this Core; both where its version
+// is not known.
+func trustedWhere(e evidence.Evidence, d *Diagnosis) {
+	switch since(e.Core.Version, 2026, 8) {
+	case evidence.On:
+		d.Advice = d.Advice[:1]
+	case evidence.Off:
+		d.Advice = []string{"Add to configuration.yaml:  http:  use_x_forwarded_for: true  and under trusted_proxies the network 172.30.33.0/24. Then restart Home Assistant."}
+	}
+}
+
+// pastTheProxy names the proxy, and the service that would leave it out.
+func pastTheProxy(e evidence.Evidence, d *Diagnosis) {
+	r, here := e.Connector.Route, coreAddress(e)
+	if !r.Found || here == "" {
+		return
+	}
+	d.Advice = []string{d.Advice[0], fmt.Sprintf("Or let the tunnel's service be Home Assistant itself: %s instead of %s.", here, r.Service)}
+}
+
+// askedAt names the service, and where Home Assistant did answer.
+func askedAt(e evidence.Evidence, d *Diagnosis) {
+	r, here := e.Connector.Route, coreAddress(e)
+	if !r.Found || here == "" {
+		return
+	}
+	d.Advice = []string{
+		fmt.Sprintf("The tunnel asks at %s, and Home Assistant answered at %s. Change the tunnel's service to that.", r.Service, here),
+		"It begins with https:// exactly when Home Assistant has its own certificate. " + settingsOf(e),
+	}
+}
+
+// flapsOver names the transport that breaks.
+func flapsOver(e evidence.Evidence, d *Diagnosis) {
+	switch e.Log.LostOver {
+	case evidence.OverQUIC:
+		d.Summary = "The tunnel's QUIC connections break again and again."
+	case evidence.OverHTTP2:
+		d.Summary = "The tunnel's HTTP/2 connections break again and again."
 	}
 }
 

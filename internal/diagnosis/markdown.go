@@ -34,7 +34,7 @@ func Markdown() string {
 		if row.Blinds {
 			b.WriteString(" It cannot see past this to Home Assistant, so nothing is changed meanwhile.")
 		}
-		fmt.Fprintf(&b, "\n*It rests on:* %s.\n", row.Rests)
+		fmt.Fprintf(&b, "\n*Based on:* %s.\n", row.Rests)
 	}
 	b.WriteByte('\n')
 	return b.String()
