@@ -188,6 +188,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 			{"under auto, which was connected before", with(offline(), func(e *E) { e.AddOn.Protocol, e.Log.QUICFailed, e.Log.Registered = evidence.Auto, 2, 4 }), diagnosis.QUICBlocked, rotate},
 			{"connected before, and it broke often before it was blocked", with(offline(), func(e *E) { e.Log.QUICFailed, e.Log.Registered, e.Log.Lost = 9, 4, 5 }), diagnosis.QUICBlocked, rotate},
 			{"under auto, which will fall back by itself", with(offline(), func(e *E) { e.AddOn.Protocol, e.Log.QUICFailed = evidence.Auto, 2 }), diagnosis.TunnelDown, wait},
+			{"a custom error page with other numbers beside the word", with(offline(), func(e *E) { e.Log.QUICFailed, e.Public.Body = 2, "<h1>Error</h1>Call 1800 555 010, since 1998" }), diagnosis.QUICBlocked, rotate},
 			{"no route to the edge", with(offline(), func(e *E) { e.Log.Unroutable, e.Log.Failures = 5, 5 }), diagnosis.EdgeUnroutable, tell},
 			{"a wrong clock", with(offline(), func(e *E) { e.Log.Untrusted, e.Log.Failures, e.Connector.ObservedDown = 5, 5, time.Hour }), diagnosis.TunnelDown, wait},
 			{"curve preferences", with(offline(), func(e *E) { e.Log.Unspoken, e.Log.Failures, e.Connector.ObservedDown = 5, 5, time.Hour }), diagnosis.TunnelDown, wait},
@@ -206,6 +207,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 		}},
 		{"connector-hung", []row{
 			{"long without a connection, and not a word", with(offline(), func(e *E) { e.Connector.ObservedDown = 6 * time.Minute }), diagnosis.ConnectorHung, restart},
+			{"its log does not tell such things", with(offline(), func(e *E) { e.Connector.ObservedDown, e.Log.Terse = 6*time.Minute, true }), diagnosis.TunnelDown, wait},
 			{"it says something that nobody knows", with(offline(), func(e *E) { e.Connector.ObservedDown, e.Log.Unknown, e.Log.Failures = 6*time.Minute, 1, 1 }), diagnosis.TunnelDown, wait},
 			{"530 with another number", with(offline(), func(e *E) { e.Connector.ObservedDown, e.Public = 6*time.Minute, through(530, "error code: 1200") }), diagnosis.CloudflareError, wait},
 		}},

@@ -5,13 +5,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"tunnelmedic/internal/evidence"
 )
 
 // Cloudflare's edge names a number with its own errors: "error code: 1033" where it
 // answers in plain text, "Error 1033" or a cf-error-code on its pages (DOC, Error 1xxx).
-var namedCode = regexp.MustCompile(`(?is)\berror(?:[ _-]?code)?\b[^0-9]{0,60}?\b(1[0-9]{3})\b`)
+// What else a page may say beside the word (a year, a telephone number) is none of them.
+var namedCode = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?is)\berror(?:[ _-]?code)?\b[^0-9]{0,60}?\b(1[0-2][0-9]{2})\b`)
+})
 
 const noTunnel = 1033 // "Cloudflare Tunnel error": no connector is connected
 
@@ -34,7 +38,7 @@ func errorCode(l evidence.Look) int {
 	if !refusal(l) {
 		return 0
 	}
-	m := namedCode.FindStringSubmatch(l.Body)
+	m := namedCode().FindStringSubmatch(l.Body)
 	if m == nil {
 		return 0
 	}

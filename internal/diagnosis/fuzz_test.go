@@ -1,6 +1,7 @@
 package diagnosis_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -15,11 +16,15 @@ func FuzzOf(f *testing.F) {
 	f.Add([]byte{6, 0, 4, 0, 1, 6, 0, 4, 1, 8, 0, 1, 4, 0, 0, 0, 0, 0, 1, 2, 0}, "error code: 1033", "", "/")
 	f.Add([]byte{5, 5, 0, 0, 1, 6, 0, 1, 1, 8, 0, 1, 4, 1, 0, 0, 0, 3, 1, 0, 0}, "", "challenge", "https://house.cloudflareaccess.com/cdn-cgi/access/login/x")
 	f.Add([]byte{7, 6, 0, 1, 1, 6, 0, 1, 1, 8, 0, 0, 0, 1, 0, 5, 5, 5, 1, 0, 1}, "Unable to reach the origin service", "", "::bad::")
+	f.Add([]byte{5, 0, 4, 0, 1, 5, 0, 4, 0, 1, 7, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 1, 0, 0, 0, 0, 0, 9, 1, 1, 1, 1, 1, 0, 0, 0, 0, 4, 1, 1, 0, 2, 1}, "error code: 1200", "", "/")
 	f.Fuzz(func(t *testing.T, raw []byte, body, mitigated, location string) {
 		e := fromBytes(raw, body, mitigated, location)
 		d := diagnosis.Of(e)
 		if d.Cause.String() == "" || d.Summary == "" || d.Rests == "" || d.Seen == nil {
 			t.Fatalf("a diagnosis without words: %+v", d)
+		}
+		if own := e.Public.Status == 530 && strings.HasPrefix(body, "error code: 1200"); own && (d.Remedy == diagnosis.Rotate || d.Remedy == diagnosis.Restart) {
+			t.Fatalf("%s, remedy %s, for an error of Cloudflare's own: %v", d.Cause, d.Remedy, d.Seen)
 		}
 		switch {
 		case d.Remedy == diagnosis.Rotate && !d.Cause.Blinds():
@@ -34,7 +39,8 @@ func FuzzOf(f *testing.F) {
 				t.Fatalf("%s while the internet is down: %v", d.Cause, d.Seen)
 			}
 		case d.Remedy == diagnosis.Restart:
-			if e.Public.CFRay() == "" || e.Zone.Connected == evidence.On && e.Connector.Up() {
+			moved := d.Cause == diagnosis.OriginMoved && e.Public.Status == 502 && e.AddOn.TokenKnown && !e.AddOn.HasToken && e.Core.Port != 0
+			if e.Public.CFRay() == "" || e.Zone.Connected == evidence.On && e.Connector.Up() && !moved {
 				t.Fatalf("%s without Cloudflare's word: %v", d.Cause, d.Seen)
 			}
 		case d.Cause == diagnosis.Healthy:
@@ -80,6 +86,10 @@ func fromBytes(raw []byte, body, mitigated, location string) evidence.Evidence {
 	e.Core = evidence.Core{Asked: next(2) == 1, Status: []int{200, 502}[next(2)], State: []string{"RUNNING", "STARTING", ""}[next(3)], Runs: evidence.Switch(next(3))}
 	e.Internet, e.Zone = evidence.Internet(next(3)), evidence.Zone{WebSockets: evidence.Switch(next(3)), Connected: evidence.Switch(next(3))}
 	e.Memory = evidence.Memory{Known: next(2) == 1, Ever: next(2) == 1, ThisRun: next(2) == 1}
+	e.Connector.Route.Service = []string{"", "http://homeassistant:8123", "https://homeassistant", "http://192.168.1.9:81", "::bad::"}[next(5)]
+	e.Core.Port, e.Core.SSL, e.Core.Version = []int{0, 8123, 80}[next(3)], next(2) == 1, []string{"", "2026.7.1", "2026.11.2", "dev"}[next(4)]
+	e.AddOn.TokenKnown, e.AddOn.HasToken, e.AddOn.External = next(2) == 1, next(2) == 1, []string{"", "ha.example.com"}[next(2)]
+	e.Log.Unroutable, e.Log.Failures, e.Log.LoginWanted, e.Log.StartFailed, e.Log.OriginOff = next(3), next(4), next(2) == 1, evidence.StartFailure(next(8)), next(2)
 	if next(5) == 4 {
 		e.SupervisorAway = "it does not answer"
 	}

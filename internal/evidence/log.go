@@ -6,8 +6,8 @@ package evidence
 type Log struct {
 	Asked   bool
 	Initial Transport // "Initial protocol quic"
-	// Terse says that the lines of level info are missing (--loglevel=error), so that
-	// what is told there only proves nothing by its absence.
+	// Terse says that cloudflared's lines of level info are missing (--loglevel=error, or
+	// it never ran), so that what is told there only proves nothing by its absence.
 	Terse bool
 
 	Registered int  // connections to the edge that came to stand
@@ -45,8 +45,9 @@ type Log struct {
 	Telling []string // the newest telling lines, oldest first, a few
 }
 
-// Quiet says that the log was read and tells of no trouble since a connection last stood.
-func (l Log) Quiet() bool { return l.Asked && l.Failures == 0 }
+// Quiet says that the log was read, is one that would tell, and tells of no trouble since
+// a connection last stood.
+func (l Log) Quiet() bool { return l.Asked && !l.Terse && l.Failures == 0 }
 
 // StartFailure is why the Cloudflared app ended at its start, before cloudflared
 // carried anything.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -42,36 +43,42 @@ const anyConn = -1
 // lineLimit bounds what is read of a line, in bytes. cloudflared's own are some 300.
 const lineLimit = 8 << 10
 
+// pattern compiles a regular expression when it is first needed: in a home that is well
+// nobody reads the log.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 var (
-	colours = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+	colours = pattern("\x1b\\[[0-9;?]*[A-Za-z]")
 	// cloudflared's console lines, with whatever a journal has put before them.
-	console = regexp.MustCompile(`(?:^|\s)(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})) (TRC|DBG|INF|WRN|ERR|FTL|PNC)(?: |$)`)
+	console = pattern(`(?:^|\s)(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})) (TRC|DBG|INF|WRN|ERR|FTL|PNC)(?: |$)`)
 	// bashio's: a time of day, without a date and in the app's own time zone.
-	bashio = regexp.MustCompile(`(?:^|\s)\[(\d{2}:\d{2}:\d{2})\] (TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|FATAL): ?`)
+	bashio = pattern(`(?:^|\s)\[(\d{2}:\d{2}:\d{2})\] (TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|FATAL): ?`)
 	// The first field of a console line ends its message.
-	firstField = regexp.MustCompile(`(?:^|\s)[A-Za-z][\w.-]*=`)
-	connIndex  = regexp.MustCompile(`(?:^|\s)connIndex=(\d{1,3})(?:\s|$)`)
+	firstField = pattern(`(?:^|\s)[A-Za-z][\w.-]*=`)
+	connIndex  = pattern(`(?:^|\s)connIndex=(\d{1,3})(?:\s|$)`)
 )
 
 // parse takes a line apart, whatever it is: it never fails.
 func parse(line string) entry {
 	line = strings.ToValidUTF8(line[:min(len(line), lineLimit)], "?")
 	if strings.IndexByte(line, '\x1b') >= 0 {
-		line = colours.ReplaceAllString(line, "")
+		line = colours().ReplaceAllString(line, "")
 	}
 	line = strings.TrimSpace(line)
 	e := entry{conn: anyConn, text: line, message: line}
 	if at := strings.IndexByte(line, '{'); at >= 0 && at <= prefixLimit && strings.HasSuffix(line, "}") && e.json(line[at:]) {
 		return e
 	}
-	if m := console.FindStringSubmatchIndex(line); m != nil && m[0] <= prefixLimit {
+	if m := console().FindStringSubmatchIndex(line); m != nil && m[0] <= prefixLimit {
 		e.at, _ = time.Parse(time.RFC3339, line[m[2]:m[3]])
 		e.level = levels[line[m[4]:m[5]]]
 		e.message = line[m[1]:]
 		e.split()
 		return e
 	}
-	if m := bashio.FindStringSubmatchIndex(line); m != nil && m[0] <= prefixLimit {
+	if m := bashio().FindStringSubmatchIndex(line); m != nil && m[0] <= prefixLimit {
 		e.app, e.level, e.message = true, levels[line[m[4]:m[5]]], strings.TrimSpace(line[m[1]:])
 		return e
 	}
@@ -85,10 +92,10 @@ const prefixLimit = 160
 
 // split parts the message of a console line from its fields.
 func (e *entry) split() {
-	if m := firstField.FindStringIndex(e.message); m != nil {
+	if m := firstField().FindStringIndex(e.message); m != nil {
 		e.message, e.fields = strings.TrimSpace(e.message[:m[0]]), e.message[m[0]:]
 	}
-	if m := connIndex.FindStringSubmatch(e.fields); m != nil {
+	if m := connIndex().FindStringSubmatch(e.fields); m != nil {
 		e.conn, _ = strconv.Atoi(m[1])
 	}
 	e.err = e.field("error")

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -52,6 +51,7 @@ func (r *reading) take(e entry) {
 		clear(r.last)
 		r.leaving, r.over = false, transportNamed(strings.ToLower(e.message), "initial protocol ")
 		over = r.over
+		r.informs = r.informs || over != evidence.NoTransport
 	case Attempted:
 		delete(r.last, e.conn)
 	case Registered:
@@ -142,7 +142,7 @@ func (r *reading) nameless(e entry) {
 func ReadLog(text string, now, since time.Time) evidence.Log {
 	t := tally{now: now, since: since, lost: map[int]int{}, lostOver: map[int]evidence.Transport{}}
 	r := read(text)
-	t.Asked, t.Terse = true, r.writes && !r.informs
+	t.Asked, t.Terse = true, !r.informs
 	for _, e := range r.events {
 		t.add(e)
 	}
@@ -273,10 +273,10 @@ func transportNamed(text, after string) evidence.Transport {
 
 // links are cut to their host: the app prints login links, which are secrets, and
 // cloudflared what strangers asked for.
-var links = regexp.MustCompile(`https?://[^\s"'<>]+`)
+var links = pattern(`https?://[^\s"'<>]+`)
 
 func shortLine(s string) string {
-	s = links.ReplaceAllStringFunc(s, func(link string) string {
+	s = links().ReplaceAllStringFunc(s, func(link string) string {
 		u, err := url.Parse(link)
 		if err != nil || u.Host == "" {
 			return "(link)"

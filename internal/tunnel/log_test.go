@@ -90,12 +90,12 @@ var logs = map[string]struct {
 	"requests-of-strangers": {"began quic 10:00:00; registered 0 quic 10:00:01; origin-failed 0 (origin off) 10:00:06; origin-failed 0 (origin TLS) 10:00:07; origin-failed 2 (no host) 10:00:08",
 		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, NoHost: 1, OriginTLS: 1, OriginOff: 1}},
 	"waits-for-login":         {"began; login-wanted; login-wanted", evidence.Log{LoginWanted: true, Failures: 2}},
-	"start-dns-entry-10000":   {"began; began; logged-in; start-failed (authentication); start-failed (API away)", evidence.Log{StartFailed: evidence.StartAuthentication, Failures: 2}},
-	"start-dns-entry-refused": {"start-failed (DNS entry); start-failed (API away)", evidence.Log{StartFailed: evidence.StartDNSEntry, Failures: 2}},
-	"start-api-away-route":    {"began; start-failed (API away); start-failed (API away)", evidence.Log{StartFailed: evidence.StartAPIAway, Failures: 2}},
+	"start-dns-entry-10000":   {"began; began; logged-in; start-failed (authentication); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartAuthentication, Failures: 2}},
+	"start-dns-entry-refused": {"start-failed (DNS entry); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartDNSEntry, Failures: 2}},
+	"start-api-away-route":    {"began; start-failed (API away); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartAPIAway, Failures: 2}},
 	"start-api-away-name": {"dial-failed 1 quic (may be blocked) 02:10:02; start-failed (API away)",
 		evidence.Log{QUICFailed: 1, StartFailed: evidence.StartAPIAway, Failures: 2}},
-	"start-name-differs": {"start-failed (tunnel name)", evidence.Log{StartFailed: evidence.StartTunnelName, Failures: 1}},
+	"start-name-differs": {"start-failed (tunnel name)", evidence.Log{Terse: true, StartFailed: evidence.StartTunnelName, Failures: 1}},
 	"start-no-edge": {"began quic 01:55:09; start-failed (no edge) 01:55:09; start-failed (no edge)",
 		evidence.Log{Initial: evidence.OverQUIC, StartFailed: evidence.StartNoEdge, Failures: 2}},
 }
@@ -233,7 +233,7 @@ func TestWhatTheLogAmountsTo(t *testing.T) {
 		since time.Time
 		want  evidence.Log
 	}{
-		"nothing at all":                                   {"", time.Time{}, evidence.Log{}},
+		"nothing at all":                                   {"", time.Time{}, evidence.Log{Terse: true}},
 		"dialling over QUIC fails":                         {lineQUIC + lineDial + lineDialAgain, time.Time{}, evidence.Log{Initial: evidence.OverQUIC, QUICFailed: 2, Failures: 2}},
 		"what failed before the internet was back is past": {lineQUIC + lineDial, now.Add(-time.Minute), evidence.Log{Initial: evidence.OverQUIC, Failures: 1}},
 		"a connection that came to stand ends the failing": {lineQUIC + lineDial + lineRegistered, time.Time{}, evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
@@ -251,7 +251,7 @@ func TestWhatTheLogAmountsTo(t *testing.T) {
 		"a start that failed and then went well": {"[20:00:00] FATAL: Failed to create DNS entry ha.example.com.\n" + lineQUIC + lineRegistered, time.Time{},
 			evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
 		"a login that was given": {"Please open the following URL and log in with your Cloudflare account:\n[20:00:00] INFO: Authentication successfull, moving auth file to the '/data' folder\n", time.Time{},
-			evidence.Log{Failures: 1}},
+			evidence.Log{Terse: true, Failures: 1}},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			l := ReadLog(c.text, now, c.since)
@@ -275,8 +275,8 @@ func TestALogOfFailuresIsNotQuiet(t *testing.T) {
 			t.Errorf("%s: quiet is %t, with %d failures", name, l.Quiet(), l.Failures)
 		}
 	}
-	if (evidence.Log{}).Quiet() {
-		t.Error("a log that nobody read is quiet")
+	if (evidence.Log{}).Quiet() || ReadLog("", time.Time{}, time.Time{}).Quiet() {
+		t.Error("a log that nobody read, or that tells nothing (--loglevel=fatal), is quiet")
 	}
 	for _, line := range []string{"ERR Edge handshake came to nothing connIndex=0", "FTL going down", "WRN lost it error=\"x\" connIndex=2"} {
 		if l := ReadLog(lineQUIC+"2026-11-21T20:00:30Z "+line+"\n", time.Time{}, time.Time{}); l.Quiet() || l.LastError == "" {
