@@ -176,7 +176,7 @@ func (r Record) essence() Record {
 	p := r.Policy
 	return Record{Version: version, Slug: r.Slug, Intention: r.Intention, Policy: policy.State{
 		Own: p.Own, OwnKnown: p.OwnKnown, Doubt: p.Doubt, Set: p.Set, Trial: p.Trial, Failback: p.Failback, Felled: p.Felled,
-		HoldUntil: p.HoldUntil, HoldLevel: p.HoldLevel, PausedUntil: p.PausedUntil, Restarts: p.Restarts, Revivals: p.Revivals, RevivedAt: p.RevivedAt,
+		HoldUntil: p.HoldUntil, HoldLevel: p.HoldLevel, PausedUntil: p.PausedUntil, Restarts: p.Restarts, Revivals: p.Revivals, RevivedAt: p.RevivedAt, RevivedFor: p.RevivedFor,
 	}}
 }
 
