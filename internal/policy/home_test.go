@@ -39,6 +39,7 @@ type home struct {
 	outcome func(Change) *Outcome // replaces an outcome, if it gives one
 	noUDP   bool
 	takes   time.Duration // how long a failing look takes
+	quick   bool          // purity is held elsewhere
 
 	orders []Change
 	steps  []Step
@@ -126,6 +127,9 @@ func (h *home) follow(s State, d Decision) {
 
 func (h *home) pure(f func(State) (State, Decision)) (State, Decision) {
 	h.t.Helper()
+	if h.quick {
+		return f(h.s)
+	}
 	kept := deepCopy(h.s)
 	s, d := f(h.s)
 	if !reflect.DeepEqual(kept, h.s) {

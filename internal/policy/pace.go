@@ -39,7 +39,9 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Incident != nil:
 		return patient(s.Incident.Alarm)
-	case s.Detector.Score() > 0:
+	case s.Felled:
+		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
+	case s.Detector.Score() > 0 && !s.Mute:
 		return burst
 	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval

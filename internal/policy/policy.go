@@ -252,6 +252,9 @@ func (r Rules) finish(s *State, d *Decision, now time.Time, in Sight) {
 		s.Phase, s.Since = p, now
 	}
 	d.Next = r.next(s, now)
+	if in.Blind != "" && s.Trial == nil {
+		d.Next = r.Interval
+	}
 }
 
 func (r Rules) phase(s *State, now time.Time, in Sight) Phase {

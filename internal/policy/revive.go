@@ -123,8 +123,8 @@ func later(a, b time.Time) time.Time {
 // ours is ours to start again. One that a person stops, or that runs, is not.
 func (s *State) fell(out Outcome) {
 	switch out.Result {
-	case Crashed:
-		s.Felled = true
+	case Crashed: // a start of what had ended by itself fells nothing
+		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0
 	case Settled, Unsettled, OtherTransport, UserStopped:
 		s.Felled = false
 	}

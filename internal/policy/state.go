@@ -20,6 +20,7 @@ type State struct {
 	Trouble      diagnosis.Cause `json:"-"` // the last look's cause; Healthy if there is none
 	TroubleSince time.Time       `json:"-"` // since when that cause
 	Failed       bool            `json:"-"` // the last look did
+	Mute         bool            `json:"-"` // the last look gave no verdict
 	Told         bool            `json:"-"` // and an answer told of it
 	LastGood     time.Time       `json:"-"` // changes with every probe: not worth a write each time
 
@@ -331,7 +332,7 @@ func (s *State) note(now time.Time, in Sight) {
 	if in.Vote == diagnosis.Works {
 		s.LastGood, s.RevivedFor = now, diagnosis.Unknown
 	}
-	s.Failed = in.Vote == diagnosis.Fails
+	s.Failed, s.Mute = in.Vote == diagnosis.Fails, in.Vote == diagnosis.Abstains
 	s.Told = s.Failed && in.told()
 	switch {
 	case in.QUIC == evidence.On || in.Transport == evidence.OverQUIC:

@@ -35,6 +35,10 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 		s.Calm.count(Tally{Probes: 1})
 		r.failBack(s, d, now, in)
 	case in.Vote == diagnosis.Abstains:
+		if s.Incident == nil && before.Score() > 0 && now.Sub(s.Detector.Heard) >= noVerdict {
+			s.Detector = Detector{}
+			d.say(now, StepCleared, s.Set, "It could not be seen any more whether checks fail (%s). The suspicion is dropped.", in.Cause)
+		}
 		r.revive(s, d, now, in)
 	}
 }
@@ -125,9 +129,9 @@ const looksStopped = 3
 // proven is taken back first, so that the next start is with what was proven last.
 func (r Rules) notStarted(s *State, d *Decision, now time.Time, in Sight) {
 	switch {
-	case in.State == evidence.StateStopped && !s.Felled:
+	case in.State == evidence.StateStopped && in.Vote == diagnosis.Abstains && !s.Felled:
 		s.Stops++
-	case in.State != "": // not known says nothing
+	case in.State != "": // not known says nothing; a verdict, that it runs whatever Supervisor says
 		s.Stops = 0
 	}
 	t := s.Trial

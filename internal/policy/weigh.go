@@ -67,6 +67,7 @@ type Detector struct {
 	sudden, slow cusum
 	Tally                  // since the score left zero
 	Since        time.Time // the first failure of the present suspicion
+	Heard        time.Time // the last look that gave a verdict
 }
 
 // Alarm is the score at which a fault is taken as certain.
@@ -77,6 +78,9 @@ func (d Detector) Score() float64 { return max(d.sudden.score, d.slow.score) }
 
 // Count takes one look. An abstention neither adds nor clears.
 func (d *Detector) Count(now time.Time, in Sight, calm Calm) {
+	if in.Vote != diagnosis.Abstains && d.Score() > 0 {
+		d.Heard = now
+	}
 	switch {
 	case in.Vote == diagnosis.Abstains || in.Vote == diagnosis.Works && d.Score() == 0:
 		return
@@ -84,7 +88,7 @@ func (d *Detector) Count(now time.Time, in Sight, calm Calm) {
 		d.Works(1)
 		return
 	case d.Score() == 0:
-		*d = Detector{sudden: against(fault, noise), slow: against(calm.leak()), Since: now}
+		*d = Detector{sudden: against(fault, noise), slow: against(calm.leak()), Since: now, Heard: now}
 	}
 	d.take(in)
 	d.sudden.fails()
