@@ -743,7 +743,7 @@ var catalogue = []Row{
 	},
 	{
 		Cause: StrippedEverywhere, ID: "stripped-everywhere", Remedy: Wait,
-		Summary: "The WebSocket upgrade is lost under every tunnel protocol, so the cause lies upstream. Your own setting is back.",
+		Summary: "The WebSocket upgrade is lost under every tunnel protocol, so the cause lies upstream.",
 		Advice: []string{
 			"Wait: such incidents have ended by themselves within hours.",
 			"At home, use the local address of Home Assistant meanwhile.",

@@ -59,7 +59,7 @@ func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 			Message: unreachable + " This is being mended now, which takes a minute or two. The connection may drop for some seconds.\n\n" + nothing + done(s)}
 	case policy.Holding:
 		return &notice{Title: cannot, about: subject{kind: holding}, rings: true,
-			Message: unreachable + " " + summary + "\n\n" + watching + advice(s) + done(s), short: s.Diagnosis.Summary + " " + watching}
+			Message: unreachable + " " + summary + inForce(s) + "\n\n" + watching + advice(s) + done(s), short: s.Diagnosis.Summary + inForce(s) + " " + watching}
 	case policy.Observing:
 		return &notice{Title: cannot, about: subject{kind: observing}, rings: true,
 			Message: unreachable + " " + summary + "\n\nNothing was changed, because the option mode is observe. With mode heal another tunnel protocol would be tried now.",
@@ -83,6 +83,18 @@ func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 	}
 	return &notice{Title: "Tunnel Medic needs you", about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare.String(),
 		Message: summary + advice(s), short: s.Diagnosis.Summary + " What to do is on Tunnel Medic's page in Home Assistant."}
+}
+
+// inForce says which protocol is in force after a treatment that found no clean one: what
+// is stored, not what a sentence supposes.
+func inForce(s medic.Status) string {
+	switch {
+	case s.Protocol.Setting != s.Protocol.Own:
+		return " " + s.Protocol.Setting + " stays for now: it loses fewer connections than your own setting (" + s.Protocol.Own + ")."
+	case s.Incident != nil && s.Incident.Restarts > 0:
+		return " Your own setting (" + s.Protocol.Own + ") is back."
+	}
+	return ""
 }
 
 // shut tells of gates that stay closed. Most open by themselves in a moment: that is

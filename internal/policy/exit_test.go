@@ -84,10 +84,12 @@ var states = map[string]func(*testing.T) *home{
 
 // kindsOfEvidence are what a look may say, for as long as one looks.
 var kindsOfEvidence = map[string]func(*Sight){
-	"works":          func(in *Sight) { in.Vote, in.Cause, in.Remedy = works, diagnosis.Healthy, diagnosis.NoRemedy },
-	"stripped":       func(in *Sight) { in.Vote, in.Cause, in.Remedy = fails, diagnosis.UpgradeStripped, diagnosis.Rotate },
-	"silent":         func(in *Sight) { in.Vote, in.Cause, in.Remedy = fails, diagnosis.UpgradeSilent, diagnosis.Rotate },
-	"quic blocked":   func(in *Sight) { in.Vote, in.Cause, in.Remedy, in.QUIC = fails, diagnosis.QUICBlocked, diagnosis.Rotate, evidence.Off },
+	"works":    func(in *Sight) { in.Vote, in.Cause, in.Remedy = works, diagnosis.Healthy, diagnosis.NoRemedy },
+	"stripped": func(in *Sight) { in.Vote, in.Cause, in.Remedy = fails, diagnosis.UpgradeStripped, diagnosis.Rotate },
+	"silent":   func(in *Sight) { in.Vote, in.Cause, in.Remedy = fails, diagnosis.UpgradeSilent, diagnosis.Rotate },
+	"quic blocked": func(in *Sight) {
+		in.Vote, in.Cause, in.Remedy, in.QUIC = fails, diagnosis.QUICBlocked, diagnosis.Rotate, evidence.Off
+	},
 	"tunnel down":    func(in *Sight) { in.Vote, in.Cause, in.Remedy = abstains, diagnosis.TunnelDown, diagnosis.Wait },
 	"hung":           func(in *Sight) { in.Vote, in.Cause, in.Remedy = abstains, diagnosis.ConnectorHung, diagnosis.Restart },
 	"a login before": func(in *Sight) { in.Vote, in.Cause, in.Remedy = abstains, diagnosis.AccessLogin, diagnosis.Tell },

@@ -95,7 +95,7 @@ func Scenarios() []Scenario {
 				if err := s.pass(ctx, 1); err != nil {
 					return err
 				}
-				s.checkTold("Your own setting is back")
+				s.checkTold("Your own setting (auto) is back")
 				s.happens("Upstream, it is mended.", lab.Faults{})
 				if err := s.healthy(ctx); err != nil {
 					return err
