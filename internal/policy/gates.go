@@ -208,23 +208,30 @@ func (r Rules) dying() time.Duration { return 15 * r.Burst }
 // second if what was seen since, under the setting that went back, shows that the
 // refusal was wrong: a few probes can mislead.
 func (i *Incident) tried(p evidence.Protocol) bool {
-	n, wrong := 0, false
+	n, wrong, failed := 0, false, 0
 	for _, a := range i.Tried {
 		switch {
 		case a.Protocol.Effective() != p:
+		case a.unable() && a.Holds == i.Holds:
+			return true
+		case a.unable():
+			failed++
 		case a.Fair:
 			n, wrong = n+1, i.misjudged(a)
-		case a.unable():
-			return true
 		}
 	}
-	return n > 1 || n == 1 && !wrong
+	return n > 1 || n == 1 && !wrong || failed > 1
 }
 
-// unable says whether the protocol showed that it cannot be tried here: another attempt
-// would end the same way.
+// unable says whether the attempt never came to a verdict, by what may be the protocol's
+// fault (cloudflared cannot run with it, or cannot connect) or chance (a crash, the
+// internet away for a moment). It gets a second chance, after a hold.
 func (a Attempt) unable() bool {
-	return a.Result == Rejected || a.Result == Crashed || a.Result == OtherTransport
+	switch a.Result {
+	case Rejected, Crashed, OtherTransport, Unsettled:
+		return true
+	}
+	return false
 }
 
 // misjudged says whether what was tried looks better than what is there now.

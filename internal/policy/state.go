@@ -70,6 +70,7 @@ type Incident struct {
 
 	Tried    []Attempt `json:"tried,omitempty"`
 	Restarts int       `json:"restarts,omitempty"`
+	Holds    int       `json:"holds,omitempty"`   // how often it was waited after what was tried
 	PutOff   int       `json:"put_off,omitempty"` // how often a trial could not be begun
 	Silent   time.Time `json:"silent,omitzero"`   // since when no look has given a verdict
 }
@@ -81,6 +82,7 @@ type Attempt struct {
 	Tally
 	Fair   bool   `json:"fair"` // false: it could not be tried, or something else came between
 	Result Result `json:"result"`
+	Holds  int    `json:"holds,omitempty"` // of the incident, before it
 }
 
 // left is the result of a protocol that was in force before a better one was kept.

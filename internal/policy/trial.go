@@ -149,7 +149,7 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 		s.begin(d, now, s.Failback.Cured, Return, "With your own setting (%s) the fault is back (%s). Returning to %s.", t.Protocol, why, s.Failback.Cured)
 	case Trial:
 		t.Unfair = t.Unfair || !why.fair()
-		s.Incident.Tried = append(s.Incident.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: !t.Unfair, Result: why})
+		s.Incident.Tried = append(s.Incident.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: !t.Unfair, Result: why, Holds: s.Incident.Holds})
 		s.Trial = nil
 		detail := string(why)
 		if t.Probes > 0 {

@@ -154,6 +154,7 @@ func (r Rules) hold(s *State, d *Decision, now time.Time) {
 	wait = min(wait, holdSteps*r.HoldBase)
 	s.HoldUntil = now.Add(wait)
 	s.HoldLevel++
+	s.Incident.Holds++
 	s.Incident.Run = 0
 	why := "No protocol helped, so the cause lies elsewhere."
 	if s.Set != s.Own {

@@ -484,6 +484,7 @@ const longestWait = 15
 // nothing is left to do. As long as the add-on is shown stopped, and we have not stopped
 // it, another job or a person has: a restart would start it.
 func (t *Treatment) await(ctx context.Context, in journal.Intention, deadline time.Time, waited int, began time.Time, stoppedByUs bool) (done bool, err error) {
+	silent := time.Now().Add(t.Patience.Settle(in.To))
 	for looks := min(1<<min(waited+1, 10), longestWait); ; looks-- {
 		if err := t.pause(ctx); err != nil {
 			return false, err
@@ -491,10 +492,16 @@ func (t *Treatment) await(ctx context.Context, in journal.Intention, deadline ti
 		info, err := t.Supervisor.Info(ctx, in.Slug)
 		halted := err == nil && !stoppedByUs && info.State == evidence.StateStopped
 		late := time.Now().After(deadline)
+		if err == nil && info.State == evidence.StateStarted {
+			switch answers := t.Connector.Inspect(ctx, time.Now()).Status != 0; {
+			case answers && t.renewed(in, began):
+				t.Log.Info().Msg("The job that held the Cloudflared app has restarted it already.")
+				return true, nil
+			case !answers && in.Process != "" && time.Now().Before(silent): // it is starting
+				looks = max(looks, 2)
+			}
+		}
 		switch {
-		case err == nil && info.State == evidence.StateStarted && t.Connector.Inspect(ctx, time.Now()).Status != 0 && t.renewed(in, began):
-			t.Log.Info().Msg("The job that held the Cloudflared app has restarted it already.")
-			return true, nil
 		case late && halted:
 			return false, t.stoppedByHand(ctx, in)
 		case late:
