@@ -202,14 +202,14 @@ func TestTheBudgetHoldsThroughStops(t *testing.T) {
 	}
 }
 
-// moment is a state of a treatment, and how a home comes there.
-type moment struct {
+// stage is a state of a treatment, and how a home comes there.
+type stage struct {
 	name string
 	env  map[string]string
 	into func(*house.House)
 }
 
-var moments = []moment{
+var stages = []stage{
 	{name: "restarting", into: func(h *house.House) {
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
 		h.Wait("the restart", 10*time.Minute, func() bool { return h.World.Connections() == 0 })
@@ -288,7 +288,7 @@ func during(d time.Duration, set func(*lab.Faults, bool)) func(*house.House) {
 // home, with QUIC ill throughout. Within hours the home is open with http2, or as the
 // person wants it.
 func TestEveryMomentHasAnExit(t *testing.T) {
-	for _, m := range moments {
+	for _, m := range stages {
 		for _, x := range happenings {
 			t.Run(m.name+", "+x.name, func(t *testing.T) {
 				t.Parallel()
@@ -326,5 +326,5 @@ func TestEveryMomentHasAnExit(t *testing.T) {
 			})
 		}
 	}
-	t.Logf("%d moments × %d happenings", len(moments), len(happenings))
+	t.Logf("%d moments × %d happenings", len(stages), len(happenings))
 }
