@@ -160,7 +160,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	}
 	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
 	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
-		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Location: home.location(),
+		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: j.Record().Slug, Home: o.OriginURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Location: home.location(),
 			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
 		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err
@@ -200,7 +200,7 @@ func (d *daemon) live(ctx context.Context) error {
 
 // lookout makes what the public probe needs.
 func lookout(o Options, keeper *secret.Keeper, way network.Network) (probe.Target, *probe.Resolver, error) {
-	t := probe.Target{Access: probe.Access{ID: o.AccessClientID, Secret: o.AccessClientSecret}, Timeout: o.ProbeTimeout, Keeper: keeper, Net: way}
+	t := probe.Target{Access: probe.Access{ID: o.AccessClientID, Secret: o.AccessClientSecret}, Vouched: &probe.Vouched{}, Timeout: o.ProbeTimeout, Keeper: keeper, Net: way}
 	if o.CAFile != "" {
 		roots, err := probe.LoadRoots(o.CAFile)
 		if err != nil {

@@ -81,7 +81,7 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 		out.Place.Notes = append(out.Place.Notes, "This is not inside Home Assistant, so only what can be seen from outside is looked at.")
 		return out, nil
 	}
-	wish := tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL}
+	wish := tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: rec.Slug, Home: o.OriginURL}
 	out.Place.House = &doctor.House{
 		Supervisor: supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper}),
 		Wish:       wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,

@@ -30,12 +30,12 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 	}{
 		"no Cloudflared add-on is installed": {
 			world:    lab.Options{AddOns: []lab.AddOn{}},
-			says:     []string{"No Cloudflared add-on is installed", "Install and start it"},
+			says:     []string{"No Cloudflared app is installed", "Install and start it"},
 			putRight: func(w *lab.World) error { return w.UserInstalls(lab.DefaultAddOns()[0]) },
 		},
 		"several are running": {
 			world:    lab.Options{AddOns: append(lab.DefaultAddOns(), second)},
-			says:     []string{"Several Cloudflared add-ons are running", "9074a9fa_cloudflared, 396f0234_cloudflared", "cloudflared_slug"},
+			says:     []string{"Several Cloudflared apps are running", "9074a9fa_cloudflared, 396f0234_cloudflared", "cloudflared_slug"},
 			putRight: func(w *lab.World) error { return w.UserStops(second.Slug) },
 		},
 		"it is installed but stopped": {

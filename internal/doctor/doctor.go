@@ -133,7 +133,7 @@ type examination struct {
 	place  Place
 	target tunnel.Target
 	conn   *tunnel.Connector
-	origin *url.URL
+	home   tunnel.Home
 	done   func(Row)
 	notes  []string
 	found  error // why the house's tunnel was not found
@@ -190,16 +190,23 @@ func (x *examination) find(ctx context.Context) error {
 	if t.Slug != "" || h.ConnectorURL != "" {
 		x.conn = x.connector(t)
 	}
+	if len(t.Beside) > 0 {
+		x.notes = append(x.notes, "Another Cloudflared app is installed as well ("+strings.Join(t.Beside, ", ")+"); it is not looked at.")
+	}
 	wanted := x.place.Public.URL
 	switch {
 	case wanted == nil && t.URL == nil:
 		return fmt.Errorf("the public address is not known: %w", err)
 	case wanted == nil:
 		x.place.Public.URL = t.URL
+		if !t.Trusted {
+			x.notes = append(x.notes, "Only an app from a store that Tunnel Medic does not know names this address, so no token or certificate is shown to it. If it is yours, set it as the public address.")
+			x.place.Public = x.place.Public.Bare()
+		}
 	case t.URL == nil && h.Wish.URL != "" && sameHost(h.Wish.URL, wanted): // what is known of it is the user's own word
 	case t.URL == nil || t.URL.Host != wanted.Host:
-		x.notes = append(x.notes, "This is not the address that the Cloudflared add-on is known to serve, so it is looked at from outside only, and no token or certificate is shown to it.")
-		x.place.House, x.place.Public.Access, x.place.Public.Certificate, x.place.Public.Token = nil, probe.Access{}, nil, nil
+		x.notes = append(x.notes, "This is not the address that the Cloudflared app is known to serve, so it is looked at from outside only, and no token or certificate is shown to it.")
+		x.place.House, x.place.Public = nil, x.place.Public.Bare()
 	}
 	return nil
 }
@@ -333,11 +340,11 @@ func (x *examination) inside(ctx context.Context, wg *sync.WaitGroup, public pro
 	})
 	wg.Go(func() {
 		x.findOrigin(ctx)
-		if x.origin == nil {
+		if x.home.URL == nil {
 			x.put(rowDirect, Row{Component: "Home Assistant", Asked: "the handshake, past the tunnel", Came: "its address on the internal network is not known", Verdict: Unsure})
 			return
 		}
-		l := probe.Handshake(ctx, x.within(probe.DirectTarget(x.origin, public.Timeout, public.Keeper)))
+		l := probe.Handshake(ctx, x.within(probe.DirectTarget(x.home.URL, public.Timeout, public.Keeper)))
 		x.mu.Lock()
 		x.e.Direct = l
 		x.mu.Unlock()
@@ -410,7 +417,7 @@ func (x *examination) service(ctx context.Context, timeout time.Duration) {
 	if x.conn == nil {
 		return
 	}
-	r, u := x.conn.Route(ctx, x.place.Public.URL.Hostname(), x.origin)
+	r, u := x.conn.Route(ctx, x.place.Public.URL.Hostname(), x.home)
 	x.e.Connector.Route = r
 	x.put(rowConnector, x.connectorRow())
 	if u == nil {
@@ -429,7 +436,7 @@ func (x *examination) frontend(ctx context.Context, public probe.Target) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	began := time.Now()
-	f := survey.Frontend(ctx, x.way.Like(public), x.origin, public.Timeout)
+	f := survey.Frontend(ctx, x.way.Like(public), x.home.URL, public.Timeout)
 	f.Elsewhere = x.e.Direct.Healthy() && x.e.Direct.HAVersion != x.e.Public.HAVersion
 	x.e.Frontend = f
 	x.put(rowFrontend, frontendRow(f, time.Since(began)))
@@ -465,7 +472,7 @@ func (x *examination) location(ctx context.Context) *time.Location {
 }
 
 func (x *examination) findOrigin(ctx context.Context) {
-	x.origin = tunnel.Origin(ctx, x.place.House.Supervisor, x.place.House.OriginURL)
+	x.home = tunnel.HomeOf(ctx, x.place.House.Supervisor, x.place.House.OriginURL)
 }
 
 // put keeps a row and tells of it.

@@ -64,7 +64,12 @@ func (s *h2Server) start(t *testing.T) *url.URL {
 }
 
 func (s *h2Server) serve(c net.Conn) {
-	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(c, preface); err != nil {
+		return
+	}
+	if strings.HasPrefix(string(preface), "GET /cdn-cgi/trace") { // whether this is Cloudflare, before a service token is sent
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nServer: cloudflare\r\nCF-RAY: 8e1f0c2a3b4d5e6f-FRA\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		return
 	}
 	fr := http2.NewFramer(c, c)

@@ -93,7 +93,8 @@ func cameOf(l evidence.Look) string {
 	s := diagnosis.LookInShort(l)
 	if l.Healthy() {
 		s = joined("Home Assistant "+l.HAVersion+" greets", map[evidence.SignIn]string{
-			evidence.TokenAccepted: "signed in", evidence.TokenRefused: "token refused", evidence.TokenWithheld: "token not sent again"}[l.SignIn])
+			evidence.TokenAccepted: "signed in", evidence.TokenRefused: "token refused", evidence.TokenWithheld: "token not sent again",
+			evidence.TokenKept: "no token sent, as it is not Cloudflare that answers"}[l.SignIn])
 		if ray := l.CFRay(); ray != "" {
 			s += ", cf-ray " + ray
 		}

@@ -70,9 +70,10 @@ const (
 	TokenAccepted               // auth_ok
 	TokenRefused                // auth_invalid: it must never be sent again (Home Assistant bans the sender)
 	TokenWithheld               // it was refused before, so it was not sent
+	TokenKept                   // the greeting did not come from Cloudflare, so it was not sent
 )
 
-var signInNames = [...]string{"no token", "accepted", "refused", "withheld"}
+var signInNames = [...]string{"no token", "accepted", "refused", "withheld", "kept"}
 
 func (s SignIn) String() string { return name(signInNames[:], s) }
 

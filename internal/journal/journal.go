@@ -38,10 +38,15 @@ const version = 1
 // Record is what stands in journal.json.
 type Record struct {
 	Version      int          `json:"version"`
-	Slug         string       `json:"slug,omitempty"` // the add-on that the state belongs to
+	Slug         string       `json:"slug,omitempty"` // the app that the state belongs to: it is watched while it is installed
 	Policy       policy.State `json:"policy"`
 	Intention    *Intention   `json:"intention,omitempty"`
 	RefusedToken string       `json:"refused_token,omitempty"` // fingerprint of a token that Home Assistant refused
+
+	// Elsewhere is what stays of apps that were watched before, by their slugs.
+	Elsewhere map[string]policy.State `json:"elsewhere,omitempty"`
+	// Beside are the other Cloudflared apps of which people were told.
+	Beside []string `json:"beside,omitempty"`
 
 	// Worked is when Home Assistant last greeted through the tunnel: a day, by host
 	// name and protocol.
@@ -78,6 +83,8 @@ type Intention struct {
 	Ours []evidence.Protocol `json:"ours,omitempty"`
 	// Felled says that the add-on does not run by a restart of ours: it is ours to start.
 	Felled bool `json:"felled,omitempty"`
+	// NoRestart says that the process runs with To already: the options alone go back.
+	NoRestart bool `json:"no_restart,omitempty"`
 	// Process is cloudflared's own id before the restart, "" if not known: another
 	// one afterwards shows that the restart was done.
 	Process string `json:"process,omitempty"`
@@ -275,6 +282,11 @@ func (r Record) check() error {
 	}
 	if (p.Trial != nil || p.Incident != nil || p.Failback != nil) && !p.OwnKnown {
 		return errors.New("it holds a treatment without your own setting")
+	}
+	for _, kept := range r.Elsewhere {
+		if err := (Record{Policy: kept}).check(); err != nil {
+			return err
+		}
 	}
 	if p.Trial == nil {
 		return nil

@@ -127,6 +127,7 @@ func salvage(body []byte) (Record, bool) {
 		Policy      map[string]json.RawMessage
 		Intention   json.RawMessage
 		Refused     json.RawMessage `json:"refused_token"`
+		Elsewhere   map[string]json.RawMessage
 		Worked      json.RawMessage
 		ClientsTold json.RawMessage `json:"clients_told"`
 	}
@@ -160,6 +161,15 @@ func salvage(body []byte) (Record, bool) {
 		return Record{}, false
 	}
 	// These are worth no refusal.
+	for slug, raw := range top.Elsewhere {
+		var kept policy.State
+		if json.Unmarshal(raw, &kept) == nil && (Record{Policy: kept}).check() == nil {
+			if r.Elsewhere == nil {
+				r.Elsewhere = map[string]policy.State{}
+			}
+			r.Elsewhere[slug] = kept
+		}
+	}
 	_ = json.Unmarshal(top.Policy["hold_until"], &p.HoldUntil)
 	_ = json.Unmarshal(top.Policy["hold_level"], &p.HoldLevel)
 	_ = json.Unmarshal(top.Refused, &r.RefusedToken)
@@ -174,7 +184,7 @@ func salvage(body []byte) (Record, bool) {
 // on belongs here too.
 func (r Record) essence() Record {
 	p := r.Policy
-	return Record{Version: version, Slug: r.Slug, Intention: r.Intention, Policy: policy.State{
+	return Record{Version: version, Slug: r.Slug, Intention: r.Intention, Elsewhere: r.Elsewhere, Policy: policy.State{
 		Own: p.Own, OwnKnown: p.OwnKnown, Doubt: p.Doubt, Set: p.Set, Trial: p.Trial, Failback: p.Failback, Felled: p.Felled,
 		HoldUntil: p.HoldUntil, HoldLevel: p.HoldLevel, PausedUntil: p.PausedUntil, Restarts: p.Restarts, Revivals: p.Revivals, RevivedAt: p.RevivedAt, RevivedFor: p.RevivedFor,
 	}}

@@ -32,6 +32,10 @@ func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
 	ray := w.ray()
 	h := rw.Header()
 	h["Server"], h["CF-RAY"] = []string{"cloudflare"}, []string{ray}
+	if req.URL.Path == "/cdn-cgi/trace" { // answered before Access, rules and the tunnel
+		text(rw, http.StatusOK, "h="+req.Host+"\nvisit_scheme=https\ncolo="+Colo+"\nhttp=http/1.1\n")
+		return
+	}
 	if w.guard(rw, req, f) {
 		return
 	}

@@ -24,6 +24,7 @@ const (
 	SelfSlug    = "local_tunnelmedic"
 	PublicHost  = "ha.example.com"
 	Colo        = "FRA"
+	LANAddress  = "192.168.7.10" // of the machine
 )
 
 // Options says what the world is to be. The zero value is a healthy house with
@@ -36,15 +37,16 @@ type Options struct {
 	Speed   float64
 	Timings Timings
 
-	AddOns        []AddOn  // installed; nil is the Cloudflared add-on and another one, empty is none
-	RunParameters []string // of the default Cloudflared add-on
-	Local         bool     // its tunnel is managed locally: it has no tunnel_token, and its start needs Cloudflare's API
-	Version       string   // of cloudflared; "" is 2026.8.2
+	AddOns        []AddOn           // installed; nil is the Cloudflared add-on and another one, empty is none
+	RunParameters []string          // of the default Cloudflared add-on
+	Local         bool              // its tunnel is managed locally: it has no tunnel_token, and its start needs Cloudflare's API
+	Version       string            // of cloudflared; "" is 2026.8.2
+	Stores        map[string]string // addresses of stores by their slug; those of the Cloudflared app are known
 
 	FindURL     bool   // leave TUNNELMEDIC_PUBLIC_URL out of Env
 	ExternalURL string // of Core's config; "" is the edge's URL
 	Origin      string // host:port of a Home Assistant that is not the lab's; "" is the lab's own
-	ServiceURL  string // where the connector's rules send PublicHost; "" is http://homeassistant:8123
+	ServiceURL  string // where the connector's rules send PublicHost; "" is http://homeassistant at Home Assistant's port
 	TLS         bool   // the edge speaks https, with a certificate of a CA of its own
 	Proxy       bool   // a reverse proxy stands between connector and Home Assistant; ServiceURL "" is its address
 	SplitDNS    bool   // the public name is localhost: Home Assistant at 127.0.0.1, the edge at 127.0.0.2, same port (Linux)

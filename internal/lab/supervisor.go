@@ -109,6 +109,17 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 		succeed(rw, w.opt.MQTT)
+	case strings.HasPrefix(p, "/store/repositories/"):
+		if !allow(rw, req, http.MethodGet) {
+			return
+		}
+		slug := strings.TrimPrefix(p, "/store/repositories/")
+		source, ok := w.store(slug)
+		if !ok {
+			fail(rw, refuse(http.StatusNotFound, "Repository %s does not exist in the store", slug))
+			return
+		}
+		succeed(rw, map[string]any{"slug": slug, "name": slug, "source": source, "url": source, "maintainer": "somebody"})
 	default:
 		plain(rw, http.StatusNotFound)
 	}
@@ -226,6 +237,23 @@ func (w *World) addOns() any {
 	return map[string]any{"addons": all}
 }
 
+// store gives a store's address. Every installed app has one: Supervisor keeps a store
+// while an app from it is installed.
+func (w *World) store(slug string) (source string, ok bool) {
+	if source, ok = w.opt.Stores[slug]; ok {
+		return source, true
+	}
+	if source, ok = map[string]string{"9074a9fa": "https://github.com/brenner-tobias/ha-addons", "396f0234": "https://github.com/homeassistant-apps/repository", "local": "local", "core": "core"}[slug]; ok {
+		return source, true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.apps {
+		ok = ok || a.installed && repository(a.Slug) == slug
+	}
+	return "https://github.com/somebody/" + slug, ok
+}
+
 func repository(slug string) string { r, _, _ := strings.Cut(slug, "_"); return r }
 
 func (w *World) addOnInfo(a *app, slug string, manager bool) any {
@@ -291,7 +319,7 @@ func (w *World) supervisorInfo() any {
 
 // coreInfo names the port at which Home Assistant really listens here.
 func (w *World) coreInfo() any {
-	port, _ := strconv.Atoi(w.origin.port())
+	port, _ := strconv.Atoi(w.corePort())
 	if w.Faults().CoreMoved {
 		port = movedPort
 	}
@@ -304,7 +332,9 @@ const movedPort = 80
 
 func (w *World) networkInfo() any {
 	up := !w.Faults().InternetDown
-	return map[string]any{"interfaces": []any{}, "docker": map[string]any{"interface": "hassio", "address": "172.30.32.0/23", "gateway": "172.30.32.1", "dns": "172.30.32.3"},
+	lan := map[string]any{"interface": "end0", "type": "ethernet", "enabled": true, "connected": true, "primary": true, "mac": "02:00:00:00:00:10",
+		"ipv4": map[string]any{"method": "auto", "address": []string{LANAddress + "/24"}, "gateway": "192.168.7.1", "nameservers": []string{"192.168.7.1"}, "ready": true}, "ipv6": nil, "wifi": nil, "vlan": nil}
+	return map[string]any{"interfaces": []any{lan}, "docker": map[string]any{"interface": "hassio", "address": "172.30.32.0/23", "gateway": "172.30.32.1", "dns": "172.30.32.3"},
 		"host_internet": up, "supervisor_internet": up}
 }
 

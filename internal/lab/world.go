@@ -133,7 +133,7 @@ func (w *World) openDoors() (err error) {
 		}
 	}
 	if w.opt.ServiceURL == "" {
-		w.opt.ServiceURL = "http://homeassistant:8123"
+		w.opt.ServiceURL = "http://homeassistant:" + w.corePort()
 	}
 	edgeAddr, name := "127.0.0.1:0", ""
 	if w.opt.SplitDNS {
@@ -163,6 +163,14 @@ func (w *World) openDoors() (err error) {
 		return err
 	}
 	return w.control.open()
+}
+
+// corePort is where Home Assistant really listens here.
+func (w *World) corePort() string {
+	if _, port, err := net.SplitHostPort(w.originAddr()); err == nil {
+		return port
+	}
+	return w.origin.port()
 }
 
 // Close ends the world: everything it started, and only then returns.

@@ -98,12 +98,12 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 		// Two of the looks need it: it is asked for once. They wait on a channel, since time
 		// in a test's bubble stands still for who waits on a lock.
 		asked := make(chan struct{})
-		var found *url.URL
+		var found tunnel.Home
 		side(func() {
 			defer close(asked)
-			found = tunnel.Origin(ctx, m.super, m.set.OriginURL)
+			found = tunnel.HomeOf(ctx, m.super, m.set.OriginURL)
 		})
-		origin := func() *url.URL { <-asked; return found }
+		home := func() tunnel.Home { <-asked; return found }
 		side(func() {
 			l := probe.Page(ctx, page)
 			mu.Lock()
@@ -111,13 +111,13 @@ func (m *Medic) look(ctx context.Context) (evidence.Evidence, *supervisor.Info) 
 			mu.Unlock()
 		})
 		side(func() {
-			l := m.direct(ctx, origin())
+			l := m.direct(ctx, home().URL)
 			mu.Lock()
 			e.Direct = l
 			mu.Unlock()
 		})
 		side(func() {
-			r, l := m.service(ctx, origin())
+			r, l := m.service(ctx, home())
 			mu.Lock()
 			route, e.Service = r, l
 			mu.Unlock()
@@ -187,6 +187,9 @@ func (m *Medic) public(ctx context.Context) (evidence.Look, evidence.Names) {
 func (m *Medic) publicTarget() probe.Target {
 	t := m.set.Public
 	t.URL, t.Timeout = m.target.URL, m.limit()
+	if !m.target.Trusted {
+		return t.Bare()
+	}
 	return t
 }
 
@@ -206,8 +209,8 @@ func (m *Medic) direct(ctx context.Context, origin *url.URL) evidence.Look {
 
 // service asks where the tunnel leads, and shakes hands there where that is not Home
 // Assistant itself.
-func (m *Medic) service(ctx context.Context, origin *url.URL) (evidence.Route, evidence.Look) {
-	r, u := m.connector.Route(ctx, m.target.URL.Hostname(), origin)
+func (m *Medic) service(ctx context.Context, home tunnel.Home) (evidence.Route, evidence.Look) {
+	r, u := m.connector.Route(ctx, m.target.URL.Hostname(), home)
 	if u == nil {
 		return r, evidence.Look{}
 	}

@@ -5,7 +5,6 @@ package medic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -89,6 +88,7 @@ type Medic struct {
 	target    tunnel.Target
 	slug      string    // of the add-on that the state belongs to
 	found     time.Time // when the target was found
+	part      parting   // from the app that was watched before
 	blind     string    // why there is nothing to look at
 	connector *tunnel.Connector
 	treat     *treatment.Treatment
@@ -177,7 +177,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	if ctx.Err() != nil { // perhaps before anything was found
 		return 0, nil
 	}
-	if in := m.journal.Record().Intention; in != nil && m.treat != nil {
+	if in := m.journal.Record().Intention; in != nil && m.treat != nil && !m.parting() {
 		if err := m.resume(ctx, *in); err != nil {
 			return 0, err
 		}
@@ -307,78 +307,6 @@ func (m *Medic) beating() (stop func()) {
 	return func() { close(done) }
 }
 
-// find sees to it that there is something to look at. A person may install, start,
-// replace or remove the add-on at any time; no restart of ours is needed for it.
-func (m *Medic) find(ctx context.Context) {
-	if m.blind == "" && m.target.URL != nil && time.Since(m.found) < 10*time.Minute {
-		return
-	}
-	t, err := tunnel.Find(ctx, m.super, m.set.Wish, m.connectorFor)
-	var trouble *tunnel.Trouble
-	switch {
-	case ctx.Err() != nil:
-	case err == nil:
-		m.found = time.Now()
-		if m.blind != "" || m.target.Slug != t.Slug || m.target.URL == nil || m.target.URL.String() != t.URL.String() {
-			m.log.Info().Str("slug", t.Slug).Str("url", t.URL.String()).Msgf("Watching %s (%s); the address is from %s.", t.Name, t.Slug, t.How)
-		}
-		m.blind = ""
-		m.attach(t)
-	case errors.As(err, &trouble) && t.Slug != "" && t.Slug == m.target.Slug && m.target.URL != nil && m.blind == "":
-		// The address was found before, and its source is out of reach: it has not changed for that.
-		m.log.Debug().Err(err).Msg("Looking for the address again later.")
-	case errors.As(err, &trouble):
-		if m.blind != trouble.Error() {
-			m.log.Warn().Msg(trouble.Error())
-		}
-		m.blind = trouble.Error()
-		if t.Slug != "" && m.connector == nil {
-			m.attach(t)
-		}
-	case supervisor.Is(err, supervisor.Unauthorised):
-		// No waiting ends this, so it is not told as a Supervisor that is away.
-		if m.blind != refusedToken {
-			m.log.Error().Msg(refusedToken)
-		}
-		m.blind = refusedToken
-	case m.target.URL != nil:
-		// Supervisor is away; what was watched is still watched.
-		m.log.Debug().Err(err).Msg("Looking for the add-on again later.")
-	default:
-		if m.blind != err.Error() {
-			m.log.Warn().Msg(err.Error())
-		}
-		m.blind = err.Error()
-	}
-}
-
-// refusedToken is told when Supervisor does not know our token: it gives a new one at
-// each start of the app.
-const refusedToken = "Supervisor does not accept Tunnel Medic's token, so nothing can be watched or changed. " +
-	"Restart the Tunnel Medic app, which gives it a new one; if that does not help, uninstall it and install it again."
-
-// attach takes a target for the one to watch and to treat.
-func (m *Medic) attach(t tunnel.Target) {
-	if m.connector == nil || t.Slug != m.target.Slug || t.Hostname != m.target.Hostname {
-		m.connector = m.connectorFor(t)
-		m.treat = &treatment.Treatment{Supervisor: m.super, Connector: m.connector, Cloudflare: m.set.Cloudflare, Diary: m.journal, Log: m.log, Patience: m.set.Patience}
-		m.sense = sensor.Sensor{}
-	}
-	if m.slug != "" && t.Slug != m.slug {
-		m.log.Info().Str("slug", t.Slug).Msgf("Another add-on than before (%s): its own setting is learned anew.", m.slug)
-		m.state, m.incident = m.state.Elsewhere(), nil
-	}
-	if m.target.URL == nil || t.URL == nil || m.target.URL.Host != t.URL.Host {
-		m.way = survey.Way{World: m.set.Outside}
-		m.seldom = seldom{pages: m.seldom.pages, pageAsking: m.seldom.pageAsking}
-	}
-	m.target, m.slug = t, t.Slug
-}
-
-func (m *Medic) connectorFor(t tunnel.Target) *tunnel.Connector {
-	return tunnel.ConnectorOf(t, m.set.ConnectorURL).Over(m.set.Public.Net)
-}
-
 // wait lets time pass until the next probe is due, somebody asks for one, or the
 // sensor does.
 func (m *Medic) wait(ctx context.Context, next time.Duration) {
@@ -424,7 +352,7 @@ func (m *Medic) leave() {
 	if to.Purpose == policy.Trial {
 		return // there is no other way back; Supervisor carries out what was ordered
 	}
-	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport,
+	in := journal.Intention{Slug: m.slug, From: m.state.Set, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport,
 		Back: to.Protocol, Ours: []evidence.Protocol{was.Protocol, to.Protocol}, Felled: m.state.Felled, Stage: journal.Intended, At: time.Now(),
 		Most: m.set.Rules.Left(m.state, time.Now())}
 	restart := m.state.Set != to.Protocol

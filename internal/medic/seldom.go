@@ -77,7 +77,7 @@ func (m *Medic) lookAtPage(e evidence.Evidence, now time.Time) {
 	m.side.Go(func() {
 		ctx, cancel := context.WithTimeout(m.life, pageTimeout)
 		defer cancel()
-		f := survey.Frontend(ctx, target, tunnel.Origin(ctx, m.super, m.set.OriginURL), m.set.Timeout)
+		f := survey.Frontend(ctx, target, tunnel.HomeOf(ctx, m.super, m.set.OriginURL).URL, m.set.Timeout)
 		if core, err := m.super.CoreInfo(ctx); err == nil && core.Version != "" && version != "" {
 			f.Elsewhere = core.Version != version
 		}

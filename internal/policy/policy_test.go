@@ -891,15 +891,6 @@ func TestAZeroStateLearnsTheOwnSettingOnce(t *testing.T) {
 	}
 }
 
-func TestElsewhereKeepsWhatWasSpentAndLearned(t *testing.T) {
-	h := stripped(t, evidence.Auto, quic)
-	h.run("cured", func() bool { return h.told(StepCured) > 0 })
-	s := h.s.Elsewhere()
-	if s.OwnKnown || s.Incident != nil || s.Failback != nil || len(s.Restarts) != 1 || len(s.Cures) != 1 {
-		t.Errorf("%+v", s)
-	}
-}
-
 func TestAnAlarmIsNotYetEnoughForARestart(t *testing.T) {
 	h := stripped(t, evidence.Auto, quic)
 	h.sight, h.takes = silent, 40*time.Second

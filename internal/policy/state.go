@@ -409,12 +409,6 @@ func (s State) Story() string {
 	return ""
 }
 
-// Elsewhere is the state for another add-on than before: what belonged to the old
-// one's tunnel is dropped, what was spent and learned stays.
-func (s State) Elsewhere() State {
-	return State{Phase: s.Phase, Since: s.Since, Restarts: s.Restarts, Cures: s.Cures, PausedUntil: s.PausedUntil}
-}
-
 // Left is how many restarts the day's budget has left; below zero if none, because zero
 // stands for any number.
 func (r Rules) Left(s State, now time.Time) int {

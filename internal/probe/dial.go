@@ -19,16 +19,7 @@ const leastPerAddress = 2 * time.Second
 // connect resolves, dials and secures, one step after the other, and notes each
 // step that stood.
 func (v *visit) connect(ctx context.Context) error {
-	addrs, err := v.resolve(ctx)
-	if err != nil {
-		return err
-	}
-	v.look.Stage = evidence.Resolved
-	port := v.target.URL.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[v.target.URL.Scheme]
-	}
-	conn, err := v.dial(ctx, addrs, port)
+	conn, err := v.reach(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,6 +32,24 @@ func (v *visit) connect(ctx context.Context) error {
 	v.look.Stage = evidence.Secured
 	v.conn = conn
 	return nil
+}
+
+// reach gives a TCP connection to the target.
+func (v *visit) reach(ctx context.Context) (net.Conn, error) {
+	if v.target.at != "" {
+		v.look.Addr = v.target.at
+		return v.target.Net.Dial(ctx, cmp.Or(v.target.Network, "tcp"), v.target.at)
+	}
+	addrs, err := v.resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.look.Stage = evidence.Resolved
+	port := v.target.URL.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[v.target.URL.Scheme]
+	}
+	return v.dial(ctx, addrs, port)
 }
 
 func (v *visit) resolve(ctx context.Context) ([]netip.Addr, error) {

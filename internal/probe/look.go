@@ -66,6 +66,9 @@ func look(ctx context.Context, t Target, path string, ask func(context.Context, 
 	defer cancel()
 	err := v.attempt(limited, ask)
 	v.done()
+	if v.look.Status != 0 && v.look.CFRay() == "" {
+		t.Vouched.note(t.name(), v.look.Addr, false)
+	}
 	if err != nil {
 		v.fail(ctx, limited, err)
 	}
@@ -87,6 +90,9 @@ func (v *visit) attempt(ctx context.Context, ask func(context.Context, *visit) e
 		return err
 	}
 	defer v.conn.Close()
+	if err := v.vouch(ctx); err != nil {
+		return err
+	}
 	// Reads and writes know no context; closing under them ends them at once.
 	defer context.AfterFunc(ctx, func() { v.conn.Close() })()
 	return ask(ctx, v)

@@ -69,7 +69,7 @@ const (
 // be nil for the system's list.
 func NewResolver(endpoint string, roots *x509.CertPool) (*Resolver, error) {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())) {
 		return nil, fmt.Errorf("the DNS-over-HTTPS address is not a plain https:// address: write one, like %s", DefaultDoH)
 	}
 	return &Resolver{endpoint: u.String(), client: &http.Client{

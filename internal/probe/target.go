@@ -29,9 +29,11 @@ const DefaultTimeout = 10 * time.Second
 type Target struct {
 	URL *url.URL // scheme, host and port; path, query and credentials are not used
 
-	Access      Access           // Cloudflare Access service token, sent to URL only
+	// Credentials, for this home's own address alone: see Bare.
+	Access      Access           // Cloudflare Access service token, sent to URL only, and only where that is Cloudflare
 	Token       *Token           // Home Assistant's long-lived token; nil: Handshake does not sign in
-	Certificate *tls.Certificate // client certificate for mutual TLS, nil for none
+	Certificate *tls.Certificate // client certificate for mutual TLS, nil for none; shown to whoever proves to be URL
+	Vouched     *Vouched         // where URL is Cloudflare, shared by all looks; nil: each look with a service token asks anew
 	RootCAs     *x509.CertPool   // who may have signed the server's certificate; nil: the system's list
 
 	Net     network.Network // the way there, the house's resolver included
@@ -44,6 +46,7 @@ type Target struct {
 
 	direct bool   // see DirectTarget
 	host   string // see ServiceTarget
+	at     string // address and port to dial, "" to look the name up
 
 	protocols []string // offered in TLS; nil: HTTP/1.1 alone
 }
@@ -62,6 +65,13 @@ func DirectTarget(origin *url.URL, timeout time.Duration, keeper *secret.Keeper)
 func ServiceTarget(service *url.URL, public *url.URL, timeout time.Duration, keeper *secret.Keeper) Target {
 	t := DirectTarget(service, timeout, keeper)
 	t.host = public.Host
+	return t
+}
+
+// Bare is the target without a credential, for an address that is not known to be
+// this home's.
+func (t Target) Bare() Target {
+	t.Access, t.Token, t.Certificate = Access{}, nil, nil
 	return t
 }
 
@@ -113,7 +123,7 @@ func (t Target) check() error {
 		return fmt.Errorf("%w: scheme %q is neither https nor http", errUnusable, t.URL.Scheme)
 	case t.Network != "" && t.Network != "tcp" && t.Network != "tcp4" && t.Network != "tcp6":
 		return fmt.Errorf("%w: network %q is not one of tcp, tcp4, tcp6", errUnusable, t.Network)
-	case t.URL.Scheme == "http" && !t.direct && !loopback(t.URL.Hostname()):
+	case t.URL.Scheme == "http" && !t.direct && !Loopback(t.URL.Hostname()):
 		// Its secrets would cross the network in clear.
 		return fmt.Errorf("%w: http is only for this machine itself, write https", errUnusable)
 	}
@@ -182,8 +192,8 @@ func LoadRoots(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// loopback says whether a host is this machine itself.
-func loopback(host string) bool {
+// Loopback says whether a host is this machine itself.
+func Loopback(host string) bool {
 	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		return true
 	}

@@ -39,7 +39,7 @@ func CheckURL(text string) (*url.URL, error) {
 		return nil, err
 	}
 	base := &url.URL{Scheme: "https", Host: host}
-	if u.Scheme == "http" && loopback(host) {
+	if u.Scheme == "http" && Loopback(host) {
 		base.Scheme = "http"
 	}
 	if strings.Contains(host, ":") {

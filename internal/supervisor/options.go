@@ -84,6 +84,18 @@ func (o Options) Text(key string) string {
 	return s
 }
 
+// Into reads an option into a value; one that is absent leaves it as it is.
+func (o Options) Into(key string, into any) error {
+	raw, ok := o[key]
+	if !ok {
+		return nil
+	}
+	if json.Unmarshal(raw, into) != nil {
+		return fmt.Errorf("reading the option %s: it is not what it should be", key) // the error would quote a value
+	}
+	return nil
+}
+
 // Equal says whether both hold the same keys with the same JSON values. Spacing, the
 // order of keys within a value and the way a character is escaped do not matter;
 // the way a number is written does (1 is not 1.0).

@@ -97,7 +97,7 @@ func (w *Way) Where(ctx context.Context, t probe.Target) probe.Target {
 	case x.elsewhere(ctx):
 		return w.from(t)
 	case indoors && !x.same():
-		return undressed(t)
+		return t.Bare()
 	}
 	return t
 }
@@ -109,7 +109,7 @@ func (w *Way) Like(t probe.Target) probe.Target {
 	case w.outside:
 		return w.from(t)
 	case w.bare:
-		return undressed(t)
+		return t.Bare()
 	}
 	return t
 }
@@ -184,7 +184,7 @@ func (x *search) indoors(ctx context.Context) evidence.Look {
 		at.Timeout = second(at.Timeout)
 	}
 	if !x.same() {
-		at, x.way.bare = undressed(at), true
+		at, x.way.bare = at.Bare(), true
 	}
 	x.way.outside = false
 	return x.confirmed(probe.Handshake(ctx, at))
@@ -268,12 +268,6 @@ func unresolved(t probe.Target, names evidence.Lookup) evidence.Look {
 	u := *t.URL
 	u.User, u.Path, u.RawPath, u.RawQuery, u.Fragment = nil, "/api/websocket", "", "", ""
 	return evidence.Look{Asked: "GET " + u.String(), At: names.At, Took: names.Took, Stage: evidence.Asked, Trouble: names.Trouble, Detail: names.Detail}
-}
-
-// undressed is a target without anything secret.
-func undressed(t probe.Target) probe.Target {
-	t.Access, t.Token, t.Certificate = probe.Access{}, nil, nil
-	return t
 }
 
 // second is the time of a second attempt.

@@ -264,12 +264,6 @@ func (c *Connector) connections(ctx context.Context) (evidence.Transport, []stri
 	return transport, edges, nil
 }
 
-// Rule is one ingress rule of the tunnel.
-type Rule struct {
-	Hostname string `json:"hostname"`
-	Service  string `json:"service"`
-}
-
 // Ingress reads which host name leads to which service, for remotely managed
 // tunnels too.
 func (c *Connector) Ingress(ctx context.Context) ([]Rule, error) {

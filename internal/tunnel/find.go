@@ -4,26 +4,35 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/net/idna"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
 )
 
-// Suffix ends the slug of every Cloudflared add-on: what stands before it depends
-// on the store it came from.
-const Suffix = "_cloudflared"
-
 // Target is what is watched.
 type Target struct {
 	Slug     string
 	Name     string
-	Hostname string   // of the add-on, inside Home Assistant's network
+	Hostname string   // of the app, inside Home Assistant's network
 	URL      *url.URL // Home Assistant as seen from outside
 	How      string   // where the URL was found
+
+	// Trusted says that URL is this home's: the user has named it, Home Assistant's
+	// own external URL does, or an app from one of its makers' stores serves it. No
+	// credential may be shown to any other.
+	Trusted bool
+	// Beside are the slugs of other Cloudflared apps that are installed, sorted: they
+	// are neither looked at nor touched.
+	Beside []string
 }
 
 // Trouble is why there is nothing to watch: a sentence, and what to do about it.
@@ -31,127 +40,350 @@ type Trouble struct{ Summary, Advice string }
 
 func (t *Trouble) Error() string { return t.Summary + " " + t.Advice }
 
-// Choose picks the add-on to watch. Of several the running one is meant.
-func Choose(installed []supervisor.AddOn, slug string) (supervisor.AddOn, error) {
-	var found, running []supervisor.AddOn
+// Wish is what the user has set, and what is known from before; all may be empty.
+type Wish struct {
+	Slug string // the option cloudflared_slug
+	URL  string // the option public_url
+	Kept string // the app that was watched before
+	// Home is where Home Assistant listens, where that is not to be asked for.
+	Home string
+}
+
+// Choose picks the app to watch, and gives the slugs of the others. The one that was
+// watched before stays it while it is installed, running or not: another one that
+// appears is no reason to send this home's credentials elsewhere. Unasked, only an
+// app from one of the makers' stores is taken, or a copy on this machine; of several
+// the running one is meant.
+func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, beside []string, err error) {
+	var all, mine, running []supervisor.AddOn
 	for _, a := range installed {
-		if a.Slug == slug || slug == "" && strings.HasSuffix(a.Slug, Suffix) {
-			found = append(found, a)
-			if a.State == evidence.StateStarted || a.State == evidence.StateStartup {
-				running = append(running, a)
-			}
+		if a.Slug != w.Slug && !strings.HasSuffix(a.Slug, Suffix) {
+			continue
+		}
+		all = append(all, a)
+		if w.Slug != "" && a.Slug != w.Slug || w.Slug == "" && ProvenanceOf(a.Slug) == Stranger {
+			continue
+		}
+		mine = append(mine, a)
+		if a.State == evidence.StateStarted || a.State == evidence.StateStartup {
+			running = append(running, a)
 		}
 	}
+	kept := slices.IndexFunc(mine, func(a supervisor.AddOn) bool { return a.Slug == w.Kept })
 	switch {
-	case len(found) == 0 && slug != "":
-		return supervisor.AddOn{}, &Trouble{"The add-on " + slug + " is not installed.", "Check the option cloudflared_slug, or leave it empty to have the add-on found."}
-	case len(found) == 0:
-		return supervisor.AddOn{}, &Trouble{"No Cloudflared add-on is installed.", "Install and start it; Tunnel Medic finds it by itself."}
-	case len(found) == 1:
-		return found[0], nil
+	case len(mine) == 0:
+		return chosen, nil, none(all, w)
+	case kept >= 0:
+		chosen = mine[kept]
+	case len(mine) == 1:
+		chosen = mine[0]
 	case len(running) == 1:
-		return running[0], nil
+		chosen = running[0]
+	case len(running) == 0:
+		return chosen, nil, &Trouble{"Several Cloudflared apps are installed and none is running (" + slugs(mine) + ").", "Start the one you use, or name it in the option cloudflared_slug."}
+	default:
+		return chosen, nil, &Trouble{"Several Cloudflared apps are running (" + slugs(running) + ").", "Name the one to watch in the option cloudflared_slug."}
 	}
-	names := make([]string, len(found))
-	for i, a := range found {
+	for _, a := range all {
+		if a.Slug != chosen.Slug {
+			beside = append(beside, a.Slug)
+		}
+	}
+	slices.Sort(beside)
+	return chosen, beside, nil
+}
+
+// none is the trouble of having nothing to choose from.
+func none(all []supervisor.AddOn, w Wish) error {
+	switch {
+	case w.Slug != "":
+		return &Trouble{"The app " + w.Slug + " is not installed.", "Check the option cloudflared_slug, or leave it empty to have the app detected automatically."}
+	case len(all) > 0:
+		return &Trouble{"The only Cloudflared app here (" + slugs(all) + ") is from a store that Tunnel Medic does not know.", "If it is the one you use, name it in the option cloudflared_slug."}
+	}
+	return &Trouble{"No Cloudflared app is installed.", "Install and start it; Tunnel Medic detects it automatically."}
+}
+
+func slugs(list []supervisor.AddOn) string {
+	names := make([]string, len(list))
+	for i, a := range list {
 		names[i] = a.Slug
 	}
-	if len(running) == 0 {
-		return supervisor.AddOn{}, &Trouble{"Several Cloudflared add-ons are installed and none is running (" + strings.Join(names, ", ") + ").", "Start the one you use, or name it in the option cloudflared_slug."}
-	}
-	return supervisor.AddOn{}, &Trouble{"Several Cloudflared add-ons are running (" + strings.Join(names, ", ") + ").", "Name the one to watch in the option cloudflared_slug."}
+	return strings.Join(names, ", ")
 }
 
 // Source is what Find asks of Supervisor.
 type Source interface {
+	Cores
 	AddOns(context.Context) ([]supervisor.AddOn, error)
 	Info(ctx context.Context, slug string) (supervisor.Info, error)
+	Repository(ctx context.Context, slug string) (supervisor.Repository, error)
 	CoreConfig(context.Context) (supervisor.CoreConfig, error)
 }
-
-// Wish is what the user has set; both may be empty.
-type Wish struct{ Slug, URL string }
 
 // Find says what is to be watched. A *Trouble means that a person has to do
 // something; any other error, that Supervisor could not be asked.
 //
-// The address is looked for where it is most surely right: the user's own word,
-// the add-on's external_hostname, the connector's ingress rules (remotely managed
-// tunnels have no external_hostname), and Home Assistant's external URL.
+// The address is looked for where it is most surely right: the user's own word, what
+// the app's options or, for a tunnel that is managed with a token, the connector's
+// rules say of the host names that lead to Home Assistant, and Home Assistant's
+// external URL. Of several such names the one in the external URL is meant, else the
+// first.
 func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connector) (Target, error) {
 	installed, err := s.AddOns(ctx)
 	if err != nil {
-		return Target{}, fmt.Errorf("looking for the Cloudflared add-on: %w", err)
+		return Target{}, fmt.Errorf("looking for the Cloudflared app: %w", err)
 	}
-	chosen, err := Choose(installed, w.Slug)
+	chosen, beside, from, err := choose(ctx, s, installed, w)
 	if err != nil {
 		return Target{}, err
 	}
 	info, err := s.Info(ctx, chosen.Slug)
 	if err != nil {
-		return Target{}, fmt.Errorf("reading the Cloudflared add-on: %w", err)
+		return Target{}, fmt.Errorf("reading the Cloudflared app: %w", err)
 	}
-	t := Target{Slug: info.Slug, Name: info.Name, Hostname: info.Hostname}
-	if t.Slug == "" {
-		t.Slug = chosen.Slug
-	}
+	t := Target{Slug: chosen.Slug, Name: info.Name, Hostname: info.Hostname, Beside: beside}
 	if w.URL != "" {
 		t.How = "the option public_url"
 		if t.URL, err = probe.CheckURL(w.URL); err != nil {
 			return t, &Trouble{"The option public_url cannot be used.", err.Error() + "."}
 		}
+		t.Trusted = true
 		return t, nil
 	}
-	if host := info.Options.Text("external_hostname"); host != "" {
-		if t.URL, err = fromHost(host); err == nil {
-			t.How = "external_hostname of the add-on"
-			return t, nil
-		}
+	f := finder{
+		core: sync.OnceValues(func() (*url.URL, error) { return external(ctx, s) }),
+		home: sync.OnceValue(func() Home { return HomeOf(ctx, s, w.Home) }),
 	}
-	if rules, err := connector(t).Ingress(ctx); err == nil {
-		if host := homeAssistantHost(rules); host != "" {
-			if t.URL, err = fromHost(host); err == nil {
-				t.How = "the connector's ingress rules"
-				return t, nil
-			}
+	if t.URL, t.How = f.byApp(info.Options, func() ([]Rule, error) { return connector(t).Ingress(ctx) }); t.URL != nil {
+		if t.Trusted = from == Known; !t.Trusted {
+			core, _ := f.core() // one that does not answer names nothing
+			t.Trusted = core != nil && core.Host == t.URL.Host
 		}
+		return t, nil
 	}
-	core, err := s.CoreConfig(ctx)
-	if err == nil && core.ExternalURL != "" {
-		if t.URL, err = probe.CheckURL(core.ExternalURL); err == nil {
-			t.How = "Home Assistant's external URL"
-			return t, nil
-		}
-	}
-	if supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) || supervisor.Is(err, supervisor.Interrupted) {
+	core, err := f.core()
+	switch {
+	case core != nil:
+		t.URL, t.How, t.Trusted = core, "Home Assistant's external URL", true
+		return t, nil
+	case supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) || supervisor.Is(err, supervisor.Interrupted):
 		return t, fmt.Errorf("looking for the public address: %w", err)
-	}
-	if info.State == evidence.StateStopped || info.State == evidence.StateError {
-		return t, &Trouble{"The Cloudflared add-on is not running, and the public address is not known.", "Start it, or set the option public_url to the address at which you reach Home Assistant from outside."}
+	case info.State == evidence.StateStopped || info.State == evidence.StateError:
+		return t, &Trouble{"The Cloudflared app is not running, and the public address is not known.", "Start it, or set the option public_url to the address at which you reach Home Assistant from outside."}
 	}
 	return t, &Trouble{"The public address of Home Assistant could not be found.", "Set the option public_url to the address at which you reach Home Assistant from outside, such as https://ha.example.com."}
 }
 
-func fromHost(host string) (*url.URL, error) { return probe.CheckURL("https://" + host) }
-
-// homeAssistantHost picks the host name whose service is Home Assistant: by the
-// name it bears in every installation, else by its port.
-func homeAssistantHost(rules []Rule) string {
-	byPort := ""
-	for _, r := range rules {
-		u, err := url.Parse(r.Service)
-		if err != nil || r.Hostname == "" || strings.Contains(r.Hostname, "*") || u.Scheme != "http" && u.Scheme != "https" {
-			continue
+// choose is Choose, and holds what it has chosen against the store's whole address.
+func choose(ctx context.Context, s Source, installed []supervisor.AddOn, w Wish) (supervisor.AddOn, []string, Provenance, error) {
+	for {
+		chosen, beside, err := Choose(installed, w)
+		from := ProvenanceOf(chosen.Slug)
+		if err != nil || from != Known {
+			return chosen, beside, from, err
 		}
-		host, port := u.Hostname(), u.Port()
+		store := strings.TrimSuffix(chosen.Slug, Suffix)
+		r, err := s.Repository(ctx, store)
+		// A Supervisor that does not say leaves it at the slug.
+		if err != nil || r.Source == "" || genuine(store, r.Source) {
+			return chosen, beside, Known, nil
+		}
+		if chosen.Slug == w.Slug { // the user has named it
+			return chosen, beside, Stranger, nil
+		}
+		others := slices.DeleteFunc(slices.Clone(installed), func(a supervisor.AddOn) bool { return a.Slug == chosen.Slug })
+		if _, _, err := Choose(others, w); err != nil {
+			return supervisor.AddOn{}, nil, Stranger, none([]supervisor.AddOn{chosen}, w)
+		}
+		installed = others
+	}
+}
+
+// finder looks for the address. What it asks is asked once, and only where it is needed.
+type finder struct {
+	core func() (*url.URL, error) // Home Assistant's external URL, nil if it is of no use
+	home func() Home
+}
+
+// external is Home Assistant's external URL; no URL and no error where it is not set,
+// or is none of the world outside.
+func external(ctx context.Context, s Source) (*url.URL, error) {
+	core, err := s.CoreConfig(ctx)
+	if err != nil || core.ExternalURL == "" {
+		return nil, err
+	}
+	u, err := probe.CheckURL(core.ExternalURL)
+	if err != nil {
+		return nil, nil
+	}
+	return u, nil
+}
+
+// byApp finds the address by what the app serves. With a token cloudflared fetches its
+// rules, and the app's start script ignores every option of its own; without one it
+// writes them from the options. nil if neither names one.
+func (f *finder) byApp(o supervisor.Options, ingress func() ([]Rule, error)) (*url.URL, string) {
+	if o != nil && o.Text("tunnel_token") == "" {
+		own := address(hostOf(o.Text("external_hostname")))
+		u := own
+		if own == nil || !probe.Loopback(own.Hostname()) {
+			u = f.byRules(written(o, own, f.home))
+		}
 		switch {
-		case host == "homeassistant" || strings.HasPrefix(host, "homeassistant."):
-			return r.Hostname
-		case port == "8123" && byPort == "":
-			byPort = r.Hostname
+		case u == nil:
+		case own != nil && u.Host == own.Host:
+			return u, "external_hostname of the Cloudflared app"
+		default:
+			return u, "the options of the Cloudflared app"
 		}
 	}
-	return byPort
+	rules, err := ingress()
+	if err != nil {
+		return nil, ""
+	}
+	return f.byRules(rules), "the connector's ingress rules"
+}
+
+// byRules picks the host name that leads to Home Assistant. A wildcard or the
+// catch-all stands for no name of its own; the external URL may be below it.
+func (f *finder) byRules(rules []Rule) *url.URL {
+	var best *url.URL
+	surest, several, open := foreign, false, false
+	for _, r := range rules {
+		kin := f.leads(r)
+		if kin == foreign {
+			continue
+		}
+		if r.everyHost() || strings.HasPrefix(r.Hostname, "*") {
+			open = true
+			continue
+		}
+		u := address(hostOf(r.Hostname))
+		if u == nil {
+			continue
+		}
+		if first, ok := taker(rules, u.Hostname()); !ok || first != r {
+			continue // another rule takes its WebSocket
+		}
+		several = several || best != nil
+		if kin > surest {
+			best, surest = u, kin
+		}
+	}
+	if best != nil && !several && !open {
+		return best
+	}
+	core, err := f.core()
+	if err != nil || core == nil || isAddress(core.Hostname()) || !proxied(core) {
+		return best
+	}
+	rule, ok := taker(rules, core.Hostname())
+	if !ok || f.leads(rule) == foreign || rule.everyHost() && best != nil {
+		return best
+	}
+	return core
+}
+
+func (f *finder) leads(r Rule) kinship {
+	u, err := url.Parse(r.Service)
+	if err != nil || !web(u) {
+		return foreign
+	}
+	return f.home().kinship(u)
+}
+
+// written gives the rules that the app's start script makes of its options
+// (createConfig in prepare/run.sh): Home Assistant, the additional hosts, and what
+// takes the rest.
+func written(o supervisor.Options, own *url.URL, home func() Home) (rules []Rule) {
+	if own != nil {
+		at := "http://homeassistant:8123"
+		if u := home().URL; u != nil {
+			at = u.String()
+		}
+		rules = append(rules, Rule{Hostname: own.Hostname(), Service: at})
+	}
+	rules = append(rules, additional(o)...)
+	if rest := o.Text("catch_all_service"); rest != "" {
+		rules = append(rules, Rule{Service: rest})
+	}
+	return rules
+}
+
+// additional are the option additional_hosts.
+func additional(o supervisor.Options) []Rule {
+	var list []Rule
+	if o.Into("additional_hosts", &list) != nil {
+		return nil
+	}
+	for i := range list {
+		list[i].Path = "" // none of the app's
+	}
+	return list
+}
+
+// hostOf reads a host name as people write it into the app's options: with a scheme,
+// a port or a path, in capitals, with a dot at the end, or with letters outside a–z,
+// which cloudflared looks up in their xn-- form. "" if it is none. The tunnel's names
+// are reached at Cloudflare, so the port is never part of it; only this machine
+// itself, which no tunnel serves, keeps it.
+func hostOf(text string) string {
+	text = strings.TrimSpace(text)
+	if !strings.Contains(text, "://") {
+		text = "https://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil {
+		return ""
+	}
+	if probe.Loopback(u.Hostname()) {
+		return u.Scheme + "://" + u.Host
+	}
+	host := strings.TrimSuffix(u.Hostname(), ".")
+	if isAddress(host) {
+		return ""
+	}
+	return ascii(host)
+}
+
+// ascii is a name in lower case, and in the form in which it is looked up.
+func ascii(host string) string {
+	if !strings.ContainsFunc(host, func(r rune) bool { return r > 127 }) {
+		return strings.ToLower(host)
+	}
+	puny, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return ""
+	}
+	return puny
+}
+
+// address is a host as hostOf gives it, as a URL; nil if it is none.
+func address(host string) *url.URL {
+	if host == "" {
+		return nil
+	}
+	if !strings.Contains(host, "://") {
+		host = "https://" + host
+	}
+	u, err := probe.CheckURL(host)
+	if err != nil {
+		return nil
+	}
+	return u
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// proxied says whether Cloudflare's edge listens at a URL's port
+// (developers.cloudflare.com/fundamentals/reference/network-ports); this machine
+// itself stands for it in the lab.
+func proxied(u *url.URL) bool {
+	return probe.Loopback(u.Hostname()) || slices.Contains([]string{"443", "2053", "2083", "2087", "2096", "8443"}, port(u))
 }
 
 // ConnectorOf makes the target's connector, at url where one is given.
@@ -162,8 +394,8 @@ func ConnectorOf(t Target, url string) *Connector {
 	return NewConnector(url)
 }
 
-// MetricsURL is where an add-on's connector tells of itself: the Cloudflared
-// add-on always passes --metrics=0.0.0.0:36500.
+// MetricsURL is where an app's connector tells of itself: the Cloudflared app always
+// passes --metrics=0.0.0.0:36500.
 func MetricsURL(hostname string) string {
 	return "http://" + net.JoinHostPort(hostname, strconv.Itoa(36500))
 }

@@ -37,7 +37,7 @@ func FuzzConnector(f *testing.F) {
 				t.Errorf("%q is no address of an edge", edge)
 			}
 		}
-		r, u := c.Route(t.Context(), "ha.example.com", nil)
+		r, u := c.Route(t.Context(), "ha.example.com", tunnel.Home{})
 		if strings.Contains(r.Service, "pw@") || u != nil && (u.User != nil || u.Scheme != "http" && u.Scheme != "https") {
 			t.Errorf("the route is %+v, %v", r, u)
 		}

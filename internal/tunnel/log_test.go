@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -282,33 +281,6 @@ func TestALogOfFailuresIsNotQuiet(t *testing.T) {
 		if l := ReadLog(lineQUIC+"2026-11-21T20:00:30Z "+line+"\n", time.Time{}, time.Time{}); l.Quiet() || l.LastError == "" {
 			t.Errorf("%s is passed over in silence: %+v", line, l)
 		}
-	}
-}
-
-func TestRoutes(t *testing.T) {
-	origin := &url.URL{Scheme: "http", Host: "homeassistant:8123"}
-	for rule, c := range map[string]struct {
-		rules   []Rule
-		want    evidence.Route
-		askable bool
-	}{
-		"Home Assistant by its name":             {[]Rule{{"ha.example.com", "http://homeassistant:8123"}}, evidence.Route{Found: true, Service: "http://homeassistant:8123", HomeAssistant: true}, false},
-		"Home Assistant by its port":             {[]Rule{{"ha.example.com", "http://192.168.1.20:8123"}}, evidence.Route{Found: true, Service: "http://192.168.1.20:8123", HomeAssistant: true}, false},
-		"a reverse proxy":                        {[]Rule{{"ha.example.com", "https://a0d7b954-nginxproxymanager:443"}}, evidence.Route{Found: true, Service: "https://a0d7b954-nginxproxymanager:443"}, true},
-		"the add-on's own proxy":                 {[]Rule{{"ha.example.com", "https://localhost:443"}}, evidence.Route{Found: true, Service: "https://localhost:443", HomeAssistant: true}, true},
-		"the first rule that fits":               {[]Rule{{"other.example.com", "http://nas"}, {"*.example.com", "http://homeassistant:8123"}, {"", "http_status:404"}}, evidence.Route{Found: true, Service: "http://homeassistant:8123", HomeAssistant: true}, false},
-		"the catch-all alone":                    {[]Rule{{"other.example.com", "http://homeassistant:8123"}, {"", "http_status:404"}}, evidence.Route{}, false},
-		"no rules":                               {nil, evidence.Route{}, false},
-		"credentials in the service are dropped": {[]Rule{{"", "http://user:password@proxy:80"}}, evidence.Route{Found: true, Service: "http://proxy:80"}, true},
-		"not a web server":                       {[]Rule{{"ha.example.com", "ssh://nas:22"}}, evidence.Route{Found: true, Service: "ssh://nas:22"}, false},
-	} {
-		t.Run(rule, func(t *testing.T) {
-			c.want.Asked = true
-			r, u := routeOf(c.rules, "HA.example.com", origin)
-			if r != c.want || (u != nil) != c.askable {
-				t.Errorf("leads to %+v (to be asked at %v), want %+v", r, u, c.want)
-			}
-		})
 	}
 }
 

@@ -1,11 +1,8 @@
 package tunnel_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -15,35 +12,54 @@ import (
 	"tunnelmedic/internal/tunnel"
 )
 
-func TestTheAddOnToWatch(t *testing.T) {
+func TestTheAppToWatch(t *testing.T) {
 	at := func(slug string, s evidence.AddOnState) supervisor.AddOn {
 		return supervisor.AddOn{Slug: slug, State: s}
 	}
-	const old, fresh = "9074a9fa_cloudflared", "396f0234_cloudflared"
-	other := at("core_mosquitto", evidence.StateStarted)
+	const (
+		old, fresh = "9074a9fa_cloudflared", "396f0234_cloudflared"
+		local      = "local_cloudflared"
+		foreign    = "deadbeef_cloudflared"
+	)
+	up, down := evidence.StateStarted, evidence.StateStopped
+	other := at("core_mosquitto", up)
+	type apps = []supervisor.AddOn
 	for rule, c := range map[string]struct {
-		installed []supervisor.AddOn
-		slug      string
+		installed apps
+		wish      tunnel.Wish
 		chosen    string
+		beside    []string
 		says      []string // of the trouble, where there is one
 	}{
-		"nothing is installed":                       {nil, "", "", []string{"No Cloudflared add-on is installed", "Install"}},
-		"other add-ons are none":                     {[]supervisor.AddOn{other, at("x_cloudflared_helper", evidence.StateStarted)}, "", "", []string{"No Cloudflared add-on"}},
-		"the one there is, even stopped":             {[]supervisor.AddOn{other, at(old, evidence.StateStopped)}, "", old, nil},
-		"a local build counts":                       {[]supervisor.AddOn{at("local_cloudflared", evidence.StateStarted)}, "", "local_cloudflared", nil},
-		"of several the running one":                 {[]supervisor.AddOn{at(old, evidence.StateStopped), at(fresh, evidence.StateStarted)}, "", fresh, nil},
-		"one that starts up is running":              {[]supervisor.AddOn{at(old, evidence.StateError), at(fresh, evidence.StateStartup)}, "", fresh, nil},
-		"several running need a name":                {[]supervisor.AddOn{at(old, evidence.StateStarted), at(fresh, evidence.StateStarted)}, "", "", []string{"are running", old, fresh, "cloudflared_slug"}},
-		"several stopped need one started or a name": {[]supervisor.AddOn{at(old, evidence.StateStopped), at(fresh, evidence.StateError)}, "", "", []string{"none is running", "Start", "cloudflared_slug"}},
-		"the named one of several running":           {[]supervisor.AddOn{at(old, evidence.StateStarted), at(fresh, evidence.StateStarted)}, fresh, fresh, nil},
-		"the named one whatever it is called":        {[]supervisor.AddOn{other, at("my_tunnel", evidence.StateStopped)}, "my_tunnel", "my_tunnel", nil},
-		"the named one is missing":                   {[]supervisor.AddOn{at(old, evidence.StateStarted)}, fresh, "", []string{fresh + " is not installed", "cloudflared_slug"}},
+		"nothing is installed":                        {says: []string{"No Cloudflared app is installed", "Install"}},
+		"other apps are none":                         {installed: apps{other, at("x_cloudflared_helper", up)}, says: []string{"No Cloudflared app"}},
+		"the one there is, even stopped":              {installed: apps{other, at(old, down)}, chosen: old},
+		"a local copy counts":                         {installed: apps{at(local, up)}, chosen: local},
+		"of several the running one":                  {installed: apps{at(old, down), at(fresh, up)}, chosen: fresh, beside: []string{old}},
+		"one that starts up is running":               {installed: apps{at(old, evidence.StateError), at(fresh, evidence.StateStartup)}, chosen: fresh, beside: []string{old}},
+		"several running need a name":                 {installed: apps{at(old, up), at(fresh, up)}, says: []string{"are running", old, fresh, "cloudflared_slug"}},
+		"several stopped need one started or a name":  {installed: apps{at(old, down), at(fresh, evidence.StateError)}, says: []string{"none is running", "Start", "cloudflared_slug"}},
+		"the named one of several running":            {installed: apps{at(old, up), at(fresh, up)}, wish: tunnel.Wish{Slug: fresh}, chosen: fresh, beside: []string{old}},
+		"the named one whatever it is called":         {installed: apps{other, at("my_tunnel", down)}, wish: tunnel.Wish{Slug: "my_tunnel"}, chosen: "my_tunnel"},
+		"the named one is missing":                    {installed: apps{at(old, up)}, wish: tunnel.Wish{Slug: fresh}, says: []string{fresh + " is not installed", "cloudflared_slug"}},
+		"a named stranger":                            {installed: apps{at(old, up), at(foreign, up)}, wish: tunnel.Wish{Slug: foreign}, chosen: foreign, beside: []string{old}},
+		"the name goes before what was watched":       {installed: apps{at(old, up), at(fresh, down)}, wish: tunnel.Wish{Slug: fresh, Kept: old}, chosen: fresh, beside: []string{old}},
+		"an unknown store's app is not taken":         {installed: apps{at(foreign, up)}, says: []string{foreign, "does not know", "cloudflared_slug"}},
+		"nor before a known one that is stopped":      {installed: apps{at(foreign, up), at(old, down)}, chosen: old, beside: []string{foreign}},
+		"nor because it was watched before":           {installed: apps{at(foreign, up), at(old, down)}, wish: tunnel.Wish{Kept: foreign}, chosen: old, beside: []string{foreign}},
+		"its likeness in capitals is not known":       {installed: apps{at("9074A9FA_cloudflared", up)}, says: []string{"does not know"}},
+		"nor is a slug that only ends like one":       {installed: apps{at("x_9074a9fa_cloudflared", up)}, says: []string{"does not know"}},
+		"nor one without a store":                     {installed: apps{at("_cloudflared", up)}, says: []string{"does not know"}},
+		"what was watched stays, stopped":             {installed: apps{at(old, down), at(fresh, up)}, wish: tunnel.Wish{Kept: old}, chosen: old, beside: []string{fresh}},
+		"what was watched stays among several":        {installed: apps{at(old, up), at(fresh, up), at(local, up)}, wish: tunnel.Wish{Kept: fresh}, chosen: fresh, beside: []string{old, local}},
+		"what was watched is gone: a move":            {installed: apps{at(fresh, down)}, wish: tunnel.Wish{Kept: old}, chosen: fresh},
+		"what was watched is gone, a stranger stands": {installed: apps{at(foreign, up)}, wish: tunnel.Wish{Kept: old}, says: []string{"does not know"}},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			got, err := tunnel.Choose(c.installed, c.slug)
+			got, beside, err := tunnel.Choose(c.installed, c.wish)
 			if c.says == nil {
-				if err != nil || got.Slug != c.chosen {
-					t.Fatalf("got %q, %v; want %q", got.Slug, err, c.chosen)
+				if err != nil || got.Slug != c.chosen || !slices.Equal(beside, c.beside) {
+					t.Fatalf("got %q beside %q, %v; want %q beside %q", got.Slug, beside, err, c.chosen, c.beside)
 				}
 				return
 			}
@@ -68,22 +84,6 @@ func expectTrouble(t *testing.T, err error, says ...string) {
 	}
 }
 
-// house answers what Find asks of Supervisor.
-type house struct {
-	addOns   []supervisor.AddOn
-	info     supervisor.Info
-	core     supervisor.CoreConfig
-	addOnErr error
-	infoErr  error
-	coreErr  error
-}
-
-func (h house) AddOns(context.Context) ([]supervisor.AddOn, error) { return h.addOns, h.addOnErr }
-func (h house) Info(context.Context, string) (supervisor.Info, error) {
-	return h.info, h.infoErr
-}
-func (h house) CoreConfig(context.Context) (supervisor.CoreConfig, error) { return h.core, h.coreErr }
-
 func options(t *testing.T, text string) supervisor.Options {
 	t.Helper()
 	var o supervisor.Options
@@ -91,94 +91,6 @@ func options(t *testing.T, text string) supervisor.Options {
 		t.Fatal(err)
 	}
 	return o
-}
-
-// rules gives a connector that tells of these ingress rules; "" answers nothing.
-func rules(t *testing.T, config string) func(tunnel.Target) *tunnel.Connector {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/config" || config == "" {
-			http.NotFound(w, r)
-			return
-		}
-		_, _ = w.Write([]byte(config))
-	}))
-	t.Cleanup(s.Close)
-	return func(tunnel.Target) *tunnel.Connector { return tunnel.NewConnector(s.URL) }
-}
-
-func ingress(rules ...string) string {
-	return `{"version":7,"config":{"ingress":[` + strings.Join(append(rules, `{"service":"http_status:404"}`), ",") + `],"warp-routing":{}}}`
-}
-
-func rule(host, service string) string {
-	return `{"hostname":"` + host + `","path":"","service":"` + service + `","Handlers":null,"originRequest":{}}`
-}
-
-func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
-	const slug = "9074a9fa_cloudflared"
-	running := supervisor.Info{Slug: slug, Name: "Cloudflared", Hostname: "9074a9fa-cloudflared", State: evidence.StateStarted, Version: "6.0.3"}
-	home := func(options supervisor.Options, external string) house {
-		h := house{addOns: []supervisor.AddOn{{Slug: slug, State: evidence.StateStarted}}, info: running, core: supervisor.CoreConfig{ExternalURL: external, Version: "1"}}
-		h.info.Options = options
-		return h
-	}
-	all := home(options(t, `{"external_hostname":"addon.example.com"}`), "https://core.example.com")
-	toHA := rules(t, ingress(rule("rules.example.com", "http://homeassistant:8123")))
-	none := rules(t, "")
-	away := &supervisor.Error{Kind: supervisor.Away, Message: "refused"}
-
-	for name, c := range map[string]struct {
-		house     house
-		wish      tunnel.Wish
-		connector func(tunnel.Target) *tunnel.Connector
-		url, how  string
-		trouble   []string
-		fails     bool // with an error that is no trouble
-	}{
-		"the user's own word goes before all":       {house: all, wish: tunnel.Wish{URL: "https://own.example.com"}, connector: toHA, url: "https://own.example.com", how: "public_url"},
-		"an impossible own word is said":            {house: all, wish: tunnel.Wish{URL: "http://own.example.com"}, connector: toHA, trouble: []string{"public_url", "https://own.example.com"}},
-		"then the add-on's external_hostname":       {house: all, connector: toHA, url: "https://addon.example.com", how: "external_hostname"},
-		"then the connector's rules":                {house: home(options(t, `{"external_hostname":"","tunnel_token":"x"}`), "https://core.example.com"), connector: toHA, url: "https://rules.example.com", how: "ingress rules"},
-		"an impossible external_hostname is passed": {house: home(options(t, `{"external_hostname":"not a host"}`), "https://core.example.com"), connector: toHA, url: "https://rules.example.com", how: "ingress rules"},
-		"then Core's external URL":                  {house: home(options(t, `{}`), "https://core.example.com/"), connector: none, url: "https://core.example.com", how: "external URL"},
-		"hidden options keep nothing from it":       {house: home(nil, "https://core.example.com"), connector: toHA, url: "https://rules.example.com", how: "ingress rules"},
-		"a wildcard leads to no single host":        {house: home(nil, "https://core.example.com"), connector: rules(t, ingress(rule("*.example.com", "http://homeassistant:8123"))), url: "https://core.example.com", how: "external URL"},
-		"other services are not Home Assistant": {house: home(nil, "https://core.example.com"),
-			connector: rules(t, ingress(rule("files.example.com", "http://files.internal:80"), rule("ssh.example.com", "ssh://homeassistant:22"), rule("db.example.com", "tcp://192.168.1.5:8123"), rule("", "http://homeassistant:8123"))),
-			url:       "https://core.example.com", how: "external URL"},
-		"the name in every installation goes before the port": {house: home(nil, ""),
-			connector: rules(t, ingress(rule("proxy.example.com", "http://192.168.1.5:8123"), rule("ha.example.com", "https://homeassistant.local.hass.io:8123"))), url: "https://ha.example.com", how: "ingress rules"},
-		"by port, the first of several":                 {house: home(nil, ""), connector: rules(t, ingress(rule("a.example.com", "http://192.168.1.5:8123"), rule("b.example.com", "http://192.168.1.6:8123"))), url: "https://a.example.com", how: "ingress rules"},
-		"an external URL over http is not outside":      {house: home(nil, "http://core.example.com:8123"), connector: none, trouble: []string{"could not be found", "public_url"}},
-		"nothing is known":                              {house: home(nil, ""), connector: none, trouble: []string{"could not be found", "public_url", "https://ha.example.com"}},
-		"rules that are no JSON are passed":             {house: home(nil, ""), connector: rules(t, "<html>"), trouble: []string{"public_url"}},
-		"the list of add-ons is not to be had":          {house: house{addOnErr: away}, connector: none, fails: true},
-		"the add-on cannot be read":                     {house: house{addOns: all.addOns, infoErr: away}, connector: none, fails: true},
-		"while Core is away its URL is still to come":   {house: house{addOns: all.addOns, info: running, coreErr: &supervisor.Error{Kind: supervisor.CoreAway, Status: 502}}, connector: none, fails: true},
-		"while Supervisor is away nothing is decided":   {house: house{addOns: all.addOns, info: running, coreErr: away}, connector: none, fails: true},
-		"a stop of the program is no trouble":           {house: house{addOns: all.addOns, info: running, coreErr: &supervisor.Error{Kind: supervisor.Interrupted}}, connector: none, fails: true},
-		"a Core that answers nonsense is a trouble":     {house: house{addOns: all.addOns, info: running, coreErr: &supervisor.Error{Kind: supervisor.Unexpected}}, connector: none, trouble: []string{"public_url"}},
-		"none installed":                                {house: house{}, connector: none, trouble: []string{"No Cloudflared add-on"}},
-		"an add-on that does not run may know it later": {house: func() house { h := home(nil, ""); h.info.State = evidence.StateStopped; return h }(), connector: none, trouble: []string{"not running", "Start it"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := tunnel.Find(t.Context(), c.house, c.wish, c.connector)
-			switch {
-			case c.trouble != nil:
-				expectTrouble(t, err, c.trouble...)
-			case c.fails:
-				var trouble *tunnel.Trouble
-				if err == nil || errors.As(err, &trouble) {
-					t.Errorf("got %v, want an error that is no trouble", err)
-				}
-			case err != nil || got.URL.String() != c.url || !strings.Contains(got.How, c.how):
-				t.Errorf("got %v from %q, %v; want %s from %s", got.URL, got.How, err, c.url, c.how)
-			case got.Slug != slug || got.Hostname != "9074a9fa-cloudflared" || got.Name != "Cloudflared":
-				t.Errorf("target %+v", got)
-			}
-		})
-	}
 }
 
 func TestTheProtocolIsReadAsCloudflaredReadsIt(t *testing.T) {
