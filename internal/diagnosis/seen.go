@@ -132,7 +132,7 @@ func carriedInShort(c evidence.Connector) string {
 	if !known {
 		return ""
 	}
-	s := fmt.Sprintf("%d requests during the probe", rise.Requests)
+	s := fmt.Sprintf("%d requests during the check", rise.Requests)
 	if n := rise.Codes[400]; n > 0 {
 		s += fmt.Sprintf(", %d answered with 400", n)
 	}

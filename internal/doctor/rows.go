@@ -75,7 +75,7 @@ func (x *examination) handshakeRow(family string, l evidence.Look, second bool) 
 	case l.Healthy():
 		r.Verdict = Good
 		if l.SignIn == evidence.TokenRefused || l.SignIn == evidence.TokenWithheld {
-			r.Do = "the token in ha_token is refused: make a new one"
+			r.Do = "Home Assistant refuses the token: make a new one"
 		}
 	default:
 		r.Do = "see the verdict below"
@@ -161,7 +161,7 @@ func (x *examination) addOnRow(err error) Row {
 	case err != nil && !a.Asked:
 		r.Came, r.Verdict = err.Error(), Unsure
 	case !a.Installed:
-		r.Asked, r.Came, r.Do = "Supervisor about the Cloudflared add-on", "it is not installed", "install it, or name it in the option cloudflared_slug"
+		r.Asked, r.Came, r.Do = "Supervisor about the Cloudflared app", "it is not installed", "install it, or name it as \"Cloudflared app\" in Tunnel Medic's configuration"
 	default:
 		r.Came = fmt.Sprintf("%s %s, %s", a.Name, a.Version, a.State)
 		if a.ProtocolKnown {
@@ -178,7 +178,7 @@ func (x *examination) addOnRow(err error) Row {
 
 func (x *examination) connectorRow() Row {
 	c := x.e.Connector
-	r := Row{Component: "connector", Asked: "cloudflared: /ready /diag/tunnel /config", Came: diagnosis.ConnectorInShort(c), Verdict: Bad, Do: "look at the Log tab of the Cloudflared add-on"}
+	r := Row{Component: "connector", Asked: "cloudflared: /ready /diag/tunnel /config", Came: diagnosis.ConnectorInShort(c), Verdict: Bad, Do: "look at the Log tab of the Cloudflared app"}
 	if n := c.Counters; n != nil && n.Version != "" {
 		r.Came = "version " + n.Version + ", " + r.Came
 	}

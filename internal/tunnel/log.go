@@ -143,6 +143,9 @@ func ReadLog(text string, now, since time.Time) evidence.Log {
 	t := tally{now: now, since: since, lost: map[int]int{}, lostOver: map[int]evidence.Transport{}}
 	r := read(text)
 	t.Asked, t.Terse = true, !r.informs
+	if last := r.lastWord(); r.informs && !last.IsZero() && last.Before(now) {
+		t.now = last
+	}
 	for _, e := range r.events {
 		t.add(e)
 	}
@@ -155,9 +158,24 @@ func ReadLog(text string, now, since time.Time) evidence.Log {
 	return t.Log
 }
 
+// lastWord is when the log ends in trouble: the time of its last line, unless a
+// connection has come to stand since. What is lost then is lost still, and "of late" is
+// before that: a clock may have jumped, or cloudflared fallen silent.
+func (r *reading) lastWord() (last time.Time) {
+	for _, e := range r.events {
+		switch e.Kind {
+		case Began, Registered, Stopped:
+			last = time.Time{}
+		case Broke, DialFailed:
+			last = e.At
+		}
+	}
+	return last
+}
+
 type tally struct {
 	evidence.Log
-	now, since time.Time
+	now, since time.Time   // now is what "of late" is before
 	lost       map[int]int // breaks of late, by connection
 	lostOver   map[int]evidence.Transport
 }

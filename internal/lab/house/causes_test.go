@@ -106,6 +106,7 @@ var causes = []lived{
 	{cause: diagnosis.WaitingForLogin, opt: local, act: func(h *house.House) { restartedWith(h, func(f *lab.Faults) { f.LoginWanted = true }) }, deed: nothing},
 	{cause: diagnosis.EdgeUnroutable, act: faulty(func(f *lab.Faults) { f.Dial = lab.Unroutable }), deed: nothing},
 	{cause: diagnosis.OriginRefused, act: faulty(func(f *lab.Faults) { f.CoreUnreachable = true }), deed: nothing},
+	{cause: diagnosis.ProxyRefuses, opt: lab.Options{Proxy: true}, act: faulty(func(f *lab.Faults) { f.ProxyAnswers = 502 }), deed: nothing},
 	{cause: diagnosis.RecordNotTunnel, act: answering(522, "error code: 522"), deed: nothing},
 	{cause: diagnosis.CloudflareError, what: "530 with a number of its own, while connections break", opt: slowToReturn(onQUIC), act: faulty(func(f *lab.Faults) {
 		f.FlapQUIC, f.Answer = lab.Duration(20*time.Second), &lab.EdgeAnswer{Status: 530, Body: "error code: 1200"}
@@ -193,7 +194,6 @@ var notLived = map[diagnosis.Cause]string{
 	diagnosis.PageStale:                 "told while all checks succeed: TestAStalePageIsToldAndNotTreated",
 	diagnosis.SignInUnanswered:          "takes a Home Assistant that does not answer a sign-in: the matrix of doctor",
 	diagnosis.ProxyBetween:              "takes a proxy on a real socket: the matrix of doctor",
-	diagnosis.ProxyRefuses:              "takes a proxy on a real socket: the matrix of doctor",
 	diagnosis.ClientCertificateRequired: "takes TLS: the matrix of doctor",
 	diagnosis.ClientCertificateRefused:  "takes TLS: the matrix of doctor",
 	diagnosis.NotProxied:                "takes TLS and a resolver: the matrix of doctor",
