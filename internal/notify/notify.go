@@ -29,12 +29,13 @@ type Core interface {
 }
 
 const (
-	callTimeout = 10 * time.Second
-	retryEvery  = 15 * time.Second // while Core is down or starting
-	maxWaiting  = 50               // events and calls kept while Core is away; the oldest go first
-	quietTime   = 24 * time.Hour   // what has no incident does not ring twice within it
-	memory      = 30 * quietTime   // an incident does not ring twice within it: longer than any has lasted
-	restTime    = time.Hour        // between two wordings of the same message, unless a treatment goes on
+	callTimeout  = 10 * time.Second
+	retryEvery   = 15 * time.Second // while Core is down or starting
+	refusedEvery = 10 * time.Minute // where Core refuses to show what should stand there
+	maxWaiting   = 50               // events and calls kept while Core is away; the oldest go first
+	quietTime    = 24 * time.Hour   // what has no incident does not ring twice within it
+	memory       = 30 * quietTime   // an incident does not ring twice within it: longer than any has lasted
+	restTime     = time.Hour        // between two wordings of the same message, unless a treatment goes on
 )
 
 // What is sent at most, whatever happens outside: a stranger who finds a way to change
@@ -307,6 +308,7 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 	}
 	n.mu.Unlock()
 
+	next := time.Hour
 	if behind && full == 0 {
 		err := n.show(ctx, want, page)
 		if err != nil && away(err) {
@@ -314,12 +316,13 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 			n.keep(queue)
 			return retryEvery
 		}
-		if err != nil {
+		if err != nil { // it may have been Core's own trouble: what stands there is not left to stand for good
 			n.refused(err)
+			next = refusedEvery
 		}
 		n.mu.Lock()
 		n.writes.take(time.Now(), time.Hour, maxRewrites) // what did not arrive was none
-		if n.want == want && n.page == page {
+		if err == nil && n.want == want && n.page == page {
 			n.behind = false
 		}
 		n.mu.Unlock()
@@ -347,9 +350,9 @@ func (n *Notifier) send(ctx context.Context) time.Duration {
 	case full > 0:
 		return full
 	case want != nil && want.closing:
-		return max(time.Until(until), time.Millisecond)
+		return min(max(time.Until(until), time.Millisecond), next)
 	}
-	return time.Hour
+	return next
 }
 
 // refused says, once, what Home Assistant would not take.

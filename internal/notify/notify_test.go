@@ -340,6 +340,24 @@ func TestWhatCoreDidNotTakeIsNotCountedAsTold(t *testing.T) {
 	})
 }
 
+func TestARefusedDismissalIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := start(t, nil)
+		c.heard()
+		n.Tell(sick(policy.Treating, "x"), nil)
+		n.Tell(status(policy.Healthy), step(policy.StepCured))
+		c.heard()
+		c.set(func(string) error { return &supervisor.Error{Op: "telling", Kind: supervisor.Rejected, Status: 500} }, false)
+		time.Sleep(5*every + time.Second)
+		words, _ := c.heard()
+		expect(t, "while Core stumbles", words)
+		c.set(nil, false)
+		time.Sleep(11 * time.Minute)
+		words, _ = c.heard()
+		expect(t, "once it does not", words, "dismiss")
+	})
+}
+
 func TestWhatIsKeptWhileCoreIsAwayIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := start(t, nil)
