@@ -139,7 +139,9 @@ func (h *House) Start() {
 		h.Fatal(err)
 	}
 	env := maps.Clone(h.Env)
-	env["TUNNELMEDIC_DATA_DIR"] = dir
+	if env["TUNNELMEDIC_DATA_DIR"] == "" {
+		env["TUNNELMEDIC_DATA_DIR"] = dir
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &life{dir: dir, plug: h.Net.Plug(), log: &pen{to: &h.log}, end: cancel, ended: make(chan struct{})}
 	h.life = l

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ func (p *play) save(raw json.RawMessage) error {
 
 // setProtocol is a person writing a protocol into run_parameters.
 func (p *play) setProtocol(to evidence.Protocol) {
-	open := p.h.Record().Intention
+	open := p.record().Intention
 	p.hand(func() error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -204,4 +205,39 @@ func (p *play) restartDaemon(down time.Duration) {
 		}
 		p.later(down, p.revive)
 	})
+}
+
+// atTrial does something at the daemon's next call that changes the app.
+func (p *play) atTrial(do func()) {
+	p.set(&trap{call: changes, moment: thenEffect, strike: do})
+}
+
+var changes = regexp.MustCompile("^POST /addons/[^/]+/options$")
+
+// diskFails makes the disk refuse for a while.
+func (p *play) diskFails(r *rand.Rand, writes, reads error) {
+	p.fault()
+	d := span(r, time.Second, 20*time.Minute)
+	begin := func() {
+		p.disk.fail(writes, reads)
+		p.later(d, func() { p.note("the disk is well again"); p.disk.fail(nil, nil) })
+	}
+	if r.IntN(2) == 0 {
+		begin()
+		return
+	}
+	p.atTrial(begin)
+}
+
+// changes changes the world's faults.
+func (p *play) changes(change func(*lab.Faults)) {
+	p.w.ChangeFaults(change)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch away := p.w.Faults().APIAway || p.w.Faults().InternetDown; {
+	case !away:
+		p.truth.apiAway = time.Time{}
+	case p.truth.apiAway.IsZero():
+		p.truth.apiAway = time.Now()
+	}
 }

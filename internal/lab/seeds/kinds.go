@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -42,13 +43,13 @@ func networkKinds() []*kind {
 	lasting := func(name string, weight int, longest time.Duration, begin func(*lab.Faults, *rand.Rand), end func(*lab.Faults)) *kind {
 		return &kind{name, weight, func(p *play, r *rand.Rand) {
 			p.fault()
-			p.w.ChangeFaults(func(f *lab.Faults) { begin(f, r) })
+			p.changes(func(f *lab.Faults) { begin(f, r) })
 			d := span(r, time.Second, longest)
 			if p.lone {
 				d = healed + 5*time.Minute
 				p.later(healed, func() { p.isHealed(name) })
 			}
-			p.later(d, func() { p.note("no more: %s", name); p.w.ChangeFaults(end) })
+			p.later(d, func() { p.note("no more: %s", name); p.changes(end) })
 		}}
 	}
 	strip := func(name string, weight int, transports ...evidence.Transport) *kind {
@@ -100,6 +101,9 @@ func networkKinds() []*kind {
 		plain("the connector hangs", 3, 15*time.Minute, func(f *lab.Faults, on bool) { f.ConnectorHung = on }),
 		lasting("quic flaps", 4, 12*time.Minute, func(f *lab.Faults, r *rand.Rand) { f.FlapQUIC = lab.Duration(span(r, 3*time.Second, time.Minute)) },
 			func(f *lab.Faults) { f.FlapQUIC = 0 }),
+		lasting("Cloudflare's API is away", 5, 15*time.Minute, func(f *lab.Faults, _ *rand.Rand) { f.APIAway = true }, func(f *lab.Faults) { f.APIAway = false }),
+		plain("restarts are answered and not made", 3, 10*time.Minute, func(f *lab.Faults, on bool) { f.RestartFaked = on }),
+		plain("the flag is ignored", 1, 10*time.Minute, func(f *lab.Faults, on bool) { f.IgnoresFlag = on }),
 		plain("the edge refuses the tunnel", 2, 6*time.Minute, func(f *lab.Faults, on bool) { f.TunnelRejected = on }),
 		plain("a login wall", 2, 6*time.Minute, func(f *lab.Faults, on bool) { f.Access = on }),
 		plain("too many requests", 2, 3*time.Minute, func(f *lab.Faults, on bool) { f.RateLimited = on }),
@@ -139,6 +143,8 @@ var calls = []struct{ method, path string }{
 	{"GET", "/core/api/config"}, {"POST", "/core/api/services/**"}, {"POST", "/core/api/events/**"}, {"", ""},
 }
 
+const toldToWait = "a call is told to wait"
+
 // callKinds spoil single calls of Supervisor's API.
 func callKinds() []*kind {
 	spoil := func(name string, weight int, how func(*lab.Injection, *rand.Rand)) *kind {
@@ -147,6 +153,10 @@ func callKinds() []*kind {
 			c := calls[r.IntN(len(calls))]
 			i := lab.Injection{Method: c.method, Path: c.path, Times: pick(r, 1, 1, 1, 2, 3, 6)}
 			how(&i, r)
+			if name == toldToWait && !strings.HasPrefix(i.Path, "/addons/*/") {
+				i.Path = "/addons/*/restart" // only jobs are busy
+				i.Method = http.MethodPost
+			}
 			if i.Status == http.StatusOK && strings.HasPrefix(i.Path, "/core/api/") && i.Method == http.MethodPost {
 				i.AfterEffect = true // who says 200 and has done nothing cannot be seen through
 			}
@@ -176,7 +186,7 @@ func callKinds() []*kind {
 		}),
 		spoil("a call hangs", 4, func(i *lab.Injection, r *rand.Rand) { i.Hang = true; after(i, r) }),
 		spoil("a call is slow", 6, func(i *lab.Injection, r *rand.Rand) { i.Delay = lab.Duration(span(r, time.Second, 100*time.Second)) }),
-		spoil("a call is told to wait", 5, func(i *lab.Injection, _ *rand.Rand) {
+		spoil(toldToWait, 5, func(i *lab.Injection, _ *rand.Rand) {
 			i.Status, i.Body = 400, `{"result":"error","message":"Another job is running for job group app_9074a9fa_cloudflared"}`
 		}),
 	}
@@ -273,14 +283,64 @@ func daemonKinds() []*kind {
 		return pick(r, time.Second, 5*time.Second, 30*time.Second, 4*time.Minute)
 	}
 	return []*kind{
-		{"the daemon is killed", 3, func(p *play, r *rand.Rand) { p.crash(down(r)) }},
+		{"the daemon is killed", 3, func(p *play, r *rand.Rand) { p.crash(down(r), nil) }},
 		{"the daemon is killed at a call", 10, func(p *play, r *rand.Rand) {
 			d := down(r)
-			p.set(&trap{call: regexp.MustCompile(pick(r, posts...)), skip: pick(r, 0, 0, 0, 1, 2), moment: r.IntN(moments), strike: func() { p.crash(d) }})
+			p.set(&trap{call: regexp.MustCompile(pick(r, posts...)), skip: pick(r, 0, 0, 0, 1, 2), moment: r.IntN(moments), strike: func() { p.crash(d, nil) }})
 		}},
 		{"the daemon is killed while a protocol is proven", 8, func(p *play, r *rand.Rand) {
 			d := down(r)
-			p.whenRestarted(r, func() { p.crash(d) })
+			p.whenRestarted(r, func() { p.crash(d, nil) })
+		}},
+		{"the power is cut", 3, func(p *play, r *rand.Rand) { p.crash(down(r), r) }},
+		{"the power is cut while a protocol is proven", 4, func(p *play, r *rand.Rand) {
+			d := down(r)
+			p.whenRestarted(r, func() { p.crash(d, r) })
+		}},
+		{"the daemon is killed at a write", 10, func(p *play, r *rand.Rand) {
+			d, cut := down(r), r
+			if r.IntN(2) == 0 {
+				cut = nil
+			}
+			t := &diskTrap{skip: r.IntN(30), half: r.IntN(2) == 0, strike: func() { p.note("struck at a write"); p.crash(d, cut) }}
+			if r.IntN(2) == 0 {
+				p.disk.set(t)
+				return
+			}
+			p.atTrial(func() { p.disk.set(t) })
+		}},
+		{"the clock is wrong after a power cut", 4, func(p *play, r *rand.Rand) {
+			jump := func() {
+				ahead := span(r, time.Minute, 400*24*time.Hour) >> r.IntN(16)
+				if r.IntN(2) == 0 {
+					ahead = -ahead
+				}
+				if p.h.Lives() {
+					p.crash(down(r), r)
+					p.note("the clock jumps by %s", ahead)
+					p.shift(ahead)
+				}
+			}
+			if r.IntN(2) == 0 {
+				jump()
+				return
+			}
+			p.whenRestarted(r, jump)
+		}},
+		{"the disk is full", 5, func(p *play, r *rand.Rand) { p.diskFails(r, syscall.ENOSPC, nil) }},
+		{"the disk is read-only", 3, func(p *play, r *rand.Rand) { p.diskFails(r, syscall.EROFS, nil) }},
+		{"no more files can be opened", 2, func(p *play, r *rand.Rand) { p.diskFails(r, syscall.EMFILE, syscall.EMFILE) }},
+		{"the disk reports errors", 2, func(p *play, r *rand.Rand) { p.diskFails(r, syscall.EIO, nil) }},
+		{"the journal is damaged, and the daemon starts anew", 5, func(p *play, r *rand.Rand) {
+			hurt := func() {
+				p.crash(down(r), nil)
+				p.note("%s", p.disk.damage(r))
+			}
+			if r.IntN(2) == 0 {
+				hurt()
+				return
+			}
+			p.whenRestarted(r, hurt)
 		}},
 		{"the daemon is stopped and started", 3, func(p *play, r *rand.Rand) { p.restartDaemon(down(r)) }},
 		{"the daemon is stopped while a protocol is proven", 4, func(p *play, r *rand.Rand) {

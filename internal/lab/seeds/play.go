@@ -16,15 +16,17 @@ import (
 	"time"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
 )
 
 // Result is how an episode went.
 type Result struct {
-	Broken []string // promises, each with what was seen; empty if all were kept
-	Story  []string // what happened, with virtual times
-	Log    string   // the daemon's
+	Broken []string      // promises, each with what was seen; empty if all were kept
+	Story  []string      // what happened, with virtual times
+	Log    string        // the daemon's
+	Rest   time.Duration // from the end of all faults until all was settled
 	Tally
 }
 
@@ -48,18 +50,24 @@ func (t *Tally) add(o Tally) {
 // end within this time, and stay so.
 const (
 	patience = 3 * time.Hour
+	proof    = 8 * time.Hour // for [knownOpen]
 	lasting  = 10 * time.Minute
 )
+
+// dataDir is where the daemon finds its folder on the platter.
+const dataDir = "/data"
 
 // play is an episode under way.
 type play struct {
 	h     *house.House
 	w     *lab.World
+	disk  *platter
 	began time.Time
 	ctx   context.Context // of what goes on beside the agenda
 	leave context.CancelFunc
 	side  sync.WaitGroup
 	lone  bool // see Plan
+	local bool // its tunnel is managed locally: a start needs Cloudflare's API
 
 	mu      sync.Mutex // guards all below
 	agenda  []task
@@ -69,6 +77,8 @@ type play struct {
 	tally   Tally
 	truth   truth
 	rested  bool
+	settled time.Duration
+	shut    time.Time // since then nobody gets in; zero: somebody does
 	observe bool
 	budget  int
 }
@@ -84,6 +94,7 @@ type truth struct {
 	edited    time.Time // when a person last saved options
 	touched   bool      // anything that may call for an act has happened
 	paused    time.Time // until then, by a person
+	apiAway   time.Time // since then; zero: it answers
 	failed    bool      // an act of a person's has failed half way: theirs to mend
 }
 
@@ -103,7 +114,7 @@ func Play(t *testing.T, plan Plan) (res Result) {
 	synctest.Test(t, func(t *testing.T) {
 		p := build(t, plan)
 		defer func() { res = p.close(plan) }()
-		p.h.Start()
+		p.begin()
 		for _, e := range plan.Events {
 			p.later(e.At, func() {
 				p.note("%s", e.kind.name)
@@ -120,9 +131,10 @@ func Play(t *testing.T, plan Plan) (res Result) {
 // build draws the home itself.
 func build(t *testing.T, plan Plan) *play {
 	r := rand.New(rand.NewPCG(plan.Seed, 3))
-	p := &play{budget: 6, lone: plan.lone}
+	p := &play{budget: 6, lone: plan.lone, disk: newPlatter()}
+	p.local = r.IntN(3) == 0
 	own := []evidence.Protocol{evidence.Default, evidence.Default, evidence.Auto, evidence.QUIC, evidence.HTTP2}[r.IntN(5)]
-	opt := lab.Options{Seed: plan.Seed, Tap: p.tap, RunParameters: []string{"--edge-ip-version=4"}, Timezone: []string{"Europe/Berlin", "UTC", "Asia/Kolkata"}[r.IntN(3)]}
+	opt := lab.Options{Seed: plan.Seed, Tap: p.tap, Local: p.local, RunParameters: []string{"--edge-ip-version=4"}, Timezone: []string{"Europe/Berlin", "UTC", "Asia/Kolkata"}[r.IntN(3)]}
 	if own != evidence.Default {
 		opt.RunParameters = append(opt.RunParameters, "--protocol="+own.Flag())
 	}
@@ -130,6 +142,7 @@ func build(t *testing.T, plan Plan) *play {
 		"TUNNELMEDIC_SENSOR_INTERVAL": []string{"10s", "30s", "30s", "1m"}[r.IntN(4)],
 		"TUNNELMEDIC_HA_TOKEN":        []string{"", lab.HAToken}[r.IntN(2)],
 		"TUNNELMEDIC_NOTIFY":          "mobile_app_pixel",
+		"TUNNELMEDIC_DATA_DIR":        dataDir,
 	}
 	if r.IntN(4) > 0 { // entities through Core's states cost most of a quiet hour
 		opt.MQTT = &lab.MQTT{Host: "127.0.0.1", Port: 1883, Protocol: "5"}
@@ -151,7 +164,7 @@ func build(t *testing.T, plan Plan) *play {
 	p.truth.foreign = withoutProtocol(p.w.Options(lab.DefaultSlug))
 	p.ctx, p.leave = context.WithCancel(context.Background())
 	t.Cleanup(p.leave)
-	p.note("a home with %q, %d restarts a day, sensor %s, observe %v, protocols %q", opt.RunParameters, p.budget, env["TUNNELMEDIC_SENSOR_INTERVAL"], p.observe, env["TUNNELMEDIC_PROTOCOLS"])
+	p.note("a home with %q, local %v, %d restarts a day, sensor %s, observe %v, protocols %q", opt.RunParameters, p.local, p.budget, env["TUNNELMEDIC_SENSOR_INTERVAL"], p.observe, env["TUNNELMEDIC_PROTOCOLS"])
 	return p
 }
 
@@ -170,7 +183,7 @@ func (p *play) close(plan Plan) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tally.Episodes, p.tally.Events, p.tally.Restarts, p.tally.Virtual = 1, len(plan.Events), p.w.Restarts(), time.Since(p.began)
-	return Result{Broken: p.broken, Story: p.story, Log: p.h.Log(), Tally: p.tally}
+	return Result{Broken: p.broken, Story: p.story, Log: p.h.Log(), Rest: p.settled, Tally: p.tally}
 }
 
 // now is the episode's clock.
@@ -282,8 +295,13 @@ func (p *play) tap(req *http.Request, effect func()) {
 	}
 }
 
-// crash kills the daemon, which Supervisor starts again after a while.
-func (p *play) crash(down time.Duration) {
+// crash kills the daemon, which Supervisor starts again after a while. With a cut, it is
+// the power that goes: what had not reached the disk is left as chance has it.
+func (p *play) crash(down time.Duration, cut *rand.Rand) {
+	if !p.h.Lives() {
+		return
+	}
+	p.disk.kill(cut) // at once: nothing more is written
 	if !p.h.Crash() {
 		return
 	}
@@ -297,8 +315,23 @@ func (p *play) crash(down time.Duration) {
 func (p *play) revive() {
 	if !p.h.Lives() {
 		p.note("the daemon starts again")
-		p.h.Start()
+		p.begin()
 	}
+}
+
+// begin starts a life of the daemon.
+func (p *play) begin() {
+	p.h.Disk = p.disk.headFor()
+	p.h.Start()
+}
+
+// record is what the journal holds on the disk.
+func (p *play) record() journal.Record {
+	j, _, err := journal.OpenOn(p.disk.reader().headFor(), dataDir, time.Now())
+	if err != nil {
+		return journal.Record{}
+	}
+	return j.Record()
 }
 
 // ask puts a question to the daemon's page.

@@ -19,6 +19,7 @@ var (
 	replay   = flag.String("replay", "", "a plan to play, as a failing test prints it")
 	episodes = flag.Int("episodes", 0, "play so many episodes with fresh seeds")
 	first    = flag.Uint64("first", 0, "the first of those seeds; 0 draws it")
+	whole    = flag.Bool("whole", false, "of what is replayed, show each look too")
 	shrinks  = flag.Bool("shrink", true, "drop the events of a broken plan that do not matter")
 	enough   = flag.Int("enough", 3, "how many broken plans are enough")
 )
@@ -59,6 +60,7 @@ func TestFresh(t *testing.T) {
 	began := time.Now()
 	var mu sync.Mutex
 	var sum Tally
+	var rests []time.Duration // until all was settled
 	var broken []string
 	next := start
 	var wg sync.WaitGroup
@@ -76,6 +78,7 @@ func TestFresh(t *testing.T) {
 				res := Play(t, plan)
 				mu.Lock()
 				sum.add(res.Tally)
+				rests = append(rests, res.Rest)
 				mu.Unlock()
 				if len(res.Broken) == 0 {
 					continue
@@ -92,6 +95,9 @@ func TestFresh(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	slices.Sort(rests)
+	at := func(share float64) time.Duration { return rests[int(share*float64(len(rests)-1))].Round(time.Second) }
+	t.Logf("all was settled %s after the end of all faults in half of the episodes, %s in 99 of 100, %s at the latest", at(0.5), at(0.99), at(1))
 	t.Logf("from seed %d: %d episodes in %s, %.0f a minute; %d events, %d faults, %d hands, %d kills, %d restarts, %.0f virtual hours; %d broken",
 		start, sum.Episodes, time.Since(began).Round(time.Second), float64(sum.Episodes)/time.Since(began).Minutes(),
 		sum.Events, sum.Faults, sum.Hands, sum.Kills, sum.Restarts, sum.Virtual.Hours(), len(broken))
@@ -146,6 +152,9 @@ func shrink(t *testing.T, plan Plan, res Result) (Plan, Result) {
 
 // quiet leaves out what is written at every look.
 func quiet(log string) string {
+	if *whole {
+		return log
+	}
 	var kept []string
 	for l := range strings.Lines(log) {
 		if !strings.Contains(l, `"Looked."`) {

@@ -1,0 +1,123 @@
+package seeds
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	kill   = flag.Int("mutants", 0, "spoil the program in each of the ways known, and play so many episodes at most until one notices")
+	mutant = flag.String("mutant", "", "only the mutants whose names match this")
+)
+
+// TestMutantsFit sees to it that each mutant's text is where it was: what spoils nothing
+// proves nothing.
+func TestMutantsFit(t *testing.T) {
+	for _, m := range mutants {
+		if _, err := m.spoiled(); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
+// TestMutants spoils the program, one promise's keeping at a time, and plays episodes until
+// one notices. A mutant that lives shows what the seeds are blind for.
+func TestMutants(t *testing.T) {
+	if *kill == 0 {
+		t.Skip("-mutants says how many episodes each may take")
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-52s %-10s %s\n", "mutant", "episodes", "the promise it broke, and a line that plays it")
+	for _, m := range mutants {
+		if !regexp.MustCompile(*mutant).MatchString(m.name) {
+			continue
+		}
+		episodes, promise, plan, err := m.hunt(t)
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", m.name, err)
+		case promise == "":
+			t.Errorf("%s lives after %s episodes", m.name, episodes)
+			fmt.Fprintf(&table, "%-52s %-10s LIVES\n", m.name, episodes)
+		default:
+			fmt.Fprintf(&table, "%-52s %-10s %s; -replay %s\n", m.name, episodes, promise, plan)
+		}
+	}
+	t.Logf("\n%s", table.String())
+}
+
+// spoiled gives the changed texts of the files, by the files' paths.
+func (m *mutation) spoiled() (map[string]string, error) {
+	texts := map[string]string{}
+	for _, c := range m.change {
+		path, err := filepath.Abs(filepath.Join("../../..", c.file))
+		if err != nil {
+			return nil, err
+		}
+		text, changed := texts[path]
+		if !changed {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			text = string(raw)
+		}
+		if n := strings.Count(text, c.from); n != 1 {
+			return nil, fmt.Errorf("%s holds %d times, not once: %s", c.file, n, c.from)
+		}
+		texts[path] = strings.Replace(text, c.from, c.to, 1)
+	}
+	return texts, nil
+}
+
+var (
+	summary  = regexp.MustCompile(`from seed \d+: (\d+) episodes`)
+	broke    = regexp.MustCompile(`seeds_test\.go:\d+: ([^:\n]+):`)
+	replayed = regexp.MustCompile(`-replay (\S+)`)
+)
+
+// hunt builds the seeds against the spoiled program and plays until a promise is broken.
+func (m *mutation) hunt(t *testing.T) (episodes, promise, plan string, err error) {
+	texts, err := m.spoiled()
+	if err != nil {
+		return "", "", "", err
+	}
+	dir := t.TempDir()
+	overlay, bin := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "seeds.test")
+	replace := map[string]string{}
+	for path, text := range texts {
+		replace[path] = filepath.Join(dir, fmt.Sprintf("spoiled-%d.go", len(replace)))
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+			return "", "", "", err
+		}
+	}
+	raw, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return "", "", "", err
+	}
+	if err := os.WriteFile(overlay, raw, 0o600); err != nil {
+		return "", "", "", err
+	}
+	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", bin, ".").CombinedOutput(); err != nil {
+		return "", "", "", fmt.Errorf("it does not build: %s", out)
+	}
+	out, _ := exec.Command(bin, "-test.run", "^TestFresh$", "-test.v", "-episodes", fmt.Sprint(*kill), "-first", "1", "-enough", "1", "-shrink=false").CombinedOutput()
+	n := summary.FindSubmatch(out)
+	if n == nil { // it did not even end in order
+		if strings.Contains(string(out), "panic: ") {
+			return "?", "the daemon lives", "?", nil
+		}
+		return "", "", "", fmt.Errorf("it says nothing: %.2000s", out)
+	}
+	if b, p := broke.FindSubmatch(out), replayed.FindSubmatch(out); b != nil && p != nil {
+		return string(n[1]), string(b[1]), string(p[1]), nil
+	}
+	return string(n[1]), "", "", nil
+}
