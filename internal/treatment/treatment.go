@@ -168,7 +168,7 @@ func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in j
 			return true, nil
 		}
 		if age := time.Since(in.At); age > t.Patience.Late || age < 0 {
-			if info.State == evidence.StateStopped && !in.Felled && t.ending(ctx, in) == tunnel.EndedBySignal {
+			if info.State == evidence.StateStopped && !in.Felled && t.ending(ctx, in, in.At) == tunnel.EndedBySignal {
 				return false, t.stoppedByHand(ctx, in)
 			}
 			return false, nil
@@ -541,6 +541,11 @@ func (t *Treatment) aftermath(ctx context.Context, in journal.Intention, began t
 			return down, err
 		}
 		if info.State != evidence.StateStarted && info.State != evidence.StateStartup {
+			// The restart may have been done, and a person have stopped what it started, while
+			// its answer was waited for.
+			if info.State == evidence.StateStopped && t.ending(ctx, in, began) == tunnel.EndedBySignal {
+				return down, t.stoppedByHand(ctx, in)
+			}
 			return down, nil
 		}
 		c := t.Connector.Inspect(ctx, time.Now())
@@ -598,19 +603,19 @@ func (t *Treatment) stopped(ctx context.Context, in journal.Intention, info supe
 	return info.State == evidence.StateStopped, nil
 }
 
-// ending is how the app's last run ended, if one began since the intention was noted.
-func (t *Treatment) ending(ctx context.Context, in journal.Intention) tunnel.Ending {
+// ending is how the app's last run ended, if one has begun since then.
+func (t *Treatment) ending(ctx context.Context, in journal.Intention, since time.Time) tunnel.Ending {
 	text, err := t.Supervisor.Log(ctx, in.Slug)
 	if err != nil {
 		return tunnel.EndNotKnown
 	}
-	return tunnel.EndingOf(text, in.At)
+	return tunnel.EndingOf(text, since)
 }
 
 // notRunning ends a change after whose restart the app is shown stopped: by a person,
 // unless its log says that it ended by itself. Then it is ours to start again.
 func (t *Treatment) notRunning(ctx context.Context, in journal.Intention) error {
-	if t.ending(ctx, in) == tunnel.EndedByError {
+	if t.ending(ctx, in, in.At) == tunnel.EndedByError {
 		return t.end(policy.Crashed, in.To)
 	}
 	return t.stoppedByHand(ctx, in)
@@ -818,7 +823,7 @@ func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart boo
 	// Stopped by hand it stays stopped; between the stop and the start of our own
 	// restart it must not.
 	halted := info.State == evidence.StateStopped && !in.Felled
-	if !restart || halted && (!interrupted || t.ending(ctx, in) == tunnel.EndedBySignal) {
+	if !restart || halted && (!interrupted || t.ending(ctx, in, in.At) == tunnel.EndedBySignal) {
 		return unnoted
 	}
 	if err := t.startable(ctx, in, info.Options, in.To); err != nil {
