@@ -100,8 +100,24 @@ func (p Plan) String() string {
 	return fmt.Sprintf("%d:%s", p.Seed, strings.Join(kept, ","))
 }
 
+// Frozen is a line that Parse reads too, and that names its events: it means the same when
+// the kinds of events, of which a seed draws, have become others.
+func (p Plan) Frozen() string {
+	line := fmt.Sprint(p.Seed)
+	if p.lone {
+		line += " alone"
+	}
+	for _, e := range p.Events {
+		line += fmt.Sprintf(" | %s %s %d", e.At, e.kind.name, e.draw)
+	}
+	return line
+}
+
 // Parse reads a plan from a line.
 func Parse(line string) (Plan, error) {
+	if strings.Contains(line, "|") {
+		return thaw(line)
+	}
 	seed, events, some := strings.Cut(strings.TrimSpace(line), ":")
 	n, err := strconv.ParseUint(seed, 10, 64)
 	if err != nil {
@@ -123,5 +139,33 @@ func Parse(line string) (Plan, error) {
 		kept[i] = true
 	}
 	p.Events = slices.DeleteFunc(p.Events, func(e Event) bool { return !kept[e.N] })
+	return p, nil
+}
+
+func thaw(line string) (Plan, error) {
+	parts := strings.Split(line, "|")
+	head, lone := strings.CutSuffix(strings.TrimSpace(parts[0]), " alone")
+	seed, err := strconv.ParseUint(head, 10, 64)
+	if err != nil {
+		return Plan{}, errors.New("a plan begins with its seed")
+	}
+	p := Plan{Seed: seed, all: len(parts) - 1, lone: lone}
+	for n, part := range parts[1:] {
+		at, rest, _ := strings.Cut(strings.TrimSpace(part), " ")
+		space := strings.LastIndexByte(rest, ' ')
+		if space < 0 {
+			return Plan{}, fmt.Errorf("%q is no event: when, what, and the seed of what it draws", part)
+		}
+		e := Event{N: n}
+		var when, what error
+		e.At, when = time.ParseDuration(at)
+		e.draw, what = strconv.ParseUint(rest[space+1:], 10, 64)
+		i := slices.IndexFunc(kinds, func(k *kind) bool { return k.name == rest[:space] })
+		if when != nil || what != nil || i < 0 {
+			return Plan{}, fmt.Errorf("%q is no event that is known", part)
+		}
+		e.kind = kinds[i]
+		p.Events = append(p.Events, e)
+	}
 	return p, nil
 }
