@@ -24,7 +24,7 @@ func TestASecretReferenceIsNeverWrittenBack(t *testing.T) {
 	h.w.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1).Upgrade })
 	h.until("a word about it", func() bool {
 		for _, n := range h.w.NotificationLog() {
-			if strings.Contains(n.Message, "!secret") && strings.Contains(n.Message, "run_parameters") {
+			if strings.Contains(n.Message, "!secret") && strings.Contains(n.Message, "Cloudflared → Configuration") {
 				return true
 			}
 		}
