@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
@@ -70,18 +72,18 @@ func (m *Medic) find(ctx context.Context) {
 		// The address was found before, and its source is out of reach: it has not changed for that.
 		m.log.Debug().Err(err).Msg("Looking for the address again later.")
 	case trouble != nil:
-		m.goBlind(trouble.Error())
+		m.goBlind(zerolog.WarnLevel, trouble.Error())
 		if t.Slug != "" && (m.connector == nil || m.target.Slug != t.Slug) {
 			m.attach(t)
 		}
 	case supervisor.Is(err, supervisor.Unauthorised):
 		// No waiting ends this, so it is not told as a Supervisor that is away.
-		m.goBlind(refusedToken)
+		m.goBlind(zerolog.ErrorLevel, refusedToken)
 	case m.target.URL != nil:
 		// Supervisor is away; what was watched is still watched.
 		m.log.Debug().Err(err).Msg("Looking for the app again later.")
 	default:
-		m.goBlind(err.Error())
+		m.goBlind(zerolog.WarnLevel, err.Error())
 	}
 }
 
@@ -91,9 +93,9 @@ const refusedToken = "Supervisor does not accept Tunnel Medic's token, so nothin
 	"Restart the Tunnel Medic app, which gives it a new one; if that does not help, uninstall it and install it again."
 
 // goBlind notes why there is nothing to look at, and says it once.
-func (m *Medic) goBlind(why string) {
+func (m *Medic) goBlind(level zerolog.Level, why string) {
 	if m.blind != why {
-		m.log.Warn().Msg(why)
+		m.log.WithLevel(level).Msg(why)
 	}
 	m.blind = why
 }
@@ -202,7 +204,7 @@ func (m *Medic) holdOff(slug string) {
 	if m.part.from != slug {
 		m.part = parting{from: slug}
 	}
-	m.goBlind(fmt.Sprintf("What Tunnel Medic has changed in %s, which is not watched any more, is put back first.", slug))
+	m.goBlind(zerolog.WarnLevel, fmt.Sprintf("What Tunnel Medic has changed in %s, which is not watched any more, is put back first.", slug))
 }
 
 // undo takes back what is unproven on the app that was watched, and starts it where it

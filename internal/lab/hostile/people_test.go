@@ -207,7 +207,7 @@ func TestOurOwnStop(t *testing.T) {
 					h.live()
 					h.until("health", func() bool { return h.phase(policy.Healthy) })
 					h.w.SetFaults(lab.Stripped(1))
-					<-hit
+					reached(t, hit)
 					began := time.Now()
 					h.leave()
 					if took := time.Since(began); took > 8*time.Second {
@@ -243,7 +243,8 @@ func TestANewStartIsInterrupted(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				flags := []string{"--protocol=http2"}
-				h := build(t, lab.Options{RunParameters: flags, Faults: lab.Faults{UDPBlocked: true}}, map[string]string{"TUNNELMEDIC_PROTOCOLS": "http2"})
+				// cloudflared comes up slowly enough for the program to look while it does, on a busy machine, too.
+				h := build(t, lab.Options{RunParameters: flags, Faults: lab.Faults{UDPBlocked: true}, Timings: lab.Timings{Setup: 700 * time.Millisecond}}, map[string]string{"TUNNELMEDIC_PROTOCOLS": "http2"})
 				var once sync.Once
 				hit := make(chan struct{})
 				h.gate.guard(func(p place, x *exchange) {
@@ -260,7 +261,7 @@ func TestANewStartIsInterrupted(t *testing.T) {
 				begin()
 				h.until("health", func() bool { return h.phase(policy.Healthy) })
 				h.w.SetFaults(lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade})
-				<-hit
+				reached(t, hit)
 				end()
 				begin()
 				h.until("the end", func() bool { return h.w.Restarts() > 0 && h.quiet(policy.Holding) && h.sound() })
@@ -269,5 +270,15 @@ func TestANewStartIsInterrupted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// reached waits for the place at which a test strikes.
+func reached(t *testing.T, hit <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-hit:
+	case <-time.After(time.Minute):
+		t.Fatal("the program never came to the place at which it was to be struck")
 	}
 }

@@ -144,6 +144,7 @@ func TestDiskMatrix(t *testing.T) {
 			ends[row] = make([]string, len(diskTroubles))
 			for column, k := range diskTroubles {
 				t.Run(m.name+", "+k.name, func(t *testing.T) {
+					sampled(t, row+column)
 					t.Parallel()
 					ends[row][column] = "FAILED"
 					if end := playDisk(t, m, k); !t.Failed() {
