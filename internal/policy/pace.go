@@ -27,6 +27,8 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 	switch {
 	case s.Trial != nil && !s.Trial.Retry.IsZero():
 		return max(s.Trial.Retry.Sub(now), r.Burst)
+	case s.Trial != nil && s.Trial.Lasting:
+		return 5 * r.Burst
 	case s.Trial != nil && s.Trial.Failures > 0:
 		return r.Burst / 4 // it is not clean: soon it is known whether it stays
 	case s.Trial != nil:

@@ -68,6 +68,8 @@ type Incident struct {
 	Lasting  Tally `json:"-"` // of those, since a connection that died at the alarm would have been given up
 	LaterRun int   `json:"-"` // good ones at their end
 
+	LastBad time.Time `json:"-"` // the last look that failed, since the alarm
+
 	Tried    []Attempt `json:"tried,omitempty"`
 	Restarts int       `json:"restarts,omitempty"`
 	Holds    int       `json:"holds,omitempty"`   // how often it was waited after what was tried
@@ -103,6 +105,7 @@ type OnTrial struct {
 	Tally     `json:"-"`         // proven anew after a restart of the program
 	Silent    time.Time          `json:"-"`              // since when no probe has given a verdict
 	Ended     time.Time          `json:"-"`              // since when the app has not run, by an error
+	Lasting   bool               `json:"-"`              // proven, but for how long it must stand
 	Sent      bool               `json:"sent,omitempty"` // the setting was sent once, and may take effect late
 	Unfair    bool               `json:"unfair,omitempty"`
 	Retry     time.Time          `json:"retry,omitzero"`  // when to order it again; zero: it is under way
@@ -115,6 +118,7 @@ type Comeback struct {
 	Wait     time.Duration     `json:"wait"`
 	Cured    evidence.Protocol `json:"cured"`    // where to return to
 	Incident string            `json:"incident"` // the id of the one it cured
+	Cause    diagnosis.Cause   `json:"cause,omitzero"`
 	Tally                      // of that one
 }
 
@@ -267,6 +271,28 @@ func (i *Incident) count(in Sight, set evidence.Protocol, lasting bool) {
 // ended says whether so many good probes in a row cannot be luck.
 func (i *Incident) ended() bool { return i.Run >= goodRun(i.share(), certainly) }
 
+// pause is for how long connections that break again and again may stand in between: a
+// log counts breaks of ten minutes (lostWindow in internal/tunnel).
+const pause = 10 * time.Minute
+
+// pausing says whether good looks, however many, may be but a pause of the fault: of
+// connections that break again and again, the next break has nothing to do with them.
+func (i *Incident) pausing(now time.Time) bool {
+	return i.Cause == diagnosis.TunnelFlapping && now.Sub(later(i.Alarm, i.LastBad)) < pause
+}
+
+// flapped says whether what is on trial is tried because connections broke again and
+// again: then a run of good looks proves nothing, and ten minutes must pass.
+func (s *State) flapped() bool {
+	switch t := s.Trial; {
+	case t != nil && t.Purpose == Trial && s.Incident != nil:
+		return s.Incident.Cause == diagnosis.TunnelFlapping
+	case t != nil && t.Purpose == Failback && s.Failback != nil:
+		return s.Failback.Cause == diagnosis.TunnelFlapping
+	}
+	return false
+}
+
 // unlikely says whether what came after the alarm speaks against a loss as rare as
 // any that the detector looks for.
 func (s *State) unlikely() bool {
@@ -323,7 +349,7 @@ func (s *State) owe(now time.Time) {
 	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
 		return
 	}
-	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Tally: s.Incident.total()}
+	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Cause: s.Incident.Cause, Tally: s.Incident.total()}
 }
 
 // note keeps what the last look said.

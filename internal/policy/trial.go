@@ -57,8 +57,16 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 	if s.Incident != nil {
 		beside = s.Incident.over(t.Transport)
 	}
-	switch r.judge(t, s.baseline(), beside, s.Calm) {
+	flapped := s.flapped()
+	if flapped && in.Cause == diagnosis.TunnelFlapping { // by the log of the very run on trial
+		r.failed(s, d, now, "the fault is there too")
+		return
+	}
+	switch r.judge(t, s.baseline(), beside, s.Calm, flapped) {
 	case clean:
+		if t.Lasting = flapped && now.Sub(t.Since) < pause; t.Lasting {
+			return
+		}
 		r.passed(s, d, now)
 	case improved:
 		r.adopt(s, d, now)
@@ -117,7 +125,7 @@ func (r Rules) accept(s *State, d *Decision, now time.Time, text string, args ..
 	inc := s.Incident
 	s.remember(now, s.Set)
 	if s.Set != s.Own && r.Failback > 0 {
-		s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: inc.ID, Tally: inc.Tally}
+		s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: inc.ID, Cause: inc.Cause, Tally: inc.Tally}
 	}
 	s.Trial, s.Incident, s.Detector = nil, nil, Detector{}
 	d.say(now, StepCured, s.Set, text, args...)

@@ -20,7 +20,10 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	}
 	if s.Incident != nil { // the look that opens one is counted by the detector
 		s.Incident.count(in, s.Set, now.Sub(s.Incident.Alarm) >= r.dying())
-		if s.Incident.ended() || !s.certain() && s.unlikely() {
+		if in.Vote == diagnosis.Fails {
+			s.Incident.LastBad = now
+		}
+		if !s.Incident.pausing(now) && (s.Incident.ended() || !s.certain() && s.unlikely()) {
 			s.recovered(d, now)
 			return
 		}

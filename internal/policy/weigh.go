@@ -148,10 +148,15 @@ const (
 //
 // Clean is what speaks both against the old fault and against one handshake in
 // five being lost: 22 good probes mean little where nine in ten were good before.
-// What is not clean must be clearly better, not lucky.
-func (r Rules) judge(t *OnTrial, was, beside Tally, calm Calm) judgement {
+// What is not clean must be clearly better, not lucky. How many looks fell into the
+// breaks of connections that flapped says nothing of what the next looks must show.
+func (r Rules) judge(t *OnTrial, was, beside Tally, calm Calm, flapped bool) judgement {
 	bad := t.Failures
-	before := min(max(was.rate(), 0.05), 0.95)
+	least := 0.05
+	if flapped {
+		least = fault
+	}
+	before := min(max(was.rate(), least), 0.95)
 	if against(fault, noise).of(t.Tally) <= clear && against(before, noise).of(t.Tally) <= clear {
 		return clean
 	}

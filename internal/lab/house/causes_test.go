@@ -93,6 +93,7 @@ var causes = []lived{
 	{cause: diagnosis.QUICBlocked, what: "under quic", opt: onQUIC, act: faulty(func(f *lab.Faults) { f.UDPBlocked = true }), deed: rotates, within: 15 * time.Minute},
 	{cause: diagnosis.QUICBlocked, what: "rejected at TLS level", opt: onQUIC, act: faulty(func(f *lab.Faults) { f.QUIC = lab.QUICRejected }), deed: rotates, within: 15 * time.Minute},
 	{cause: diagnosis.TunnelFlapping, what: "under quic", opt: slowToReturn(onQUIC), act: faulty(func(f *lab.Faults) { f.FlapQUIC = lab.Duration(20 * time.Second) }), deed: rotates, within: 90 * time.Minute},
+	{cause: diagnosis.TunnelFlapping, what: "for a moment each time", opt: away(5 * time.Second), act: faulty(func(f *lab.Faults) { f.FlapQUIC = lab.Duration(time.Minute) }), deed: rotates, within: 90 * time.Minute},
 	{cause: diagnosis.ConnectorHung, act: faulty(func(f *lab.Faults) { f.ConnectorHung = true }), deed: anew, within: 15 * time.Minute},
 	{cause: diagnosis.ConnectorStopped, what: "it crashed", act: func(h *house.House) { h.World.Crash() }, deed: starts, within: 10 * time.Minute},
 	{cause: diagnosis.ConnectorStopped, what: "it crashed, with the budget spent", env: map[string]string{"TUNNELMEDIC_MAX_RESTARTS_PER_DAY": "1"}, act: func(h *house.House) { h.World.Crash() }, deed: starts, within: 10 * time.Minute},
@@ -184,6 +185,13 @@ func restartedWith(h *house.House, change func(*lab.Faults)) {
 func slowToReturn(o lab.Options) lab.Options {
 	o.Timings = lab.RealTimings()
 	o.Timings.BackOverQUIC = 40 * time.Second
+	return o
+}
+
+// away is a home whose connections over QUIC are back so long after a break.
+func away(d time.Duration) (o lab.Options) {
+	o.Timings = lab.RealTimings()
+	o.Timings.BackOverQUIC = d
 	return o
 }
 
