@@ -14,14 +14,15 @@ import (
 // Pace is how long the program's own doings take, and those of the world that it
 // waits for.
 type Pace struct {
-	Good   time.Duration // a look at a healthy home
-	Bad    time.Duration // a look that asked the controls too
-	Hung   time.Duration // a look that was never answered
-	Soon   time.Duration // the same, once one has failed: it is given up sooner
-	Shut   time.Duration // a look that asked the edge over QUIC in vain
-	Write  time.Duration // from an order to SIGTERM
-	Poll   time.Duration // between looks for the connection after a restart
-	Sensor time.Duration // between readings of the connector's counters
+	Good    time.Duration // a look at a healthy home
+	Bad     time.Duration // a look that asked the controls too
+	Hung    time.Duration // a look that was never answered
+	Soon    time.Duration // the same, once one has failed: it is given up sooner
+	Shut    time.Duration // a look that asked the edge over QUIC in vain
+	Write   time.Duration // from an order to SIGTERM
+	Poll    time.Duration // between looks for the connection after a restart
+	Sensor  time.Duration // between readings of the connector's counters
+	Dialled time.Duration // from the loss of QUIC until the log tells of two dials that failed
 
 	Retry, Patience time.Duration // of somebody who cannot connect: between attempts, until they give up
 
@@ -39,7 +40,8 @@ type Pace struct {
 func Real() Pace {
 	return Pace{
 		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Soon: 2 * time.Second, Shut: 3 * time.Second, Write: 300 * time.Millisecond, Poll: time.Second, Sensor: 10 * time.Second,
-		Retry: 5 * time.Second, Patience: 2 * time.Minute,
+		Dialled: 15 * time.Second, // auto makes nine dials in its 131 s
+		Retry:   5 * time.Second, Patience: 2 * time.Minute,
 		RestartOpen: 12 * time.Second, RestartShut: 4 * time.Second, Fallback: 131 * time.Second, Settle: time.Minute, SettleAuto: 150 * time.Second,
 		WarmUp: 10 * time.Minute, Spread: 2 * time.Minute,
 	}
@@ -65,6 +67,8 @@ type care struct {
 	sense    sensor.Sensor
 	bad      uint64 // refused requests, as the connector counts them
 	counters evidence.Counters
+	missing  bool // the sensor has seen the connections go, and not come back
+	log      logSaid
 	visit    time.Duration // the next attempt of somebody to connect; never, to be drawn
 	leave    time.Duration // when they give up
 
@@ -77,7 +81,7 @@ type care struct {
 
 func newCare(s *story, rules policy.Rules) *care {
 	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
-		counters: evidence.Counters{Codes: map[int]uint64{}}}
+		counters: evidence.Counters{Codes: map[int]uint64{}}, log: logSaid{read: -time.Hour}}
 	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
 	c.state.Calm = policy.Calm{Failures: math.Round(2500 * s.noise), Probes: 2500}
 	c.read(0)
@@ -105,13 +109,10 @@ func (c *care) live(limit time.Duration) {
 // calm says whether nothing is under way, so that a good look would change nothing.
 func (c *care) calm() bool {
 	s := &c.state
-	return s.Looked && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up
+	return s.Looked && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up && !c.missing
 }
 
-func (c *care) troubled() bool {
-	sp := c.spell(c.now)
-	return sp != nil && (sp.kind != stripping || sp.loss[c.transport()] > 0)
-}
+func (c *care) troubled() bool { return c.spell(c.now) != nil }
 
 // doubtful says whether a look has failed and nothing more is known, so that good
 // looks change nothing but the score.
@@ -141,7 +142,7 @@ func (c *care) breathe(next time.Duration) time.Duration {
 func (c *care) rest(next, limit time.Duration) time.Duration {
 	limit = min(limit, c.nextSpell())
 	if f := c.state.Failback; f != nil {
-		limit = min(limit, c.quiet(max(c.now, f.Due.Sub(c.start))))
+		limit = min(limit, c.comeback(max(c.now, f.Due.Sub(c.start))))
 	}
 	every := next + c.pace.Good
 	n, good := max(0, int64((limit-c.now)/every)), c.goodLooks()
@@ -152,6 +153,7 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 	c.state.Calm.Probes += float64(min(n, good))
 	if good >= n {
 		c.now += time.Duration(n) * every
+		c.read(c.now) // what the sensor saw in vain is long past for it
 		c.wait(next)
 		return c.look(false)
 	}
@@ -167,11 +169,24 @@ func (c *care) goodLooks() int64 {
 	return int64(math.Log(1-c.rng.Float64()) / math.Log(1-c.noise))
 }
 
-// nextSpell is when the next one begins.
+// comeback is the first moment, from t on, at which the return to the user's own
+// setting may come: in a quiet hour, and not while the network keeps out what it needs.
+func (c *care) comeback(t time.Duration) time.Duration {
+	t = c.quiet(t)
+	if until := c.shut(t); until != 0 && c.state.Own != evidence.HTTP2 {
+		if until == never {
+			return never
+		}
+		return c.quiet(until)
+	}
+	return t
+}
+
+// nextSpell is when the next one begins that the transport in use feels.
 func (c *care) nextSpell() time.Duration {
 	for i := c.i; i < len(c.spells); i++ {
-		if c.spells[i].from > c.now {
-			return c.spells[i].from
+		if sp := &c.spells[i]; sp.from > c.now && sp.touches(c.transport()) {
+			return sp.from
 		}
 	}
 	return never
@@ -180,7 +195,7 @@ func (c *care) nextSpell() time.Duration {
 // quiet is the first moment of a quiet hour, from t on.
 func (c *care) quiet(t time.Duration) time.Duration {
 	at := c.clock(t).In(c.rules.Location)
-	if h := at.Hour(); h == 3 || h == 4 {
+	if c.rules.Quiet(at) {
 		return t
 	}
 	day := at.Day()
@@ -202,21 +217,21 @@ func (c *care) look(lost bool) time.Duration {
 		c.now += c.pace.Soon
 	case v == diagnosis.Fails && sp != nil && sp.hangs:
 		c.now += c.pace.Hung
-	case c.noUDP && !c.state.QUICShut: // asked once in an incident
+	case c.asks(v) && c.shut(c.now) != 0 && !c.state.QUICShut: // asked once in an incident
 		c.now += c.pace.Shut
 	default:
 		c.now += c.pace.Bad
 	}
-	if v == diagnosis.Fails && sp != nil && sp.share(c.transport()) > 0 && sp.kind == stripping && c.noticed == never {
+	if sp != nil && sp.fault() && (v == diagnosis.Fails || v == diagnosis.Abstains && sp.cuts()) && c.noticed == never {
 		c.noticed = c.now
 		if c.state.Incident != nil { // by chance, people have been told already
 			c.alarm = min(c.alarm, c.now)
 		}
 	}
 	in := c.sight(v, cause)
-	if v != diagnosis.Works {
+	if c.asks(v) {
 		in.QUIC = evidence.On
-		if c.noUDP {
+		if c.shut(c.now) != 0 {
 			in.QUIC = evidence.Off
 		}
 	}
@@ -247,6 +262,9 @@ func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
 	sp := c.spell(c.now)
 	switch {
 	case c.now < c.up:
+		if c.setting == evidence.QUIC && c.shut(c.now) != 0 && c.now >= c.started+c.pace.Dialled {
+			return diagnosis.Fails, diagnosis.QUICBlocked
+		}
 		return diagnosis.Abstains, diagnosis.TunnelDown
 	case sp == nil && c.fated > 0:
 		if c.fated--; c.fated == 0 {
@@ -266,6 +284,8 @@ func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
 		if lost || c.rng.Float64() < c.noise {
 			return diagnosis.Fails, diagnosis.UpgradeSilent
 		}
+	case sp.cuts():
+		return c.parted(sp)
 	case sp.kind == away && sp.to-c.now < c.pace.Bad:
 		// Home Assistant came back between the probe and its controls: it looks as if
 		// the tunnel alone had refused.
@@ -277,6 +297,47 @@ func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
 		return diagnosis.Abstains, sp.cause
 	}
 	return diagnosis.Works, diagnosis.Healthy
+}
+
+// logSaid is what the app's log said of the connections when it was last read.
+type logSaid struct {
+	read    time.Duration
+	blocked bool // QUIC was dialled in vain
+	breaks  int  // of one connection, of late
+}
+
+// What makes the tunnel's log a verdict: see readLog in internal/medic, lostWindow in
+// internal/tunnel, and breaks in internal/diagnosis.
+const (
+	readingLog = 3 // bursts between two readings
+	ofLate     = 10 * time.Minute
+	manyBreaks = 3
+)
+
+// parted is what a look shows that finds the tunnel without a connection: that it is
+// away, until its log says why.
+func (c *care) parted(sp *spell) (diagnosis.Vote, diagnosis.Cause) {
+	if c.now-c.log.read >= readingLog*c.rules.Burst {
+		c.log = logSaid{read: c.now, blocked: sp.kind == blocked && c.now >= sp.from+c.pace.Dialled}
+		for i := c.i; i >= 0 && sp.kind == breaking && c.spells[i].from >= max(c.up, sp.from-ofLate); i-- {
+			c.log.breaks++
+		}
+	}
+	switch {
+	case c.log.blocked:
+		return diagnosis.Fails, diagnosis.QUICBlocked
+	case c.log.breaks >= manyBreaks:
+		return diagnosis.Fails, diagnosis.TunnelFlapping
+	}
+	return diagnosis.Abstains, diagnosis.TunnelDown
+}
+
+// asks says whether a look asks the edge over QUIC, as failbackDue and quic in
+// internal/medic do: what passes, the tunnel shows itself while it uses it.
+func (c *care) asks(v diagnosis.Vote) bool {
+	f := c.state.Failback
+	due := f != nil && c.state.Trial == nil && !c.clock(c.now).Before(f.Due) && c.rules.Quiet(c.clock(c.now))
+	return c.state.Transport != quic && (v != diagnosis.Works || due)
 }
 
 func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
@@ -291,7 +352,7 @@ func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
 	if cause == diagnosis.NoInternet {
 		in.Internet = evidence.InternetDown
 	}
-	if c.now >= c.up {
+	if sp := c.spell(c.now); c.now >= c.up && (sp == nil || !sp.cuts()) {
 		in.Transport = c.transport()
 	}
 	return in
@@ -336,10 +397,14 @@ func (c *care) wait(next time.Duration) {
 func (c *care) read(at time.Duration) bool {
 	c.counters.Codes[400] = c.bad
 	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
-	if sp := c.spell(at); at < c.up || sp != nil && sp.kind == unready {
+	if sp := c.spell(at); at < c.up || sp != nil && sp.unready() {
 		e.Ready = 0
 	}
-	return c.sense.Read(e, c.clock(at), c.rules.Interval) != ""
+	if c.sense.Read(e, c.clock(at), c.rules.Interval) == "" {
+		return false
+	}
+	c.missing = e.Ready == 0
+	return true
 }
 
 // visits lets people try to connect up to a moment. Whoever does not get through
@@ -354,7 +419,7 @@ func (c *care) visits(until time.Duration) {
 		hit := c.rng.Float64() < sp.share(c.transport())
 		failed := hit || c.rng.Float64() < c.noise
 		// What is lost on the way, or hangs, leaves no mark in the connector's counters.
-		if hit && sp.kind != unready && !sp.hangs && c.visit >= c.up {
+		if hit && !sp.unready() && !sp.hangs && c.visit >= c.up {
 			c.bad++
 		}
 		switch {

@@ -25,8 +25,11 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	}
 	const left, width, right, height, lane = 110.0, 860.0, 90.0, 26.0, 36.0
 	from, to := s.onset()-5*time.Minute, s.onset()+30*time.Minute
-	if s.family == Flapping || s.family == Unequal || s.family == Partial {
+	switch s.family {
+	case Flapping, Unequal, Partial:
 		to = s.onset() + 3*time.Hour
+	case Breaking:
+		to = s.onset() + time.Hour
 	}
 	if s.family == Ordinary && len(s.spells) > 0 {
 		to = min(s.end, s.spells[0].to+30*time.Minute)
@@ -84,17 +87,16 @@ func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Dur
 			}
 			continue
 		}
-		c.setting = m.setting
 		fill := "#2e7d32"
-		if c.transport() == http2 {
+		switch m.over {
+		case http2:
 			fill = "#1565c0"
-		}
-		if c.transport() == evidence.NoTransport {
+		case evidence.NoTransport:
 			fill = "#c62828"
 		}
 		box(m.at, until, fill)
 		for _, sp := range c.spells {
-			if share := sp.share(c.transport()); share > 0 && !(sp.mends && mended) {
+			if share := sp.share(m.over); share > 0 && !(sp.mends && mended) {
 				part(max(sp.from, m.at), min(sp.to, until), "#c62828", 1-share, 1)
 			}
 		}

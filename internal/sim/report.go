@@ -304,8 +304,22 @@ func targets(r *Report) (list []Target) {
 	if row := r.Row(SwitchOff); row != nil {
 		add("G: restarts, at most one cycle", float64(row.Scores[Medic].Most), 2)
 	}
+	if row := r.Row(Blocked); row != nil {
+		// The first look knows only that the tunnel is down, which may pass in a second: two dials
+		// must have failed, and a dozen looks then prove it.
+		m := row.Scores[Medic]
+		add("J"+sameEyes, m.ToEyes.Mean, 3)
+		add("J"+alarmed, m.P95.Mean, 30)
+		add("J"+thereAndBack, m.Restarts.Mean, 2.02)
+	}
+	if row := r.Row(Breaking); row != nil {
+		// Three breaks within ten minutes are the fault, and a look must fall into the third or a later one.
+		m := row.Scores[Medic]
+		add("K"+toNothing, m.Cut.Mean/max(row.Scores[Nothing].Cut.Mean, 1e-9), 0.05)
+		add("K"+thereAndBack, m.Restarts.Mean, 2.5)
+	}
 	for _, row := range r.Rows {
-		t := Target{Text: row.Letter + ": minutes more than the best rival's", Value: math.Round(row.Worse.Mean*1e6) / 1e6, Limit: max(row.Worse.CI, noticeable)}
+		t := Target{Text: row.Letter + ": minutes more than the best rival's", Value: math.Round(row.Worse.Mean*1e6)/1e6 + 0, Limit: max(row.Worse.CI, noticeable)}
 		if t.Met = t.Value <= t.Limit; !t.Met {
 			t.Note = row.Best.String() + " does better"
 		}
@@ -323,8 +337,12 @@ func targets(r *Report) (list []Target) {
 	return list
 }
 
-// The two oracles, in the targets' words.
+// The targets' words.
 const (
+	alarmed      = ": seconds to the alarm, in 95 of 100 incidents"
+	thereAndBack = ": restarts, there and back"
+	toNothing    = ": cut-off to that of doing nothing"
+
 	atOnset  = ": cut-off to that of the oracle that acts at the onset"
 	sameEyes = ": cut-off to that of the oracle with the same eyes"
 )

@@ -68,8 +68,7 @@ func (r rival) rest(c *care) bool {
 // left alone, a home keeps a protocol.
 func alone(s *story, p evidence.Protocol) *care {
 	c := newCare(s, Defaults())
-	c.setting = p
-	c.marks = []mark{{setting: p}}
+	c.tunnel = newTunnel(s, p)
 	c.pass(c.end)
 	return c
 }

@@ -47,11 +47,11 @@ func Sensitivity(ctx context.Context, cfg Config, asStated *Report) ([]Bend, err
 		name, touches string
 		of            func(*Assumptions) *float64
 	}{
-		{"faults last", "ABCDEGI", func(w *Assumptions) *float64 { return &w.Duration }},
+		{"faults last", "ABCDEGIJK", func(w *Assumptions) *float64 { return &w.Duration }},
 		{"odds of a partial loss", "CDI", func(w *Assumptions) *float64 { return &w.Share }},
-		{"somebody connects", "ABCDEFGHI", func(w *Assumptions) *float64 { return &w.Visits }},
-		{"random losses", "ABCDEFGHI", func(w *Assumptions) *float64 { return &w.Noise }},
-		{"a restart costs", "ABCDEGHI", func(w *Assumptions) *float64 { return &w.Restart }},
+		{"somebody connects", "ABCDEFGHIJK", func(w *Assumptions) *float64 { return &w.Visits }},
+		{"random losses", "ABCDEFGHIJK", func(w *Assumptions) *float64 { return &w.Noise }},
+		{"a restart costs", "ABCDEGHIJK", func(w *Assumptions) *float64 { return &w.Restart }},
 		{"ordinary troubles", "F", func(w *Assumptions) *float64 { return &w.Events }},
 	} {
 		for _, by := range []float64{1. / 3, 3} {
@@ -134,6 +134,7 @@ func short(text string) string {
 	for long, s := range map[string]string{
 		atOnset: " oracle", sameEyes: " eyes", ": restarts, at most": " restarts", ": needless restarts in all years": " needless",
 		": minutes more than the best rival's": " rival", ": time to alarm to what the looks' spacing allows": " alarm", ": restarts, at most one cycle": " restarts",
+		alarmed: " alarm", thereAndBack: " restarts", toNothing: " nothing",
 	} {
 		if text[1:] == long {
 			return text[:1] + s

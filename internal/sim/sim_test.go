@@ -85,8 +85,14 @@ func TestARestartCostsWhatFactsSay(t *testing.T) {
 	}
 	s.noUDP = true
 	c := alone(s, evidence.Auto)
-	if c.transport() != http2 || c.cost(0, evidence.Auto) < 131*time.Second || c.cost(0, evidence.QUIC) < time.Hour {
-		t.Errorf("%s, %s, %s", c.transport(), c.cost(0, evidence.Auto), c.cost(0, evidence.QUIC))
+	if c.transport() != http2 {
+		t.Errorf("auto is on %s", c.transport())
+	}
+	if cost, falls := c.cost(0, evidence.Auto); !falls || cost < 131*time.Second {
+		t.Errorf("auto: %s, %v", cost, falls)
+	}
+	if cost, falls := c.cost(0, evidence.QUIC); falls || cost < time.Hour {
+		t.Errorf("quic: %s, %v", cost, falls)
 	}
 }
 
@@ -140,6 +146,53 @@ func TestLeapsOfRivalsAreExact(t *testing.T) {
 	}
 }
 
+// The same of faults that take the connection away: over one transport, and for a
+// moment each time.
+func TestLeapsAreExactWhereConnectionsBreak(t *testing.T) {
+	cfg := standard(t, 0)
+	world := AsStated()
+	world.Noise = 1. / 3
+	for _, f := range []Family{Blocked, Breaking} {
+		var cut [2]float64
+		var restarts [2]int
+		squares, n := 0.0, 0
+		for i := 0; n < 150; i++ {
+			var was float64
+			if s := draw(f, i, 3, world, cfg.Pace, cfg.Zone); s.end > 20*time.Hour {
+				continue // hours look by look
+			}
+			n++
+			for k, leaps := range []bool{true, false} {
+				c := newCare(draw(f, i, 3, world, cfg.Pace, cfg.Zone), cfg.Rules)
+				c.leaps = leaps
+				c.live(c.end + limit)
+				cut[k], restarts[k] = cut[k]+c.cut, restarts[k]+c.restarts
+				squares, was = squares+(c.cut-was)*(c.cut-was)*float64(k), c.cut
+			}
+		}
+		if restarts[1] < n || math.Abs(cut[0]-cut[1]) > 4*math.Sqrt(squares) || math.Abs(float64(restarts[0]-restarts[1])) > 0.1*float64(restarts[1]) {
+			t.Errorf("%s, in leaps and look by look: cut off for %.0f s, %d restarts", f, cut, restarts)
+		}
+	}
+}
+
+// What QUIC's being blocked has cured by http2 comes back once QUIC gets through, not
+// before, and in every home.
+func TestTheOwnSettingComesBackOnceQUICPasses(t *testing.T) {
+	cfg := standard(t, 0)
+	world := AsStated()
+	world.Noise = 0
+	for i := range 60 {
+		s := draw(Blocked, i, 1, world, cfg.Pace, cfg.Zone)
+		c := newCare(s, cfg.Rules)
+		c.live(s.end + limit)
+		back := c.marks[len(c.marks)-2].at // the last restart's beginning
+		if c.restarts != 2 || c.setting != s.own || c.transport() != quic || back < s.end || back > max(s.end, s.onset()+cfg.Rules.Failback)+25*time.Hour {
+			t.Errorf("%d, blocked for %s: %d restarts, %s, back %s after the end", i, s.end-s.onset(), c.restarts, c.setting, back-s.end)
+		}
+	}
+}
+
 func TestTheOracleIsNeverWorseThanDoingNothing(t *testing.T) {
 	for _, f := range Families() {
 		for i := range 30 {
@@ -156,7 +209,7 @@ func TestThePolicyReachesItsTargets(t *testing.T) {
 		t.Skip("seconds of computing")
 	}
 	cfg := standard(t, 1600)
-	cfg.Families = []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Flapping, NoUDP}
+	cfg.Families = []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Flapping, NoUDP, Blocked, Breaking}
 	r, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

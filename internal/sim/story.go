@@ -22,7 +22,7 @@ import (
 type spell struct {
 	from, to time.Duration // since the story's start
 	kind     kind
-	loss     [3]float64 // stripping: the share of handshakes lost, by transport
+	loss     [3]float64 // of a fault: the share of handshakes lost, by transport
 	cause    diagnosis.Cause
 	mends    bool          // stripping that any restart ends
 	hangs    bool          // what is lost is never answered, so a look takes as long as it waits
@@ -36,7 +36,18 @@ const (
 	away                  // nobody gets through, and a look shows another cause
 	unready               // the same, and the connector has no connection
 	blinding              // people get through, the probe does not
+	blocked               // the network keeps a transport out: no connection, and no start over it has one
+	breaking              // the connections over a transport broke, and are away for a moment
 )
+
+// fault says whether it is one that another transport may not have: what the program is for.
+func (sp *spell) fault() bool { return sp.kind == stripping || sp.cuts() }
+
+// cuts says whether whom it touches has no connection.
+func (sp *spell) cuts() bool { return sp.kind == blocked || sp.kind == breaking }
+
+// unready says whether the connector of whom it touches has no connection, whatever the reason.
+func (sp *spell) unready() bool { return sp.kind == unready || sp.cuts() }
 
 // story is what happens in one home, known to the oracle alone.
 type story struct {
@@ -65,6 +76,19 @@ func (s *story) at(t time.Duration, i *int) *spell {
 }
 
 func (s *story) clock(t time.Duration) time.Time { return s.start.Add(t) }
+
+// shut is until when the network keeps QUIC out at a moment; 0 if it does not.
+func (s *story) shut(t time.Duration) time.Duration {
+	if s.noUDP {
+		return never
+	}
+	for i := range s.spells {
+		if sp := &s.spells[i]; sp.kind == blocked && sp.from <= t && t < sp.to {
+			return sp.to
+		}
+	}
+	return 0
+}
 
 // onset is when the fault begins.
 func (s *story) onset() time.Duration {
@@ -104,16 +128,19 @@ const (
 	SwitchOff  Family = 'G' // the zone's WebSocket switch is off, 1–14 days, until a person turns it on
 	Flapping   Family = 'H' // total stripping that comes and goes for 6–24 h, on one transport or both
 	NoUDP      Family = 'I' // UDP blocked at home, 10–100 % lost on HTTP/2, 1–12 h
+	Blocked    Family = 'J' // UDP becomes blocked while the tunnel is connected over QUIC, 1 h – 14 days
+	Breaking   Family = 'K' // QUIC's connections break again and again for 6–48 h
 )
 
 // Families lists all, in order.
 func Families() []Family {
-	return []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Ordinary, SwitchOff, Flapping, NoUDP}
+	return []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Ordinary, SwitchOff, Flapping, NoUDP, Blocked, Breaking}
 }
 
 var titles = map[Family]string{
 	QUICOnly: "QUIC only, total", Everywhere: "every protocol, total", Partial: "one transport, partial", Unequal: "both, unequal",
 	AnyRestart: "any restart cures", Ordinary: "a year without", SwitchOff: "switch is off", Flapping: "comes and goes", NoUDP: "HTTP/2, UDP blocked",
+	Blocked: "UDP becomes blocked", Breaking: "QUIC breaks and breaks",
 }
 
 // abouts say what is assumed of a family's faults, as draw draws them.
@@ -128,6 +155,9 @@ var abouts = map[Family]string{
 	SwitchOff: "the zone's WebSocket switch is off for 1 to 14 days, until a person turns it on",
 	Flapping:  "every WebSocket is lost for 5 to 60 min, again and again with as much between, for 6 to 24 h; over QUIC, over HTTP/2, or both",
 	NoUDP:     "UDP is blocked in the house, and 10 to 100 % are lost over HTTP/2 for 1 to 12 h",
+	Blocked:   "the network begins to block UDP while the tunnel is connected over QUIC, for 1 h to 14 days; the home is on auto or quic, and dials QUIC for ever",
+	Breaking: "over QUIC all connections break again and again for 6 to 48 h: in each home they stand for its own 20 s to 5 min and are away for its own 1 to 40 s, " +
+		"each time up to a half more or a third less; the home is on auto or quic",
 }
 
 // About says what is assumed of the family's faults.
@@ -173,10 +203,7 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 	all := [3]float64{0, 1, 1}
 	switch f {
 	case QUICOnly:
-		// A home on http2 would not notice: it has no story here.
-		for s.own == evidence.HTTP2 {
-			s.own = owner(rng)
-		}
+		s.overQUIC(rng)
 		strip([3]float64{quic: 1}, hours(lasting[0], lasting[1]))
 	case Everywhere:
 		strip(all, hours(1, 12))
@@ -219,6 +246,18 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 			s.own = owner(rng)
 		}
 		strip([3]float64{http2: share(0.1, 1)}, hours(1, 12))
+	case Blocked:
+		// In the reports (APP#631, #751, #1030, CFD#1736) it lasted until a person set http2 or
+		// changed the router, in some for months. A home that its people rely on is not left so for
+		// longer than two weeks, as in G.
+		s.overQUIC(rng)
+		s.spells = []spell{{from: onset, to: onset + hours(1, 14*24), kind: blocked, loss: [3]float64{quic: 1}}}
+	case Breaking:
+		// By the logs in the reports: away for 2 s (APP#581), 10 s (APP#671), and 33 s with 31 and
+		// 54 s in between (CFD#1105). Whatever cloudflared dials in vain meanwhile is left out: it
+		// would name the fault sooner.
+		s.overQUIC(rng)
+		s.breaks(rng, onset, onset+hours(6, 48))
 	}
 	for i := range s.spells {
 		if world.Silent && s.spells[i].kind == stripping {
@@ -229,6 +268,29 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 		s.end = max(s.end, s.spells[n-1].to)
 	}
 	return s
+}
+
+// overQUIC makes the home one that is connected over QUIC: one on http2 would not
+// notice, and has no story.
+func (s *story) overQUIC(rng *rand.Rand) {
+	for s.own == evidence.HTTP2 {
+		s.own = owner(rng)
+	}
+}
+
+// breaks draws the breaks of QUIC's connections. A home's are alike: each time they
+// stand and are away for as long as is usual there, up to a half more or a third less.
+func (s *story) breaks(rng *rand.Rand, from, to time.Duration) {
+	draw := func(least, most float64) float64 { return least * math.Pow(most/least, rng.Float64()) }
+	stand, away := draw(20, 5*60), draw(1, 40)
+	around := func(usual, least, most float64) time.Duration {
+		return time.Duration(min(max(usual*draw(1/1.5, 1.5), least), most) * float64(time.Second))
+	}
+	for t := from; t < to; {
+		lasts := around(away, 1, 40)
+		s.spells = append(s.spells, spell{from: t, to: t + lasts, kind: breaking, loss: [3]float64{quic: 1}})
+		t += lasts + around(stand, 20, 5*60)
+	}
 }
 
 // owner draws what a user has set: most never touch it; some took the workaround.

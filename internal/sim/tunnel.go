@@ -17,6 +17,7 @@ type tunnel struct {
 	setting evidence.Protocol
 	up      time.Duration // when the connection stands again; never, if it does not
 	started time.Duration // when cloudflared's process did
+	fell    bool          // auto found QUIC shut at its start, and stays on HTTP/2 until the next
 
 	cut      float64 // seconds
 	counted  time.Duration
@@ -30,19 +31,22 @@ type tunnel struct {
 
 // mark is a change of what a handshake meets, for the picture.
 type mark struct {
-	at      time.Duration
-	setting evidence.Protocol
-	down    bool
+	at   time.Duration
+	over evidence.Transport
+	down bool
 }
 
+// newTunnel is one that was started with a protocol long before the story begins.
 func newTunnel(s *story, p evidence.Protocol) *tunnel {
-	return &tunnel{story: s, setting: p, marks: []mark{{setting: p}}}
+	t := &tunnel{story: s, setting: p, fell: s.noUDP && p != evidence.QUIC}
+	t.marks = []mark{{over: t.transport()}}
+	return t
 }
 
 // transport is the one in use, once it stands.
 func (t *tunnel) transport() evidence.Transport {
 	switch {
-	case t.setting == evidence.HTTP2, t.noUDP && t.setting != evidence.QUIC:
+	case t.setting == evidence.HTTP2, t.fell:
 		return http2
 	case t.noUDP:
 		return evidence.NoTransport
@@ -53,7 +57,7 @@ func (t *tunnel) transport() evidence.Transport {
 // spell gives what is wrong at a moment for this tunnel.
 func (t *tunnel) spell(at time.Duration) *spell {
 	sp := t.at(at, &t.i)
-	if sp != nil && (sp.mends && t.mended || at >= sp.until(t.transport())) {
+	if sp != nil && (sp.mends && t.mended || at >= sp.until(t.transport()) || !sp.touches(t.transport())) {
 		return nil
 	}
 	return sp
@@ -72,11 +76,14 @@ func (sp *spell) share(tr evidence.Transport) float64 {
 	switch {
 	case sp == nil || sp.kind == blinding:
 		return 0
-	case sp.kind == stripping:
+	case sp.fault():
 		return sp.loss[tr]
 	}
 	return 1
 }
+
+// touches says whether the spell is one for whom this transport serves.
+func (sp *spell) touches(tr evidence.Transport) bool { return !sp.fault() || sp.loss[tr] > 0 }
 
 // pass integrates up to a moment.
 func (t *tunnel) pass(to time.Duration) {
@@ -96,20 +103,21 @@ func (t *tunnel) pass(to time.Duration) {
 	t.counted = max(t.counted, to)
 }
 
-// cost is how long a restart takes the tunnel away.
-func (t *tunnel) cost(at time.Duration, p evidence.Protocol) time.Duration {
-	c := t.pace.RestartShut
-	if t.socketsOpen(at) {
+// cost is how long a restart takes the tunnel away, and whether auto falls back then.
+func (t *tunnel) cost(at time.Duration, p evidence.Protocol) (c time.Duration, falls bool) {
+	c = t.pace.RestartShut
+	if sp := t.spell(at); t.socketsOpen(at) && (sp == nil || !sp.cuts()) { // over no connection there is no WebSocket
 		c = t.pace.RestartOpen
 	}
 	c = time.Duration(float64(c) * t.world.Restart)
+	until := t.shut(at + c)
 	switch {
-	case t.noUDP && p == evidence.QUIC:
-		return never - at
-	case t.noUDP && p != evidence.HTTP2:
-		return c + t.pace.Fallback
+	case p == evidence.HTTP2 || until == 0:
+		return c, false
+	case p != evidence.QUIC && until-at > c+t.pace.Fallback:
+		return c + t.pace.Fallback, true
 	}
-	return c
+	return until - at, false
 }
 
 // restart restarts the tunnel with a protocol. A restart that begins while the
@@ -118,7 +126,7 @@ func (t *tunnel) cost(at time.Duration, p evidence.Protocol) time.Duration {
 func (t *tunnel) restart(at time.Duration, p evidence.Protocol, planned bool) {
 	t.pass(at)
 	sp := t.spell(at)
-	if (sp == nil || sp.kind != stripping || sp.share(t.transport()) == 0 || t.family == Ordinary) && at >= t.up && !planned {
+	if (sp == nil || !sp.fault() || t.family == Ordinary) && at >= t.up && !planned {
 		t.needless++
 	}
 	if sp != nil && sp.mends {
@@ -129,7 +137,7 @@ func (t *tunnel) restart(at time.Duration, p evidence.Protocol, planned bool) {
 	}
 	t.restarts++
 	t.started = at
-	t.up = at + t.cost(at, p)
-	t.setting = p
-	t.marks = append(t.marks, mark{at, p, true}, mark{t.up, p, false})
+	lasts, fell := t.cost(at, p)
+	t.up, t.setting, t.fell = at+lasts, p, fell
+	t.marks = append(t.marks, mark{at, t.transport(), true}, mark{t.up, t.transport(), false})
 }
