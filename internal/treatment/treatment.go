@@ -164,10 +164,15 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 // its time, so that no household is restarted twice for one change.
 func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in journal.Intention) (bool, error) {
 	for {
-		if t.runs(ctx, info, in) {
+		done, silent := t.runs(ctx, info, in)
+		if done {
 			return true, nil
 		}
-		if age := time.Since(in.At); age > t.Patience.Late || age < 0 {
+		patience := t.Patience.Late
+		if silent { // the old process is gone, so the restart was done: the new one is coming up
+			patience = max(patience, t.Patience.Settle(in.To))
+		}
+		if age := time.Since(in.At); age > patience || age < 0 {
 			if info.State == evidence.StateStopped && !in.Felled && t.ending(ctx, in, in.At) == tunnel.EndedBySignal {
 				return false, t.stoppedByHand(ctx, in)
 			}
@@ -185,15 +190,16 @@ func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in j
 
 // runs says whether the connector verifiably runs with the new setting: as another
 // process than before the restart, or over a transport that only it can have brought.
-func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.Intention) bool {
-	if info.State != evidence.StateStarted {
-		return false
+// silent says that the app runs, and that nothing of cloudflared answers yet.
+func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.Intention) (done, silent bool) {
+	if info.State != evidence.StateStarted && info.State != evidence.StateStartup {
+		return false, false
 	}
-	now := t.Connector.Inspect(ctx, time.Now()).Transport
+	now := t.Connector.Inspect(ctx, time.Now())
 	if p := t.Connector.Process(); p != "" && in.Process != "" {
-		return p != in.Process
+		return p != in.Process, now.Status == 0
 	}
-	return now != evidence.NoTransport && now == wanted(in.To) && in.Before != now
+	return now.Transport != evidence.NoTransport && now.Transport == wanted(in.To) && in.Before != now.Transport, now.Status == 0
 }
 
 // wanted is the transport that a protocol asks for; none where it takes either.

@@ -612,6 +612,15 @@ func TestAnInterruptedChangeIsTakenUpFromWhatIsThere(t *testing.T) {
 				return nil
 			}
 		}, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
+		"in the restart, and cloudflared takes long to come up": {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) {
+			in.At, b.process = time.Now(), 0
+			b.then = func(call string, n int) error {
+				if call == "info" && n == 45 {
+					b.process, b.runs = 2, evidence.HTTP2
+				}
+				return nil
+			}
+		}, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, and another process runs":    {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) { b.process, b.runs = 2, evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, seen by the transport alone": {options: http2, stage: journal.Restarting, prepare: func(b *bench, in *journal.Intention) { in.Process, b.runs = "", evidence.HTTP2 }, result: policy.Settled, setting: evidence.HTTP2, restarts: 1, calls: map[string]int{}},
 		"in the restart, and it is stopped":           {options: http2, stage: journal.Restarting, prepare: func(b *bench, _ *journal.Intention) { b.stop() }, result: policy.Settled, setting: evidence.HTTP2, restarts: 2, calls: map[string]int{"restart": 1}},
