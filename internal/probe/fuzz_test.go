@@ -22,7 +22,7 @@ func FuzzAnswer(f *testing.F) {
 		"HTTP/1.1 400 Bad Request\r\nServer: cloudflare\r\nCF-RAY: 8f1d2c3b4a5e6f70-FRA\r\n\r\nNo WebSocket UPGRADE hdr: None",
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 302 Found\r\nLocation: https://house.cloudflareaccess.com/\r\nContent-Length: 0\r\n\r\n",
 		"HTTP/1.1 502 Bad Gateway\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na secret-of-access b\r\n0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nx", "HTTP/1.1 -1 \r\n\r\n", "SSH-2.0-x\r\n", "\x15\x03\x01\x00\x02\x02\x28", "",
+		"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nx", "HTTP/1.1 -1 \r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 200 OK\r\n\r\n<script type=\"module\">import(\"/frontend_latest/app.f8a4e760fab10455.js\")</script>", "\x15\x03\x01\x00\x02\x02\x28", "",
 	} {
 		f.Add([]byte(answer))
 	}
@@ -30,7 +30,11 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		target := probe.Target{URL: parse(t, "http://127.0.0.1:1"), Net: wire.Saying(answer), Timeout: time.Second,
 			Access: probe.Access{ID: "an-id.access", Secret: secret}, Token: probe.NewToken("a-long-lived-token", false)}
-		for _, l := range []evidence.Look{probe.Handshake(t.Context(), target), probe.Page(t.Context(), target)} {
+		start, script := probe.StartPage(t.Context(), target)
+		if len(script) > 300 || strings.ContainsAny(script, " \r\n\"'<>") {
+			t.Errorf("the start page's script is %q", script)
+		}
+		for _, l := range []evidence.Look{probe.Handshake(t.Context(), target), probe.Page(t.Context(), target), start} {
 			whole, err := json.Marshal(l)
 			if err != nil {
 				t.Fatalf("the look cannot be written: %v", err)

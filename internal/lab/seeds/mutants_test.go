@@ -33,8 +33,8 @@ func TestMutants(t *testing.T) {
 	if *kill == 0 {
 		t.Skip("-mutants says how many episodes each may take")
 	}
-	var table strings.Builder
-	fmt.Fprintf(&table, "%-52s %-10s %s\n", "mutant", "episodes", "the promise it broke, and a line that plays it")
+	row := func(name, episodes, promise string) { t.Logf("%-56s %8s  %s", name, episodes, promise) }
+	row("mutant", "episodes", "the promise it broke, and what plays it")
 	for _, m := range mutants {
 		if !regexp.MustCompile(*mutant).MatchString(m.name) {
 			continue
@@ -44,13 +44,12 @@ func TestMutants(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", m.name, err)
 		case promise == "":
+			row(m.name, episodes, "LIVES")
 			t.Errorf("%s lives after %s episodes", m.name, episodes)
-			fmt.Fprintf(&table, "%-52s %-10s LIVES\n", m.name, episodes)
 		default:
-			fmt.Fprintf(&table, "%-52s %-10s %s; -replay %s\n", m.name, episodes, promise, plan)
+			row(m.name, episodes, promise+"; -replay "+plan)
 		}
 	}
-	t.Logf("\n%s", table.String())
 }
 
 // spoiled gives the changed texts of the files, by the files' paths.

@@ -45,6 +45,10 @@ var mutants = []*mutation{
 	{"another store's app is taken", []patch{
 		{"internal/tunnel/find.go", `w.Slug == "" && ProvenanceOf(a.Slug) == Stranger`, "false"},
 		{"internal/tunnel/find.go", "	case kept >= 0:", "	case false:"}}},
+	{"what Core did not take counts as told", []patch{
+		{"internal/notify/notify.go", "		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)\n", "		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {\n			n.writes.take(time.Now(), time.Hour, maxRewrites)\n		}\n"}}},
+	{"what Core refused to take away stays", []patch{{"internal/notify/notify.go", "		if err == nil && n.want == want && n.page == page {", "		if n.want == want && n.page == page {"}}},
+	{"a stop while a restart's answer is waited for is undone", []patch{{"internal/treatment/treatment.go", "t.ending(ctx, in, began) == tunnel.EndedBySignal", "false"}}},
 	{"a secret is logged", []patch{
 		{"internal/secret/secret.go", "	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {", "	if _, err := s.w.Write(p); err != nil {"},
 		{"internal/supervisor/client.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + c.http.Token"}}},

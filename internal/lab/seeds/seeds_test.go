@@ -47,6 +47,15 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestSeeds plays a few episodes, the same each time, beside the other tests.
+func TestSeeds(t *testing.T) {
+	n := 40
+	if testing.Short() {
+		n = 8
+	}
+	hunt(t, 1, n)
+}
+
 // TestFresh plays episodes that nobody has played yet.
 func TestFresh(t *testing.T) {
 	n := *episodes
@@ -57,6 +66,11 @@ func TestFresh(t *testing.T) {
 	if start == 0 {
 		start = rand.Uint64N(1 << 48)
 	}
+	hunt(t, start, n)
+}
+
+// hunt plays so many episodes from a seed on, on every processor, until enough are broken.
+func hunt(t *testing.T, start uint64, n int) {
 	began := time.Now()
 	var mu sync.Mutex
 	var sum Tally
