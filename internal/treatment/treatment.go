@@ -429,7 +429,18 @@ func (t *Treatment) restart(ctx context.Context, in *journal.Intention) error {
 		}
 	}
 	t.Connector.Forget()
+	asked := began // whether it can be started; just before, for the first time
 	for waited := 0; ; {
+		if !ended && time.Since(asked) > t.Patience.Late {
+			info, err := t.surely(ctx, *in)
+			if err == nil {
+				err = t.startable(ctx, *in, info.Options, in.To)
+			}
+			if err != nil {
+				return err
+			}
+			asked = time.Now()
+		}
 		call, counts := t.Supervisor.Restart, 1
 		if ended {
 			call, counts = t.Supervisor.Start, 0
