@@ -21,7 +21,7 @@ var mutants = []*mutation{
 		{"internal/policy/trial.go", "now.Sub(t.Since) >= proving", "now.Sub(t.Since) >= 1000*day"},
 		{"internal/policy/trial.go", "	if in.Vote == diagnosis.Abstains {\n		if t.Silent.IsZero()", "	if in.Vote == diagnosis.Abstains {\n		return\n		if t.Silent.IsZero()"}}},
 	{"the gate of uptime stays closed", []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return false"}}},
-	{"what is cut off is restarted only where it is connected", []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return in.Uptime >= r.MinUptime"}}},
+	{"only what is connected is treated", []patch{{"internal/medic/look.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
 	{"a cure is told when it is tried", []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
 	{"what lasts is not told", []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
 	{"an interrupted change is not taken up", []patch{

@@ -25,6 +25,7 @@ import (
 type Result struct {
 	Broken []string      // promises, each with what was seen; empty if all were kept
 	Story  []string      // what happened, with virtual times
+	Told   []string      // Home Assistant's notification, as it came and went
 	Log    string        // the daemon's
 	Rest   time.Duration // from the end of all faults until all was settled
 	Tally
@@ -183,7 +184,14 @@ func (p *play) close(plan Plan) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tally.Episodes, p.tally.Events, p.tally.Restarts, p.tally.Virtual = 1, len(plan.Events), p.w.Restarts(), time.Since(p.began)
-	return Result{Broken: p.broken, Story: p.story, Log: p.h.Log(), Rest: p.settled, Tally: p.tally}
+	var told []string
+	for _, n := range p.w.NotificationLog() {
+		if n.Dismissed {
+			n.Title, n.Message = "(taken away)", ""
+		}
+		told = append(told, fmt.Sprintf("%9s  %s: %.160s", n.At.Sub(p.began).Round(time.Second), n.Title, strings.ReplaceAll(n.Message, "\n", " ")))
+	}
+	return Result{Told: told, Broken: p.broken, Story: p.story, Log: p.h.Log(), Rest: p.settled, Tally: p.tally}
 }
 
 // now is the episode's clock.

@@ -315,10 +315,13 @@ func (p *play) secrets() {
 // and a look more.
 const told = 10*time.Minute + 5*time.Minute
 
+// pausing is how long nothing may stand between one word and the next.
+const pausing = 3 * time.Minute
+
 // lastingIsTold sees to it that what cuts people off for long is told, while there is
 // somebody to tell it.
 func (p *play) lastingIsTold() {
-	since := time.Now()
+	since, silent := time.Now(), time.Now()
 	for {
 		p.mu.Lock()
 		t, rested := p.truth, p.rested
@@ -331,13 +334,16 @@ func (p *play) lastingIsTold() {
 		}
 		p.mu.Unlock()
 		f := p.w.Faults()
+		if len(p.w.Notifications()) > 0 {
+			silent = time.Now()
+		}
 		deaf := f.CoreDown || f.CoreStarting || f.SupervisorDown || f.SupervisorState != "" // nobody can hear it
 		switch {
 		case rested:
 			return
 		case p.w.OpenShare() > 0 || deaf || t.stopped || t.gone || !p.h.Lives() || p.observe || time.Now().Before(t.paused):
 			since = time.Now()
-		case time.Since(since) > told && len(p.w.Notifications()) == 0:
+		case time.Since(since) > told && time.Since(silent) > pausing:
 			p.breaks("what lasts is told", "cut off for %s, and nothing is said; the app is %s", time.Since(since), p.w.State(slug))
 			return
 		}

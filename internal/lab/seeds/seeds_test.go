@@ -41,7 +41,7 @@ func TestReplay(t *testing.T) {
 	}
 	began := time.Now()
 	res := Play(t, plan)
-	t.Logf("%s\nin %s\n%s\n\nthe daemon's log:\n%s", plan.Frozen(), time.Since(began), strings.Join(res.Story, "\n"), quiet(res.Log))
+	t.Logf("%s\nin %s\n%s\n\nthe notification:\n%s\n\nthe daemon's log:\n%s", plan.Frozen(), time.Since(began), strings.Join(res.Story, "\n"), strings.Join(res.Told, "\n"), quiet(res.Log))
 	for _, b := range res.Broken {
 		t.Error(b)
 	}
