@@ -168,16 +168,6 @@ func Stripped(share float64, transports ...evidence.Transport) Faults {
 	return f
 }
 
-// ParseFaults reads faults from JSON. Its error is one line that names what is
-// not understood.
-func ParseFaults(raw []byte) (Faults, error) {
-	var f Faults
-	if err := strict(raw, &f); err != nil {
-		return Faults{}, err
-	}
-	return f, f.Check()
-}
-
 // Check says in one line what in the faults has no meaning.
 func (f Faults) Check() error {
 	for t, u := range f.Upgrade {

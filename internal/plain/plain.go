@@ -52,19 +52,6 @@ func Name(s string) string { return Line(s, NameLimit) }
 // Sentence is Line for what is told.
 func Sentence(s string) string { return Line(s, SentenceLimit) }
 
-// Lines keeps the line breaks and makes each line plain. It is for texts whose
-// breaks are ours: the steps of an advice.
-func Lines(s string) string {
-	if !strings.Contains(s, "\n") {
-		return Sentence(s)
-	}
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = Sentence(l)
-	}
-	return strings.Join(lines, "\n")
-}
-
 // clean says whether a text needs nothing: the common case.
 func clean(s string) bool {
 	before := rune(' ') // no blank at the beginning
