@@ -134,8 +134,8 @@ func (c Cause) row() *Row {
 const tunnelHeals = "As long as the mode is heal, you don't need to do anything: another tunnel protocol is tried, and undone if it does not help."
 
 // catalogue is the table of causes, in order of certainty: what one answer shows
-// beyond doubt stands before what several looks suggest together. Signatures are
-// those of FAILURES.md; sources: CFD = cloudflare/cloudflared issues, APP =
+// beyond doubt stands before what several looks suggest together. docs/CAUSES.md is
+// written from it. Sources: CFD = cloudflare/cloudflared issues, APP =
 // homeassistant-apps/app-cloudflared issues, DOC = Cloudflare's documentation.
 var catalogue = []Row{
 	{

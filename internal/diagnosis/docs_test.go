@@ -3,6 +3,7 @@ package diagnosis_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -11,36 +12,103 @@ import (
 	"tunnelmedic/internal/diagnosis"
 )
 
-var update = flag.Bool("update", false, "write the causes into DOCS.md anew")
+var update = flag.Bool("update", false, "write the causes into DOCS.md and docs/CAUSES.md anew")
 
 const (
 	docs  = "../../DOCS.md"
+	table = "../../docs/CAUSES.md"
 	begin = "<!-- causes:begin -->\n"
 	end   = "<!-- causes:end -->\n"
 )
 
-// The part of DOCS.md between its marks is the catalogue, word for word; run
+// explained says in a user's words what the program does about a cause.
+var explained = map[diagnosis.Remedy]string{
+	diagnosis.NoRemedy: "Nothing is wrong.",
+	diagnosis.Rotate:   "Another tunnel protocol is tried, and kept only if it is proven better.",
+	diagnosis.Restart:  "The Cloudflared app is restarted, with the same protocol.",
+	diagnosis.Start:    "The Cloudflared app is started once.",
+	diagnosis.Wait:     "It keeps checking and waits: this ends by itself.",
+	diagnosis.Tell:     "It tells you: only a person can mend this.",
+}
+
+// markdown gives the catalogue as the documentation shows it: each cause under its
+// link target.
+func markdown() string {
+	var b strings.Builder
+	for _, row := range diagnosis.Catalogue() {
+		fmt.Fprintf(&b, "\n<a id=\"%s\"></a>\n### %s\n\n%s\n\n", row.Cause.Anchor(), row.ID, row.Summary)
+		for i, step := range row.Advice {
+			fmt.Fprintf(&b, "%d. %s\n", i+1, step)
+		}
+		if len(row.Advice) > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "*What Tunnel Medic does:* %s", explained[row.Remedy])
+		if row.Cause == diagnosis.ConnectorStopped {
+			b.WriteString(" If the app ended with an error, one start is tried; if a person stopped it, it stays stopped.")
+		}
+		if row.Blinds {
+			b.WriteString(" It cannot see past this to Home Assistant, so nothing is changed meanwhile.")
+		}
+		fmt.Fprintf(&b, "\n*Based on:* %s.\n", row.Rests)
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+var (
+	issue   = regexp.MustCompile(`\b(CFD|APP)#(\d+)`)
+	foreign = regexp.MustCompile(`\bhome-assistant/([a-z]+)#(\d+)`)
+)
+
+// linked gives a source with its issues as links.
+func linked(source string) string {
+	source = foreign.ReplaceAllString(source, "[home-assistant/$1#$2](https://github.com/home-assistant/$1/issues/$2)")
+	return issue.ReplaceAllStringFunc(source, func(s string) string {
+		kind, number, _ := strings.Cut(s, "#")
+		repo := map[string]string{"CFD": "cloudflare/cloudflared", "APP": "homeassistant-apps/app-cloudflared"}[kind]
+		return fmt.Sprintf("[%s](https://github.com/%s/issues/%s)", s, repo, number)
+	})
+}
+
+// rows gives the catalogue as a table for whoever works on it.
+func rows() string {
+	var b strings.Builder
+	b.WriteString("| cause | signature | remedy | source |\n|---|---|---|---|\n")
+	cell := func(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+	for _, row := range diagnosis.Catalogue() {
+		remedy := row.Remedy.String()
+		if row.Blinds {
+			remedy += ", blinds"
+		}
+		fmt.Fprintf(&b, "| [`%s`](../DOCS.md#%s) | %s | %s | %s |\n", row.ID, row.Cause.Anchor(), cell(row.Rests), remedy, cell(linked(row.Source)))
+	}
+	return b.String()
+}
+
+// Between its marks each of the two files holds the catalogue, word for word; run
 // `go test ./internal/diagnosis -run Docs -update` after a change of it.
 func TestDocsHoldTheCatalogue(t *testing.T) {
-	raw, err := os.ReadFile(docs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := bytes.Cut(raw, []byte(begin))
-	is, after, closed := bytes.Cut(rest, []byte(end))
-	if !ok || !closed {
-		t.Fatalf("%s lacks the marks %q and %q", docs, begin, end)
-	}
-	want := diagnosis.Markdown()
-	if *update {
-		all := bytes.Join([][]byte{before, []byte(begin), []byte(want), []byte(end), after}, nil)
-		if err := os.WriteFile(docs, all, 0o644); err != nil {
+	for path, want := range map[string]string{docs: markdown(), table: rows()} {
+		raw, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	if string(is) != want {
-		t.Errorf("the causes in %s are not the catalogue's: run go test ./internal/diagnosis -run Docs -update", docs)
+		before, rest, ok := bytes.Cut(raw, []byte(begin))
+		is, after, closed := bytes.Cut(rest, []byte(end))
+		if !ok || !closed {
+			t.Fatalf("%s lacks the marks %q and %q", path, begin, end)
+		}
+		if *update {
+			all := bytes.Join([][]byte{before, []byte(begin), []byte(want), []byte(end), after}, nil)
+			if err := os.WriteFile(path, all, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if string(is) != want {
+			t.Errorf("the causes in %s are not the catalogue's: run go test ./internal/diagnosis -run Docs -update", path)
+		}
 	}
 }
 
@@ -68,7 +136,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 		if err := back.UnmarshalText([]byte(row.ID)); err != nil || back != row.Cause || back.String() != row.ID {
 			t.Errorf("%s does not survive a round trip: %v, %v", row.ID, back, err)
 		}
-		if !strings.Contains(diagnosis.Markdown(), `<a id="`+row.Cause.Anchor()+`">`) {
+		if !strings.Contains(markdown(), `<a id="`+row.Cause.Anchor()+`">`) {
 			t.Errorf("%s has no target in the documentation", row.ID)
 		}
 	}
