@@ -11,7 +11,7 @@ import (
 )
 
 // aiohttp's words for a handshake it refuses, all with status 400 (aiohttp
-// web_ws.py; FACTS §4). The beginning is matched: what follows names the header.
+// web_ws.py; docs/FACTS.md, Home Assistant). The beginning is matched: what follows names the header.
 const (
 	bodyNoUpgrade    = "No WebSocket UPGRADE hdr"
 	bodyNoConnection = "No CONNECTION upgrade hdr"

@@ -26,7 +26,7 @@ func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
 
 // convenient says whether it is a moment at which nobody minds a restart: in the
 // quiet hours, when nobody is connected. Then the restart is shorter, too: cloudflared
-// does not wait for open WebSockets (FACTS §3). Where somebody always is, towards the
+// does not wait for open WebSockets (docs/FACTS.md, cloudflared). Where somebody always is, towards the
 // end of those hours. Fail-back times below an hour are those of tests, which cannot
 // wait for the night.
 func (r Rules) convenient(now time.Time, inUse bool) bool {

@@ -183,7 +183,7 @@ const nothingPasses = 30
 //
 // What was told of is proof at any time. What fails in silence may be one of the four
 // connections that has died unnoticed: for up to 29 s a quarter of the handshakes then
-// hangs, and it passes by itself (FACTS §3). So what was seen until as long after the
+// hangs, and it passes by itself (docs/FACTS.md, cloudflared). So what was seen until as long after the
 // alarm counts for no more than the alarm, beyond what a loss of a quarter explains;
 // the rest must show later.
 func (r Rules) proven(s *State) bool {

@@ -20,7 +20,7 @@ const (
 
 // stuck is after how many MinUptimes without a connection a tunnel counts as one
 // that does not come back by itself: four minutes. An outage of the edge takes
-// HTTP/2 half a minute, and auto needs 131 s to give QUIC up (FACTS §3).
+// HTTP/2 half a minute, and auto needs 131 s to give QUIC up (docs/FACTS.md, cloudflared).
 const stuck = 2
 
 // revive orders a new start where nothing but that can help, and every gate is open.

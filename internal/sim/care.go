@@ -36,7 +36,7 @@ type Pace struct {
 
 // Real is the pace of a home. Looks: a handshake over a mobile-like round trip of
 // 50 ms, and the controls beside it. Restarts: with open WebSockets Supervisor
-// kills cloudflared after 10 s (FACTS §3).
+// kills cloudflared after 10 s (docs/FACTS.md, cloudflared).
 func Real() Pace {
 	return Pace{
 		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Soon: 2 * time.Second, Shut: 3 * time.Second, Write: 300 * time.Millisecond, Poll: time.Second, Sensor: 10 * time.Second,

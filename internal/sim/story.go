@@ -4,7 +4,7 @@
 // event; everything is drawn from a seed, so that a run can be repeated.
 //
 // What the program does between two calls of the policy (looking, waiting, the
-// sensor, a treatment) is modelled in care.go with the costs of FACTS.md; a test
+// sensor, a treatment) is modelled in care.go with the costs of docs/FACTS.md; a test
 // holds the model against the real daemon over real sockets.
 package sim
 
@@ -334,7 +334,7 @@ func (s *story) ordinary(rng *rand.Rand) {
 		{12, 30 * time.Second, 4 * time.Hour, spell{kind: unready, cause: diagnosis.NoInternet}},
 		// cloudflared's releases, about monthly; the add-on is back within seconds.
 		{12, 10 * time.Second, 30 * time.Second, spell{kind: unready, cause: diagnosis.TunnelDown}},
-		// One of the four connections dies unnoticed, for up to 29 s (FACTS §3). A
+		// One of the four connections dies unnoticed, for up to 29 s (docs/FACTS.md, cloudflared). A
 		// WebSocket that is sent there is never answered while the page, sent elsewhere,
 		// loads: for so long it looks like a partial fault.
 		{52, time.Second, 29 * time.Second, spell{kind: stripping, cause: diagnosis.UpgradeSilent, loss: [3]float64{0, 0.25, 0.25}, hangs: true}},
@@ -345,7 +345,7 @@ func (s *story) ordinary(rng *rand.Rand) {
 		for t := gap(rng, e.perYear*s.world.Events, year); t < year; t += gap(rng, e.perYear*s.world.Events, year) {
 			sp := e.spell
 			if sp.kind == unready {
-				// After the edge drops a tunnel, HTTP/2 takes 15 to 29 s to be back, QUIC one (FACTS §3).
+				// After the edge drops a tunnel, HTTP/2 takes 15 to 29 s to be back, QUIC one (docs/FACTS.md, cloudflared).
 				sp.late = 15*time.Second + time.Duration(rng.Int64N(int64(14*time.Second)))
 			}
 			sp.from, sp.to = t, t+time.Duration(float64(e.least)*math.Pow(float64(e.most)/float64(e.least), rng.Float64()))

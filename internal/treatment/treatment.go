@@ -70,7 +70,7 @@ type Patience struct {
 }
 
 // DefaultPatience fits a real Supervisor and cloudflared. With auto cloudflared
-// falls back to HTTP/2 after 131 s where UDP is blocked (measured; FACTS §3).
+// falls back to HTTP/2 after 131 s where UDP is blocked (measured; docs/FACTS.md, cloudflared).
 func DefaultPatience() Patience {
 	return Patience{
 		Settle: func(p evidence.Protocol) time.Duration {
