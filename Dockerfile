@@ -34,7 +34,12 @@ COPY --from=build /out/tunnelmedic /usr/bin/tunnelmedic
 
 # Through env, because a health check enters the container in the outer AppArmor
 # profile, and only a program started from there enters the daemon's own.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --start-interval=2s --retries=3 \
+#
+# Without --start-interval: the BuildKit of Docker 24, Supervisor's oldest, does not
+# know it. While the app starts, Docker 25 and later look every five seconds of
+# themselves (defaultStartInterval in moby's daemon/health.go), Docker 24 at the
+# interval, which is short for that reason.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["/usr/bin/env", "/usr/bin/tunnelmedic", "healthcheck"]
 
 ARG BUILD_VERSION=dev
@@ -42,6 +47,7 @@ ARG BUILD_ARCH
 LABEL \
     io.hass.type="app" \
     io.hass.name="Tunnel Medic" \
+    io.hass.description="Watches Home Assistant's WebSocket through a Cloudflare Tunnel and heals what it can" \
     io.hass.version="${BUILD_VERSION}" \
     io.hass.arch="${BUILD_ARCH}" \
     org.opencontainers.image.title="Tunnel Medic" \
