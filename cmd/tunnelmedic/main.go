@@ -44,6 +44,9 @@ func commands() []command {
 }
 
 func main() {
+	if err := shedPowers(); err != nil {
+		fmt.Fprintln(os.Stderr, "tunnelmedic: it keeps capabilities that it does not need:", err)
+	}
 	// A second signal ends it at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop)
