@@ -380,7 +380,13 @@ func program(t testing.TB) string {
 	return path
 }
 
+// TestMain lets more homes live side by side than there are processors: they wait more
+// than they compute.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
