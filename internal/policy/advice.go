@@ -11,15 +11,15 @@ func (g Gate) Advice() string {
 			"If you accept that, open Settings → Apps → Cloudflared → Configuration, write the value itself in the place of each !secret, and save: from then on Tunnel Medic can change the protocol. " +
 			"If you do not, leave it as it is: Tunnel Medic changes nothing."
 	case GateSetting:
-		return "Open the Cloudflared add-on's Configuration and see that run_parameters is a list and holds no other --protocol than auto, quic or http2."
+		return "Open Settings → Apps → Cloudflared → Configuration, and see that run_parameters is a list and holds no --protocol other than auto, quic or http2."
 	case GateQUIC:
-		return "To let the tunnel use QUIC, let the router or firewall pass UDP to port 7844, without inspecting it. It can be tried all the same from the add-on's page."
+		return "To let the tunnel use QUIC, let the router or firewall pass UDP to port 7844, without inspecting it. You can try it all the same from Tunnel Medic's page."
 	case GateDisk:
 		return "Free some space: Settings, System, Storage shows what takes it; old backups are often the most. Where the disk has become read-only, restart the machine, and think of a new disk."
 	case GateMemory:
 		return "Set the protocol you want in the Cloudflared app's run_parameters. If the present one is right, choose Resume on Tunnel Medic's page."
 	case GateBudget:
-		return "They come back 24 hours after they were made. The option max_restarts_per_day allows more."
+		return "They come back 24 hours after they were made. The option “Restarts in 24 hours, at most” allows more."
 	}
 	return ""
 }
