@@ -43,7 +43,7 @@ func (r *Report) Print(w io.Writer) error {
 	fmt.Fprintf(t, "\n%s\n", r.Wald)
 	fmt.Fprint(t, "\nIn every home: durations are drawn log-uniformly; 60 % have set no protocol, 20 % http2, 10 % each auto and quic; a restart cuts off for 12 s\n"+
 		"with WebSockets open and 4 s without; some 40 times a day somebody opens Home Assistant from outside, most in the evening.\n")
-	fmt.Fprintf(t, "\nSeed %d, a look every %.0f s, %.1f s of computing. Intervals are 95 %%. \"Oracle\" knows of the fault at its onset, which nobody can\nwho does not look at every moment. \"Same eyes\" is an oracle that learns of it when Tunnel Medic's own first failing look ends\nand knows all the rest: from there on nobody can be cut off for less. \"Needless\" are restarts, in all incidents together, that were made\nwhile WebSockets opened. Minutes more than a rival's count beyond their interval, and from half a second on.\n", r.Seed, r.Interval, r.Took)
+	fmt.Fprintf(t, "\nSeed %d, a look every %.0f s, %.1f s of computing. Intervals are 95 %%. \"Oracle\" knows of the fault at its onset, which nobody can\nwho does not look at every moment. \"Same eyes\" is an oracle that learns of it when Tunnel Medic's own first failing look ends\nand knows all the rest: from there on nobody can be cut off for less. \"Needless\" are restarts, in all incidents together, that were made\nwhile WebSockets opened, in H and K in a pause of the fault. Minutes more than a rival's count beyond their interval, and from half a second on.\n", r.Seed, r.Interval, r.Took)
 	return t.Flush()
 }
 
@@ -78,7 +78,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	fmt.Fprintf(&b, " **%s** | %s | %s | | | | |\n", minutes(cut[Medic]), minutes(cut[SameEyes]), minutes(cut[Oracle]))
 	fmt.Fprintf(&b, "\nMinutes cut off per incident (F: per household-year, most of them outages that nobody can help), seed %d. The last four columns are\n"+
 		"Tunnel Medic's: its cut-off in proportion to that of the same eyes, restarts per incident, restarts in all incidents together that were\n"+
-		"made while WebSockets opened, and the time from the onset to the alarm.\n\n", r.Seed)
+		"made while WebSockets opened (in H and K in a pause of the fault), and the time from the onset to the alarm.\n\n", r.Seed)
 	if row := r.Row(Ordinary); row != nil {
 		s := row.Scores
 		often := fmt.Sprintf("not once in %d years (with 95 %% confidence: less than %s in a thousand years)", row.Incidents, thousandYears(row.Incidents))
