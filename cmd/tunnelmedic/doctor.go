@@ -108,7 +108,7 @@ func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool,
 
 // written writes a report, and gives its exit code.
 func written(code int, report any, text func(io.Writer) error, asJSON bool, out, errOut io.Writer) int {
-	err := error(nil)
+	var err error
 	if asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
