@@ -24,5 +24,6 @@ lint: ## vet, staticcheck and the linters of .golangci.yml
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go run $(GOLANGCI) run ./...
 
-docs: ## what is generated from the code: the causes
+docs: ## what is generated from the code: the causes, the table and the picture of the rooms
 	go test ./internal/diagnosis -run Docs -update
+	go test ./addon -run Rooms -update
