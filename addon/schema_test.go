@@ -63,7 +63,7 @@ func parseType(text string) (optionType, error) {
 	case "match":
 		p, err := regexp.Compile(inside)
 		if err != nil || !parens {
-			return o, fmt.Errorf("%q: not a pattern: %v", text, err)
+			return o, fmt.Errorf("%q: not a pattern: %w", text, err)
 		}
 		o.pattern = p
 	case "list":

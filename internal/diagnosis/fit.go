@@ -42,6 +42,7 @@ func startRefusedBy(e evidence.Evidence, d *Diagnosis) {
 		d.Remedy = Start
 	}
 	const start = "Then start the app: Settings → Apps → Cloudflared."
+	//exhaustive:ignore
 	switch why {
 	case evidence.StartAPIAway:
 		d.Summary = "The Cloudflared app could not start, because Cloudflare's API did not answer."
@@ -134,6 +135,7 @@ func proxyRefusesAt(e evidence.Evidence, d *Diagnosis) {
 // trustedWhere says where trusted proxies are set in this Core; both where its version
 // is not known.
 func trustedWhere(e evidence.Evidence, d *Diagnosis) {
+	//exhaustive:ignore
 	switch since(e.Core.Version, 2026, 8) {
 	case evidence.On:
 		d.Advice = d.Advice[:1]
@@ -165,6 +167,7 @@ func askedAt(e evidence.Evidence, d *Diagnosis) {
 
 // flapsOver names the transport that breaks.
 func flapsOver(e evidence.Evidence, d *Diagnosis) {
+	//exhaustive:ignore
 	switch e.Log.LostOver {
 	case evidence.OverQUIC:
 		d.Summary = "The tunnel's QUIC connections break again and again."
@@ -195,6 +198,7 @@ func coreAddress(e evidence.Evidence) string {
 // Core 2026.8 on a screen, before that in configuration.yaml.
 func settingsOf(e evidence.Evidence) string {
 	const screen, file = "Settings → System → Network → HTTP server", "http: in configuration.yaml"
+	//exhaustive:ignore
 	switch since(e.Core.Version, 2026, 8) {
 	case evidence.On:
 		return "Home Assistant's port and SSL are set under " + screen + "."

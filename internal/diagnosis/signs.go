@@ -43,6 +43,7 @@ func absent(l evidence.Look) bool {
 
 // reachTrouble says whether a look ended on the way to the other side.
 func reachTrouble(l evidence.Look) bool {
+	//exhaustive:ignore
 	switch l.Trouble {
 	case evidence.TimedOut, evidence.Refused, evidence.Unreachable, evidence.Cut:
 		return true

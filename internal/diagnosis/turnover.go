@@ -162,6 +162,7 @@ func (t Turnover) Closing(now time.Time, interval time.Duration, log evidence.Co
 func AboutClosing(c Closing, e evidence.Evidence) Diagnosis {
 	d := About(ClientsCloseDuringSignIn, e)
 	d.Summary += " " + c.String()
+	//exhaustive:ignore
 	switch c.Suspect {
 	case evidence.On:
 		d.Rests += "; by Cloudflare's API, mutual TLS and HTTP/3 are both on for this name"

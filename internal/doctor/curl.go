@@ -60,6 +60,7 @@ func curlHTTP2(t probe.Target, shape probe.Shape, path string) string {
 		version = "--http2-prior-knowledge"
 	}
 	args := append([]string{"curl", "-sS", "-v", "-o /dev/null", version, "--max-time 10"}, shared(t)...)
+	//exhaustive:ignore
 	switch shape {
 	case probe.EmptyData:
 		args = append(args, "-X GET", "-T -", "-H 'Expect:'")

@@ -110,6 +110,7 @@ func (t *Tally) add(l probe.HTTP2Look) {
 	}
 	t.Tried++
 	t.outcomes[l.Outcome]++
+	//exhaustive:ignore
 	switch l.Outcome {
 	case probe.Replied:
 		t.Answered++

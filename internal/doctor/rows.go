@@ -295,6 +295,7 @@ func coreLogRow(l evidence.CoreLog, took time.Duration) Row {
 
 func internetRow(i evidence.Internet) Row {
 	r := Row{Component: "internet", Asked: "Supervisor's own check", Came: i.String(), Verdict: Unsure}
+	//exhaustive:ignore
 	switch i {
 	case evidence.InternetUp:
 		r.Verdict = Good

@@ -148,6 +148,7 @@ func changed(resp *http.Response, how way) (head, body []byte) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.1 %s\r\n", resp.Status)
 	for name, values := range resp.Header {
+		//exhaustive:ignore
 		switch how {
 		case lowerCase:
 			name = strings.ToLower(name)

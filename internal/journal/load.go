@@ -211,6 +211,7 @@ func (r Record) wayBack() Record {
 	if t == nil {
 		t, back = &policy.OnTrial{}, p.Set
 	}
+	//exhaustive:ignore
 	switch t.Purpose {
 	case policy.Failback:
 		if p.Failback != nil {

@@ -454,7 +454,8 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 	r.total++
 	r.open++
 	w.mu.Unlock()
-	x, err := (*exchange)(nil), error(nil)
+	var x *exchange
+	var err error
 	to := w.originAddr()
 	if w.proxy != nil {
 		to = w.proxy.addr

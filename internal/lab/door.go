@@ -73,6 +73,7 @@ func (d *door) open() error {
 		ReadHeaderTimeout: time.Minute,
 		// A connection is counted before Serve can return, so that nobody waits for a count that may still grow.
 		ConnState: func(_ net.Conn, s http.ConnState) {
+			//exhaustive:ignore
 			switch s {
 			case http.StateNew:
 				d.w.wg.Add(1)

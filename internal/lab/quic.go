@@ -30,6 +30,7 @@ func (f QUICFault) keepsOut() bool {
 
 // dialError is how cloudflared's log words what its dialling came to.
 func (f QUICFault) dialError() string {
+	//exhaustive:ignore
 	switch f {
 	case QUICRejected:
 		return "CRYPTO_ERROR 0x178 (remote): tls: no application protocol"
@@ -75,6 +76,7 @@ func (w *World) openQUIC(own, foreign tls.Certificate) (err error) {
 	config := &quic.Config{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			c := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, NextProtos: []string{edgeALPN}}
+			//exhaustive:ignore
 			switch w.Faults().QUIC {
 			case QUICRejected:
 				c.NextProtos = []string{"h3"}

@@ -215,6 +215,7 @@ func (m *Medic) versions() journal.Versions {
 func (m *Medic) annotate(steps []policy.Step, now time.Time) {
 	for _, s := range steps {
 		when := ""
+		//exhaustive:ignore
 		switch s.Kind {
 		case policy.StepAlarm:
 			when = "when the fault was certain"

@@ -50,6 +50,7 @@ const (
 
 func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 	summary := plain.Markdown(s.Diagnosis.Summary) + before(s)
+	//exhaustive:ignore
 	switch s.State {
 	case policy.Treating:
 		if s.Incident == nil { // a person's own trial, or a fail-back in the quiet hours: nobody needs to hear of it
@@ -139,6 +140,7 @@ func before(s medic.Status) string {
 func closing(s medic.Status, steps []policy.Step) *notice {
 	for i := len(steps) - 1; i >= 0; i-- {
 		step := steps[i]
+		//exhaustive:ignore
 		switch step.Kind {
 		case policy.StepCured:
 			good := "The connection from outside is good again. The tunnel now uses the protocol " + step.Protocol.String() + "."

@@ -3,6 +3,7 @@ package policy
 // Advice is what a person can do about a closed gate, "" where there is nothing to
 // do but to wait.
 func (g Gate) Advice() string {
+	//exhaustive:ignore
 	switch g {
 	case GateSecret:
 		// Saving the form by hand posts to the same endpoint, so it is no way around (Supervisor 2025.09.2 to at least 2026.09).

@@ -227,6 +227,7 @@ func (i *Incident) tried(p evidence.Protocol) bool {
 // fault (cloudflared cannot run with it, or cannot connect) or chance (a crash, the
 // internet away for a moment). It gets a second chance, after a hold.
 func (a Attempt) unable() bool {
+	//exhaustive:ignore
 	switch a.Result {
 	case Rejected, Crashed, OtherTransport, Unsettled:
 		return true

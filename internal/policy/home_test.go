@@ -76,6 +76,7 @@ func (h *home) sees(v diagnosis.Vote) Sight {
 		Vote: v, Cause: diagnosis.Healthy, Setting: h.setting, SettingKnown: true, Transport: h.transport(), ThroughCloudflare: true, DirectWorks: true,
 		Internet: evidence.InternetUp, Running: time.Hour, State: evidence.StateStarted, SupervisorFree: true,
 	}
+	//exhaustive:ignore
 	switch v {
 	case diagnosis.Fails:
 		in.Cause, in.Remedy = diagnosis.UpgradeStripped, diagnosis.Rotate
@@ -205,6 +206,7 @@ func deepCopy[T any](v T) T { return copied(reflect.ValueOf(v)).Interface().(T) 
 func copied(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	out.Set(v)
+	//exhaustive:ignore
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() && v.Type() != reflect.TypeFor[*time.Location]() {

@@ -118,6 +118,7 @@ const (
 
 // Untouched says whether the tunnel runs on as before.
 func (r Result) Untouched() bool {
+	//exhaustive:ignore
 	switch r {
 	case Busy, AtRisk, NotAvailable, NotRestarted, CannotStart, OverBudget, Unkept:
 		return true

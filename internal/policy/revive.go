@@ -122,6 +122,7 @@ func later(a, b time.Time) time.Time {
 // fell notes what a change leaves behind: an add-on that does not run after a restart of
 // ours is ours to start again. One that a person stops, or that runs, is not.
 func (s *State) fell(out Outcome) {
+	//exhaustive:ignore
 	switch out.Result {
 	case Crashed: // a start of what had ended by itself fells nothing
 		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0

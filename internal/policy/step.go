@@ -44,6 +44,7 @@ const (
 
 // Afterwards says whether a step still belongs to an incident that has ended.
 func (k StepKind) Afterwards() bool {
+	//exhaustive:ignore
 	switch k {
 	case StepSuspected, StepCleared, StepPaused, StepResumed, StepReviving, StepRevived:
 		return false

@@ -62,6 +62,7 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 		r.failed(s, d, now, "the fault is there too")
 		return
 	}
+	//exhaustive:ignore
 	switch r.judge(t, s.baseline(), beside, s.Calm, flapped) {
 	case clean:
 		if t.Lasting = flapped && now.Sub(t.Since) < pause; t.Lasting {

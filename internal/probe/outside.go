@@ -163,7 +163,7 @@ func (r *Resolver) inquire(ctx context.Context, network, host string) ([]netip.A
 	case failed != nil:
 		// Its types are not passed on: a server whose own name is not found says
 		// nothing of host.
-		return nil, fmt.Errorf("%w: %v", ErrResolver, failed)
+		return nil, fmt.Errorf("%w: %v", ErrResolver, failed) //nolint:errorlint // see above
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, Server: r.endpoint, IsNotFound: true}
 }

@@ -191,6 +191,7 @@ func seenLines(seen map[string]string) []string {
 }
 
 func why(p policy.Purpose) string {
+	//exhaustive:ignore
 	switch p {
 	case policy.Trial:
 		return "may help"

@@ -25,6 +25,7 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	}
 	const left, width, right, height, lane = 110.0, 860.0, 90.0, 26.0, 36.0
 	from, to := s.onset()-5*time.Minute, s.onset()+30*time.Minute
+	//exhaustive:ignore
 	switch s.family {
 	case Flapping, Unequal, Partial:
 		to = s.onset() + 3*time.Hour
@@ -88,6 +89,7 @@ func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Dur
 			continue
 		}
 		fill := "#2e7d32"
+		//exhaustive:ignore
 		switch m.over {
 		case http2:
 			fill = "#1565c0"

@@ -137,6 +137,7 @@ func empty(schema json.RawMessage) bool {
 }
 
 func knownState(s evidence.AddOnState) evidence.AddOnState {
+	//exhaustive:ignore
 	switch s {
 	case evidence.StateStartup, evidence.StateStarted, evidence.StateStopped, evidence.StateError:
 		return s

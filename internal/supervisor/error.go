@@ -65,6 +65,7 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) advice() string {
+	//exhaustive:ignore
 	switch e.Kind {
 	case Away:
 		return "Supervisor is away, wait until it is back"

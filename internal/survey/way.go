@@ -246,6 +246,7 @@ func (x *search) asking(t probe.Target) probe.Target {
 // astray says whether what is at the house's address may not be what visitors reach: a
 // certificate that is good for the name is.
 func astray(l evidence.Look) bool {
+	//exhaustive:ignore
 	switch l.Trouble {
 	case evidence.Interrupted, evidence.Unusable, evidence.CertificateWanted:
 		return false

@@ -19,6 +19,7 @@ func EndingOf(text string, since time.Time) Ending {
 	for _, e := range r.events {
 		// The log's times are whole seconds, and the start script's lines have none.
 		dated, late := !e.At.IsZero(), !e.At.Add(time.Second).Before(since)
+		//exhaustive:ignore
 		switch e.Kind {
 		case Began:
 			if end = EndNotKnown; dated {

@@ -46,6 +46,7 @@ func (r *reading) take(e entry) {
 		r.writes, r.informs = true, r.informs || e.level == info
 	}
 	kind, over, reason := told(e)
+	//exhaustive:ignore
 	switch kind {
 	case Began:
 		clear(r.last)
@@ -163,6 +164,7 @@ func ReadLog(text string, now, since time.Time) evidence.Log {
 // before that: a clock may have jumped, or cloudflared fallen silent.
 func (r *reading) lastWord() (last time.Time) {
 	for _, e := range r.events {
+		//exhaustive:ignore
 		switch e.Kind {
 		case Began, Registered, Stopped:
 			last = time.Time{}
@@ -184,6 +186,7 @@ func (t *tally) add(e Event) {
 	// The log's times are whole seconds.
 	early := !e.At.IsZero() && !t.since.IsZero() && e.At.Add(time.Second).Before(t.since)
 	old := !e.At.IsZero() && t.now.Sub(e.At) > lostWindow
+	//exhaustive:ignore
 	switch e.Kind {
 	case Began:
 		t.Log = evidence.Log{Asked: true, Terse: t.Terse, Telling: t.Telling, Initial: e.Transport}
@@ -256,6 +259,7 @@ func (t *tally) dial(e Event) {
 }
 
 func (t *tally) origin(r Reason) {
+	//exhaustive:ignore
 	switch r {
 	case NoHost:
 		t.NoHost++

@@ -465,6 +465,7 @@ func evidenceList(seen map[string]string) []seenView {
 
 // stepClass gives a step the colour and shape of the state it speaks of.
 func stepClass(k policy.StepKind) string {
+	//exhaustive:ignore
 	switch k {
 	case policy.StepCured, policy.StepRecovered, policy.StepKept, policy.StepFailedBack, policy.StepCleared, policy.StepResumed:
 		return "healthy"

@@ -23,6 +23,7 @@ func (p *play) shift(ahead time.Duration) {
 
 // move adds to every moment in a value.
 func move(v reflect.Value, d time.Duration) {
+	//exhaustive:ignore
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {

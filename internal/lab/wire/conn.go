@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -83,7 +84,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			}
 			f.moved.Broadcast()
 			return n, nil
-		case f.end == io.EOF:
+		case errors.Is(f.end, io.EOF):
 			return 0, io.EOF
 		case f.end != nil:
 			return 0, c.failed("read", f.end)
