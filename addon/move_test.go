@@ -50,6 +50,9 @@ func (p *tap) serve(req *http.Request, effect func()) {
 // open on the old one is put back, its own setting is not lost, and the new one is
 // watched in bounded time.
 func TestAChangeOfAppDropsNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("days of homes")
+	}
 	healthy := func(h *house.House) {
 		h.Wait("a good look", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		h.Sleep(10 * time.Minute)

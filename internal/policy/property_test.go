@@ -13,7 +13,11 @@ import (
 // 24 hours is kept, no trial begins behind a closed gate, and once nothing more is
 // wrong the user's own setting is there, or one that has proven better.
 func TestWhateverHappens(t *testing.T) {
-	for seed := range uint64(12) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		own := []evidence.Protocol{evidence.Default, evidence.Auto, evidence.QUIC, evidence.HTTP2}[rng.IntN(4)]
 		h := newHome(t, own)

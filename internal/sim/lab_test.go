@@ -16,6 +16,9 @@ import (
 // The simulator must not flatter: what the whole daemon does in the lab, at the real
 // pace and in virtual time, has to be what the model says it does.
 func TestTheLabAndTheSimulatorAgree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("days of homes")
+	}
 	all := [3]float64{0, 1, 1}
 	// once is a fault that comes, lasts, and goes.
 	once := func(lasts time.Duration, loss [3]float64) []phase { return []phase{{loss: loss, lasts: lasts}} }

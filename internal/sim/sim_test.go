@@ -99,6 +99,9 @@ func TestARestartCostsWhatFactsSay(t *testing.T) {
 // What is passed over must not have changed anything: a year look by look shows as
 // many suspicions, alarms and restarts as a year in leaps.
 func TestLeapsAreExact(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of computing")
+	}
 	cfg := standard(t, 0)
 	world := AsStated()
 	world.Noise = 3 // alarms enough to compare
@@ -149,6 +152,9 @@ func TestLeapsOfRivalsAreExact(t *testing.T) {
 // The same of faults that take the connection away: over one transport, and for a
 // moment each time.
 func TestLeapsAreExactWhereConnectionsBreak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds of computing")
+	}
 	cfg := standard(t, 0)
 	world := AsStated()
 	world.Noise = 1. / 3
