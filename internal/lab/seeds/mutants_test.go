@@ -8,12 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 var (
 	kill   = flag.Int("mutants", 0, "spoil the program in each of the ways known, and play so many episodes at most until one notices")
+	hunted = flag.Bool("hunt", false, "begin neither with the plans of testdata/killers, nor near where it hurts")
 	mutant = flag.String("mutant", "", "only the mutants whose names match this")
 )
 
@@ -25,10 +27,23 @@ func TestMutantsFit(t *testing.T) {
 			t.Errorf("%s: %v", m.name, err)
 		}
 	}
+	known, err := killers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, plan := range known {
+		if !slices.ContainsFunc(mutants, func(m *mutation) bool { return m.name == name }) {
+			t.Errorf("testdata/killers knows of %q, which is none", name)
+		}
+		if _, err := Parse(plan); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestMutants spoils the program, one promise's keeping at a time, and plays episodes until
-// one notices. A mutant that lives shows what the seeds are blind for.
+// one notices: the plan that is known to first, then seed after seed. A mutant that lives
+// shows what the seeds are blind for.
 func TestMutants(t *testing.T) {
 	if *kill == 0 {
 		t.Skip("-mutants says how many episodes each may take")
@@ -76,11 +91,40 @@ func (m *mutation) spoiled() (map[string]string, error) {
 	return texts, nil
 }
 
+// aim is what the episodes are to hold: nothing in particular, unless they are to be near.
+func (m *mutation) aim() string {
+	if *hunted {
+		return ""
+	}
+	return strings.Join(m.near, ";")
+}
+
 var (
 	summary  = regexp.MustCompile(`from seed \d+: (\d+) episodes`)
 	broke    = regexp.MustCompile(`seeds_test\.go:\d+: ([^:\n]+):`)
 	replayed = regexp.MustCompile(`-replay (\S+)`)
+	frozen   = regexp.MustCompile(`(?m)^ +(\d+(?: alone)? \| .*)$`)
+	broken   = regexp.MustCompile(`(?m)^ +\S+  BROKEN ([^:\n]+):`)
 )
+
+// killers are the plans of testdata/killers, each under the name of the mutant that it
+// kills.
+func killers() (map[string]string, error) {
+	raw, err := os.ReadFile("testdata/killers")
+	if err != nil {
+		return nil, err
+	}
+	plans, name := map[string]string{}, ""
+	for line := range strings.Lines(string(raw)) {
+		line = strings.TrimSpace(line)
+		if title, ok := strings.CutPrefix(line, "# "); ok {
+			name = title
+		} else if line != "" {
+			plans[name] = line
+		}
+	}
+	return plans, nil
+}
 
 // hunt builds the seeds against the spoiled program and plays until a promise is broken.
 func (m *mutation) hunt(t *testing.T) (episodes, promise, plan string, err error) {
@@ -104,18 +148,28 @@ func (m *mutation) hunt(t *testing.T) (episodes, promise, plan string, err error
 	if err := os.WriteFile(overlay, raw, 0o600); err != nil {
 		return "", "", "", err
 	}
+	known, err := killers()
+	if err != nil {
+		return "", "", "", err
+	}
 	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", bin, ".").CombinedOutput(); err != nil {
 		return "", "", "", fmt.Errorf("it does not build: %s", out)
 	}
-	out, _ := exec.Command(bin, "-test.run", "^TestFresh$", "-test.v", "-episodes", fmt.Sprint(*kill), "-first", "1", "-enough", "1", "-shrink=false").CombinedOutput()
+	if plan := known[m.name]; plan != "" && !*hunted {
+		out, _ := exec.Command(bin, "-test.run", "^TestReplay$", "-test.v", "-replay", plan).CombinedOutput()
+		if b := broken.FindSubmatch(out); b != nil {
+			return "known", string(b[1]), strings.Fields(plan)[0], nil
+		}
+	}
+	out, _ := exec.Command(bin, "-test.run", "^TestFresh$", "-test.v", "-episodes", fmt.Sprint(*kill), "-first", "1", "-enough", "1", "-shrink=false", "-near", m.aim()).CombinedOutput()
 	n := summary.FindSubmatch(out)
 	if n == nil { // it did not even end in order
-		if strings.Contains(string(out), "panic: ") {
-			return "?", "the daemon lives", "?", nil
-		}
-		return "", "", "", fmt.Errorf("it says nothing: %.2000s", out)
+		return "", "", "", fmt.Errorf("it did not end in order: %.4000s", out)
 	}
 	if b, p := broke.FindSubmatch(out), replayed.FindSubmatch(out); b != nil && p != nil {
+		if f := frozen.FindSubmatch(out); f != nil && !*hunted {
+			return string(n[1]), string(b[1]), string(f[1]), nil
+		}
 		return string(n[1]), string(b[1]), string(p[1]), nil
 	}
 	return string(n[1]), "", "", nil

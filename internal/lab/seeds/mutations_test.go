@@ -3,6 +3,7 @@ package seeds
 // mutation is one way to spoil the program.
 type mutation struct {
 	name   string
+	near   []string // kinds of events that strike where it hurts
 	change []patch
 }
 
@@ -11,47 +12,49 @@ type patch struct{ file, from, to string }
 
 // mutants are the ways in which what keeps a promise could get lost.
 var mutants = []*mutation{
-	{"the budget is off", []patch{{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"}}},
-	{"another option is dropped with the protocol", []patch{{"internal/supervisor/options.go",
+	{"the budget is off", []string{"quic strips WebSockets", "quic strips WebSockets"}, []patch{{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"}}},
+	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
-	{"a stop by hand is ignored", []patch{{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"}}},
-	{"a stop by hand leaves what was not proven", []patch{{"internal/policy/watch.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"}}},
-	{"a trial has no exit but a verdict", []patch{
+	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
+		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
+		{"internal/treatment/treatment.go", "		halted = halted && !in.Felled\n", "		halted = false\n"}}},
+	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{{"internal/policy/watch.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"}}},
+	{"a trial has no exit but a verdict", []string{"quic strips WebSockets", "cloudflared ends with an error while a protocol is proven"}, []patch{
 		{"internal/policy/trial.go", "now.Sub(t.Ended) >= lost", "now.Sub(t.Ended) >= 1000*day"},
 		{"internal/policy/trial.go", "now.Sub(t.Since) >= proving", "now.Sub(t.Since) >= 1000*day"},
 		{"internal/policy/trial.go", "	if in.Vote == diagnosis.Abstains {\n		if t.Silent.IsZero()", "	if in.Vote == diagnosis.Abstains {\n		return\n		if t.Silent.IsZero()"}}},
-	{"the gate of uptime stays closed", []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return false"}}},
-	{"only what is connected is treated", []patch{{"internal/medic/look.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
-	{"a cure is told when it is tried", []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
-	{"what lasts is not told", []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
-	{"an interrupted change is not taken up", []patch{
+	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return false"}}},
+	{"only what is connected is treated", []string{"UDP is blocked"}, []patch{{"internal/medic/look.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
+	{"a cure is told when it is tried", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
+	{"what lasts is not told", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
+	{"an interrupted change is not taken up", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{
 		{"internal/medic/medic.go", "in != nil && m.treat != nil && !m.parting() {", "in != nil && m.treat != nil && false {"},
 		{"internal/policy/policy.go", "	if s.Trial != nil && !s.Trial.Settled {\n		s.Trial.Retry = now\n", "	if s.Trial != nil && !s.Trial.Settled {\n"}}},
-	{"the intention is not noted", []patch{{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	return nil\n}"}}},
-	{"an app is restarted though it could not start", []patch{
+	{"the intention is not noted", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	return nil\n}"}}},
+	{"an app is restarted though it could not start", []string{"Cloudflare's API is away", "quic strips WebSockets"}, []patch{
 		{"internal/policy/gates.go", "return in.Startable != evidence.Off", "return true"},
 		{"internal/treatment/treatment.go", "case t.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
-	{"what a restart felled is forgotten", []patch{{"internal/policy/revive.go", "		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0", "		s.Felled = false"}}},
-	{"what did not help stays", []patch{{"internal/policy/watch.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
-	{"observing acts", []patch{{"internal/policy/gates.go", "{ return r.Heal }", "{ return true }"}}},
-	{"a damaged journal counts as none", []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
+	{"what a restart felled is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0", "		s.Felled = false"}}},
+	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/watch.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
+	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return r.Heal }", "{ return true }"}}},
+	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
 		{"internal/journal/load.go", "	case !first.usable(), ", "	case "},
 		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
-	{"what is written is not forced to the disk", []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
-	{"a full disk stops nobody", []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
+	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
+	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
 		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"}}},
-	{"the page is shown to anybody", []patch{{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"}}},
-	{"another store's app is taken", []patch{
+	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"}}},
+	{"another store's app is taken", []string{"another store's app appears"}, []patch{
 		{"internal/tunnel/find.go", `w.Slug == "" && ProvenanceOf(a.Slug) == Stranger`, "false"},
 		{"internal/tunnel/find.go", "	case kept >= 0:", "	case false:"}}},
-	{"what Core did not take counts as told", []patch{
+	{"what Core did not take counts as told", []string{"quic strips WebSockets", "Supervisor is away"}, []patch{
 		{"internal/notify/notify.go", "		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)\n", "		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {\n			n.writes.take(time.Now(), time.Hour, maxRewrites)\n		}\n"}}},
-	{"what Core refused to take away stays", []patch{{"internal/notify/notify.go", "		if err == nil && n.want == want && n.page == page {", "		if n.want == want && n.page == page {"}}},
-	{"a stop while a restart's answer is waited for is undone", []patch{{"internal/treatment/treatment.go", "t.ending(ctx, in, began) == tunnel.EndedBySignal", "false"}}},
-	{"a secret is logged", []patch{
+	{"what Core refused to take away stays", []string{"quic strips WebSockets", "a call fails"}, []patch{{"internal/notify/notify.go", "		if err == nil && n.want == want && n.page == page {", "		if n.want == want && n.page == page {"}}},
+	{"a stop while a restart's answer is waited for is undone", []string{"a call hangs", "quic strips WebSockets", "a person stops the app"}, []patch{{"internal/treatment/treatment.go", "t.ending(ctx, in, began) == tunnel.EndedBySignal", "false"}}},
+	{"a secret is logged", []string{"Supervisor is away"}, []patch{
 		{"internal/secret/secret.go", "	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {", "	if _, err := s.w.Write(p); err != nil {"},
 		{"internal/supervisor/client.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + c.http.Token"}}},
-	{"our own doing is taken for a person's", []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return p == i.To"}}},
-	{"a person's protocol is overwritten", []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return true"}}},
+	{"our own doing is taken for a person's", []string{"quic strips WebSockets", "a call is cut"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return p == i.To"}}},
+	{"a person's protocol is overwritten", []string{"quic strips WebSockets", "a person sets a protocol"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return true"}}},
 }

@@ -169,3 +169,19 @@ func thaw(line string) (Plan, error) {
 	}
 	return p, nil
 }
+
+// near is the seed's home with events of these kinds instead of those that it draws: the
+// first at first, the others soon after.
+func (p Plan) near(names []string) Plan {
+	r := rand.New(rand.NewPCG(p.Seed, 4))
+	p.Events, p.all, p.lone = nil, len(names), false
+	for n, name := range names {
+		e := Event{N: n, At: calmAtFirst, kind: kindNamed(name), draw: r.Uint64()}
+		if n > 0 {
+			e.At += time.Duration(r.Int64N(int64(disturbed / 4)))
+		}
+		p.Events = append(p.Events, e)
+	}
+	p.sort()
+	return p
+}

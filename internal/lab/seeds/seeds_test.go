@@ -21,6 +21,7 @@ var (
 	first    = flag.Uint64("first", 0, "the first of those seeds; 0 draws it")
 	whole    = flag.Bool("whole", false, "of what is replayed, show each look too")
 	shrinks  = flag.Bool("shrink", true, "drop the events of a broken plan that do not matter")
+	near     = flag.String("near", "", "kinds of events, between semicolons, that each episode holds instead of what its seed draws")
 	enough   = flag.Int("enough", 3, "how many broken plans are enough")
 )
 
@@ -89,6 +90,9 @@ func hunt(t *testing.T, start uint64, n int) {
 				}
 				mu.Unlock()
 				plan := Draw(seed)
+				if *near != "" {
+					plan = plan.near(strings.Split(*near, ";"))
+				}
 				res := Play(t, plan)
 				mu.Lock()
 				sum.add(res.Tally)
