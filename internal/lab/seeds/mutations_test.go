@@ -12,13 +12,16 @@ type patch struct{ file, from, to string }
 
 // mutants are the ways in which what keeps a promise could get lost.
 var mutants = []*mutation{
-	{"the budget is off", []string{"quic strips WebSockets", "quic strips WebSockets"}, []patch{{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"}}},
+	{"the budget is off", []string{"both strip WebSockets"}, []patch{{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"}}},
 	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
 		{"internal/treatment/treatment.go", "		halted = halted && !in.Felled\n", "		halted = false\n"}}},
-	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{{"internal/policy/watch.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"}}},
+	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
+		{"internal/policy/watch.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"},
+		{"internal/policy/trial.go", "now.Sub(t.Since) >= proving", "now.Sub(t.Since) >= 1000*day"},
+		{"internal/policy/trial.go", "	if in.Vote == diagnosis.Abstains {\n		if t.Silent.IsZero()", "	if in.Vote == diagnosis.Abstains {\n		return\n		if t.Silent.IsZero()"}}},
 	{"a trial has no exit but a verdict", []string{"quic strips WebSockets", "cloudflared ends with an error while a protocol is proven"}, []patch{
 		{"internal/policy/trial.go", "now.Sub(t.Ended) >= lost", "now.Sub(t.Ended) >= 1000*day"},
 		{"internal/policy/trial.go", "now.Sub(t.Since) >= proving", "now.Sub(t.Since) >= 1000*day"},

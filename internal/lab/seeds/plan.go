@@ -174,7 +174,7 @@ func thaw(line string) (Plan, error) {
 // first at first, the others soon after.
 func (p Plan) near(names []string) Plan {
 	r := rand.New(rand.NewPCG(p.Seed, 4))
-	p.Events, p.all, p.lone = nil, len(names), false
+	p.Events, p.all, p.lone = nil, len(names), len(names) == 1 && slices.Contains(lone, names[0])
 	for n, name := range names {
 		e := Event{N: n, At: calmAtFirst, kind: kindNamed(name), draw: r.Uint64()}
 		if n > 0 {
