@@ -121,6 +121,9 @@ func (h *House) Close() {
 		<-l.ended
 	}
 	h.World.Close()
+	// net/http goes on dialling for a request that was given up: such a dial ends by itself,
+	// but it must have ended before the bubble does.
+	time.Sleep(time.Second)
 	if h.Failed() {
 		h.Logf("the end of the daemon's log:\n%s", tail(h.Log(), 60))
 	}
