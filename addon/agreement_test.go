@@ -280,6 +280,12 @@ func imageDisagreements(t *testing.T, f files, c config) (found []string) {
 	if !strings.Contains(last(docker, "HEALTHCHECK"), `"`+binary+`", "healthcheck"`) {
 		say("the Dockerfile's health check does not run %s healthcheck", binary)
 	}
+	// What Docker 24, Supervisor's oldest, knows: parseHealthcheck in BuildKit's instructions/parse.go of that time.
+	for _, m := range regexp.MustCompile(`--([a-z-]+)=`).FindAllStringSubmatch(last(docker, "HEALTHCHECK"), -1) {
+		if !slices.Contains([]string{"interval", "timeout", "start-period", "retries"}, m[1]) {
+			say("Docker 24 cannot build it: it knows no --%s of a health check", m[1])
+		}
+	}
 
 	zones := slices.ContainsFunc(docker, func(i instruction) bool {
 		return i.stage == docker[len(docker)-1].stage && i.name == "RUN" && regexp.MustCompile(`^test -f /usr/share/zoneinfo/\w+/\w+$`).MatchString(i.text)
@@ -370,6 +376,7 @@ func TestWhatStandsOnlyInOnePlaceOrOtherwiseIsNamed(t *testing.T) {
 		"a label gone":                   {f.without(t, "Dockerfile", `io\.hass\.arch=\S+ `), `the label io.hass.arch="${BUILD_ARCH}" is missing in the Dockerfile`},
 		"a version without changelog":    {f.with(t, "config.yaml", `(?m)^version: .*$`, `version: "9.9.9"`), "version 9.9.9 stands in config.yaml and is missing in CHANGELOG.md as a heading"},
 		"the binary elsewhere":           {f.with(t, "Dockerfile", `tunnelmedic /usr/bin/tunnelmedic`, `tunnelmedic /tunnelmedic`), "Dockerfile does not name the binary /usr/bin/tunnelmedic where it should"},
+		"a health check's newer flag":    {f.with(t, "Dockerfile", `--retries`, `--start-interval=2s --retries`), "Docker 24 cannot build it: it knows no --start-interval of a health check"},
 		"zones not looked for":           {f.without(t, "Dockerfile", `(?m)^RUN test .*\n`), noZones},
 		"zones that may be missing":      {f.with(t, "Dockerfile", `Europe/Berlin`, `Europe/Berlin || true`), noZones},
 		"zones of the builder":           {f.with(t, "Dockerfile", `(?m)^(FROM \$\{BUILD_FROM\})\n\n((?:#.*\n)+RUN test .*\n)`, "$2\n$1\n"), noZones},
