@@ -126,6 +126,9 @@ func TestTheDetectorsNumbersAreThoseOfTheDesign(t *testing.T) {
 		"half of all takes less than 10 probes": {0.5, 6, 10, 20_000},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && c.least*float64(c.runs) > 1e7 {
+				t.Skip("seconds of computing")
+			}
 			rng, sum := rand.New(rand.NewPCG(1, 2)), 0
 			for range c.runs {
 				sum += toAlarm(rng, c.loss)

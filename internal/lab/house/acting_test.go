@@ -79,6 +79,9 @@ func TestATunnelThatCouldNotStartAgainIsNotStopped(t *testing.T) {
 func TestWhatARestartHasFelledIsStartedAsSoonAsItCanBe(t *testing.T) {
 	for _, away := range []time.Duration{20 * time.Minute, 3 * time.Hour} {
 		t.Run(away.String(), func(t *testing.T) {
+			if testing.Short() && away > time.Hour {
+				t.Skip("hours, second by second")
+			}
 			t.Parallel()
 			house.Run(t, lab.Options{Local: true}, nil, func(h *house.House) {
 				h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
@@ -171,6 +174,9 @@ func TestAPartialCureIsToldAsKept(t *testing.T) {
 // Whoever ends the program again and again does not make it restart the tunnel more
 // often than the day's budget allows.
 func TestTheBudgetHoldsThroughStops(t *testing.T) {
+	if testing.Short() {
+		t.Skip("days of homes")
+	}
 	for name, end := range map[string]func(*house.House){
 		"SIGTERM": func(h *house.House) {
 			if err := h.Stop(); err != nil {

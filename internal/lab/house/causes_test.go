@@ -71,10 +71,10 @@ var (
 // happen. Without it a third of them is played, and less than an hour waited.
 var long = flag.Bool("long", false, "play every home of the large tables, at length")
 
-// sampled leaves two thirds of a large table to -long, and with -short all but a twelfth.
+// sampled leaves two thirds of a large table to -long, and with -short all but one in twenty-four.
 func sampled(t *testing.T, n int) {
 	t.Helper()
-	if !*long && (n%3 != 0 || testing.Short() && n%12 != 0) {
+	if !*long && (n%3 != 0 || testing.Short() && n%24 != 0) {
 		t.Skip("with -long")
 	}
 }
@@ -232,8 +232,8 @@ func TestEveryCauseIsTreatedAsItsRemedySays(t *testing.T) {
 				name += " (" + c.what + ")"
 			}
 			t.Run(name, func(t *testing.T) {
-				if testing.Short() && i%8 != 1 {
-					t.Skip("one in eight with -short")
+				if testing.Short() && i%12 != 1 {
+					t.Skip("one in twelve with -short")
 				}
 				t.Parallel()
 				rows[i] = live(t, c, name)
