@@ -326,14 +326,14 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 		}
 		err = t.Supervisor.SetOptions(ctx, in.Slug, options)
 		sent = true
+		var refused error
 		switch {
 		case ctx.Err() != nil:
 			return "", ctx.Err()
 		case err == nil, supervisor.EffectUnknown(err):
 			// What counts is what is read back.
 		case supervisor.Is(err, supervisor.Rejected):
-			t.Log.Warn().Err(err).Str("protocol", in.To.String()).Msg("Supervisor does not accept the setting; nothing was changed.")
-			return "", t.end(policy.Rejected, there)
+			refused = err // and what counts is what is read back all the same
 		default:
 			t.Log.Debug().Err(err).Msg("The options could not be written; looking at what is there.")
 			if err := t.pause(ctx); err != nil {
@@ -353,6 +353,10 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 			}
 			t.compare(options, after.Options)
 			return journal.Restarting, nil
+		}
+		if refused != nil {
+			t.Log.Warn().Err(refused).Str("protocol", in.To.String()).Msg("Supervisor does not accept the setting; nothing was changed.")
+			return "", t.end(policy.Rejected, there)
 		}
 		// Somebody saved the form in between, with the protocol it had shown them. Again.
 	}
