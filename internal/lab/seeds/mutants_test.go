@@ -48,6 +48,17 @@ func TestMutants(t *testing.T) {
 	if *kill == 0 {
 		t.Skip("-mutants says how many episodes each may take")
 	}
+	known, err := killers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, line := range known { // what a sound program breaks too proves nothing
+		if plan, err := Parse(line); err != nil {
+			t.Error(err)
+		} else if res := Play(t, plan); len(res.Broken) > 0 {
+			t.Errorf("the plan for %q breaks a promise of the sound program: %q", name, res.Broken)
+		}
+	}
 	row := func(name, episodes, promise string) { t.Logf("%-56s %8s  %s", name, episodes, promise) }
 	row("mutant", "episodes", "the promise it broke, and what plays it")
 	for _, m := range mutants {

@@ -12,7 +12,11 @@ type patch struct{ file, from, to string }
 
 // mutants are the ways in which what keeps a promise could get lost.
 var mutants = []*mutation{
-	{"the budget is off", []string{"both strip WebSockets"}, []patch{{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"}}},
+	{"the budget is off", []string{"both strip WebSockets"}, []patch{
+		{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"},
+		{"internal/policy/gates.go", "return s.spent(now)+2 <= r.Budget", "return true"},
+		{"internal/policy/gates.go", "return s.spent(now)+1 <= r.Budget", "return true"},
+		{"internal/policy/watch.go", "s.spent(now)+2 > r.Budget", "false"}}},
 	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
@@ -46,18 +50,22 @@ var mutants = []*mutation{
 		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
-		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"}}},
-	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"}}},
+		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"},
+		{"internal/policy/watch.go", " || s.Unkept {", " {"}}},
+	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
+		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
+		{"internal/web/listener.go", "!peer.IsLoopback() && !d.config.known(peer)", "peer.IsLoopback() && false"}}},
 	{"another store's app is taken", []string{"another store's app appears"}, []patch{
 		{"internal/tunnel/find.go", `w.Slug == "" && ProvenanceOf(a.Slug) == Stranger`, "false"},
 		{"internal/tunnel/find.go", "	case kept >= 0:", "	case false:"}}},
 	{"what Core did not take counts as told", []string{"quic strips WebSockets", "Supervisor is away"}, []patch{
 		{"internal/notify/notify.go", "		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)\n", "		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {\n			n.writes.take(time.Now(), time.Hour, maxRewrites)\n		}\n"}}},
-	{"what Core refused to take away stays", []string{"quic strips WebSockets", "a call fails"}, []patch{{"internal/notify/notify.go", "		if err == nil && n.want == want && n.page == page {", "		if n.want == want && n.page == page {"}}},
+	{"what Core refused to take away stays", []string{"quic strips WebSockets", "a call fails", "a call fails", "a call fails", "a call fails", "a call fails"}, []patch{{"internal/notify/notify.go", "		if err == nil && n.want == want && n.page == page {", "		if n.want == want && n.page == page {"}}},
 	{"a stop while a restart's answer is waited for is undone", []string{"a call hangs", "quic strips WebSockets", "a person stops the app"}, []patch{{"internal/treatment/treatment.go", "t.ending(ctx, in, began) == tunnel.EndedBySignal", "false"}}},
 	{"a secret is logged", []string{"Supervisor is away"}, []patch{
 		{"internal/secret/secret.go", "	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {", "	if _, err := s.w.Write(p); err != nil {"},
 		{"internal/supervisor/client.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + c.http.Token"}}},
-	{"our own doing is taken for a person's", []string{"quic strips WebSockets", "a call is cut"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return p == i.To"}}},
-	{"a person's protocol is overwritten", []string{"quic strips WebSockets", "a person sets a protocol"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return true"}}},
+	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
+	{"a person's protocol is not taken for theirs", []string{"a person sets a protocol"}, []patch{
+		{"internal/policy/hand.go", "	s.Own, s.Set, s.Doubt = setting, setting, NoDoubt\n", "	s.Set, s.Doubt = setting, NoDoubt\n"}}},
 }

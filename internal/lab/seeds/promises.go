@@ -234,7 +234,9 @@ func (p *play) unsettled() (left [][2]string) {
 		return left
 	}
 	stored := storedIn(p.w.Options(slug))
-	cured := rec.Policy.Failback != nil && rec.Policy.Failback.Cured == stored
+	// A cure that is kept has been proven; of a damaged journal that is not all that was lost.
+	_, proven := rec.Policy.Cures[stored.String()]
+	cured := rec.Policy.Failback != nil && rec.Policy.Failback.Cured == stored && (proven || rec.Policy.Doubt != policy.NoDoubt)
 	if !slices.Contains(own, stored) && !cured {
 		not("the person's protocol is kept", "%s is stored, theirs is %v", stored, own)
 	}
