@@ -389,8 +389,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("hostile: not with -short")
 		return
 	}
-	if err := flag.Set("test.parallel", "6"); err != nil {
-		panic(err)
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		if err := p.Value.Set("6"); err != nil {
+			panic(err)
+		}
 	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
