@@ -114,7 +114,7 @@ func (e Edge) config() (*quic.Config, error) {
 		roots = system
 	}
 	if !roots.AppendCertsFromPEM(edgeRoots) {
-		return nil, errors.New("Cloudflare's authorities cannot be read")
+		return nil, errors.New("the authorities of Cloudflare cannot be read")
 	}
 	return &quic.Config{TLSConfig: &tls.Config{
 		ServerName: edgeName, NextProtos: []string{edgeALPN}, RootCAs: roots, MinVersion: tls.VersionTLS13,
