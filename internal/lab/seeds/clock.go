@@ -19,6 +19,7 @@ func (p *play) shift(ahead time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.budget *= 2 // another day, by that clock
+	p.truth.late = p.truth.late || ahead < 0
 }
 
 // move adds to every moment in a value.

@@ -189,7 +189,7 @@ func (p *play) install(options json.RawMessage) {
 		if !gone {
 			return nil
 		}
-		return p.w.UserInstalls(lab.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", Options: options})
+		return p.halfWay(p.w.UserInstalls(lab.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", Options: options}))
 	})
 }
 

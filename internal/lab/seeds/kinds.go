@@ -235,6 +235,9 @@ func handKinds() []*kind {
 			}},
 			{"the app is uninstalled and installed", 2, func(p *play, r *rand.Rand) {
 				kept := p.w.Options(slug)
+				if kept == nil { // it is gone already
+					return
+				}
 				p.hand(func() error { return p.uninstall() })
 				p.later(span(r, time.Minute, 10*time.Minute), func() { p.note("a person installs it again"); p.install(kept) })
 			}},

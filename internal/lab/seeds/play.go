@@ -96,6 +96,7 @@ type truth struct {
 	touched   bool      // anything that may call for an act has happened
 	paused    time.Time // until then, by a person
 	apiAway   time.Time // since then; zero: it answers
+	late      bool      // the clock went back: what was to end at a moment ends later
 	failed    bool      // an act of a person's has failed half way: theirs to mend
 }
 

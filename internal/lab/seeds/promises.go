@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/policy"
@@ -256,7 +257,7 @@ func (p *play) unsettled() (left [][2]string) {
 		not("the home is open again", "the app is %s with %d connections, and of the visitors %.0f %% get in", s, p.w.Connections(), 100*share)
 	}
 	// What the program knows, not what a disk that was full knows of it.
-	if ph := p.h.Status().State; ph != policy.Healthy {
+	if ph := p.h.Status().State; ph != policy.Healthy && !(ph == policy.Paused && t.late) {
 		not(knownOpen, "the state is %q", ph)
 	}
 	return left
@@ -320,6 +321,13 @@ const told = 10*time.Minute + 5*time.Minute
 // pausing is how long nothing may stand between one word and the next.
 const pausing = 3 * time.Minute
 
+// quietly says whether what lasts is of the kind that is not told: no incident, and it ends
+// by itself, or by a start that comes as soon as it can.
+func (p *play) quietly() bool {
+	s := p.h.Status()
+	return s.Incident == nil && slices.Contains([]string{diagnosis.Wait.String(), diagnosis.Start.String(), diagnosis.Restart.String()}, s.Diagnosis.Remedy)
+}
+
 // lastingIsTold sees to it that what cuts people off for long is told, while there is
 // somebody to tell it.
 func (p *play) lastingIsTold() {
@@ -345,7 +353,7 @@ func (p *play) lastingIsTold() {
 			return
 		case p.w.OpenShare() > 0 || deaf || t.stopped || t.gone || !p.h.Lives() || p.observe || time.Now().Before(t.paused):
 			since = time.Now()
-		case time.Since(since) > told && time.Since(silent) > pausing:
+		case time.Since(since) > told && time.Since(silent) > pausing && !p.quietly():
 			p.breaks("what lasts is told", "cut off for %s, and nothing is said; the app is %s", time.Since(since), p.w.State(slug))
 			return
 		}
