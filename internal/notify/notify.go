@@ -159,7 +159,9 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 		msg.about.incident = n.story
 	}
 	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool { return now.Sub(at) >= s.quiet() })
-	if !n.news(msg, now) {
+	// A last word that has not arrived yet is none any more once something is wrong again.
+	overtaken := n.want != nil && n.want.closing && n.behind && !s.Healthy()
+	if !n.news(msg, now) && !overtaken {
 		return
 	}
 	n.want, n.behind, n.shown = msg, true, now

@@ -358,6 +358,24 @@ func TestARefusedDismissalIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestALastWordThatWasOvertakenIsNotSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := start(t, nil)
+		n.Tell(sick(policy.Treating, "x"), nil)
+		c.heard()
+		c.set(func(string) error { return &supervisor.Error{Op: "telling", Kind: supervisor.Away} }, false)
+		n.Tell(status(policy.Healthy), step(policy.StepCured))
+		time.Sleep(3 * time.Minute)
+		gone := status(policy.Suspect)
+		gone.Diagnosis = medic.DiagnosisStatus{Cause: "no-internet", Remedy: "wait", Summary: "The internet is down."}
+		n.Tell(gone, nil)
+		c.set(nil, false)
+		time.Sleep(time.Minute)
+		words, _ := c.heard()
+		expect(t, "nothing of being well", words, "dismiss")
+	})
+}
+
 func TestWhatIsKeptWhileCoreIsAwayIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := start(t, nil)
