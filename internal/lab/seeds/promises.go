@@ -321,11 +321,17 @@ const told = 10*time.Minute + 5*time.Minute
 // pausing is how long nothing may stand between one word and the next.
 const pausing = 3 * time.Minute
 
-// quietly says whether what lasts is of the kind that is not told: no incident, and it ends
-// by itself, or by a start that comes as soon as it can.
+// quietly says whether what lasts is of the kind that is not told: it ends by a start that
+// comes when it can or, where no incident is open, by itself.
 func (p *play) quietly() bool {
 	s := p.h.Status()
-	return s.Incident == nil && slices.Contains([]string{diagnosis.Wait.String(), diagnosis.Start.String(), diagnosis.Restart.String()}, s.Diagnosis.Remedy)
+	switch s.Diagnosis.Remedy {
+	case diagnosis.Start.String():
+		return true
+	case diagnosis.Wait.String(), diagnosis.Restart.String():
+		return s.Incident == nil
+	}
+	return false
 }
 
 // lastingIsTold sees to it that what cuts people off for long is told, while there is
