@@ -130,6 +130,11 @@ func (w *World) stopContainer(r *run) bool {
 // live is the run from start to end; it gives the exit code. The caller holds mu.
 func (r *run) live() int {
 	w := r.w
+	first := "Validating app (add-on) configuration..."
+	if r.opt.TunnelToken != "" {
+		first = "Using Cloudflare Remote Management Tunnel"
+	}
+	w.logRaw(r.app, time.Now().Format("[15:04:05] ")+"INFO: "+first)
 	if !w.sleep(r.term, w.timings.Setup) {
 		return 0
 	}

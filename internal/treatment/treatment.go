@@ -226,7 +226,7 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 			if in.Process == "" { // taken up anew, the process that is to go is the one noted at first
 				in.Process = t.Connector.Process()
 			}
-			in.At = time.Now()
+			in.At, in.Stage = time.Now(), journal.Restarting
 			if err := t.restart(ctx, &in); err != nil {
 				return t.undone(ctx, in, err)
 			}
@@ -634,9 +634,12 @@ func (t *Treatment) ending(ctx context.Context, in journal.Intention, since time
 }
 
 // notRunning ends a change after whose restart the app is shown stopped: by a person,
-// unless its log says that it ended by itself. Then it is ours to start again.
+// unless its log says that it ended by itself, or never began anew after our own stop.
+// Then it is ours to start again.
 func (t *Treatment) notRunning(ctx context.Context, in journal.Intention) error {
-	if t.ending(ctx, in, in.At) == tunnel.EndedByError {
+	end := t.ending(ctx, in, in.At)
+	// Only where that moment was before our own stop does it say that nothing began after it.
+	if end == tunnel.EndedByError || end == tunnel.NeverBegan && in.Stage == journal.Restarting {
 		return t.end(policy.Crashed, in.To)
 	}
 	return t.stoppedByHand(ctx, in)

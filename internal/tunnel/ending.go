@@ -6,7 +6,8 @@ import "time"
 type Ending uint8
 
 const (
-	EndNotKnown   Ending = iota // the log does not say, or no run began since
+	EndNotKnown   Ending = iota // the log does not say
+	NeverBegan                  // none began since: what it shows is how the one before was ended
 	EndedBySignal               // it was told to: by a person, or by Supervisor for one
 	EndedByError                // it ended by itself
 )
@@ -37,7 +38,7 @@ func EndingOf(text string, since time.Time) Ending {
 		}
 	}
 	if end == EndedBySignal && !begun {
-		return EndNotKnown
+		return NeverBegan
 	}
 	return end
 }

@@ -17,7 +17,7 @@ func TestHowARunEnded(t *testing.T) {
 		"nothing is there":                      {"", tunnel.EndNotKnown},
 		"it runs":                               {began + stood, tunnel.EndNotKnown},
 		"it was told to end":                    {began + stood + told, tunnel.EndedBySignal},
-		"so was the one before, by us":          {earlier, tunnel.EndNotKnown},
+		"so was the one before, by us":          {earlier, tunnel.NeverBegan},
 		"both are there":                        {earlier + began + stood + told, tunnel.EndedBySignal},
 		"the start script gave up":              {"[12:00:03] INFO: Creating DNS entry ha.example.com...\n[12:00:04] FATAL: Failed to create DNS entry ha.example.com.\n", tunnel.EndedByError},
 		"cloudflared could not start":           {began + "2026-11-21T12:00:05Z ERR Couldn't start tunnel error=\"no\"\n", tunnel.EndedByError},
