@@ -15,16 +15,16 @@ const (
 // EndingOf reads how the last run ended, if that began since a moment: a run from before
 // may have been ended by a restart of ours.
 func EndingOf(text string, since time.Time) Ending {
-	end, begun := EndNotKnown, since.IsZero()
+	end, begun, unsure := EndNotKnown, since.IsZero(), false
 	r := read(text)
 	for _, e := range r.events {
-		// The log's times are whole seconds, and the start script's lines have none.
-		dated, late := !e.At.IsZero(), !e.At.Add(time.Second).Before(since)
 		//exhaustive:ignore
 		switch e.Kind {
 		case Began:
-			if end = EndNotKnown; dated {
-				begun = late
+			// The log's times are whole seconds, and the start script's lines have none.
+			if end = EndNotKnown; !e.At.IsZero() {
+				begun = !e.At.Before(since)
+				unsure = !begun && e.At.Add(time.Second).After(since)
 			}
 		case Stopped:
 			end = EndedBySignal
@@ -37,7 +37,10 @@ func EndingOf(text string, since time.Time) Ending {
 			end = EndNotKnown
 		}
 	}
-	if end == EndedBySignal && !begun {
+	switch {
+	case end == EndedBySignal && unsure:
+		return EndNotKnown
+	case end == EndedBySignal && !begun:
 		return NeverBegan
 	}
 	return end
