@@ -29,8 +29,7 @@ func EndingOf(text string, since time.Time) Ending {
 		case Stopped:
 			end = EndedBySignal
 		case StartFailed, Failed:
-			// Where the lines of level info are missing, so may be the one that tells of a signal.
-			if end != EndedBySignal && (e.Kind == StartFailed || r.informs || !r.writes) {
+			if end != EndedBySignal && r.wouldTell(e.Kind) {
 				end = EndedByError
 			}
 		case Registered:
@@ -44,4 +43,10 @@ func EndingOf(text string, since time.Time) Ending {
 		return NeverBegan
 	}
 	return end
+}
+
+// wouldTell says whether a failure stands for the end of the run by itself. Where the lines of
+// level info are missing, so may be the one that tells of a signal.
+func (r *reading) wouldTell(kind EventKind) bool {
+	return kind == StartFailed || r.informs || !r.writes
 }
