@@ -2,7 +2,7 @@
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help test all check lab lint docs
+.PHONY: help test all check lab lint docs rooms
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,3 +27,6 @@ lint: ## vet, staticcheck and the linters of .golangci.yml
 docs: ## what is generated from the code: the causes, the table and the picture of the rooms
 	go test ./internal/diagnosis -run Docs -update
 	go test ./addon -run Rooms -update
+
+rooms: ## how large each room is, and how much of it its own tests reach
+	go test ./addon -run RoomSizes -count=1 -v -sizes
