@@ -30,10 +30,10 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	if err := w.Ready(t.Context()); err != nil {
+	if err := w.Connector.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := startDaemon(t, w, w.SupervisorURL(), "TUNNELMEDIC_MAX_RESTARTS_PER_DAY=24")
+	d := startDaemon(t, w, w.Supervisor.URL(), "TUNNELMEDIC_MAX_RESTARTS_PER_DAY=24")
 	d.until(t, "healthy", func(s map[string]any) bool { return s["state"] == "healthy" })
 
 	const prefix = "/api/hassio_ingress/R3allyL0ng-To_ken"
@@ -69,7 +69,7 @@ func TestBrowser(t *testing.T) {
 	}
 	settings, err := json.Marshal(map[string]string{
 		"modules": modules, "chromium": chromium, "page": ingress.URL + prefix + "/", "status": d.url + "/api/status", "lab": w.ControlURL(),
-		"websocket": strings.Replace(w.PublicURL(), "https://", "wss://", 1) + "/api/websocket", "shots": shots,
+		"websocket": strings.Replace(w.Edge.URL(), "https://", "wss://", 1) + "/api/websocket", "shots": shots,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func TestAQuietHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	if err := w.Ready(t.Context()); err != nil {
+	if err := w.Connector.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	env := w.Env()

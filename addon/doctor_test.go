@@ -134,7 +134,7 @@ func connected(t *testing.T, opt lab.Options) *lab.World {
 	t.Cleanup(w.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := w.Ready(ctx); err != nil {
+	if err := w.Connector.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -157,7 +157,7 @@ func TestATokenThatHomeAssistantRefusesIsNeverSentTwice(t *testing.T) {
 			}
 		}
 	}
-	if n := w.WrongTokens(); n != 1 {
+	if n := w.Core.WrongTokens(); n != 1 {
 		t.Errorf("it was sent %d times", n)
 	}
 	j, _, err := journal.Open(dir, time.Now())
@@ -168,11 +168,11 @@ func TestATokenThatHomeAssistantRefusesIsNeverSentTwice(t *testing.T) {
 
 func TestAnotherAddressThanTheWatchedOneIsShownNoSecret(t *testing.T) {
 	w, other := connected(t, lab.Options{}), connected(t, lab.Options{})
-	r, _ := labDoctor(t, w, t.TempDir(), other.PublicURL(), "TUNNELMEDIC_HA_TOKEN="+lab.HAToken, "TUNNELMEDIC_ACCESS_CLIENT_ID="+lab.AccessID, "TUNNELMEDIC_ACCESS_CLIENT_SECRET="+lab.AccessSecret)
+	r, _ := labDoctor(t, w, t.TempDir(), other.Edge.URL(), "TUNNELMEDIC_HA_TOKEN="+lab.HAToken, "TUNNELMEDIC_ACCESS_CLIENT_ID="+lab.AccessID, "TUNNELMEDIC_ACCESS_CLIENT_SECRET="+lab.AccessSecret)
 	if r.Code != doctor.Healthy || len(r.Notes) == 0 {
 		t.Errorf("code %d, notes %q", r.Code, r.Notes)
 	}
-	if other.SignIns() != 0 {
+	if other.Core.SignIns() != 0 {
 		t.Error("it signed in there")
 	}
 	for _, q := range other.Requests() {
@@ -185,8 +185,8 @@ func TestAnotherAddressThanTheWatchedOneIsShownNoSecret(t *testing.T) {
 func TestTheDoctorSignsInOnce(t *testing.T) {
 	w := connected(t, lab.Options{})
 	r, _ := labDoctor(t, w, t.TempDir(), "", "TUNNELMEDIC_HA_TOKEN="+lab.HAToken)
-	if r.Code != doctor.Healthy || w.SignIns() != 1 {
-		t.Errorf("code %d, %d sign-ins", r.Code, w.SignIns())
+	if r.Code != doctor.Healthy || w.Core.SignIns() != 1 {
+		t.Errorf("code %d, %d sign-ins", r.Code, w.Core.SignIns())
 	}
 	if r.Took > 15*time.Second {
 		t.Errorf("it took %s", r.Took)

@@ -31,17 +31,17 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 		"no Cloudflared add-on is installed": {
 			world:    lab.Options{AddOns: []lab.AddOn{}},
 			says:     []string{"No Cloudflared app is installed", "Install and start it"},
-			putRight: func(w *lab.World) error { return w.UserInstalls(lab.DefaultAddOns()[0]) },
+			putRight: func(w *lab.World) error { return w.User.Installs(lab.DefaultAddOns()[0]) },
 		},
 		"several are running": {
 			world:    lab.Options{AddOns: append(lab.DefaultAddOns(), second)},
 			says:     []string{"Several Cloudflared apps are running", "9074a9fa_cloudflared, 396f0234_cloudflared", "cloudflared_slug"},
-			putRight: func(w *lab.World) error { return w.UserStops(second.Slug) },
+			putRight: func(w *lab.World) error { return w.User.Stops(second.Slug) },
 		},
 		"it is installed but stopped": {
 			world:    lab.Options{AddOns: stopped(lab.DefaultAddOns())},
 			says:     []string{"The Cloudflared app is not running", "press Start"},
-			putRight: func(w *lab.World) error { return w.UserStarts(lab.DefaultSlug) },
+			putRight: func(w *lab.World) error { return w.User.Starts(lab.DefaultSlug) },
 		},
 		"Cloudflare Access asks for a login": {
 			world:    lab.Options{Faults: lab.Faults{Access: true}},
@@ -71,7 +71,7 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 			go func() { ended <- addon.Run(life, lab.Environ(env), "test", io.Discard) }()
 
 			if err := w.Wait(ctx, func() bool {
-				n := w.Notifications()["tunnelmedic"]
+				n := w.Core.Notifications()["tunnelmedic"]
 				for _, s := range c.says {
 					if !strings.Contains(n.Title+"\n"+n.Message, s) {
 						return false
@@ -79,21 +79,21 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 				}
 				return true
 			}); err != nil {
-				t.Fatalf("the notification does not say %q: %+v", c.says, w.Notifications())
+				t.Fatalf("the notification does not say %q: %+v", c.says, w.Core.Notifications())
 			}
-			if n := len(w.Notifications()); n != 1 {
+			if n := len(w.Core.Notifications()); n != 1 {
 				t.Errorf("%d notifications stand, not one", n)
 			}
 			if c.putRight != nil {
 				if err := c.putRight(w); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.Wait(ctx, func() bool { return len(w.Notifications()) == 0 }); err != nil {
-					t.Errorf("put right, and the notification still stands: %+v", w.Notifications())
+				if err := w.Wait(ctx, func() bool { return len(w.Core.Notifications()) == 0 }); err != nil {
+					t.Errorf("put right, and the notification still stands: %+v", w.Core.Notifications())
 				}
 			}
-			if w.Restarts() != 0 {
-				t.Errorf("the tunnel was restarted %d times", w.Restarts())
+			if w.Supervisor.Restarts() != 0 {
+				t.Errorf("the tunnel was restarted %d times", w.Supervisor.Restarts())
 			}
 			end()
 			if err := <-ended; err != nil {

@@ -51,10 +51,10 @@ func TestHomeAssistant(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	if err := w.Ready(t.Context()); err != nil {
+	if err := w.Connector.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	supervisor := frontOf(t, w.SupervisorURL(), ha)
+	supervisor := frontOf(t, w.Supervisor.URL(), ha)
 
 	t.Log("signed in with a token, as the documentation recommends")
 	d := startDaemon(t, w, supervisor, "TUNNELMEDIC_HA_TOKEN="+ha.token)

@@ -72,7 +72,7 @@ func settle(t *testing.T, opt lab.Options) *household {
 	h := &household{World: w, env: w.Env(), log: &logBook{}}
 	h.env["TUNNELMEDIC_DATA_DIR"], h.env["TUNNELMEDIC_LOG_LEVEL"], h.env["TUNNELMEDIC_LOG_FORMAT"] = t.TempDir(), "trace", "json"
 	h.env["TUNNELMEDIC_PATIENCE"] = "0.2"
-	h.wait(t, "connected", func() bool { return w.Connections() == 4 })
+	h.wait(t, "connected", func() bool { return w.Connector.Connections() == 4 })
 	return h
 }
 
@@ -139,7 +139,7 @@ func (h *household) fetch(path string) []byte {
 
 func (h *household) told(from, to string) func() bool {
 	return func() bool {
-		return slices.ContainsFunc(h.Events(), func(e lab.Event) bool {
+		return slices.ContainsFunc(h.Core.Events(), func(e lab.Event) bool {
 			var d struct{ From, To string }
 			_ = json.Unmarshal(e.Data, &d)
 			return (from == "" || d.From == from) && d.To == to
@@ -160,9 +160,11 @@ func (h *household) calls(call string) (n int) {
 // cloudflared running and connected with them.
 func (h *household) asItWas(t *testing.T, options json.RawMessage) {
 	t.Helper()
-	h.wait(t, "the user's own options", func() bool { return sameMembers(t, h.Options(lab.DefaultSlug), options) })
-	h.wait(t, "cloudflared runs", func() bool { return h.Connections() == 4 && h.State(lab.DefaultSlug) == evidence.StateStarted })
-	if tr := h.Transport(); tr != evidence.OverQUIC {
+	h.wait(t, "the user's own options", func() bool { return sameMembers(t, h.Supervisor.Options(lab.DefaultSlug), options) })
+	h.wait(t, "cloudflared runs", func() bool {
+		return h.Connector.Connections() == 4 && h.Supervisor.State(lab.DefaultSlug) == evidence.StateStarted
+	})
+	if tr := h.Connector.Transport(); tr != evidence.OverQUIC {
 		t.Errorf("it runs over %v, not as the user has set", tr)
 	}
 }
@@ -191,13 +193,13 @@ func TestAStopEndsItInTimeWhateverItDoes(t *testing.T) {
 			})
 		}},
 		"while Supervisor hangs": {until: func(t *testing.T, h *household) {
-			h.Inject(lab.Injection{Hang: true})
+			h.Supervisor.Inject(lab.Injection{Hang: true})
 			n := len(h.Requests())
 			h.wait(t, "a call", func() bool { return len(h.Requests()) > n })
 		}},
 		"while Supervisor is gone": {faults: lab.Faults{SupervisorDown: true}, until: func(*testing.T, *household) {}},
 		"while Core hangs": {until: func(t *testing.T, h *household) {
-			h.Inject(lab.Injection{Path: "/core/api/**", Hang: true})
+			h.Supervisor.Inject(lab.Injection{Path: "/core/api/**", Hang: true})
 			n := len(h.Requests())
 			h.wait(t, "a call", func() bool { return len(h.Requests()) > n })
 		}},
@@ -205,15 +207,15 @@ func TestAStopEndsItInTimeWhateverItDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := settle(t, lab.Options{Timings: lab.Timings{ProbeTimeout: 10 * time.Second}})
-			before := h.Options(lab.DefaultSlug)
+			before := h.Supervisor.Options(lab.DefaultSlug)
 			h.SetFaults(c.faults)
 			h.start(t)
 			c.until(t, h)
 			h.stop(t)
 			h.SetFaults(lab.Faults{})
 			h.asItWas(t, before)
-			if h.Restarts() != 0 {
-				t.Errorf("the tunnel was restarted %d times", h.Restarts())
+			if h.Supervisor.Restarts() != 0 {
+				t.Errorf("the tunnel was restarted %d times", h.Supervisor.Restarts())
 			}
 		})
 	}
@@ -222,7 +224,7 @@ func TestAStopEndsItInTimeWhateverItDoes(t *testing.T) {
 func TestAStopInATreatmentPutsTheUsersOwnBack(t *testing.T) {
 	t.Parallel()
 	restart := func(i lab.Injection) func(h *household) {
-		return func(h *household) { i.Method, i.Path = "POST", "/addons/*/restart"; h.Inject(i) }
+		return func(h *household) { i.Method, i.Path = "POST", "/addons/*/restart"; h.Supervisor.Inject(i) }
 	}
 	for name, c := range map[string]struct {
 		prepare func(h *household)
@@ -230,20 +232,22 @@ func TestAStopInATreatmentPutsTheUsersOwnBack(t *testing.T) {
 		opt     lab.Options
 	}{
 		"while the trial is proven": {
-			until: func(h *household) bool { return h.Transport() == evidence.OverHTTP2 && h.Connections() == 4 },
+			until: func(h *household) bool {
+				return h.Connector.Transport() == evidence.OverHTTP2 && h.Connector.Connections() == 4
+			},
 			// Slow enough that the stop comes before the proof.
 			opt: lab.Options{Timings: lab.Timings{BurstInterval: 200 * time.Millisecond}},
 		},
 		"while the restart hangs before its effect": {prepare: restart(lab.Injection{Hang: true, Times: 1}), until: func(h *household) bool { return h.calls("/restart") > 0 }},
-		"while the restart hangs after its effect":  {prepare: restart(lab.Injection{Hang: true, AfterEffect: true, Times: 1}), until: func(h *household) bool { return h.Transport() == evidence.OverHTTP2 }},
-		"while the restart is under way":            {until: func(h *household) bool { return h.Restarts() > 0 }, opt: lab.Options{Timings: lab.Timings{Setup: 500 * time.Millisecond}}},
+		"while the restart hangs after its effect":  {prepare: restart(lab.Injection{Hang: true, AfterEffect: true, Times: 1}), until: func(h *household) bool { return h.Connector.Transport() == evidence.OverHTTP2 }},
+		"while the restart is under way":            {until: func(h *household) bool { return h.Supervisor.Restarts() > 0 }, opt: lab.Options{Timings: lab.Timings{Setup: 500 * time.Millisecond}}},
 		"just when the options were written":        {prepare: restart(lab.Injection{Status: 400, Body: `{"result":"error","message":"Another job is running for job group app_9074a9fa_cloudflared"}`, Times: 4}), until: func(h *household) bool { return h.calls("/restart") > 1 }},
-		"while it cannot connect":                   {prepare: func(h *household) { h.ChangeFaults(func(f *lab.Faults) { f.TCPBlocked = true }) }, until: func(h *household) bool { return h.Restarts() > 0 && h.Connections() == 0 }},
+		"while it cannot connect":                   {prepare: func(h *household) { h.ChangeFaults(func(f *lab.Faults) { f.TCPBlocked = true }) }, until: func(h *household) bool { return h.Supervisor.Restarts() > 0 && h.Connector.Connections() == 0 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := settle(t, c.opt)
-			before := h.Options(lab.DefaultSlug)
+			before := h.Supervisor.Options(lab.DefaultSlug)
 			h.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 			if c.prepare != nil {
 				c.prepare(h)
@@ -255,14 +259,14 @@ func TestAStopInATreatmentPutsTheUsersOwnBack(t *testing.T) {
 
 			// It comes again, the fault has gone: the user's own stays, and all is well.
 			h.SetFaults(lab.Faults{})
-			h.ClearInjections()
-			n := len(h.Events())
+			h.Supervisor.ClearInjections()
+			n := len(h.Core.Events())
 			h.start(t)
-			h.wait(t, "sane again", func() bool { return len(h.Events()) > n && (h.state() == "healthy" || h.state() == "holding") })
+			h.wait(t, "sane again", func() bool { return len(h.Core.Events()) > n && (h.state() == "healthy" || h.state() == "holding") })
 			h.asItWas(t, before)
 			h.stop(t)
 			h.asItWas(t, before)
-			if r := h.Restarts(); r > 4 {
+			if r := h.Supervisor.Restarts(); r > 4 {
 				t.Errorf("the tunnel was restarted %d times", r)
 			}
 		})
@@ -272,32 +276,32 @@ func TestAStopInATreatmentPutsTheUsersOwnBack(t *testing.T) {
 func TestAStartAfterAKillInATreatmentEndsWell(t *testing.T) {
 	t.Parallel()
 	h := settle(t, lab.Options{})
-	before := h.Options(lab.DefaultSlug)
+	before := h.Supervisor.Options(lab.DefaultSlug)
 	h.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 	h.start(t)
-	h.wait(t, "the trial", func() bool { return h.Transport() == evidence.OverHTTP2 })
+	h.wait(t, "the trial", func() bool { return h.Connector.Transport() == evidence.OverHTTP2 })
 	// What a kill leaves is the data folder as it is now.
 	left := t.TempDir()
 	if err := os.CopyFS(left, os.DirFS(h.env["TUNNELMEDIC_DATA_DIR"])); err != nil {
 		t.Fatal(err)
 	}
-	options := h.Options(lab.DefaultSlug)
+	options := h.Supervisor.Options(lab.DefaultSlug)
 	h.stop(t)
 	h.asItWas(t, before)
-	if err := h.UserSetsOptions(lab.DefaultSlug, options); err != nil { // as the kill would have left them
+	if err := h.User.SetsOptions(lab.DefaultSlug, options); err != nil { // as the kill would have left them
 		t.Fatal(err)
 	}
-	if err := h.UserRestarts(lab.DefaultSlug); err != nil {
+	if err := h.User.Restarts(lab.DefaultSlug); err != nil {
 		t.Fatal(err)
 	}
 	h.env["TUNNELMEDIC_DATA_DIR"] = left
 	h.start(t)
 	h.wait(t, "proven", h.told("treating", "healthy"))
-	if tr := h.Transport(); tr != evidence.OverHTTP2 {
+	if tr := h.Connector.Transport(); tr != evidence.OverHTTP2 {
 		t.Errorf("it runs over %v", tr)
 	}
 	h.stop(t)
-	if got := h.RunParameters(); !slices.Equal(got, []string{"--protocol=http2"}) {
+	if got := h.Supervisor.RunParameters(); !slices.Equal(got, []string{"--protocol=http2"}) {
 		t.Errorf("what was proven is gone: %q", got)
 	}
 }
@@ -329,7 +333,7 @@ func TestAnIncidentWhoseFileIsLostAndASupervisorAwayIsNoCrash(t *testing.T) {
 func TestNonsenseIsNoReasonForARestart(t *testing.T) {
 	t.Parallel()
 	page := "<html><head><title>Welcome</title></head><body>Sign in to the hotel's network</body></html>"
-	everything := func(i lab.Injection) func(h *household) { return func(h *household) { h.Inject(i) } }
+	everything := func(i lab.Injection) func(h *household) { return func(h *household) { h.Supervisor.Inject(i) } }
 	for name, meddle := range map[string]func(h *household){
 		"Supervisor: HTML":          everything(lab.Injection{Status: 200, ContentType: "text/html", Body: page}),
 		"Supervisor: an error page": everything(lab.Injection{Status: 502, ContentType: "text/html", Body: page}),
@@ -357,13 +361,13 @@ func TestNonsenseIsNoReasonForARestart(t *testing.T) {
 		"a fault, and no Supervisor": func(h *household) { f := lab.Stripped(1); f.SupervisorDown = true; h.SetFaults(f) },
 		"a fault, and a Supervisor of nonsense": func(h *household) {
 			h.SetFaults(lab.Stripped(1))
-			h.Inject(lab.Injection{Path: "/addons/**", Status: 200, ContentType: "text/html", Body: page})
+			h.Supervisor.Inject(lab.Injection{Path: "/addons/**", Status: 200, ContentType: "text/html", Body: page})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := settle(t, lab.Options{Timings: lab.Timings{ProbeTimeout: 150 * time.Millisecond, ProbeInterval: 60 * time.Millisecond, BurstInterval: 20 * time.Millisecond, MinUptime: time.Millisecond}})
-			before := h.Options(lab.DefaultSlug)
+			before := h.Supervisor.Options(lab.DefaultSlug)
 			h.start(t)
 			h.wait(t, "healthy", h.told("", "healthy"))
 			meddle(h)
@@ -389,10 +393,10 @@ func TestNonsenseIsNoReasonForARestart(t *testing.T) {
 			default:
 			}
 			h.stop(t)
-			h.ClearInjections()
+			h.Supervisor.ClearInjections()
 			h.SetFaults(lab.Faults{})
-			if h.calls("/restart")+h.calls("/start")+h.calls("/stop")+h.calls("/options") > 0 || h.Restarts() > 0 {
-				t.Errorf("the tunnel was touched: %d restarts", h.Restarts())
+			if h.calls("/restart")+h.calls("/start")+h.calls("/stop")+h.calls("/options") > 0 || h.Supervisor.Restarts() > 0 {
+				t.Errorf("the tunnel was touched: %d restarts", h.Supervisor.Restarts())
 			}
 			h.asItWas(t, before)
 		})
@@ -457,11 +461,11 @@ func TestWhatFollowsFromAnInterruptedChangeIsDone(t *testing.T) {
 	f.TCPBlocked = true // HTTP/2 connects nowhere
 	h.SetFaults(f)
 	h.start(t)
-	h.wait(t, "the user's own is back", func() bool { return len(h.RunParameters()) == 0 && h.Connections() == 4 })
+	h.wait(t, "the user's own is back", func() bool { return len(h.Supervisor.RunParameters()) == 0 && h.Connector.Connections() == 4 })
 	h.wait(t, "holding", h.told("", "holding"))
 	h.stop(t)
-	if got := h.RunParameters(); len(got) != 0 || h.Transport() != evidence.OverQUIC {
-		t.Errorf("%q over %v", got, h.Transport())
+	if got := h.Supervisor.RunParameters(); len(got) != 0 || h.Connector.Transport() != evidence.OverQUIC {
+		t.Errorf("%q over %v", got, h.Connector.Transport())
 	}
 }
 
@@ -475,7 +479,7 @@ func TestStatusTellsWhatWasSeen(t *testing.T) {
 	h.stop(t)
 	for path, want := range map[string]any{
 		"state": "healthy", "version": "test", "budget": 6.0, "restarts_24h": 0.0, "incident": nil,
-		"target.slug": lab.DefaultSlug, "target.name": "Cloudflared", "target.url": h.PublicURL(),
+		"target.slug": lab.DefaultSlug, "target.name": "Cloudflared", "target.url": h.Edge.URL(),
 		"protocol.own": "http2", "protocol.setting": "http2", "protocol.transport": "http2", "protocol.ready": 4.0,
 		"diagnosis.cause": "healthy", "detector.score": 0.0, "detector.alarm": policy.Alarm,
 		"last_probe.ok": true, "last_probe.status": 101.0, "last_probe.colo": lab.Colo,

@@ -105,13 +105,13 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 			"another app is named": func(h *house.House, _ *tap) { h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp; h.Start() },
 			"it was stopped by hand, and another one is named": func(h *house.House, _ *tap) {
 				h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp
-				if err := h.World.UserStops(oldApp); err != nil {
+				if err := h.World.User.Stops(oldApp); err != nil {
 					h.Fatal(err)
 				}
 				h.Start()
 			},
 			"it is gone, and another one is there": func(h *house.House, _ *tap) {
-				if err := h.World.UserUninstalls(oldApp); err != nil {
+				if err := h.World.User.Uninstalls(oldApp); err != nil {
 					h.Fatal(err)
 				}
 				h.Start()
@@ -147,7 +147,7 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 				apps := append(lab.DefaultAddOns(own...), halted(luring(newApp)))
 				p := &tap{}
 				house.Run(t, lab.Options{AddOns: apps, Tap: p.serve}, nil, func(h *house.House) {
-					before := lacking(h.World.Options(oldApp), "run_parameters")
+					before := lacking(h.World.Supervisor.Options(oldApp), "run_parameters")
 					moment(h, p)
 					*p = tap{}
 					h.World.SetFaults(lab.Faults{}) // or the other app would have an incident of its own
@@ -170,21 +170,21 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 						h.Errorf("done to the new one: %q", list)
 					}
 					if !gone {
-						if got := flags(h.World.Options(oldApp)); !slices.Equal(got, want) {
+						if got := flags(h.World.Supervisor.Options(oldApp)); !slices.Equal(got, want) {
 							h.Errorf("the old one's run_parameters are %q, want %q", got, want)
 						}
-						if got := lacking(h.World.Options(oldApp), "run_parameters"); got != before {
+						if got := lacking(h.World.Supervisor.Options(oldApp), "run_parameters"); got != before {
 							h.Errorf("the old one's options are %s, want %s", got, before)
 						}
 						state := evidence.StateStarted
 						if byHand {
 							state = evidence.StateStopped
 						}
-						if got := h.World.State(oldApp); got != state {
+						if got := h.World.Supervisor.State(oldApp); got != state {
 							h.Errorf("the old one is %s, want %s", got, state)
 						}
-						if !byHand && !cured && h.World.Transport() != evidence.OverQUIC {
-							h.Errorf("the old one runs over %s", h.World.Transport())
+						if !byHand && !cured && h.World.Connector.Transport() != evidence.OverQUIC {
+							h.Errorf("the old one runs over %s", h.World.Connector.Transport())
 						}
 					}
 					most := 2
@@ -196,7 +196,7 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 					case strings.Contains(what, "way back's restart"):
 						most = 3 // which process it was that should go is not always known after two crashes
 					}
-					if n := h.World.Restarts(); n > most {
+					if n := h.World.Supervisor.Restarts(); n > most {
 						h.Errorf("%d restarts, want %d at most", n, most)
 					}
 					if gone {
@@ -228,7 +228,7 @@ func TestAMoveFromOneStoreToTheOther(t *testing.T) {
 		h.Wait("it is well", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 		h.Wait("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
-		if err := h.World.UserInstalls(halted(next)); err != nil {
+		if err := h.World.User.Installs(halted(next)); err != nil {
 			h.Fatal(err)
 		}
 		h.Sleep(30 * time.Minute)
@@ -239,10 +239,10 @@ func TestAMoveFromOneStoreToTheOther(t *testing.T) {
 			h.Errorf("told %d times", n)
 		}
 		h.World.SetFaults(lab.Faults{})
-		if err := h.World.UserUninstalls(oldApp); err != nil {
+		if err := h.World.User.Uninstalls(oldApp); err != nil {
 			h.Fatal(err)
 		}
-		if err := h.World.UserStarts(newApp); err != nil {
+		if err := h.World.User.Starts(newApp); err != nil {
 			h.Fatal(err)
 		}
 		h.Wait("the new one is watched", 15*time.Minute, func() bool {
@@ -282,14 +282,14 @@ func TestAStrayChangeIsPutBack(t *testing.T) {
 				h.Start()
 				h.Wait("it is well again", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 				want := []string{"--protocol=auto", "--region=us"}
-				if got := flags(h.World.Options(third)); !slices.Equal(got, want) {
+				if got := flags(h.World.Supervisor.Options(third)); !slices.Equal(got, want) {
 					h.Errorf("run_parameters are %q, want %q", got, want)
 				}
 				restarted := slices.Contains(posted(h.World, third), "/addons/"+third+"/restart")
-				if should := stage == journal.Restarting || stage == journal.Connecting; restarted != should || h.World.State(third) != evidence.StateStarted {
-					h.Errorf("restarted %t, want %t; it is %s", restarted, should, h.World.State(third))
+				if should := stage == journal.Restarting || stage == journal.Connecting; restarted != should || h.World.Supervisor.State(third) != evidence.StateStarted {
+					h.Errorf("restarted %t, want %t; it is %s", restarted, should, h.World.Supervisor.State(third))
 				}
-				if got := flags(h.World.Options(oldApp)); !slices.Equal(got, own) || h.Record().Intention != nil {
+				if got := flags(h.World.Supervisor.Options(oldApp)); !slices.Equal(got, own) || h.Record().Intention != nil {
 					h.Errorf("the watched one's are %q, and open is %+v", got, h.Record().Intention)
 				}
 			})

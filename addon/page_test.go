@@ -55,16 +55,16 @@ func TestThePagesButtonsInALab(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	if err := w.Ready(t.Context()); err != nil {
+	if err := w.Connector.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := startDaemon(t, w, w.SupervisorURL())
+	d := startDaemon(t, w, w.Supervisor.URL())
 	healthy := func(s map[string]any) bool { return s["state"] == "healthy" && s["trial"] == nil }
 	d.until(t, "healthy", healthy)
 
 	// The sensors are there without a broker.
 	until(t, "the states in Core", func() bool {
-		return bytes.Contains(w.EntityStates()["binary_sensor.tunnelmedic_connectivity"], []byte(`"on"`)) && len(w.EntityStates()) == 6
+		return bytes.Contains(w.Core.EntityStates()["binary_sensor.tunnelmedic_connectivity"], []byte(`"on"`)) && len(w.Core.EntityStates()) == 6
 	})
 
 	// A trial by hand that proves good stays, after one restart.
@@ -75,8 +75,8 @@ func TestThePagesButtonsInALab(t *testing.T) {
 		t.Errorf("a second one meanwhile: HTTP %d", status)
 	}
 	s := d.until(t, "healthy with http2", func(s map[string]any) bool { return healthy(s) && protocol(s, "setting") == "http2" })
-	if protocol(s, "own") != "http2" || protocol(s, "transport") != "http2" || w.Restarts() != 1 || s["incident"] != nil {
-		t.Errorf("protocol %v, %d restarts, incident %v", s["protocol"], w.Restarts(), s["incident"])
+	if protocol(s, "own") != "http2" || protocol(s, "transport") != "http2" || w.Supervisor.Restarts() != 1 || s["incident"] != nil {
+		t.Errorf("protocol %v, %d restarts, incident %v", s["protocol"], w.Supervisor.Restarts(), s["incident"])
 	}
 
 	// One that does not is put back.
@@ -84,8 +84,8 @@ func TestThePagesButtonsInALab(t *testing.T) {
 	if status, message := d.press(t, "/api/try", `{"protocol":"quic"}`); status != http.StatusAccepted {
 		t.Fatalf("HTTP %d %s", status, message)
 	}
-	d.until(t, "back on http2", func(s map[string]any) bool { return healthy(s) && w.Restarts() == 3 })
-	if got := w.RunParameters(); len(got) == 0 || got[len(got)-1] != "--protocol=http2" {
+	d.until(t, "back on http2", func(s map[string]any) bool { return healthy(s) && w.Supervisor.Restarts() == 3 })
+	if got := w.Supervisor.RunParameters(); len(got) == 0 || got[len(got)-1] != "--protocol=http2" {
 		t.Errorf("run parameters %q", got)
 	}
 
@@ -95,18 +95,18 @@ func TestThePagesButtonsInALab(t *testing.T) {
 	}
 	w.SetFaults(lab.Stripped(1, evidence.OverHTTP2))
 	d.until(t, "certain of the fault, and paused", func(s map[string]any) bool { return s["state"] == "paused" && s["incident"] != nil })
-	if w.Restarts() != 3 {
+	if w.Supervisor.Restarts() != 3 {
 		t.Error("it restarted the tunnel while it was paused")
 	}
 	d.press(t, "/api/resume", "")
-	d.until(t, "healthy again", func(s map[string]any) bool { return healthy(s) && w.Restarts() == 4 })
+	d.until(t, "healthy again", func(s map[string]any) bool { return healthy(s) && w.Supervisor.Restarts() == 4 })
 
 	// Forgotten, nothing is left in Core.
 	if status, message := d.press(t, "/api/forget", ""); status != http.StatusAccepted {
 		t.Errorf("HTTP %d %s", status, message)
 	}
-	if len(w.EntityStates()) != 0 || len(w.Notifications()) != 0 {
-		t.Errorf("left over: %d states, %d notifications", len(w.EntityStates()), len(w.Notifications()))
+	if len(w.Core.EntityStates()) != 0 || len(w.Core.Notifications()) != 0 {
+		t.Errorf("left over: %d states, %d notifications", len(w.Core.EntityStates()), len(w.Core.Notifications()))
 	}
 	d.stop(t)
 }
@@ -117,18 +117,18 @@ func TestATrialByHandIsPutBackWhenTheProgramStopsInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	if err := w.Ready(t.Context()); err != nil {
+	if err := w.Connector.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	options := func() (o map[string]any) {
-		if err := json.Unmarshal(w.Options(lab.DefaultSlug), &o); err != nil {
+		if err := json.Unmarshal(w.Supervisor.Options(lab.DefaultSlug), &o); err != nil {
 			t.Fatal(err)
 		}
 		return o
 	}
 	before := options()
 	dir := "TUNNELMEDIC_DATA_DIR=" + t.TempDir()
-	d := startDaemon(t, w, w.SupervisorURL(), dir)
+	d := startDaemon(t, w, w.Supervisor.URL(), dir)
 	d.until(t, "healthy", func(s map[string]any) bool { return s["state"] == "healthy" })
 	if status, message := d.press(t, "/api/try", `{"protocol":"http2"}`); status != http.StatusAccepted {
 		t.Fatalf("HTTP %d %s", status, message)
@@ -138,7 +138,7 @@ func TestATrialByHandIsPutBackWhenTheProgramStopsInTheMiddle(t *testing.T) {
 		return trial["settled"] == true
 	})
 	d.stop(t)
-	d = startDaemon(t, w, w.SupervisorURL(), dir)
+	d = startDaemon(t, w, w.Supervisor.URL(), dir)
 	s := d.until(t, "back", func(s map[string]any) bool {
 		return s["state"] == "healthy" && s["trial"] == nil && protocol(s, "transport") == "quic"
 	})

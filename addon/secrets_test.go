@@ -68,7 +68,7 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 
 	// A good day, and answers that repeat what they were asked with.
 	h.start(t)
-	h.wait(t, "healthy, and signed in", func() bool { return h.told("", "healthy")() && h.SignIns() > 0 })
+	h.wait(t, "healthy, and signed in", func() bool { return h.told("", "healthy")() && h.Core.SignIns() > 0 })
 	listen()
 	echo := fmt.Sprintf("You sent Cf-Access-Client-Secret: %s and {\"access_token\":%q}, Authorization: Bearer %s, %s", lab.AccessSecret, lab.HAToken, planted["a bearer token in a page"], planted["a JSON web token in a page"])
 	for _, a := range []lab.EdgeAnswer{
@@ -82,23 +82,23 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 	}
 
 	// A treatment in which Supervisor quotes values, and nothing helps in the end.
-	h.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Delay: lab.Duration(time.Millisecond), Times: 1}) // the first passes
-	h.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Status: 400, Times: 1,
+	h.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Delay: lab.Duration(time.Millisecond), Times: 1}) // the first passes
+	h.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Status: 400, Times: 1,
 		Body: fmt.Sprintf(`{"result":"error","message":"App has invalid options: not a valid value @ data['options']['run_parameters']. Got {'tunnel_token': '%s', 'x': '%s'}","error_key":"app_configuration_invalid_error"}`, planted["tunnel_token"], planted["a value in Supervisor's refusal"])})
-	h.Inject(lab.Injection{Method: "POST", Path: "/addons/*/restart", Status: 500, Times: 1,
+	h.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/addons/*/restart", Status: 500, Times: 1,
 		Body: fmt.Sprintf(`{"result":"error","message":"docker run -e TOKEN=%s failed. Got {'y': '%s'}","error_key":"app_unknown_error"}`, planted["tunnel_token"], planted["a value in a broken restart text"])})
-	h.Inject(lab.Injection{Method: "POST", Path: "/core/api/services/notify/*", Status: 400, Times: 1, Body: "401: your token is " + lab.SupervisorToken})
+	h.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/core/api/services/notify/*", Status: 400, Times: 1, Body: "401: your token is " + lab.SupervisorToken})
 	f := lab.Stripped(1)
 	f.Access = true
 	h.SetFaults(f)
 	h.wait(t, "holding", h.told("", "holding"))
 	listen()
 	h.SetFaults(lab.Faults{Access: true})
-	signIns := h.SignIns()
-	h.wait(t, "it works again", func() bool { return h.SignIns() > signIns+3 })
+	signIns := h.Core.SignIns()
+	h.wait(t, "it works again", func() bool { return h.Core.SignIns() > signIns+3 })
 	listen()
 	h.stop(t)
-	if h.Restarts() == 0 {
+	if h.Supervisor.Restarts() == 0 {
 		t.Error("there was no treatment")
 	}
 
@@ -112,7 +112,7 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 	}
 
 	places := map[string][]byte{"the page": told, "the log": []byte(h.log.all())}
-	for name, v := range map[string]any{"notifications": h.NotificationLog(), "notify services": h.NotifyCalls(), "events": h.Events(), "entities": h.EntityStates()} {
+	for name, v := range map[string]any{"notifications": h.Core.NotificationLog(), "notify services": h.Core.NotifyCalls(), "events": h.Core.Events(), "entities": h.Core.EntityStates()} {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
@@ -147,7 +147,7 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 		}
 	}
 	// What was written back is whole all the same.
-	if got := h.Options(lab.DefaultSlug); !sameMembers(t, got, options) {
+	if got := h.Supervisor.Options(lab.DefaultSlug); !sameMembers(t, got, options) {
 		t.Errorf("the add-on's options are now %s", got)
 	}
 	if !slices.ContainsFunc(h.Requests(), func(r lab.Request) bool {

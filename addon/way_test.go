@@ -249,10 +249,10 @@ func split(t *testing.T, house, doh string) *splitHouse {
 	h.w, h.inner = w, h.net.Plug()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := w.Ready(ctx); err != nil {
+	if err := w.Connector.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(w.PublicURL())
+	u, err := url.Parse(w.Edge.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func split(t *testing.T, house, doh string) *splitHouse {
 
 	good, pemGood := selfSigned(t, lab.PublicHost)
 	foreign, _ := selfSigned(t, "fritz.box")
-	origin, err := url.Parse(w.OriginURL())
+	origin, err := url.Parse(w.Core.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,10 +428,10 @@ func (h *splitHouse) doctor() doctor.Report {
 		Public:  probe.Target{URL: u, Net: way, RootCAs: roots, Access: probe.Access{ID: lab.AccessID, Secret: lab.AccessSecret}},
 		Outside: doh.Over(way),
 		House: &doctor.House{
-			Supervisor:   supervisor.New(supervisor.Config{BaseURL: h.w.SupervisorURL(), Token: lab.SupervisorToken, Net: way}),
+			Supervisor:   supervisor.New(supervisor.Config{BaseURL: h.w.Supervisor.URL(), Token: lab.SupervisorToken, Net: way}),
 			Wish:         tunnel.Wish{URL: u.String()},
-			ConnectorURL: h.w.ConnectorURL(), OriginURL: h.w.OriginURL(),
-			QUIC: h.w.AskQUIC,
+			ConnectorURL: h.w.Connector.URL(), OriginURL: h.w.Core.URL(),
+			QUIC: h.w.Edge.AskQUIC,
 		},
 	}, nil)
 	if err != nil {
@@ -461,7 +461,7 @@ func (h *splitHouse) daemonWith(looks int, before func(int)) (all []medic.Status
 	var log bytes.Buffer
 	done := make(chan error, 1)
 	go func() {
-		done <- addon.RunIn(ctx, lab.Environ(env), "test", &log, addon.Surroundings{Net: way, QUIC: h.w.AskQUIC})
+		done <- addon.RunIn(ctx, lab.Environ(env), "test", &log, addon.Surroundings{Net: way, QUIC: h.w.Edge.AskQUIC})
 	}()
 	visitor := &http.Client{Transport: h.inner.Network().Transport(), Timeout: 10 * time.Second}
 	var last time.Time

@@ -31,7 +31,7 @@ func TestClientsThatFailWhileTheProbeIsFineAreToldOfAndNothingIsTouched(t *testi
 
 	// What a browser's broken attempt leaves behind: a request for the WebSocket that is none.
 	knock := func() {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.PublicURL()+"/api/websocket", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Edge.URL()+"/api/websocket", nil)
 		if err != nil {
 			t.Error(err)
 			return
@@ -72,7 +72,7 @@ func TestClientsThatFailWhileTheProbeIsFineAreToldOfAndNothingIsTouched(t *testi
 	if s.Diagnosis.Remedy != "tell" || s.State != "healthy" || !strings.Contains(s.Diagnosis.Seen["turned away"], "HTTP 400") {
 		t.Errorf("it is told as %+v", s)
 	}
-	if n := w.Restarts(); n != 0 {
+	if n := w.Supervisor.Restarts(); n != 0 {
 		t.Errorf("%d restarts", n)
 	}
 }

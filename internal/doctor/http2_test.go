@@ -277,8 +277,8 @@ func TestTheLabsEdgeOverHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	until(t, w, func() bool { return w.Connections() == 4 })
-	u, err := url.Parse(w.PublicURL())
+	until(t, w, func() bool { return w.Connector.Connections() == 4 })
+	u, err := url.Parse(w.Edge.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

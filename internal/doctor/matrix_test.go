@@ -82,7 +82,7 @@ func remembering(m evidence.Memory) func(*testing.T, *lab.World, *setting) {
 
 func certificate(good bool) func(*testing.T, *lab.World, *setting) {
 	return func(t *testing.T, w *lab.World, s *setting) {
-		c, err := w.ClientCertificate(good)
+		c, err := w.Edge.ClientCertificate(good)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,8 +93,8 @@ func certificate(good bool) func(*testing.T, *lab.World, *setting) {
 // warm lets visitors fill the edge's cache; then Home Assistant is updated, if it is.
 func warm(version string) func(*testing.T, *lab.World) {
 	return func(t *testing.T, w *lab.World) {
-		until(t, w, func() bool { return w.Connections() == 4 })
-		u, err := url.Parse(w.PublicURL())
+		until(t, w, func() bool { return w.Connector.Connections() == 4 })
+		u, err := url.Parse(w.Edge.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func warm(version string) func(*testing.T, *lab.World) {
 		}
 		probe.Script(t.Context(), probe.Target{URL: u, Net: w.Network()}, script)
 		if version != "" {
-			w.UpdateCore(version)
+			w.Core.Update(version)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func until(t *testing.T, w *lab.World, cond func() bool) {
 }
 
 func logged(w *lab.World, text string, n int) bool {
-	return strings.Count(w.Log(lab.DefaultSlug), text) >= n
+	return strings.Count(w.Supervisor.Log(lab.DefaultSlug), text) >= n
 }
 
 var truths = []truth{
@@ -157,7 +157,7 @@ var truths = []truth{
 
 	{cause: diagnosis.TunnelFlapping, world: lab.Options{RunParameters: []string{"--protocol=quic"}, Timings: lab.Timings{BackOverQUIC: 700 * time.Millisecond}, Faults: lab.Faults{FlapQUIC: lab.Duration(20 * time.Millisecond)}},
 		act: func(t *testing.T, w *lab.World) {
-			until(t, w, func() bool { return w.Connections() == 0 && logged(w, "failed to accept QUIC stream", 12) })
+			until(t, w, func() bool { return w.Connector.Connections() == 0 && logged(w, "failed to accept QUIC stream", 12) })
 		}, asIs: true},
 	{cause: diagnosis.QUICBlocked, world: lab.Options{RunParameters: []string{"--protocol=quic"}, Faults: lab.Faults{UDPBlocked: true}},
 		act: func(t *testing.T, w *lab.World) {
@@ -165,9 +165,9 @@ var truths = []truth{
 		}},
 	{cause: diagnosis.QUICBlocked, what: "under auto, after it had connected", world: lab.Options{},
 		act: func(t *testing.T, w *lab.World) {
-			until(t, w, func() bool { return w.Connections() == 4 })
+			until(t, w, func() bool { return w.Connector.Connections() == 4 })
 			w.SetFaults(lab.Faults{UDPBlocked: true})
-			until(t, w, func() bool { return w.Connections() == 0 && logged(w, "Failed to dial a quic", 3) })
+			until(t, w, func() bool { return w.Connector.Connections() == 0 && logged(w, "Failed to dial a quic", 3) })
 		}},
 	{cause: diagnosis.TunnelDown, what: "auto, before it falls back", world: lab.Options{Timings: lab.Timings{Fallback: 5 * time.Second}, Faults: lab.Faults{UDPBlocked: true}},
 		act: func(t *testing.T, w *lab.World) {
@@ -185,11 +185,11 @@ var truths = []truth{
 		until(t, w, func() bool { return logged(w, "Initial protocol", 1) })
 	}},
 	{cause: diagnosis.ConnectorHung, world: faults(lab.Faults{}), act: func(t *testing.T, w *lab.World) {
-		until(t, w, func() bool { return w.Connections() == 4 })
+		until(t, w, func() bool { return w.Connector.Connections() == 4 })
 		w.SetFaults(lab.Faults{ConnectorHung: true})
 	}, place: remembering(evidence.Memory{Ever: true, ThisRun: true}), unless: map[way]bool{errorPages: true}},
 	{cause: diagnosis.ConnectorHung, what: "by Cloudflare's own word", world: faults(lab.Faults{}), act: func(t *testing.T, w *lab.World) {
-		until(t, w, func() bool { return w.Connections() == 4 })
+		until(t, w, func() bool { return w.Connector.Connections() == 4 })
 		w.SetFaults(lab.Faults{ConnectorHung: true})
 	}, place: func(_ *testing.T, _ *lab.World, s *setting) { s.zone.Connected = evidence.Off }, unless: map[way]bool{errorPages: true}},
 	{cause: diagnosis.TunnelMisrouted, world: faults(lab.Faults{Misrouted: true})},
@@ -202,20 +202,20 @@ var truths = []truth{
 		until(t, w, func() bool { return logged(w, "Unauthorized", 1) })
 	}},
 	{cause: diagnosis.ConnectorStopped, what: "by hand", act: func(t *testing.T, w *lab.World) {
-		if err := w.UserStops(lab.DefaultSlug); err != nil {
+		if err := w.User.Stops(lab.DefaultSlug); err != nil {
 			t.Fatal(err)
 		}
 	}},
-	{cause: diagnosis.ConnectorStopped, what: "crashed", act: func(_ *testing.T, w *lab.World) { w.Crash() }},
+	{cause: diagnosis.ConnectorStopped, what: "crashed", act: func(_ *testing.T, w *lab.World) { w.Connector.Crash() }},
 	{cause: diagnosis.ConnectorMissing, act: func(t *testing.T, w *lab.World) {
-		if err := w.UserUninstalls(lab.DefaultSlug); err != nil {
+		if err := w.User.Uninstalls(lab.DefaultSlug); err != nil {
 			t.Fatal(err)
 		}
 	}},
 
 	{cause: diagnosis.TunnelFlapping, what: "over HTTP/2", world: lab.Options{RunParameters: []string{"--protocol=http2"}, Timings: lab.Timings{BackOverHTTP2: 700 * time.Millisecond}, Faults: lab.Faults{FlapHTTP2: lab.Duration(20 * time.Millisecond)}},
 		act: func(t *testing.T, w *lab.World) {
-			until(t, w, func() bool { return w.Connections() == 0 && logged(w, "Lost connection with the edge", 12) })
+			until(t, w, func() bool { return w.Connector.Connections() == 0 && logged(w, "Lost connection with the edge", 12) })
 		}, asIs: true},
 	{cause: diagnosis.TunnelFlapping, what: "it never registers", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Faults: lab.Faults{Dial: lab.Unregistered}},
 		act: func(t *testing.T, w *lab.World) {
@@ -241,10 +241,10 @@ var truths = []truth{
 		until(t, w, func() bool { return logged(w, "log in with your Cloudflare account", 1) })
 	}},
 	{cause: diagnosis.StartRefused, what: "Cloudflare's API is away", remedy: diagnosis.Start, world: lab.Options{Local: true, Faults: lab.Faults{APIAway: true}}, act: func(t *testing.T, w *lab.World) {
-		until(t, w, func() bool { return w.State(lab.DefaultSlug) == evidence.StateError })
+		until(t, w, func() bool { return w.Supervisor.State(lab.DefaultSlug) == evidence.StateError })
 	}},
 	{cause: diagnosis.StartRefused, what: "code 10000", remedy: diagnosis.Tell, world: lab.Options{Local: true, Faults: lab.Faults{APIRefuses: true}}, act: func(t *testing.T, w *lab.World) {
-		until(t, w, func() bool { return w.State(lab.DefaultSlug) == evidence.StateError })
+		until(t, w, func() bool { return w.Supervisor.State(lab.DefaultSlug) == evidence.StateError })
 	}},
 
 	{cause: diagnosis.OriginMoved, what: "a tunnel that is managed locally", world: secure(lab.Options{Local: true, Faults: lab.Faults{CoreMoved: true}}), place: named, asIs: true, remedy: diagnosis.Restart},
@@ -267,7 +267,7 @@ var truths = []truth{
 	{cause: diagnosis.CloudflareError, what: "the same, while connections break", world: lab.Options{RunParameters: []string{"--protocol=quic"}, Timings: lab.Timings{BackOverQUIC: 700 * time.Millisecond},
 		Faults: lab.Faults{FlapQUIC: lab.Duration(20 * time.Millisecond), Answer: &lab.EdgeAnswer{Status: 530, Body: "error code: 1200"}}},
 		act: func(t *testing.T, w *lab.World) {
-			until(t, w, func() bool { return w.Connections() == 0 && logged(w, "failed to accept QUIC stream", 12) })
+			until(t, w, func() bool { return w.Connector.Connections() == 0 && logged(w, "failed to accept QUIC stream", 12) })
 		}, asIs: true},
 	{cause: diagnosis.Firewalled, what: "a block page without a code", world: answers(403, "<html><body><h1>Sorry, you have been blocked</h1></body></html>", "Content-Type", "text/html")},
 
@@ -353,7 +353,7 @@ var pairs = []truth{
 	{cause: diagnosis.NoInternet, what: "and Core down", world: faults(lab.Faults{InternetDown: true, CoreDown: true})},
 	{cause: diagnosis.NoInternet, what: "and the add-on stopped", world: faults(lab.Faults{InternetDown: true}), also: []diagnosis.Cause{diagnosis.ConnectorStopped},
 		why: "both are true", act: func(t *testing.T, w *lab.World) {
-			if err := w.UserStops(lab.DefaultSlug); err != nil {
+			if err := w.User.Stops(lab.DefaultSlug); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -470,17 +470,17 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	}
 	t.Cleanup(w.Close)
 	if later {
-		until(t, w, func() bool { return w.Connections() == 4 })
+		until(t, w, func() bool { return w.Connector.Connections() == 4 })
 		w.SetFaults(wanted)
 		if wanted.InternetDown {
-			until(t, w, func() bool { return w.Connections() == 0 })
+			until(t, w, func() bool { return w.Connector.Connections() == 0 })
 		}
 	}
 	if tr.act != nil {
 		tr.act(t, w)
 	}
 	env := w.Env()
-	s := setting{url: w.PublicURL(), house: true, doh: true, memory: evidence.Memory{Known: true}}
+	s := setting{url: w.Edge.URL(), house: true, doh: true, memory: evidence.Memory{Known: true}}
 	s.public.Timeout = 1200 * time.Millisecond
 	if ca := env["TUNNELMEDIC_CA_FILE"]; ca != "" {
 		if s.public.RootCAs, err = probe.LoadRoots(ca); err != nil {
@@ -523,9 +523,9 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 		p.Outside.Over(net)
 	}
 	p.House = &doctor.House{
-		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.SupervisorURL(), Token: lab.SupervisorToken, Net: net}),
+		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken, Net: net}),
 		Wish:         tunnel.Wish{URL: u.String()},
-		ConnectorURL: w.ConnectorURL(), OriginURL: w.OriginURL(),
+		ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(),
 		Memory: func(string) evidence.Memory { return s.memory }, Zone: s.zone,
 	}
 	r, err := doctor.Examine(t.Context(), p, nil)

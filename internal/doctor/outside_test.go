@@ -56,9 +56,9 @@ func TestCloudflaresErrorPagesAreNamedFromOutsideToo(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(w.Close)
-			until(t, w, func() bool { return w.Connections() == 4 })
+			until(t, w, func() bool { return w.Connector.Connections() == 4 })
 			w.SetFaults(lab.Faults{Answer: &a})
-			u, err := url.Parse(w.PublicURL())
+			u, err := url.Parse(w.Edge.URL())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,8 +67,8 @@ func TestCloudflaresErrorPagesAreNamedFromOutsideToo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.House = &doctor.House{Supervisor: supervisor.New(supervisor.Config{BaseURL: w.SupervisorURL(), Token: lab.SupervisorToken}), Wish: tunnel.Wish{URL: u.String()},
-				ConnectorURL: w.ConnectorURL(), OriginURL: w.OriginURL(), Memory: func(string) evidence.Memory { return evidence.Memory{Known: true} }}
+			p.House = &doctor.House{Supervisor: supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken}), Wish: tunnel.Wish{URL: u.String()},
+				ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(), Memory: func(string) evidence.Memory { return evidence.Memory{Known: true} }}
 			inside, err := doctor.Examine(t.Context(), p, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -90,9 +90,9 @@ func TestCloudflaredsOwnErrorIsNamedFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	until(t, w, func() bool { return w.Connections() == 4 })
+	until(t, w, func() bool { return w.Connector.Connections() == 4 })
 	w.SetFaults(lab.Faults{CoreDown: true})
-	u, err := url.Parse(w.PublicURL())
+	u, err := url.Parse(w.Edge.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

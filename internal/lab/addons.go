@@ -75,17 +75,17 @@ func withoutToken(options json.RawMessage) json.RawMessage {
 	return object(slices.DeleteFunc(ms, func(m member) bool { return m.key == "tunnel_token" }))
 }
 
-func (w *World) install() error {
-	addOns := w.opt.AddOns
+func (s *Supervisor) install() error {
+	addOns := s.w.opt.AddOns
 	if addOns == nil {
-		addOns = DefaultAddOns(w.opt.RunParameters...)
-		if w.opt.Local {
+		addOns = DefaultAddOns(s.w.opt.RunParameters...)
+		if s.w.opt.Local {
 			addOns[0].Options = withoutToken(addOns[0].Options)
 		}
 	}
 	addOns = append([]AddOn{{Slug: SelfSlug, Name: "Tunnel Medic", Version: "dev"}}, addOns...)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
 	for _, a := range addOns {
 		if a.State == "" {
 			a.State = evidence.StateStarted
@@ -98,9 +98,9 @@ func (w *World) install() error {
 		}
 		a.Options = slices.Clone(a.Options)
 		one := &app{AddOn: a, installed: true, since: time.Now()}
-		w.apps = append(w.apps, one)
-		if one == w.watched() && one.running() {
-			w.startContainer(one)
+		s.apps = append(s.apps, one)
+		if one == s.watched() && one.running() {
+			s.w.Connector.start(one)
 		}
 	}
 	return nil
@@ -108,8 +108,8 @@ func (w *World) install() error {
 
 // watched is the add-on whose connector the world has: the first Cloudflared one.
 // The caller holds mu.
-func (w *World) watched() *app {
-	for _, a := range w.apps {
+func (s *Supervisor) watched() *app {
+	for _, a := range s.apps {
 		if a.installed && a.cloudflared() {
 			return a
 		}
@@ -117,8 +117,8 @@ func (w *World) watched() *app {
 	return nil
 }
 
-func (w *World) find(slug string) *app {
-	for _, a := range w.apps {
+func (s *Supervisor) find(slug string) *app {
+	for _, a := range s.apps {
 		if a.Slug == slug {
 			return a
 		}
@@ -140,186 +140,162 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status: status, text: fmt.Sprintf(format, args...)}
 }
 
-// seize takes the add-on's job, or says that another holds it. The caller holds mu.
-func (w *World) seize(a *app) error {
-	if a.job || w.faults.Busy {
+// hold takes the add-on's job for as long as do takes, or says that another holds it.
+func (s *Supervisor) hold(slug string, do func(*app) error) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	a := s.find(slug)
+	if a == nil || !a.installed {
+		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
+	}
+	if a.job || s.w.faults.Busy {
 		return refuse(http.StatusBadRequest, "Another job is running for job group app_%s", a.Slug)
 	}
 	a.job = true
-	return nil
+	defer func() { a.job = false; s.w.changed() }()
+	return do(a)
 }
 
 // act does one of start, stop, restart as Supervisor does, and returns when it is
 // done: the caller's going away does not stop it.
-func (w *World) act(slug, what string, byAPI bool) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := w.find(slug)
-	if a == nil || !a.installed {
-		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
-	}
-	if err := w.seize(a); err != nil {
-		return err
-	}
-	defer func() { a.job = false; w.changed() }()
-	if what == "restart" && byAPI && w.faults.RestartFaked {
-		return nil // App.restart swallows that Docker could not stop the container
-	}
-	wasRunning := a.running()
-	if what != "start" {
-		w.stopApp(a)
-	}
-	if what == "stop" {
-		return nil
-	}
-	if what == "restart" && byAPI && wasRunning && a == w.watched() {
-		w.restarts++
-	}
-	return w.startApp(a)
-}
-
-// Updates is Supervisor updating the add-on: it holds the add-on meanwhile, and starts
-// it by itself at the end, with the options stored by then. It blocks until done.
-func (w *World) Updates(slug, version string, pull time.Duration) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := w.find(slug)
-	if a == nil || !a.installed {
-		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
-	}
-	if err := w.seize(a); err != nil {
-		return err
-	}
-	defer func() { a.job = false; w.changed() }()
-	w.sleep(w.ctx, pull)
-	wasRunning := a.running()
-	w.stopApp(a)
-	a.Version = version
-	if !wasRunning {
-		return nil
-	}
-	return w.startApp(a)
+func (s *Supervisor) act(slug, what string, byAPI bool) error {
+	return s.hold(slug, func(a *app) error {
+		if what == "restart" && byAPI && s.w.faults.RestartFaked {
+			return nil // App.restart swallows that Docker could not stop the container
+		}
+		wasRunning := a.running()
+		if what != "start" {
+			s.stopApp(a)
+		}
+		if what == "stop" {
+			return nil
+		}
+		if what == "restart" && byAPI && wasRunning && a == s.watched() {
+			s.restarts++
+		}
+		return s.startApp(a)
+	})
 }
 
 // stopApp blocks until the add-on is stopped; mu is free meanwhile. The caller
 // holds mu.
-func (w *World) stopApp(a *app) {
-	if !a.running() && w.run == nil {
+func (s *Supervisor) stopApp(a *app) {
+	if !a.running() && s.w.Connector.run == nil {
 		return
 	}
 	state := evidence.StateStopped
-	if r := w.run; r != nil && r.app == a {
-		killed := w.stopContainer(r)
-		if killed && w.faults.KilledShowsError {
+	if r := s.w.Connector.run; r != nil && r.app == a {
+		killed := s.w.Connector.stop(r)
+		if killed && s.w.faults.KilledShowsError {
 			state = evidence.StateError
 		}
 	}
 	if a.running() {
 		a.State = state
 	}
-	w.changed()
+	s.w.changed()
 }
 
 // startApp starts the add-on, or leaves it stopped or failed. The caller holds mu.
-func (w *World) startApp(a *app) error {
-	if w.run != nil && w.run.app == a {
+func (s *Supervisor) startApp(a *app) error {
+	if s.w.Connector.run != nil && s.w.Connector.run.app == a {
 		a.State = evidence.StateStarted
 	}
 	if a.running() {
 		return nil // Supervisor warns in its own log and answers 200
 	}
-	switch w.faults.StartFails {
+	switch s.w.faults.StartFails {
 	case BadOptions:
-		return w.invalid(a, complain("Missing option 'external_hostname' in root in %s (%s). Got %s", a.Name, a.Slug, pyRepr(a.Options)))
+		return s.invalid(a, complain("Missing option 'external_hostname' in root in %s (%s). Got %s", a.Name, a.Slug, pyRepr(a.Options)))
 	case BadPort:
 		return &refusal{status: http.StatusBadRequest, text: "Cannot start app " + a.Slug + " because port 36500 is already in use", key: "app_port_conflict", extra: map[string]any{"name": a.Slug, "port": 36500}}
 	case BadDocker:
 		a.State = evidence.StateError
 		return &refusal{status: http.StatusInternalServerError, text: "An unknown error occurred with app " + a.Slug + ". Check supervisor logs for details (check with 'ha supervisor logs')", key: "app_unknown_error", extra: map[string]any{"app": a.Slug}}
 	}
-	if _, err := a.schema(w).validate(a.Options); err != nil {
-		return w.invalid(a, err)
+	if _, err := a.schema(s.w).validate(a.Options); err != nil {
+		return s.invalid(a, err)
 	}
 	a.State, a.since = evidence.StateStarted, time.Now()
-	if a == w.watched() {
-		w.startContainer(a)
+	if a == s.watched() {
+		s.w.Connector.start(a)
 	}
-	w.changed()
+	s.w.changed()
 	return nil
 }
 
-func (w *World) invalid(a *app, err error) error {
+func (s *Supervisor) invalid(a *app, err error) error {
 	return &refusal{status: http.StatusBadRequest, text: "App " + a.Slug + " has invalid options: " + err.Error(), key: "app_configuration_invalid_error",
 		extra: map[string]any{"app": a.Slug, "validation_error": err.Error()}}
 }
 
 // setOptions stores options, all of them, or none. The caller holds mu.
-func (w *World) setOptions(a *app, raw json.RawMessage) error {
-	stored, err := a.schema(w).validate(raw)
+func (s *Supervisor) setOptions(a *app, raw json.RawMessage) error {
+	stored, err := a.schema(s.w).validate(raw)
 	if err != nil {
-		return w.invalid(a, err)
+		return s.invalid(a, err)
 	}
 	a.Options = stored
-	w.changed()
+	s.w.changed()
 	return nil
 }
 
 // Options are the add-on's, byte for byte as Supervisor stores them; nil if it is
 // not installed.
-func (w *World) Options(slug string) json.RawMessage {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if a := w.find(slug); a != nil && a.installed {
+func (s *Supervisor) Options(slug string) json.RawMessage {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if a := s.find(slug); a != nil && a.installed {
 		return slices.Clone(a.Options)
 	}
 	return nil
 }
 
 // RunParameters are the watched add-on's, as stored.
-func (w *World) RunParameters() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if a := w.watched(); a != nil {
+func (s *Supervisor) RunParameters() []string {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if a := s.watched(); a != nil {
 		return parseOptions(a.Options).RunParameters
 	}
 	return nil
 }
 
 // State is Supervisor's of the add-on: unknown if it is not installed.
-func (w *World) State(slug string) evidence.AddOnState {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if a := w.find(slug); a != nil && a.installed {
+func (s *Supervisor) State(slug string) evidence.AddOnState {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if a := s.find(slug); a != nil && a.installed {
 		return a.State
 	}
 	return evidence.StateUnknown
 }
 
 // SetState makes Supervisor believe a state of the add-on, whatever its container does.
-func (w *World) SetState(slug string, state evidence.AddOnState) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if a := w.find(slug); a != nil {
+func (s *Supervisor) SetState(slug string, state evidence.AddOnState) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if a := s.find(slug); a != nil {
 		a.State = state
-		w.changed()
+		s.w.changed()
 	}
 }
 
-// UserSetsOptions is the user saving the add-on's options on its page.
-func (w *World) UserSetsOptions(slug string, raw json.RawMessage) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := w.find(slug)
+// SetsOptions is the user saving the add-on's options on its page.
+func (h *Hands) SetsOptions(slug string, raw json.RawMessage) error {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	a := h.w.Supervisor.find(slug)
 	if a == nil || !a.installed {
 		return errors.New(slug + " is not installed")
 	}
-	return w.setOptions(a, raw)
+	return h.w.Supervisor.setOptions(a, raw)
 }
 
-// UserSetsProtocol is the user writing a protocol into run_parameters and saving,
+// SetsProtocol is the user writing a protocol into run_parameters and saving,
 // without a restart; Default takes the flag away. Other flags stay as they are.
-func (w *World) UserSetsProtocol(slug string, p evidence.Protocol) error {
-	ms, err := members(w.Options(slug))
+func (h *Hands) SetsProtocol(slug string, p evidence.Protocol) error {
+	ms, err := members(h.w.Supervisor.Options(slug))
 	if err != nil {
 		return errors.New(slug + " is not installed")
 	}
@@ -340,89 +316,84 @@ func (w *World) UserSetsProtocol(slug string, p evidence.Protocol) error {
 	if ms[i].value, err = json.Marshal(flags); err != nil {
 		return err
 	}
-	return w.UserSetsOptions(slug, object(ms))
+	return h.SetsOptions(slug, object(ms))
 }
 
-// UserStops is the user's stop button; it returns when the add-on is stopped.
-func (w *World) UserStops(slug string) error { return w.act(slug, "stop", false) }
+// Stops is the user's stop button; it returns when the add-on is stopped.
+func (h *Hands) Stops(slug string) error { return h.w.Supervisor.act(slug, "stop", false) }
 
-// UserStarts is the user's start button.
-func (w *World) UserStarts(slug string) error { return w.act(slug, "start", false) }
+// Starts is the user's start button.
+func (h *Hands) Starts(slug string) error { return h.w.Supervisor.act(slug, "start", false) }
 
-// UserRestarts is the user's restart button. It does not count in Restarts.
-func (w *World) UserRestarts(slug string) error { return w.act(slug, "restart", false) }
+// Restarts is the user's restart button. It does not count in Restarts.
+func (h *Hands) Restarts(slug string) error { return h.w.Supervisor.act(slug, "restart", false) }
 
-// UserUpdates is an update of the add-on, by a person or by itself: Supervisor holds the
-// job, stops what runs, takes a while for the new image, and starts it again.
-func (w *World) UserUpdates(slug, version string, takes time.Duration) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := w.find(slug)
-	if a == nil || !a.installed {
-		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
-	}
-	if err := w.seize(a); err != nil {
-		return err
-	}
-	defer func() { a.job = false; w.changed() }()
-	ran := a.running()
-	w.stopApp(a)
-	if !w.sleep(w.ctx, takes) {
-		return w.ctx.Err()
-	}
-	a.Version = version
-	if !ran {
-		return nil
-	}
-	return w.startApp(a)
+// Updates is an update of the add-on, by a person or by itself, as App.update of Supervisor
+// goes: it holds the add-on while it pulls the new image, then stops it, takes its time over
+// the rest, and starts what ran again, with the options stored by then. It blocks until done.
+func (h *Hands) Updates(slug, version string, pull, install time.Duration) error {
+	s := h.w.Supervisor
+	return s.hold(slug, func(a *app) error {
+		h.w.sleep(h.w.ctx, pull)
+		ran := a.running()
+		s.stopApp(a)
+		if !h.w.sleep(h.w.ctx, install) {
+			return h.w.ctx.Err()
+		}
+		a.Version = version
+		if !ran {
+			return nil
+		}
+		return s.startApp(a)
+	})
 }
 
-// UserUninstalls takes the add-on away; its options go with it.
-func (w *World) UserUninstalls(slug string) error {
-	if err := w.act(slug, "stop", false); err != nil {
+// Uninstalls takes the add-on away; its options go with it.
+func (h *Hands) Uninstalls(slug string) error {
+	if err := h.w.Supervisor.act(slug, "stop", false); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := w.find(slug)
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	a := h.w.Supervisor.find(slug)
 	a.installed, a.Options, a.State, a.logs = false, json.RawMessage(`{}`), evidence.StateUnknown, nil
-	w.changed()
+	h.w.changed()
 	return nil
 }
 
-// UserInstalls puts an add-on in, or back, and starts it if its state says so.
-func (w *World) UserInstalls(a AddOn) error {
+// Installs puts an add-on in, or back, and starts it if its state says so.
+func (h *Hands) Installs(a AddOn) error {
 	if a.Options == nil {
 		a.Options = json.RawMessage(`{}`)
 	}
 	start := a.State == "" || a.State == evidence.StateStarted
 	a.State = evidence.StateStopped
-	w.mu.Lock()
-	if have := w.find(a.Slug); have != nil {
+	h.w.mu.Lock()
+	if have := h.w.Supervisor.find(a.Slug); have != nil {
 		if have.installed {
-			w.mu.Unlock()
+			h.w.mu.Unlock()
 			return errors.New(a.Slug + " is installed already")
 		}
 		have.AddOn, have.installed = a, true
 	} else {
-		w.apps = append(w.apps, &app{AddOn: a, installed: true})
+		h.w.Supervisor.apps = append(h.w.Supervisor.apps, &app{AddOn: a, installed: true})
 	}
-	w.changed()
-	w.mu.Unlock()
+	h.w.changed()
+	h.w.mu.Unlock()
 	if start {
-		return w.UserStarts(a.Slug)
+		return h.Starts(a.Slug)
 	}
 	return nil
 }
 
-// UserRestartsCore restarts Home Assistant; it is back after Timings.CoreStart.
-func (w *World) UserRestartsCore() { w.ChangeFaults(func(f *Faults) { f.CoreStarting = true }) }
+// RestartsCore restarts Home Assistant; it is back after Timings.CoreStart.
+func (h *Hands) RestartsCore() { h.w.ChangeFaults(func(f *Faults) { f.CoreStarting = true }) }
 
 // Log is what the add-on's containers wrote so far, all runs.
-func (w *World) Log(slug string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := w.find(slug)
+func (s *Supervisor) Log(slug string) string {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	a := s.find(slug)
 	if a == nil {
 		return ""
 	}
@@ -430,12 +401,12 @@ func (w *World) Log(slug string) string {
 }
 
 // logf writes a line as cloudflared does. The caller holds mu.
-func (w *World) logf(a *app, level, format string, args ...any) {
-	w.logRaw(a, time.Now().UTC().Format(time.RFC3339)+" "+level+" "+fmt.Sprintf(format, args...))
+func (s *Supervisor) logf(a *app, level, format string, args ...any) {
+	s.logRaw(a, time.Now().UTC().Format(time.RFC3339)+" "+level+" "+fmt.Sprintf(format, args...))
 }
 
 // logRaw writes a line as it is. The caller holds mu.
-func (w *World) logRaw(a *app, line string) {
+func (s *Supervisor) logRaw(a *app, line string) {
 	if len(a.logs) == 0 {
 		a.logs = append(a.logs, logRun{})
 	}
@@ -489,3 +460,6 @@ func (w *World) until(ctx context.Context, d time.Duration, cond func() bool) bo
 	}
 	return true
 }
+
+// Hands are what people do in this world.
+type Hands struct{ w *World }

@@ -11,7 +11,7 @@ import (
 // certify makes a CA of the lab's own, writes its certificate as PEM into the world's
 // folder, and gives the edge certificates that it has signed: over QUIC, as Cloudflare's,
 // and with Options.TLS over TCP.
-func (w *World) certify() error {
+func (e *Edge) certify() error {
 	ca, err := newAuthority("Tunnel Medic lab CA")
 	if err != nil {
 		return err
@@ -20,25 +20,25 @@ func (w *World) certify() error {
 	if err != nil {
 		return err
 	}
-	if w.mutual, err = newMutual(); err != nil {
+	if e.mutual, err = newMutual(); err != nil {
 		return err
 	}
-	if err := w.mutual.spoil(ca); err != nil {
+	if err := e.mutual.spoil(ca); err != nil {
 		return err
 	}
-	if w.opt.TLS {
-		w.edge.tls = w.edgeTLS(own)
+	if e.w.opt.TLS {
+		e.door.tls = e.tls(own)
 	}
-	w.caFile = filepath.Join(w.dir, "ca.pem")
-	if err := os.WriteFile(w.caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
+	e.caFile = filepath.Join(e.w.dir, "ca.pem")
+	if err := os.WriteFile(e.caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
 		return fmt.Errorf("writing the lab's CA: %w", err)
 	}
-	if w.opt.Net != nil {
+	if e.w.opt.Net != nil {
 		return nil // in memory there is no UDP: see AskQUIC
 	}
 	over, err := ca.sign(time.Now().Add(90*24*time.Hour), edgeName)
 	if err != nil {
 		return err
 	}
-	return w.openQUIC(over, w.mutual.firewall)
+	return e.openQUIC(over, e.mutual.firewall)
 }

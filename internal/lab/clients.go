@@ -126,7 +126,7 @@ func (w *World) knock(ctx context.Context, client *http.Client, agent string) (*
 	if agent != "" {
 		header.Set("User-Agent", agent)
 	}
-	ws, resp, err := websocket.Dial(ctx, w.publicURL+"/api/websocket", &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
+	ws, resp, err := websocket.Dial(ctx, w.Edge.url+"/api/websocket", &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
 	if err != nil {
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()
@@ -148,5 +148,5 @@ func (w *World) visitor() *http.Client {
 }
 
 func (w *World) dialEdge(ctx context.Context, network, _ string) (net.Conn, error) {
-	return w.way.Dial(ctx, network, w.edge.addr)
+	return w.way.Dial(ctx, network, w.Edge.door.addr)
 }

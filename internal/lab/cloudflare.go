@@ -63,24 +63,24 @@ func (c *Cloudflare) init(now time.Time) {
 	c.Features = []string{"allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs"}
 }
 
-// ChangeCloudflare changes what Cloudflare tells.
-func (w *World) ChangeCloudflare(change func(*Cloudflare)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	change(&w.cloudflare)
-	w.changed()
+// Change changes what Cloudflare tells.
+func (o *Outside) Change(change func(*Cloudflare)) {
+	o.w.mu.Lock()
+	defer o.w.mu.Unlock()
+	change(&o.cloudflare)
+	o.w.changed()
 }
 
 // Push is a push of the managed DDoS L7 rules, at a time of Cloudflare's clock.
-func (w *World) Push(version string, at time.Time) {
-	w.ChangeCloudflare(func(c *Cloudflare) { c.Rules, c.RulesAt = version, at })
+func (o *Outside) Push(version string, at time.Time) {
+	o.Change(func(c *Cloudflare) { c.Rules, c.RulesAt = version, at })
 }
 
 // troubled answers for a service that something is wrong with.
-func (w *World) troubled(t Trouble, rw http.ResponseWriter, req *http.Request) bool {
+func (o *Outside) troubled(t Trouble, rw http.ResponseWriter, req *http.Request) bool {
 	switch t {
 	case Slow:
-		w.silence(req)
+		o.w.silence(req)
 	case Garbled:
 		rw.Header().Set("Content-Type", "text/html")
 		_, _ = rw.Write([]byte("<html>Sorry, something"))
@@ -92,7 +92,7 @@ func (w *World) troubled(t Trouble, rw http.ResponseWriter, req *http.Request) b
 	case Failing:
 		http.Error(rw, "<html>500</html>", http.StatusInternalServerError)
 	case Redirecting:
-		http.Redirect(rw, req, w.edge.url()+"/elsewhere", http.StatusFound)
+		http.Redirect(rw, req, o.w.Edge.door.url()+"/elsewhere", http.StatusFound)
 	case Endless:
 		block := []byte(strings.Repeat("x", 64<<10))
 		_, _ = rw.Write([]byte(`{"incidents":"`))
@@ -108,15 +108,15 @@ func (w *World) troubled(t Trouble, rw http.ResponseWriter, req *http.Request) b
 }
 
 // statusPage is Statuspage's format.
-func (w *World) statusPage(rw http.ResponseWriter, req *http.Request, what string) {
-	w.mu.Lock()
-	c := w.cloudflare
+func (o *Outside) statusPage(rw http.ResponseWriter, req *http.Request, what string) {
+	o.w.mu.Lock()
+	c := o.cloudflare
 	reports := slices.Clone(c.Reports)
-	w.mu.Unlock()
-	if w.troubled(c.Page, rw, req) {
+	o.w.mu.Unlock()
+	if o.troubled(c.Page, rw, req) {
 		return
 	}
-	page := map[string]any{"id": "yh6f0r4529hb", "name": "Cloudflare", "url": "https://www.cloudflarestatus.com", "time_zone": "Etc/UTC", "updated_at": w.started.UTC().Format(time.RFC3339)}
+	page := map[string]any{"id": "yh6f0r4529hb", "name": "Cloudflare", "url": "https://www.cloudflarestatus.com", "time_zone": "Etc/UTC", "updated_at": o.w.started.UTC().Format(time.RFC3339)}
 	all, open := []any{}, []any{}
 	for i, r := range reports {
 		one := r.json(i)
@@ -160,12 +160,12 @@ func (r Report) json(i int) map[string]any {
 	}
 }
 
-// cloudflareAPI is the part of Cloudflare's API that a read-only token sees.
-func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path string) {
-	w.mu.Lock()
-	c := w.cloudflare
-	w.mu.Unlock()
-	if w.troubled(c.API, rw, req) {
+// api is the part of Cloudflare's API that a read-only token sees.
+func (o *Outside) api(rw http.ResponseWriter, req *http.Request, path string) {
+	o.w.mu.Lock()
+	c := o.cloudflare
+	o.w.mu.Unlock()
+	if o.troubled(c.API, rw, req) {
 		return
 	}
 	give := func(status int, result any, errors ...any) {
@@ -177,8 +177,8 @@ func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path st
 	refuse := func(status, code int, message string) {
 		give(status, nil, map[string]any{"code": code, "message": message})
 	}
-	if w.Faults().APIAway {
-		w.silence(req)
+	if o.w.Faults().APIAway {
+		o.w.silence(req)
 	}
 	if path == "/ips" { // for anybody
 		give(http.StatusOK, map[string]any{"ipv4_cidrs": []string{"198.41.128.0/17"}, "ipv6_cidrs": []string{"2606:4700::/32"}, "etag": "38f79d050aa027e3be3865e495dcc9bc"})
@@ -213,7 +213,7 @@ func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path st
 		give(http.StatusOK, list)
 	case path == "/accounts/"+AccountID+"/cfd_tunnel/"+tunnelID+"/connections":
 		if may("tunnel") {
-			give(http.StatusOK, w.edgeSees(c))
+			give(http.StatusOK, o.edgeSees(c))
 		}
 	case below && inZone == "/dns_records":
 		if may("dns") {
@@ -221,7 +221,7 @@ func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path st
 		}
 	case below && inZone == "/settings/websockets":
 		if may("settings") {
-			give(http.StatusOK, setting("websockets", !w.Faults().WebSocketsOff))
+			give(http.StatusOK, setting("websockets", !o.w.Faults().WebSocketsOff))
 		}
 	case below && inZone == "/settings/http3":
 		if may("settings") {
@@ -246,23 +246,23 @@ func (w *World) cloudflareAPI(rw http.ResponseWriter, req *http.Request, path st
 }
 
 // edgeSees are the connectors that the edge knows of.
-func (w *World) edgeSees(c Cloudflare) []any {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (o *Outside) edgeSees(c Cloudflare) []any {
+	o.w.mu.Lock()
+	defer o.w.mu.Unlock()
 	conns := []any{}
-	if r := w.run; r != nil {
+	if r := o.w.Connector.run; r != nil {
 		for i, up := range r.conns {
 			if up {
 				id := "4f1d9c0" + strconv.Itoa(i) + "-0a3e-4b77-9d25-6a1f30c1e8b0"
-				conns = append(conns, map[string]any{"id": id, "uuid": id, "client_id": r.id, "client_version": w.opt.Version, "colo_name": "fra0" + strconv.Itoa(3+i),
-					"is_pending_reconnect": false, "opened_at": w.started.UTC().Format(time.RFC3339), "origin_ip": "203.0.113.77"})
+				conns = append(conns, map[string]any{"id": id, "uuid": id, "client_id": r.id, "client_version": o.w.opt.Version, "colo_name": "fra0" + strconv.Itoa(3+i),
+					"is_pending_reconnect": false, "opened_at": o.w.started.UTC().Format(time.RFC3339), "origin_ip": "203.0.113.77"})
 			}
 		}
 	}
 	if len(conns) == 0 {
 		return []any{}
 	}
-	return []any{map[string]any{"id": w.run.id, "version": w.opt.Version, "arch": "linux_arm64", "config_version": -1, "features": c.Features, "conns": conns, "run_at": w.started.UTC().Format(time.RFC3339)}}
+	return []any{map[string]any{"id": o.w.Connector.run.id, "version": o.w.opt.Version, "arch": "linux_arm64", "config_version": -1, "features": c.Features, "conns": conns, "run_at": o.w.started.UTC().Format(time.RFC3339)}}
 }
 
 func records(c Cloudflare, q url.Values) []any {

@@ -47,6 +47,14 @@ func (o tunnelOptions) protocolFlag() string {
 	return ""
 }
 
+// Connector is cloudflared, in the container of the watched add-on.
+type Connector struct {
+	w    *World
+	door *door // of its metrics server
+	run  *run  // of the container, nil when there is none; World.mu guards it
+	runs int   // of the container so far
+}
+
 // run is one run of the Cloudflared add-on's container. World.mu guards it.
 type run struct {
 	w       *World
@@ -82,45 +90,45 @@ func (r *run) ready() (n int) {
 	return n
 }
 
-// startContainer begins a run. The caller holds mu.
-func (w *World) startContainer(a *app) {
-	if w.closed {
+// start begins a run. The caller holds mu.
+func (n *Connector) start(a *app) {
+	if n.w.closed {
 		return
 	}
-	w.runs++
-	r := &run{w: w, app: a, id: connectorID(w.runs), began: time.Now(), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
-	r.ctx, r.kill = context.WithCancel(w.ctx)
+	n.runs++
+	r := &run{w: n.w, app: a, id: connectorID(n.runs), began: time.Now(), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
+	r.ctx, r.kill = context.WithCancel(n.w.ctx)
 	r.term, r.sigterm = context.WithCancel(r.ctx)
 	a.logs = append(a.logs, logRun{})
 	if len(a.logs) > 20 {
 		a.logs = a.logs[1:]
 	}
-	w.run = r
-	w.wg.Add(1)
+	n.run = r
+	n.w.wg.Add(1)
 	go func() {
-		defer w.wg.Done()
+		defer n.w.wg.Done()
 		defer close(r.done)
 		defer r.kill()
-		w.mu.Lock()
-		defer w.mu.Unlock()
+		n.w.mu.Lock()
+		defer n.w.mu.Unlock()
 		r.end(r.live())
 	}()
 }
 
-// stopContainer sends SIGTERM and blocks until the container is gone; it says
+// stop sends SIGTERM and blocks until the container is gone; it says
 // whether it had to be killed. The caller holds mu, which is free meanwhile.
-func (w *World) stopContainer(r *run) bool {
+func (n *Connector) stop(r *run) bool {
 	r.sigterm()
-	w.mu.Unlock()
-	defer w.mu.Lock()
-	t := time.NewTimer(w.timings.Kill)
+	n.w.mu.Unlock()
+	defer n.w.mu.Lock()
+	t := time.NewTimer(n.w.timings.Kill)
 	defer t.Stop()
 	select {
 	case <-r.done:
 	case <-t.C:
-		w.mu.Lock()
+		n.w.mu.Lock()
 		r.killed = true
-		w.mu.Unlock()
+		n.w.mu.Unlock()
 		r.kill()
 		<-r.done
 	}
@@ -134,7 +142,7 @@ func (r *run) live() int {
 	if r.opt.TunnelToken != "" {
 		first = "Using Cloudflare Remote Management Tunnel"
 	}
-	w.logRaw(r.app, time.Now().Format("[15:04:05] ")+"INFO: "+first)
+	w.Supervisor.logRaw(r.app, time.Now().Format("[15:04:05] ")+"INFO: "+first)
 	if !w.sleep(r.term, w.timings.Setup) {
 		return 0
 	}
@@ -151,13 +159,13 @@ func (r *run) live() int {
 	protocol, err := evidence.ParseProtocol(flag)
 	switch {
 	case err != nil:
-		w.logf(r.app, "ERR", "Couldn't start tunnel error=\"unknown protocol %s, Available protocols: [auto http2 quic]\"", flag)
+		w.Supervisor.logf(r.app, "ERR", "Couldn't start tunnel error=\"unknown protocol %s, Available protocols: [auto http2 quic]\"", flag)
 		return 1
 	case r.opt.PostQuantum && protocol == evidence.HTTP2 && older(w.opt.Version, 2026, 5, 0):
-		w.logf(r.app, "ERR", "Couldn't start tunnel error=\"post-quantum is only supported with the quic transport\"")
+		w.Supervisor.logf(r.app, "ERR", "Couldn't start tunnel error=\"post-quantum is only supported with the quic transport\"")
 		return 1
 	case w.faults.ConnectorDies:
-		w.logf(r.app, "ERR", "Couldn't start tunnel error=\"the lab makes it so\"")
+		w.Supervisor.logf(r.app, "ERR", "Couldn't start tunnel error=\"the lab makes it so\"")
 		return 1
 	}
 	r.listening = true
@@ -166,8 +174,8 @@ func (r *run) live() int {
 	if protocol == evidence.HTTP2 && !w.faults.IgnoresFlag {
 		r.transport = evidence.OverHTTP2
 	}
-	w.logf(r.app, "INF", "Starting metrics server on [::]:36500/metrics")
-	w.logf(r.app, "INF", "Initial protocol %s", r.transport)
+	w.Supervisor.logf(r.app, "INF", "Starting metrics server on [::]:36500/metrics")
+	w.Supervisor.logf(r.app, "INF", "Initial protocol %s", r.transport)
 	w.changed()
 	r.connect(protocol)
 	return r.leave()
@@ -178,11 +186,11 @@ func (r *run) live() int {
 func (r *run) login() int {
 	w := r.w
 	for _, line := range []string{"INFO: Checking for existing certificate...", "NOTICE: No certificate found", "INFO: Creating new certificate...", "NOTICE: Please follow the Cloudflare Auth-Steps:"} {
-		w.logRaw(r.app, time.Now().Format("[15:04:05] ")+line)
+		w.Supervisor.logRaw(r.app, time.Now().Format("[15:04:05] ")+line)
 	}
 	for _, line := range []string{"Please open the following URL and log in with your Cloudflare account:", "",
 		"https://dash.cloudflare.com/argotunnel?aud=&callback=https%3A%2F%2Flogin.cloudflareaccess.org%2F" + LoginSecret + "%3D", "", "Leave cloudflared running to download the cert automatically."} {
-		w.logRaw(r.app, line)
+		w.Supervisor.logRaw(r.app, line)
 	}
 	w.changed()
 	w.until(r.term, forever, func() bool { return false })
@@ -195,7 +203,7 @@ func (r *run) login() int {
 func (r *run) prepared() bool {
 	w := r.w
 	say := func(level, format string, args ...any) {
-		w.logRaw(r.app, time.Now().Format("[15:04:05] ")+level+": "+fmt.Sprintf(format, args...))
+		w.Supervisor.logRaw(r.app, time.Now().Format("[15:04:05] ")+level+": "+fmt.Sprintf(format, args...))
 	}
 	say("INFO", "Checking if existing tunnel matches name given in config")
 	if w.faults.APIAway || w.faults.InternetDown {
@@ -210,7 +218,7 @@ func (r *run) prepared() bool {
 	}
 	say("INFO", "Creating DNS entry %s...", r.opt.ExternalHostname)
 	if w.faults.APIRefuses {
-		w.logRaw(r.app, "Failed to add route: code: 10000, reason: Authentication error")
+		w.Supervisor.logRaw(r.app, "Failed to add route: code: 10000, reason: Authentication error")
 		say("FATAL", "Failed to create DNS entry %s.", r.opt.ExternalHostname)
 		return false
 	}
@@ -232,7 +240,7 @@ func (r *run) connect(protocol evidence.Protocol) {
 				continue
 			}
 			r.transport = evidence.OverHTTP2
-			w.logf(r.app, "INF", "Switching to fallback protocol http2")
+			w.Supervisor.logf(r.app, "INF", "Switching to fallback protocol http2")
 			continue
 		}
 		back := w.timings.First
@@ -250,9 +258,9 @@ func (r *run) connect(protocol evidence.Protocol) {
 			if w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
 				break
 			}
-			w.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
+			w.Supervisor.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
 			ever, r.conns[i], r.located = true, true, true
-			w.logf(r.app, "INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
+			w.Supervisor.logf(r.app, "INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
 			w.changed()
 		}
 		r.stand()
@@ -320,28 +328,28 @@ func (r *run) passable() bool {
 func (r *run) complain() {
 	w := r.w
 	if w.faults.InternetDown {
-		w.logf(r.app, "ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed error=\"lookup _v2-origintunneld._tcp.argotunnel.com: i/o timeout\" event=0")
+		w.Supervisor.logf(r.app, "ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed error=\"lookup _v2-origintunneld._tcp.argotunnel.com: i/o timeout\" event=0")
 		return
 	}
-	w.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=0 event=0 ip=198.41.192.7")
+	w.Supervisor.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=0 event=0 ip=198.41.192.7")
 	switch {
 	case w.faults.TunnelRejected:
-		w.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
+		w.Supervisor.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
 	case w.faults.Dial == Unregistered && r.transport == evidence.OverQUIC:
 		const why = "control stream encountered a failure while serving"
-		w.logf(r.app, "ERR", "failed to serve tunnel connection error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-		w.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		w.Supervisor.logf(r.app, "ERR", "failed to serve tunnel connection error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		w.Supervisor.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 	case w.faults.Dial != "" && r.transport == evidence.OverQUIC:
-		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", dialErrors[w.faults.Dial])
+		w.Supervisor.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", dialErrors[w.faults.Dial])
 	case r.transport == evidence.OverQUIC:
-		w.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
+		w.Supervisor.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
 	default:
 		why := "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
 		if w.faults.Dial == Unroutable {
 			why = "DialContext error: dial tcp 198.41.192.7:7844: connect: network is unreachable"
 		}
-		w.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-		w.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		w.Supervisor.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		w.Supervisor.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 	}
 }
 
@@ -369,15 +377,15 @@ func (r *run) lose() {
 			}
 			why = []string{"accept stream listener", "datagram manager", "control stream"}[i%3] + " encountered a failure while serving"
 			for k := range inner {
-				r.w.logf(r.app, "ERR", "%s %s", inner[(i+k)%3], at)
+				r.w.Supervisor.logf(r.app, "ERR", "%s %s", inner[(i+k)%3], at)
 			}
-			r.w.logf(r.app, "WRN", "failed to serve tunnel connection error=\"%s\" %s", why, at)
+			r.w.Supervisor.logf(r.app, "WRN", "failed to serve tunnel connection error=\"%s\" %s", why, at)
 		} else {
-			r.w.logf(r.app, "INF", "Lost connection with the edge connIndex=%d", i)
+			r.w.Supervisor.logf(r.app, "INF", "Lost connection with the edge connIndex=%d", i)
 		}
-		r.w.logf(r.app, "WRN", "Serve tunnel error error=\"%s\" %s", why, at)
-		r.w.logf(r.app, "INF", "Retrying connection in up to 1s %s", at)
-		r.w.logf(r.app, "WRN", "Connection terminated error=\"%s\" connIndex=%d", why, i)
+		r.w.Supervisor.logf(r.app, "WRN", "Serve tunnel error error=\"%s\" %s", why, at)
+		r.w.Supervisor.logf(r.app, "INF", "Retrying connection in up to 1s %s", at)
+		r.w.Supervisor.logf(r.app, "WRN", "Connection terminated error=\"%s\" connIndex=%d", why, i)
 		r.conns[i] = false
 	}
 	r.closeSockets()
@@ -391,7 +399,7 @@ func (r *run) leave() int {
 	if r.ctx.Err() != nil {
 		return 137
 	}
-	w.logf(r.app, "INF", "Initiating graceful shutdown due to signal terminated ...")
+	w.Supervisor.logf(r.app, "INF", "Initiating graceful shutdown due to signal terminated ...")
 	r.conns = [4]bool{}
 	waiting := len(r.sockets) > 0
 	w.changed()
@@ -406,8 +414,8 @@ func (r *run) end(code int) {
 	w := r.w
 	r.conns, r.listening = [4]bool{}, false
 	r.closeSockets()
-	if w.run == r {
-		w.run = nil
+	if w.Connector.run == r {
+		w.Connector.run = nil
 	}
 	if r.term.Err() == nil && r.app.running() { // nobody asked it to end
 		r.app.State = evidence.StateError
@@ -428,15 +436,15 @@ func (r *run) closeSockets() {
 }
 
 // Crash ends the connector at once, with an exit code of its own.
-func (w *World) Crash() {
-	w.mu.Lock()
-	r := w.run
+func (n *Connector) Crash() {
+	n.w.mu.Lock()
+	r := n.run
 	if r != nil && r.app.running() {
 		r.app.State = evidence.StateError
-		w.logf(r.app, "ERR", "signal: segmentation fault")
+		n.w.Supervisor.logf(r.app, "ERR", "signal: segmentation fault")
 		r.kill()
 	}
-	w.mu.Unlock()
+	n.w.mu.Unlock()
 	if r != nil {
 		<-r.done
 	}
@@ -461,7 +469,7 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 	w.mu.Unlock()
 	var x *exchange
 	var err error
-	to := w.originAddr()
+	to := w.Core.addr()
 	if w.proxy != nil {
 		to = w.proxy.addr
 	}
@@ -480,7 +488,7 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 	if err != nil {
 		r.open--
 		r.errors++
-		w.logf(r.app, "ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
+		w.Supervisor.logf(r.app, "ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
 		return nil, err
 	}
 	x.release = func() {

@@ -61,12 +61,12 @@ type Snapshot struct {
 
 // Snapshot looks at the world.
 func (w *World) Snapshot() Snapshot {
-	s := Snapshot{UptimeMS: time.Since(w.started).Milliseconds(), PublicURL: w.publicURL, AddOns: map[string]evidence.AddOnState{}, RunParameters: w.RunParameters(), Transport: w.Transport(),
-		Connections: w.Connections(), OpenShare: w.OpenShare(), CutOffMS: w.CutOff().Milliseconds(), Restarts: w.Restarts(), WrongTokens: w.WrongTokens(), Notifications: w.Notifications(),
-		NotifyCalls: w.NotifyCalls(), Events: w.Events(), Faults: w.Faults(), Requests: map[string]int{}}
+	s := Snapshot{UptimeMS: time.Since(w.started).Milliseconds(), PublicURL: w.Edge.url, AddOns: map[string]evidence.AddOnState{}, RunParameters: w.Supervisor.RunParameters(), Transport: w.Connector.Transport(),
+		Connections: w.Connector.Connections(), OpenShare: w.OpenShare(), CutOffMS: w.CutOff().Milliseconds(), Restarts: w.Supervisor.Restarts(), WrongTokens: w.Core.WrongTokens(), Notifications: w.Core.Notifications(),
+		NotifyCalls: w.Core.NotifyCalls(), Events: w.Core.Events(), Faults: w.Faults(), Requests: map[string]int{}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, a := range w.apps {
+	for _, a := range w.Supervisor.apps {
 		if a.installed {
 			s.AddOns[a.Slug] = a.State
 		}
@@ -86,7 +86,9 @@ func (w *World) Control() http.Handler {
 	mux.HandleFunc("GET /control/faults", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Faults()) })
 	mux.HandleFunc("PUT /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, Faults{}) })
 	mux.HandleFunc("PATCH /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, w.Faults()) })
-	mux.HandleFunc("GET /control/log", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, w.Log(w.watchedSlug())) })
+	mux.HandleFunc("GET /control/log", func(rw http.ResponseWriter, _ *http.Request) {
+		text(rw, http.StatusOK, w.Supervisor.Log(w.Supervisor.watchedSlug()))
+	})
 	mux.HandleFunc("POST /control/inject", func(rw http.ResponseWriter, req *http.Request) {
 		var i Injection
 		err := readControl(req, &i)
@@ -94,12 +96,12 @@ func (w *World) Control() http.Handler {
 			err = i.Check()
 		}
 		if err == nil {
-			w.Inject(i)
+			w.Supervisor.Inject(i)
 		}
 		settled(rw, err)
 	})
 	mux.HandleFunc("DELETE /control/inject", func(rw http.ResponseWriter, _ *http.Request) {
-		w.ClearInjections()
+		w.Supervisor.ClearInjections()
 		settled(rw, nil)
 	})
 	mux.HandleFunc("POST /control/user", func(rw http.ResponseWriter, req *http.Request) {
@@ -136,39 +138,39 @@ type userAct struct {
 
 func (w *World) user(u userAct) error {
 	if u.Slug == "" {
-		u.Slug = w.watchedSlug()
+		u.Slug = w.Supervisor.watchedSlug()
 	}
 	switch u.Action {
 	case "stop":
-		return w.UserStops(u.Slug)
+		return w.User.Stops(u.Slug)
 	case "start":
-		return w.UserStarts(u.Slug)
+		return w.User.Starts(u.Slug)
 	case "restart":
-		return w.UserRestarts(u.Slug)
+		return w.User.Restarts(u.Slug)
 	case "uninstall":
-		return w.UserUninstalls(u.Slug)
+		return w.User.Uninstalls(u.Slug)
 	case "crash":
-		w.Crash()
+		w.Connector.Crash()
 	case "core-restart":
-		w.UserRestartsCore()
+		w.User.RestartsCore()
 	case "options":
-		return w.UserSetsOptions(u.Slug, u.Options)
+		return w.User.SetsOptions(u.Slug, u.Options)
 	case "protocol":
 		p, err := evidence.ParseProtocol(u.Protocol)
 		if err != nil {
 			return err
 		}
-		return w.UserSetsProtocol(u.Slug, p)
+		return w.User.SetsProtocol(u.Slug, p)
 	default:
 		return fmt.Errorf("action %q is not one of stop, start, restart, uninstall, crash, core-restart, protocol, options", u.Action)
 	}
 	return nil
 }
 
-func (w *World) watchedSlug() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if a := w.watched(); a != nil {
+func (s *Supervisor) watchedSlug() string {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if a := s.watched(); a != nil {
 		return a.Slug
 	}
 	return DefaultSlug

@@ -83,7 +83,7 @@ func TestTheUsersHandsByHand(t *testing.T) {
 	}
 	want(t, user(`{"action":"protocol","protocol":"http2"}`), 200)
 	want(t, user(`{"action":"restart"}`), 200)
-	wait(t, w, "over http2", func() bool { return w.Transport() == evidence.OverHTTP2 && w.Connections() == 4 })
+	wait(t, w, "over http2", func() bool { return w.Connector.Transport() == evidence.OverHTTP2 && w.Connector.Connections() == 4 })
 	want(t, user(`{"action":"stop"}`), 200)
 	want(t, get(t, w.ControlURL()+"/control/state"), 200, `"9074a9fa_cloudflared": "stopped"`, `"--protocol=http2"`, `"connections": 0`, `"cut_off_ms"`)
 	want(t, user(`{"action":"start"}`), 200)

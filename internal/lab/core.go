@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,8 +33,13 @@ type Event struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// coreState is what Home Assistant Core remembers. World.mu guards it.
-type coreState struct {
+// Core is Home Assistant: its web server, and its API behind Supervisor's proxy. World.mu
+// guards what it remembers.
+type Core struct {
+	w       *World
+	door    *door
+	version atomic.Pointer[string] // now
+
 	notifications map[string]Notification
 	steps         []NotificationStep
 	events        []Event
@@ -45,58 +51,54 @@ type coreState struct {
 	banned        bool
 }
 
-func (c *coreState) init() {
-	c.notifications, c.states = map[string]Notification{}, map[string]json.RawMessage{}
-}
-
 // Notifications are the persistent notifications that stand now, by id.
-func (w *World) Notifications() map[string]Notification {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.core.notifications)
+func (c *Core) Notifications() map[string]Notification {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return maps.Clone(c.notifications)
 }
 
 // NotificationLog is every creation and dismissal, oldest first.
-func (w *World) NotificationLog() []NotificationStep {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.core.steps)
+func (c *Core) NotificationLog() []NotificationStep {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return slices.Clone(c.steps)
 }
 
 // Events are those fired on Core's bus, oldest first.
-func (w *World) Events() []Event {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.core.events)
+func (c *Core) Events() []Event {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return slices.Clone(c.events)
 }
 
 // NotifyCalls are the calls of notify services, oldest first.
-func (w *World) NotifyCalls() []Event {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.core.notified)
+func (c *Core) NotifyCalls() []Event {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return slices.Clone(c.notified)
 }
 
 // WrongTokens is how often somebody tried to sign in with a wrong token.
-func (w *World) WrongTokens() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.core.wrongTokens
+func (c *Core) WrongTokens() int {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return c.wrongTokens
 }
 
 // SignIns is how often somebody signed in with the right one.
-func (w *World) SignIns() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.core.signIns
+func (c *Core) SignIns() int {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return c.signIns
 }
 
-// serveCore is Core's REST API behind Supervisor's proxy.
-func (w *World) serveCore(rw http.ResponseWriter, req *http.Request, path string) {
+// serveAPI is Core's REST API behind Supervisor's proxy.
+func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request, path string) {
 	if !allow(rw, req, http.MethodGet, http.MethodPost, http.MethodDelete) {
 		return
 	}
-	if f := w.Faults(); f.CoreDown || f.CoreStarting {
+	if f := c.w.Faults(); f.CoreDown || f.CoreStarting {
 		plain(rw, http.StatusBadGateway)
 		return
 	}
@@ -105,31 +107,31 @@ func (w *World) serveCore(rw http.ResponseWriter, req *http.Request, path string
 		writeJSON(rw, http.StatusBadRequest, map[string]string{"message": "Data should be valid JSON."})
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
 	get, post := req.Method == http.MethodGet, req.Method == http.MethodPost
 	kind, name, _ := strings.Cut(path, "/")
 	switch {
 	case get && path == "":
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "API running."})
 	case get && path == "config":
-		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": w.opt.Timezone, "version": *w.haVersion.Load(), "state": "RUNNING", "external_url": w.opt.ExternalURL,
+		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
 	case post && kind == "services":
-		w.callService(rw, name, raw)
+		c.callService(rw, name, raw)
 	case post && kind == "events" && name != "":
-		w.core.events = append(w.core.events, Event{time.Now(), name, raw})
+		c.events = append(c.events, Event{time.Now(), name, raw})
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Event " + name + " fired."})
-		w.changed()
+		c.w.changed()
 	case kind == "states" && name != "":
-		w.serveState(rw, req.Method, name, raw)
+		c.serveState(rw, req.Method, name, raw)
 	default:
 		plain(rw, http.StatusNotFound)
 	}
 }
 
 // callService answers 400 for a service that does not exist, as Core does.
-func (w *World) callService(rw http.ResponseWriter, service string, raw json.RawMessage) {
+func (c *Core) callService(rw http.ResponseWriter, service string, raw json.RawMessage) {
 	now := time.Now()
 	switch domain, name, _ := strings.Cut(service, "/"); {
 	case service == "persistent_notification/create" || service == "persistent_notification/dismiss":
@@ -140,12 +142,12 @@ func (w *World) callService(rw http.ResponseWriter, service string, raw json.Raw
 		}
 		step := NotificationStep{At: now, Dismissed: strings.HasSuffix(service, "dismiss"), Notification: n}
 		if step.Dismissed {
-			delete(w.core.notifications, n.ID)
+			delete(c.notifications, n.ID)
 		} else {
-			w.core.notifications[n.ID] = n
+			c.notifications[n.ID] = n
 		}
-		w.core.steps = append(w.core.steps, step)
-	case domain == "notify" && (name == "persistent_notification" || slices.Contains(w.opt.Notify, name)):
+		c.steps = append(c.steps, step)
+	case domain == "notify" && (name == "persistent_notification" || slices.Contains(c.w.opt.Notify, name)):
 		var m struct {
 			Message string `json:"message"`
 		}
@@ -153,17 +155,17 @@ func (w *World) callService(rw http.ResponseWriter, service string, raw json.Raw
 			plain(rw, http.StatusBadRequest)
 			return
 		}
-		w.core.notified = append(w.core.notified, Event{now, name, raw})
+		c.notified = append(c.notified, Event{now, name, raw})
 	default:
 		plain(rw, http.StatusBadRequest)
 		return
 	}
 	writeJSON(rw, http.StatusOK, []any{})
-	w.changed()
+	c.w.changed()
 }
 
-func (w *World) serveState(rw http.ResponseWriter, method, entity string, raw json.RawMessage) {
-	have, known := w.core.states[entity]
+func (c *Core) serveState(rw http.ResponseWriter, method, entity string, raw json.RawMessage) {
+	have, known := c.states[entity]
 	switch {
 	case method == http.MethodPost:
 		var s struct {
@@ -174,29 +176,29 @@ func (w *World) serveState(rw http.ResponseWriter, method, entity string, raw js
 			writeJSON(rw, http.StatusBadRequest, map[string]string{"message": "No state specified."})
 			return
 		}
-		w.core.states[entity] = raw
+		c.states[entity] = raw
 		status := http.StatusCreated
 		if known {
 			status = http.StatusOK
 		}
 		writeJSON(rw, status, map[string]any{"entity_id": entity, "state": s.State, "attributes": s.Attributes})
-		w.changed()
+		c.w.changed()
 	case !known:
 		writeJSON(rw, http.StatusNotFound, map[string]string{"message": "Entity not found."})
 	case method == http.MethodDelete:
-		delete(w.core.states, entity)
+		delete(c.states, entity)
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Entity removed."})
-		w.changed()
+		c.w.changed()
 	default:
 		writeJSON(rw, http.StatusOK, have)
 	}
 }
 
 // EntityStates are those set through Core's API, by entity.
-func (w *World) EntityStates() map[string]json.RawMessage {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.core.states)
+func (c *Core) EntityStates() map[string]json.RawMessage {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return maps.Clone(c.states)
 }
 
 // connectorIP is the Cloudflared app's address in Supervisor's network.
@@ -215,27 +217,27 @@ var forwardedTexts = map[string]string{
 // keptCoreLog is how many lines Home Assistant's log holds here.
 const keptCoreLog = 2000
 
-// coreLogf writes a line into Home Assistant's own log, in the home's time.
-func (w *World) coreLogf(level, logger, format string, args ...any) {
+// logf writes a line into Home Assistant's own log, in the home's time.
+func (c *Core) logf(level, logger, format string, args ...any) {
 	at := time.Now()
-	if l, err := time.LoadLocation(w.opt.Timezone); err == nil {
+	if l, err := time.LoadLocation(c.w.opt.Timezone); err == nil {
 		at = at.In(l)
 	}
 	line := fmt.Sprintf("%s %s (MainThread) [homeassistant.components.%s] ", at.Format("2006-01-02 15:04:05.000"), level, logger) + fmt.Sprintf(format, args...)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.core.log = append(w.core.log, line); len(w.core.log) > keptCoreLog {
-		w.core.log = w.core.log[1:]
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.log = append(c.log, line); len(c.log) > keptCoreLog {
+		c.log = c.log[1:]
 	}
 }
 
-// CoreLog is what Home Assistant has written into its log.
-func (w *World) CoreLog() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Join(w.core.log, "\n")
+// Log is what Home Assistant has written into its log.
+func (c *Core) Log() string {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return strings.Join(c.log, "\n")
 }
 
-// UpdateCore makes Home Assistant another version, from one moment to the next: its start
+// Update makes Home Assistant another version, from one moment to the next: its start
 // page names other scripts, and the old ones are gone.
-func (w *World) UpdateCore(version string) { w.haVersion.Store(&version) }
+func (c *Core) Update(version string) { c.version.Store(&version) }

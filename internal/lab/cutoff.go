@@ -19,7 +19,7 @@ func (w *World) OpenShare() float64 {
 
 func (w *World) openShare() float64 {
 	f := w.faults
-	if f.CoreDown || f.CoreStarting || f.CoreUnreachable || f.OriginSilent || f.Banned || w.core.banned {
+	if f.CoreDown || f.CoreStarting || f.CoreUnreachable || f.OriginSilent || f.Banned || w.Core.banned {
 		return 0
 	}
 	if f.SplitDNS && !f.InternetDown {
@@ -32,10 +32,10 @@ func (w *World) openShare() float64 {
 	if f.ElsewhereToo {
 		return 1
 	}
-	if w.run == nil || w.run.ready() == 0 || w.run.hung || f.CoreMoved != w.run.followed {
+	if w.Connector.run == nil || w.Connector.run.ready() == 0 || w.Connector.run.hung || f.CoreMoved != w.Connector.run.followed {
 		return 0
 	}
-	return 1 - f.Upgrade[w.run.transport].Share
+	return 1 - f.Upgrade[w.Connector.run.transport].Share
 }
 
 // meter integrates a share over time.

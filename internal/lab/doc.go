@@ -6,7 +6,7 @@
 // The world answers as the real systems do (their texts, headers, orders and
 // oddities), and its [Faults] can be changed while it runs. Beside the faults
 // there are single [Injection]s, which spoil one call of the Supervisor's API,
-// and the user's hands ([World.UserStops] and its neighbours).
+// and the user's hands ([Hands]).
 //
 // A stranger can drive it by hand, with the URL that [World.ControlURL] gives:
 //

@@ -6,37 +6,52 @@ import (
 	"fmt"
 	"io"
 	"maps"
-
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// serveEdge is Cloudflare's edge, and the network before it.
-func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
-	rw, done := w.watch("edge", out, req)
+// Edge is Cloudflare's edge, and the network before it.
+type Edge struct {
+	w      *World
+	door   *door
+	url    string    // Home Assistant's, as the world outside knows it
+	quic   *quicEdge // the UDP port; nil in memory
+	mutual *mutual
+	caFile string // of the CA that signs its certificates
+
+	// World.mu guards these.
+	cache map[string]cached // by path: what it keeps
+	rng   *rand.Rand        // draws whom a fault hits
+	rays  *rand.Rand        // draws ids, apart from the former so that plain requests change nothing
+}
+
+// serve is Cloudflare's edge, and the network before it.
+func (e *Edge) serve(out http.ResponseWriter, req *http.Request) {
+	rw, done := e.w.watch("edge", out, req)
 	defer done()
-	f := w.Faults()
+	f := e.w.Faults()
 	switch {
 	case f.SplitDNS:
-		w.bypass(rw, req)
+		e.bypass(rw, req)
 		return
 	case f.EdgeSilent:
-		w.silence(req)
+		e.w.silence(req)
 	}
 	// Without a length, and yet without a body: it ended with an empty DATA frame.
-	if req.ProtoMajor == 2 && req.ContentLength < 0 && w.draw(f.EmptyData) {
+	if req.ProtoMajor == 2 && req.ContentLength < 0 && e.draw(f.EmptyData) {
 		panic(http.ErrAbortHandler)
 	}
-	ray := w.ray()
+	ray := e.ray()
 	h := rw.Header()
 	h["Server"], h["CF-RAY"] = []string{"cloudflare"}, []string{ray}
 	if req.URL.Path == "/cdn-cgi/trace" { // answered before Access, rules and the tunnel
 		text(rw, http.StatusOK, "h="+req.Host+"\nvisit_scheme=https\ncolo="+Colo+"\nhttp=http/1.1\n")
 		return
 	}
-	if w.guard(rw, req, f) {
+	if e.guard(rw, req, f) {
 		return
 	}
 	ws := isWebSocket(req)
@@ -49,10 +64,10 @@ func (w *World) serveEdge(out http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if f.CacheEverything && !ws && (req.URL.Path == "/" || strings.HasPrefix(req.URL.Path, "/frontend_")) {
-		w.fromCache(rw, req, f, ray)
+		e.fromCache(rw, req, f, ray)
 		return
 	}
-	w.tunnelled(rw, req, f, ws, ray)
+	e.tunnelled(rw, req, f, ws, ray)
 }
 
 // cached is an answer that the edge keeps.
@@ -64,24 +79,24 @@ type cached struct {
 
 // fromCache answers as an edge does that is told to cache everything: the first answer
 // stands for all later ones.
-func (w *World) fromCache(rw *watched, req *http.Request, f Faults, ray string) {
-	w.mu.Lock()
-	kept, hit := w.cache[req.URL.Path]
-	w.mu.Unlock()
+func (e *Edge) fromCache(rw *watched, req *http.Request, f Faults, ray string) {
+	e.w.mu.Lock()
+	kept, hit := e.cache[req.URL.Path]
+	e.w.mu.Unlock()
 	if !hit {
 		var b bytes.Buffer
 		in := req.Clone(req.Context())
 		in.Method = http.MethodGet // the edge fetches the whole
 		catch := &caught{header: http.Header{}, body: &b}
-		w.tunnelled(&watched{ResponseWriter: catch}, in, f, false, ray)
+		e.tunnelled(&watched{ResponseWriter: catch}, in, f, false, ray)
 		kept = cached{catch.status, catch.header, b.Bytes()}
 		if kept.status == http.StatusOK || kept.status == http.StatusNotFound {
-			w.mu.Lock()
-			if w.cache == nil {
-				w.cache = map[string]cached{}
+			e.w.mu.Lock()
+			if e.cache == nil {
+				e.cache = map[string]cached{}
 			}
-			w.cache[req.URL.Path] = kept
-			w.mu.Unlock()
+			e.cache[req.URL.Path] = kept
+			e.w.mu.Unlock()
 		}
 	}
 	maps.Copy(rw.Header(), kept.header)
@@ -105,25 +120,25 @@ func (c *caught) WriteHeader(status int)      { c.status = status }
 func (c *caught) Write(p []byte) (int, error) { return c.body.Write(p) }
 
 // draw says whether a share hits this time.
-func (w *World) draw(share float64) bool {
+func (e *Edge) draw(share float64) bool {
 	if share <= 0 {
 		return false
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rng.Float64() < share
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	return e.rng.Float64() < share
 }
 
 // ray draws a request's id, 16 hex digits and the data centre.
-func (w *World) ray() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return fmt.Sprintf("%016x-%s", w.rays.Uint64(), Colo)
+func (e *Edge) ray() string {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	return fmt.Sprintf("%016x-%s", e.rays.Uint64(), Colo)
 }
 
 // guard is what the edge may ask or refuse before it looks at the tunnel. It says
 // whether it has answered.
-func (w *World) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool {
+func (e *Edge) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool {
 	h := rw.Header()
 	page := func(status int, body string) bool {
 		h.Set("Content-Type", "text/html; charset=UTF-8")
@@ -135,7 +150,7 @@ func (w *World) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool 
 	switch {
 	case f.Firewall != 0:
 		return page(http.StatusForbidden, "<!DOCTYPE html><html><head><title>Access denied | "+req.Host+" used Cloudflare to restrict access</title></head><body><h1>Error "+strconv.Itoa(f.Firewall)+"</h1><p>error code: "+strconv.Itoa(f.Firewall)+"</p></body></html>")
-	case f.MutualTLS == ByRule && !w.mutual.knows(req):
+	case f.MutualTLS == ByRule && !e.mutual.knows(req):
 		return page(http.StatusForbidden, "<!DOCTYPE html><html lang=\"en-US\"><head><title>Attention Required! | Cloudflare</title></head><body><h1>Sorry, you have been blocked</h1></body></html>")
 	case f.RateLimited:
 		h.Set("Retry-After", "10")
@@ -166,35 +181,35 @@ func (w *World) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool 
 }
 
 // tunnelled gives the request to the connector, marked as a WebSocket or not.
-func (w *World) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray string) {
-	w.mu.Lock()
-	r := w.run
+func (e *Edge) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray string) {
+	e.w.mu.Lock()
+	r := e.w.Connector.run
 	up := r != nil && r.ready() > 0 && !r.hung && !f.Misrouted
 	form := Form("")
 	if up && ws {
 		switch u := f.Upgrade[r.transport]; {
 		case f.WebSocketsOff:
 			form = NoUpgrade
-		case u.Share > 0 && w.rng.Float64() < u.Share:
+		case u.Share > 0 && e.rng.Float64() < u.Share:
 			if form = u.Form; form == "" {
 				form = NoUpgrade
 			}
 		}
 	}
-	w.mu.Unlock()
+	e.w.mu.Unlock()
 	switch {
 	case f.ElsewhereToo:
-		r = &run{w: w, app: &app{}, codes: map[int]uint64{}, sockets: map[io.Closer]struct{}{}} // a connector in another place
+		r = &run{w: e.w, app: &app{}, codes: map[int]uint64{}, sockets: map[io.Closer]struct{}{}} // a connector in another place
 	case !up:
 		text(rw, 530, "error code: 1033")
 		return
 	case form == Hanging:
-		w.silence(req)
+		e.w.silence(req)
 	case f.Unrouted:
-		w.mu.Lock()
+		e.w.mu.Lock()
 		r.total++
 		r.codes[http.StatusNotFound]++
-		w.mu.Unlock()
+		e.w.mu.Unlock()
 		rw.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -214,21 +229,21 @@ func (w *World) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray
 	}
 	defer x.close()
 	if x.resp.StatusCode == http.StatusSwitchingProtocols {
-		w.join(rw, x, r, form == Silent, [][2]string{{"Server", "cloudflare"}, {"CF-RAY", ray}})
+		e.join(rw, x, r, form == Silent, [][2]string{{"Server", "cloudflare"}, {"CF-RAY", ray}})
 		return
 	}
 	forward(rw, x, "Server")
 }
 
 // bypass is a visitor whose resolver names Home Assistant itself: no Cloudflare at all.
-func (w *World) bypass(rw *watched, req *http.Request) {
-	x, err := w.ask(req.Context(), w.originAddr(), plainRequest(req))
+func (e *Edge) bypass(rw *watched, req *http.Request) {
+	x, err := e.w.ask(req.Context(), e.w.Core.addr(), plainRequest(req))
 	if err != nil {
 		panic(http.ErrAbortHandler) // what a refused connection looks like once it has been taken
 	}
 	defer x.close()
 	if x.resp.StatusCode == http.StatusSwitchingProtocols {
-		w.join(rw, x, nil, false, [][2]string{{"Server", x.resp.Header.Get("Server")}})
+		e.join(rw, x, nil, false, [][2]string{{"Server", x.resp.Header.Get("Server")}})
 		return
 	}
 	forward(rw, x)
@@ -247,9 +262,9 @@ func forward(rw http.ResponseWriter, x *exchange, without ...string) {
 
 // join makes the visitor's connection and the origin's one WebSocket, until either
 // ends, the connector does, or the world. Silent, nothing comes back after the 101.
-func (w *World) join(rw *watched, x *exchange, r *run, silent bool, header [][2]string) {
-	w.wg.Add(1) // the connection's own count ends with the hijack
-	defer w.wg.Done()
+func (e *Edge) join(rw *watched, x *exchange, r *run, silent bool, header [][2]string) {
+	e.w.wg.Add(1) // the connection's own count ends with the hijack
+	defer e.w.wg.Done()
 	conn, buf, err := http.NewResponseController(rw).Hijack()
 	if err != nil {
 		return
@@ -260,20 +275,20 @@ func (w *World) join(rw *watched, x *exchange, r *run, silent bool, header [][2]
 	if r == nil {
 		r = &run{sockets: map[io.Closer]struct{}{}} // no connector stands between
 	}
-	w.mu.Lock()
+	e.w.mu.Lock()
 	r.sockets[pair] = struct{}{}
-	late := w.ctx.Err() != nil || r.ctx != nil && r.ready() == 0
-	w.mu.Unlock()
+	late := e.w.ctx.Err() != nil || r.ctx != nil && r.ready() == 0
+	e.w.mu.Unlock()
 	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
+		e.w.mu.Lock()
+		defer e.w.mu.Unlock()
 		delete(r.sockets, pair)
-		w.changed()
+		e.w.changed()
 	}()
 	if late {
 		return
 	}
-	stop := context.AfterFunc(w.ctx, func() { _ = pair.Close() })
+	stop := context.AfterFunc(e.w.ctx, func() { _ = pair.Close() })
 	defer stop()
 	for _, name := range []string{"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol"} {
 		if v := x.resp.Header.Get(name); v != "" {

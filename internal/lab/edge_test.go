@@ -40,7 +40,7 @@ func TestEveryAnswerOfTheEdgeIsMarked(t *testing.T) {
 		"Home Assistant is away": {Faults{CoreDown: true}, 502, [2]string{}, "Unable to reach the origin service."},
 	} {
 		w.SetFaults(c.f)
-		a := get(t, w.PublicURL()+"/")
+		a := get(t, w.Edge.URL()+"/")
 		want(t, a, c.status, c.body)
 		if a.header.Get("Server") != "cloudflare" || !rayShape.MatchString(a.header.Get("Cf-Ray")) {
 			t.Errorf("%s: %v", name, a.header)
@@ -51,7 +51,7 @@ func TestEveryAnswerOfTheEdgeIsMarked(t *testing.T) {
 	}
 	w.SetFaults(Faults{ElsewhereToo: true})
 	before := count(t, w, "cloudflared_tunnel_total_requests")
-	dial(t, w.PublicURL())
+	dial(t, w.Edge.URL())
 	if after := count(t, w, "cloudflared_tunnel_total_requests"); after != before {
 		t.Error("a replica's requests move our counters")
 	}
@@ -59,7 +59,7 @@ func TestEveryAnswerOfTheEdgeIsMarked(t *testing.T) {
 
 func TestAGoodHandshakeIsMarkedToo(t *testing.T) {
 	w := ready(t, Options{})
-	a := get(t, w.PublicURL()+"/api/websocket", append([]string{"Sec-WebSocket-Extensions", "permessage-deflate"}, upgrade...)...)
+	a := get(t, w.Edge.URL()+"/api/websocket", append([]string{"Sec-WebSocket-Extensions", "permessage-deflate"}, upgrade...)...)
 	if a.status != 101 || a.header.Get("Server") != "cloudflare" || !rayShape.MatchString(a.header.Get("Cf-Ray")) || a.header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || a.header.Get("Sec-WebSocket-Extensions") != "permessage-deflate" {
 		t.Error(a)
 	}
@@ -67,40 +67,40 @@ func TestAGoodHandshakeIsMarkedToo(t *testing.T) {
 
 func TestAccessWantsAServiceToken(t *testing.T) {
 	w := ready(t, Options{Faults: Faults{Access: true}})
-	for _, a := range []answer{get(t, w.PublicURL()+"/"), handshakeAt(t, w.PublicURL())} {
+	for _, a := range []answer{get(t, w.Edge.URL()+"/"), handshakeAt(t, w.Edge.URL())} {
 		want(t, a, 302)
 		if !regexp.MustCompile(`^https://[a-z]+\.cloudflareaccess\.com/cdn-cgi/access/login/`).MatchString(a.header.Get("Location")) {
 			t.Error(a.header)
 		}
 	}
 	token := []string{"CF-Access-Client-Id", AccessID, "CF-Access-Client-Secret", AccessSecret}
-	want(t, get(t, w.PublicURL()+"/", token...), 200)
+	want(t, get(t, w.Edge.URL()+"/", token...), 200)
 	if h := lastAt(t, w, "origin").Header; h.Get("CF-Access-Client-Secret") != "" {
 		t.Error("the secret went on to Home Assistant")
 	}
-	denied := get(t, w.PublicURL()+"/", "CF-Access-Client-Id", AccessID, "CF-Access-Client-Secret", "wrong")
+	denied := get(t, w.Edge.URL()+"/", "CF-Access-Client-Id", AccessID, "CF-Access-Client-Secret", "wrong")
 	want(t, denied, 403)
 	if denied.header.Get("Cf-Access-Domain") == "" {
 		t.Error(denied.header)
 	}
 	w.SetFaults(Faults{Access: true, AccessRefuses: true})
-	want(t, get(t, w.PublicURL()+"/", token...), 403)
+	want(t, get(t, w.Edge.URL()+"/", token...), 403)
 }
 
 func TestAnAnswerMayBeForWebSocketsOnly(t *testing.T) {
 	w := ready(t, Options{Faults: Faults{Answer: &EdgeAnswer{Status: 502, To: "websocket"}}})
-	want(t, handshakeAt(t, w.PublicURL()), 502)
-	want(t, get(t, w.PublicURL()+"/"), 200)
+	want(t, handshakeAt(t, w.Edge.URL()), 502)
+	want(t, get(t, w.Edge.URL()+"/"), 200)
 	w.SetFaults(Faults{Answer: &EdgeAnswer{Status: 503, To: "page"}})
-	want(t, get(t, w.PublicURL()+"/"), 503)
-	dial(t, w.PublicURL())
+	want(t, get(t, w.Edge.URL()+"/"), 503)
+	dial(t, w.Edge.URL())
 }
 
 func TestWebSocketsOffAtTheZoneLooksLikeTheBugOnEveryTransport(t *testing.T) {
 	for _, p := range []string{"quic", "http2"} {
 		w := ready(t, Options{RunParameters: []string{"--protocol=" + p}, Faults: Faults{WebSocketsOff: true}})
-		want(t, handshakeAt(t, w.PublicURL()), 400, "No WebSocket UPGRADE hdr: None")
-		want(t, get(t, w.outside.url()+"/client/v4/zones/"+ZoneID+"/settings/websockets", "Authorization", "Bearer "+CloudflareToken), 200, `"value":"off"`)
+		want(t, handshakeAt(t, w.Edge.URL()), 400, "No WebSocket UPGRADE hdr: None")
+		want(t, get(t, w.Outside.door.url()+"/client/v4/zones/"+ZoneID+"/settings/websockets", "Authorization", "Bearer "+CloudflareToken), 200, `"value":"off"`)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestSilenceLastsUntilTheVisitorGoes(t *testing.T) {
 	for name, f := range map[string]Faults{"edge": {EdgeSilent: true}, "upgrade": {Upgrade: map[evidence.Transport]UpgradeFault{evidence.OverQUIC: {Share: 1, Form: Hanging}}}} {
 		w.SetFaults(f)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		req, _ := http.NewRequestWithContext(ctx, "GET", w.PublicURL()+"/api/websocket", nil)
+		req, _ := http.NewRequestWithContext(ctx, "GET", w.Edge.URL()+"/api/websocket", nil)
 		for i := 0; i < len(upgrade); i += 2 {
 			req.Header.Set(upgrade[i], upgrade[i+1])
 		}
@@ -122,23 +122,23 @@ func TestSilenceLastsUntilTheVisitorGoes(t *testing.T) {
 
 func TestWithoutInternetTheEdgeAndTheResolverRefuseAndTheTunnelIsLost(t *testing.T) {
 	w := ready(t, Options{})
-	ws := dial(t, w.PublicURL())
+	ws := dial(t, w.Edge.URL())
 	w.SetFaults(Faults{InternetDown: true})
 	if _, _, err := ws.Read(t.Context()); err == nil {
 		t.Error("the WebSocket lives on")
 	}
-	wait(t, w, "lost", func() bool { return w.Connections() == 0 })
-	for _, u := range []string{w.PublicURL(), w.outside.url() + "/dns-query"} {
+	wait(t, w, "lost", func() bool { return w.Connector.Connections() == 0 })
+	for _, u := range []string{w.Edge.URL(), w.Outside.door.url() + "/dns-query"} {
 		if a := get(t, u); a.err == nil || !strings.Contains(a.err.Error(), "refused") {
 			t.Error(u, a)
 		}
 	}
-	dial(t, w.OriginURL())
+	dial(t, w.Core.URL())
 }
 
 func TestSplitDNSAsAFaultAnswersWithoutARay(t *testing.T) {
 	w := ready(t, Options{Faults: Faults{SplitDNS: true}})
-	a := get(t, w.PublicURL()+"/")
+	a := get(t, w.Edge.URL()+"/")
 	want(t, a, 200, "Home Assistant")
 	if a.header.Get("Cf-Ray") != "" || !strings.HasPrefix(a.header.Get("Server"), "Python/") {
 		t.Error(a.header)
@@ -146,7 +146,7 @@ func TestSplitDNSAsAFaultAnswersWithoutARay(t *testing.T) {
 	if h := lastAt(t, w, "origin").Header; h.Get("X-Forwarded-For") != "" {
 		t.Error("nothing stands between")
 	}
-	dial(t, w.PublicURL())
+	dial(t, w.Edge.URL())
 }
 
 // ask is a DNS query in wire format.
@@ -197,13 +197,13 @@ func TestTheResolverOutsideKnowsThePublicName(t *testing.T) {
 
 func TestAHouseWithSplitDNSHasHomeAssistantAndTheEdgeAtOnePort(t *testing.T) {
 	w := ready(t, Options{SplitDNS: true})
-	if !strings.HasPrefix(w.PublicURL(), "http://localhost:") || w.origin.port() != w.edge.port() {
-		t.Fatal(w.PublicURL())
+	if !strings.HasPrefix(w.Edge.URL(), "http://localhost:") || w.Core.door.port() != w.Edge.door.port() {
+		t.Fatal(w.Edge.URL())
 	}
-	if a := get(t, w.PublicURL()+"/"); a.status != 200 || a.header.Get("Cf-Ray") != "" {
+	if a := get(t, w.Edge.URL()+"/"); a.status != 200 || a.header.Get("Cf-Ray") != "" {
 		t.Error(a)
 	}
-	if a := get(t, "http://127.0.0.2:"+w.edge.port()+"/"); a.status != 200 || a.header.Get("Cf-Ray") == "" {
+	if a := get(t, "http://127.0.0.2:"+w.Edge.door.port()+"/"); a.status != 200 || a.header.Get("Cf-Ray") == "" {
 		t.Error(a)
 	}
 	c := w.StartClients(time.Millisecond, false)
@@ -221,11 +221,11 @@ func TestTheEdgeMaySpeakTLSWithTheLabsCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(raw) || !strings.HasPrefix(w.PublicURL(), "https://") {
-		t.Fatal(w.PublicURL())
+	if !pool.AppendCertsFromPEM(raw) || !strings.HasPrefix(w.Edge.URL(), "https://") {
+		t.Fatal(w.Edge.URL())
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true, ForceAttemptHTTP2: true}}
-	resp, err := client.Get(w.PublicURL())
+	resp, err := client.Get(w.Edge.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestTheEdgeMaySpeakTLSWithTheLabsCA(t *testing.T) {
 	if body, _ := io.ReadAll(resp.Body); resp.ProtoMajor != 2 || !bytes.Contains(body, []byte("Home Assistant")) {
 		t.Error(resp.Proto, string(body))
 	}
-	if _, err := http.Get(w.PublicURL()); err == nil {
+	if _, err := http.Get(w.Edge.URL()); err == nil {
 		t.Error("the certificate is trusted without the CA")
 	}
 	c := w.StartClients(time.Millisecond, false)
@@ -263,7 +263,7 @@ func TestClientsMoveTheCounters(t *testing.T) {
 	w.SetFaults(Faults{})
 	wait(t, w, "in", func() bool { return c.Tally().Opened == 1 })
 	stays(t, w, 20*time.Millisecond, func() bool { return c.Tally().Opened == 1 }) // it stays
-	w.Crash()
+	w.Connector.Crash()
 	wait(t, w, "thrown out", func() bool { return c.Tally().Last != "" })
 	c.Stop()
 	if n := count(t, w, "cloudflared_tunnel_total_requests"); n != "" {

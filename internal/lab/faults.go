@@ -35,7 +35,7 @@ type Faults struct {
 	EdgeSilent      bool             `json:"edge_silent,omitempty"`      // connections stand, nothing is ever answered
 	EmptyData       float64          `json:"empty_data,omitempty"`       // 0…1 of the HTTP/2 requests that end with an empty DATA frame are reset; with Options.TLS
 	CacheEverything bool             `json:"cache_everything,omitempty"` // a rule lets the edge keep the start page and the frontend's scripts, 404s too
-	MutualTLS       MutualTLS        `json:"mutual_tls,omitempty"`       // visitors need a client certificate: see World.ClientCertificate; with Options.TLS
+	MutualTLS       MutualTLS        `json:"mutual_tls,omitempty"`       // visitors need a client certificate: see Edge.ClientCertificate; with Options.TLS
 	Certificate     CertificateFault `json:"certificate,omitempty"`      // what is wrong with the edge's own; with Options.TLS
 
 	// The house's network.

@@ -93,7 +93,7 @@ func TestTheLabAnswersHandshakesByteForByteAsAiohttpDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	own := strings.TrimPrefix(w.OriginURL(), "http://")
+	own := strings.TrimPrefix(w.Core.URL(), "http://")
 
 	const (
 		upgrade    = "Upgrade: websocket\r\n"

@@ -58,18 +58,18 @@ func (i Injection) Check() error {
 // Inject adds an injection, after those that are there. The function it gives
 // takes it away again, and lets go what hangs. An injection that Check refuses
 // does nothing.
-func (w *World) Inject(i Injection) (clear func()) {
+func (s *Supervisor) Inject(i Injection) (clear func()) {
 	if i.Check() != nil {
 		return func() {}
 	}
 	i.cleared = make(chan struct{})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.injections = append(w.injections, &i)
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.injections = append(s.injections, &i)
 	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.injections = slices.DeleteFunc(w.injections, func(o *Injection) bool { return o == &i })
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		s.injections = slices.DeleteFunc(s.injections, func(o *Injection) bool { return o == &i })
 		i.clear()
 	}
 }
@@ -83,26 +83,26 @@ func (i *Injection) clear() {
 }
 
 // ClearInjections takes all injections away.
-func (w *World) ClearInjections() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, i := range w.injections {
+func (s *Supervisor) ClearInjections() {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, i := range s.injections {
 		i.clear()
 	}
-	w.injections = nil
+	s.injections = nil
 }
 
 // injection takes the one that fits the call, nil if none does.
-func (w *World) injection(req *http.Request) *Injection {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for at, i := range w.injections {
+func (s *Supervisor) injection(req *http.Request) *Injection {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for at, i := range s.injections {
 		if i.Method != "" && i.Method != req.Method || !pathFits(i.Path, req.URL.Path) {
 			continue
 		}
 		if i.Times > 0 {
 			if i.Times--; i.Times == 0 {
-				w.injections = slices.Delete(w.injections, at, at+1)
+				s.injections = slices.Delete(s.injections, at, at+1)
 			}
 		}
 		return i
@@ -128,7 +128,7 @@ func pathFits(pattern, p string) bool {
 
 // spoil does what the injection says. It says whether the call is answered, or
 // never will be, so that nothing is left to do.
-func (w *World) spoil(i *Injection, rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) bool {
+func (s *Supervisor) spoil(i *Injection, rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) bool {
 	if i.Delay > 0 {
 		t := time.NewTimer(i.Delay.value())
 		defer t.Stop()
@@ -136,7 +136,7 @@ func (w *World) spoil(i *Injection, rw http.ResponseWriter, req *http.Request, e
 		case <-t.C:
 		case <-i.cleared:
 		case <-req.Context().Done():
-		case <-w.ctx.Done():
+		case <-s.w.ctx.Done():
 		}
 	}
 	if i.Status == 0 && !i.Hang && !i.Reset && i.Huge == 0 {
@@ -150,7 +150,7 @@ func (w *World) spoil(i *Injection, rw http.ResponseWriter, req *http.Request, e
 		select {
 		case <-i.cleared:
 		case <-req.Context().Done():
-		case <-w.ctx.Done():
+		case <-s.w.ctx.Done():
 		}
 		panic(http.ErrAbortHandler)
 	case i.Reset:

@@ -38,7 +38,7 @@ func start(t *testing.T, opt Options) *World {
 func ready(t *testing.T, opt Options) *World {
 	t.Helper()
 	w := start(t, opt)
-	wait(t, w, "connected", func() bool { return w.Connections() == 4 })
+	wait(t, w, "connected", func() bool { return w.Connector.Connections() == 4 })
 	return w
 }
 
@@ -47,7 +47,7 @@ func wait(t *testing.T, w *World, what string, cond func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := w.Wait(ctx, cond); err != nil {
-		t.Fatalf("%s: %v\n%s", what, err, w.Log(DefaultSlug))
+		t.Fatalf("%s: %v\n%s", what, err, w.Supervisor.Log(DefaultSlug))
 	}
 }
 
@@ -87,7 +87,7 @@ func get(t *testing.T, url string, header ...string) answer {
 // super calls Supervisor with the token.
 func super(t *testing.T, w *World, method, path, body string) answer {
 	t.Helper()
-	return fetch(t, method, w.SupervisorURL()+path, body, "Authorization", "Bearer "+SupervisorToken)
+	return fetch(t, method, w.Supervisor.URL()+path, body, "Authorization", "Bearer "+SupervisorToken)
 }
 
 // data reads an envelope that must be ok.
@@ -158,8 +158,8 @@ func TestAHealthyWorldGreetsThroughTheEdgeAndDirectly(t *testing.T) {
 	for name, opt := range map[string]Options{"plain": {}, "http2": {RunParameters: []string{"--protocol=http2"}}} {
 		t.Run(name, func(t *testing.T) {
 			w := ready(t, opt)
-			dial(t, w.PublicURL())
-			dial(t, w.OriginURL())
+			dial(t, w.Edge.URL())
+			dial(t, w.Core.URL())
 			if w.OpenShare() != 1 {
 				t.Errorf("open share %v", w.OpenShare())
 			}
@@ -201,7 +201,7 @@ func TestClosingEndsEveryGoroutineAndPort(t *testing.T) {
 	}
 	c := w.StartClients(5*time.Millisecond, true)
 	hung := make(chan struct{})
-	w.Inject(Injection{Path: "/info", Hang: true})
+	w.Supervisor.Inject(Injection{Path: "/info", Hang: true})
 	go func() {
 		defer close(hung)
 		_ = super(t, w, "GET", "/info", "")
@@ -212,7 +212,7 @@ func TestClosingEndsEveryGoroutineAndPort(t *testing.T) {
 	w.SetFaults(Faults{CoreStarting: true})
 	w.Close()
 	<-hung
-	for _, addr := range []string{w.supervisor.addr, w.edge.addr, w.metrics.addr, w.origin.addr, w.outside.addr, w.control.addr} {
+	for _, addr := range []string{w.Supervisor.door.addr, w.Edge.door.addr, w.Connector.door.addr, w.Core.door.addr, w.Outside.door.addr, w.control.addr} {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			_ = conn.Close()
 			t.Errorf("%s still answers", addr)

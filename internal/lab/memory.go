@@ -22,20 +22,20 @@ func (w *World) hold(addr string) (string, io.Closer, error) {
 	return w.opt.Net.Reserve(host), io.NopCloser(nil), nil
 }
 
-// quicEdge is where the edge takes QUIC. In memory nobody listens there: AskQUIC answers.
-func (w *World) quicEdge() string {
-	if w.quic == nil {
+// quicAddr is where the edge takes QUIC. In memory nobody listens there: AskQUIC answers.
+func (e *Edge) quicAddr() string {
+	if e.quic == nil {
 		return "127.0.0.1:7844"
 	}
-	return w.quic.socket.LocalAddr().String()
+	return e.quic.socket.LocalAddr().String()
 }
 
 // AskQUIC is what a look at the edge over QUIC sees in this world. It stands for the real
 // one where there are no sockets.
-func (w *World) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.Look {
+func (e *Edge) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.Look {
 	const roundTrip, patience = 20 * time.Millisecond, 3 * time.Second
 	l := evidence.Look{Asked: "QUIC at Cloudflare's edge", At: time.Now(), Stage: evidence.Asked}
-	f := w.Faults()
+	f := e.w.Faults()
 	lost := f.UDPBlocked || f.InternetDown || f.QUIC == QUICVersions || len(edges) == 0
 	wait := roundTrip
 	switch {

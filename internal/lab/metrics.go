@@ -18,13 +18,13 @@ const tunnelID = "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"
 // connectorID is what the n-th run calls itself: cloudflared draws a new id at every start.
 func connectorID(n int) string { return fmt.Sprintf("0c4e7a11-2d3b-4f58-8a90-%012x", n) }
 
-// serveMetrics is cloudflared's metrics server.
-func (w *World) serveMetrics(rw http.ResponseWriter, req *http.Request) {
-	rw, done := w.watch("connector", rw, req)
+// serve is cloudflared's metrics server.
+func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
+	rw, done := n.w.watch("connector", rw, req)
 	defer done()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	r := w.run
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	r := n.run
 	if r == nil || !r.listening {
 		panic(http.ErrAbortHandler) // the door is being shut
 	}
@@ -37,8 +37,8 @@ func (w *World) serveMetrics(rw http.ResponseWriter, req *http.Request) {
 		rw.WriteHeader(status)
 		_, _ = fmt.Fprintf(rw, `{"status":%d,"readyConnections":%d,"connectorId":"%s"}`, status, r.ready(), r.id)
 	case "/diag/tunnel":
-		w.logf(r.app, "DBG", "Received request to get tunnel state event=diag")
-		w.logf(r.app, "DBG", "Sent tunnel state event=diag")
+		n.w.Supervisor.logf(r.app, "DBG", "Received request to get tunnel state event=diag")
+		n.w.Supervisor.logf(r.app, "DBG", "Sent tunnel state event=diag")
 		type connection struct {
 			IsConnected bool   `json:"isConnected,omitempty"`
 			Protocol    int    `json:"protocol,omitempty"` // 1 is quic; 0, http2, is left out

@@ -116,8 +116,8 @@ func (m *mutual) spoil(ca authority) (err error) {
 
 // ClientCertificate is one that the edge accepts, or one of an authority that it
 // does not know.
-func (w *World) ClientCertificate(good bool) (tls.Certificate, error) {
-	signer := w.mutual.visitors
+func (e *Edge) ClientCertificate(good bool) (tls.Certificate, error) {
+	signer := e.mutual.visitors
 	if !good {
 		var err error
 		if signer, err = newAuthority("Somebody Else"); err != nil {
@@ -127,21 +127,21 @@ func (w *World) ClientCertificate(good bool) (tls.Certificate, error) {
 	return signer.sign(time.Now().Add(24 * time.Hour))
 }
 
-// edgeTLS is the edge's side of TLS, as the faults have it at that moment.
-func (w *World) edgeTLS(own tls.Certificate) *tls.Config {
+// tls is the edge's side of TLS, as the faults have it at that moment.
+func (e *Edge) tls(own tls.Certificate) *tls.Config {
 	base := &tls.Config{Certificates: []tls.Certificate{own}, NextProtos: []string{"h2", "http/1.1"}}
 	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		f := w.Faults()
+		f := e.w.Faults()
 		c := base.Clone()
 		c.GetConfigForClient = nil
 		if f.Certificate != "" {
-			c.Certificates = []tls.Certificate{w.mutual.spoiled[f.Certificate]}
+			c.Certificates = []tls.Certificate{e.mutual.spoiled[f.Certificate]}
 		}
 		switch f.MutualTLS {
 		case ByRule:
 			c.ClientAuth = tls.RequestClientCert
 		case ByAlert:
-			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, w.mutual.pool()
+			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, e.mutual.pool()
 		}
 		return c, nil
 	}

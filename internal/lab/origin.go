@@ -17,8 +17,8 @@ import (
 
 const plainText = "text/plain; charset=utf-8"
 
-// serveOrigin is Home Assistant's web server, one connection.
-func (w *World) serveOrigin(conn net.Conn) {
+// serveWeb is Home Assistant's web server, one connection.
+func (c *Core) serveWeb(conn net.Conn) {
 	br := bufio.NewReader(conn)
 	for {
 		req, err := http.ReadRequest(br)
@@ -28,12 +28,12 @@ func (w *World) serveOrigin(conn net.Conn) {
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
 			return
 		}
-		note := w.record("origin", req, "")
-		status, kind, body, more := w.home(req)
+		note := c.w.record("origin", req, "")
+		status, kind, body, more := c.home(req)
 		if status == http.StatusSwitchingProtocols {
 			note(status)
 			reply(conn, req, status, "", "", more...)
-			w.serveSocket(conn, br, req, more)
+			c.serveSocket(conn, br, req, more)
 			return
 		}
 		note(status)
@@ -44,29 +44,29 @@ func (w *World) serveOrigin(conn net.Conn) {
 }
 
 // home is Home Assistant's answer to a request.
-func (w *World) home(req *http.Request) (status int, kind, body string, more [][2]string) {
-	w.mu.Lock()
-	f, banned := w.faults, w.core.banned
-	w.mu.Unlock()
+func (c *Core) home(req *http.Request) (status int, kind, body string, more [][2]string) {
+	c.w.mu.Lock()
+	f, banned := c.w.faults, c.banned
+	c.w.mu.Unlock()
 	own := func(status int) (int, string, string, [][2]string) {
 		return status, plainText, fmt.Sprintf("%d: %s", status, http.StatusText(status)), nil
 	}
 	switch {
 	case f.ProxyNotTrusted && req.Header.Get("X-Forwarded-For") != "":
-		w.coreLogf("ERROR", "http.forwarded", "Received X-Forwarded-For header from an untrusted proxy %s", connectorIP)
+		c.logf("ERROR", "http.forwarded", "Received X-Forwarded-For header from an untrusted proxy %s", connectorIP)
 		return own(http.StatusBadRequest)
 	case f.Forwarded != "" && req.Header.Get("X-Forwarded-For") != "":
-		w.coreLogf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], req.Header.Get("X-Forwarded-For"))
+		c.logf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], req.Header.Get("X-Forwarded-For"))
 		return own(http.StatusBadRequest)
 	case f.Banned || banned:
 		return own(http.StatusForbidden)
 	}
 	known := map[string][2]string{
-		"/":               {"text/html; charset=utf-8", startPage(*w.haVersion.Load())},
+		"/":               {"text/html; charset=utf-8", startPage(*c.version.Load())},
 		"/manifest.json":  {"application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`},
 		"/auth/providers": {"application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`},
 	}
-	if own := entryScript(*w.haVersion.Load()); !f.FrontendUpdating {
+	if own := entryScript(*c.version.Load()); !f.FrontendUpdating {
 		known[own] = [2]string{"text/javascript", "/* " + strings.Repeat("the frontend ", 4000) + "*/"}
 	}
 	page, isPage := known[req.URL.Path]
@@ -91,8 +91,8 @@ func (w *World) home(req *http.Request) (status int, kind, body string, more [][
 }
 
 // serveSocket is Home Assistant's side of a WebSocket whose 101 has been written.
-func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, header [][2]string) {
-	if w.Faults().OriginSilent {
+func (c *Core) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, header [][2]string) {
+	if c.w.Faults().OriginSilent {
 		_, _ = io.Copy(io.Discard, br) // until the visitor goes
 		return
 	}
@@ -104,9 +104,9 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 	defer func() { _ = ws.CloseNow() }()
 	say := func(message map[string]any) bool {
 		raw, _ := json.Marshal(message) // strings and booleans always marshal
-		return ws.Write(w.ctx, websocket.MessageText, raw) == nil
+		return ws.Write(c.w.ctx, websocket.MessageText, raw) == nil
 	}
-	if !say(map[string]any{"type": "auth_required", "ha_version": *w.haVersion.Load()}) {
+	if !say(map[string]any{"type": "auth_required", "ha_version": *c.version.Load()}) {
 		return
 	}
 	var m struct {
@@ -115,14 +115,14 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 		ID    int    `json:"id"`
 	}
 	hear := func(patience time.Duration) bool {
-		ctx, cancel := context.WithTimeout(w.ctx, patience)
+		ctx, cancel := context.WithTimeout(c.w.ctx, patience)
 		defer cancel()
 		_, raw, err := ws.Read(ctx)
 		return err == nil && json.Unmarshal(raw, &m) == nil
 	}
 	if !hear(10 * time.Second) { // Home Assistant's own patience with the auth phase
-		if older(*w.haVersion.Load(), 2026, 11, 0) { // from then on at debug only
-			w.coreLogf("WARNING", "websocket_api.http.connection", "[%d] from %s (%s): Disconnected: Received close message during auth phase", 140570145081920, visitorIP(req), req.UserAgent())
+		if older(*c.version.Load(), 2026, 11, 0) { // from then on at debug only
+			c.logf("WARNING", "websocket_api.http.connection", "[%d] from %s (%s): Disconnected: Received close message during auth phase", 140570145081920, visitorIP(req), req.UserAgent())
 		}
 		return
 	}
@@ -130,13 +130,13 @@ func (w *World) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, 
 	case m.Type != "auth":
 		say(map[string]any{"type": "auth_invalid", "message": "Auth message incorrectly formatted: required key not provided @ data['type']. Got None"})
 	case m.Token != HAToken:
-		w.wrongToken()
+		c.wrongToken()
 		say(map[string]any{"type": "auth_invalid", "message": "Invalid access token or password"})
 	default:
-		w.mu.Lock()
-		w.core.signIns++
-		w.mu.Unlock()
-		for ok := say(map[string]any{"type": "auth_ok", "ha_version": *w.haVersion.Load()}); ok && hear(forever); {
+		c.w.mu.Lock()
+		c.signIns++
+		c.w.mu.Unlock()
+		for ok := say(map[string]any{"type": "auth_ok", "ha_version": *c.version.Load()}); ok && hear(forever); {
 			if m.Type == "ping" {
 				ok = say(map[string]any{"id": m.ID, "type": "pong"})
 			} else {
@@ -167,13 +167,13 @@ func startPage(version string) string {
 		`<script crossorigin="use-credentials">isModern&&(import("` + core + `"),import("` + app + `"),window.latestJS=true)</script></body></html>`
 }
 
-func (w *World) wrongToken() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.core.wrongTokens++
-	if w.opt.BanAfter > 0 && w.core.wrongTokens >= w.opt.BanAfter {
-		w.core.banned = true
-		w.changed()
+func (c *Core) wrongToken() {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.wrongTokens++
+	if c.w.opt.BanAfter > 0 && c.wrongTokens >= c.w.opt.BanAfter {
+		c.banned = true
+		c.w.changed()
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // and body, byte for byte, but for Date and the Server's versions.
 func rawAsk(t *testing.T, w *World, lines ...string) string {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", w.origin.addr, patience)
+	conn, err := net.DialTimeout("tcp", w.Core.door.addr, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestPython64(t *testing.T) {
 
 func TestARefusedHandshakeKeepsTheConnectionForTheNextRequest(t *testing.T) {
 	w := start(t, Options{})
-	conn, err := net.Dial("tcp", w.origin.addr)
+	conn, err := net.Dial("tcp", w.Core.door.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestARefusedHandshakeKeepsTheConnectionForTheNextRequest(t *testing.T) {
 
 func TestHomeAssistantSignsInWithItsTokenAndCountsWrongOnes(t *testing.T) {
 	w := start(t, Options{BanAfter: 2})
-	good := dial(t, w.OriginURL())
+	good := dial(t, w.Core.URL())
 	say(t, good, `{"type":"auth","access_token":"`+HAToken+`"}`)
 	if m := hear(t, good); m["type"] != "auth_ok" || m["ha_version"] != w.opt.HAVersion {
 		t.Fatal(m)
@@ -147,7 +147,7 @@ func TestHomeAssistantSignsInWithItsTokenAndCountsWrongOnes(t *testing.T) {
 		t.Fatal(m)
 	}
 	for range 2 {
-		bad := dial(t, w.OriginURL())
+		bad := dial(t, w.Core.URL())
 		say(t, bad, `{"type":"auth","access_token":"no"}`)
 		if m := hear(t, bad); m["type"] != "auth_invalid" || m["message"] != "Invalid access token or password" {
 			t.Fatal(m)
@@ -156,46 +156,46 @@ func TestHomeAssistantSignsInWithItsTokenAndCountsWrongOnes(t *testing.T) {
 			t.Fatal("the socket stays")
 		}
 	}
-	if w.WrongTokens() != 2 || w.SignIns() != 1 {
-		t.Fatal(w.WrongTokens(), w.SignIns())
+	if w.Core.WrongTokens() != 2 || w.Core.SignIns() != 1 {
+		t.Fatal(w.Core.WrongTokens(), w.Core.SignIns())
 	}
-	want(t, handshakeAt(t, w.OriginURL()), 403, "403: Forbidden")
+	want(t, handshakeAt(t, w.Core.URL()), 403, "403: Forbidden")
 }
 
 func TestHomeAssistantFaults(t *testing.T) {
 	w := ready(t, Options{})
 	t.Run("an IP ban is 403: Forbidden on every path", func(t *testing.T) {
 		w.SetFaults(Faults{Banned: true})
-		want(t, handshakeAt(t, w.OriginURL()), 403, "403: Forbidden")
-		want(t, get(t, w.PublicURL()+"/"), 403, "403: Forbidden")
+		want(t, handshakeAt(t, w.Core.URL()), 403, "403: Forbidden")
+		want(t, get(t, w.Edge.URL()+"/"), 403, "403: Forbidden")
 	})
 	t.Run("without trusted_proxies every proxied path is 400: Bad Request and the direct way is fine", func(t *testing.T) {
 		w.SetFaults(Faults{ProxyNotTrusted: true})
-		for _, a := range []answer{get(t, w.PublicURL()+"/"), get(t, w.PublicURL()+"/manifest.json"), handshakeAt(t, w.PublicURL())} {
+		for _, a := range []answer{get(t, w.Edge.URL()+"/"), get(t, w.Edge.URL()+"/manifest.json"), handshakeAt(t, w.Edge.URL())} {
 			want(t, a, 400)
 			if a.body != "400: Bad Request" {
 				t.Error(a.body)
 			}
 		}
-		dial(t, w.OriginURL())
+		dial(t, w.Core.URL())
 	})
 	t.Run("silent, it says 101 and no greeting", func(t *testing.T) {
 		w.SetFaults(Faults{OriginSilent: true})
-		silentAt(t, w.OriginURL())
+		silentAt(t, w.Core.URL())
 	})
 	t.Run("down, it refuses, and the edge says 502", func(t *testing.T) {
 		w.SetFaults(Faults{CoreDown: true})
-		if a := get(t, w.OriginURL()); a.err == nil || !strings.Contains(a.err.Error(), "refused") {
+		if a := get(t, w.Core.URL()); a.err == nil || !strings.Contains(a.err.Error(), "refused") {
 			t.Error(a)
 		}
-		want(t, get(t, w.PublicURL()+"/"), 502, "Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared")
+		want(t, get(t, w.Edge.URL()+"/"), 502, "Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared")
 		want(t, super(t, w, "GET", "/core/api/config", ""), 502, "502: Bad Gateway")
 	})
 	t.Run("starting, it is down for a while and comes back by itself", func(t *testing.T) {
 		w.SetFaults(Faults{})
-		w.UserRestartsCore()
+		w.User.RestartsCore()
 		want(t, super(t, w, "GET", "/core/api/config", ""), 502)
 		wait(t, w, "back", func() bool { return !w.Faults().CoreStarting })
-		dial(t, w.PublicURL())
+		dial(t, w.Edge.URL())
 	})
 }

@@ -12,18 +12,25 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// serveOutside is the rest of the internet: DNS-over-HTTPS, Cloudflare's status
+// Outside is the rest of the internet.
+type Outside struct {
+	w          *World
+	door       *door
+	cloudflare Cloudflare // World.mu guards it
+}
+
+// serve is the rest of the internet: DNS-over-HTTPS, Cloudflare's status
 // page and its API.
-func (w *World) serveOutside(out http.ResponseWriter, req *http.Request) {
-	rw, done := w.watch("outside", out, req)
+func (o *Outside) serve(out http.ResponseWriter, req *http.Request) {
+	rw, done := o.w.watch("outside", out, req)
 	defer done()
 	switch p := req.URL.Path; {
 	case p == "/dns-query":
-		w.resolve(rw, req)
+		o.resolve(rw, req)
 	case strings.HasPrefix(p, "/api/v2/"):
-		w.statusPage(rw, req, strings.TrimPrefix(p, "/api/v2/"))
+		o.statusPage(rw, req, strings.TrimPrefix(p, "/api/v2/"))
 	case strings.HasPrefix(p, "/client/v4/"):
-		w.cloudflareAPI(rw, req, strings.TrimPrefix(p, "/client/v4"))
+		o.api(rw, req, strings.TrimPrefix(p, "/client/v4"))
 	default:
 		http.NotFound(rw, req)
 	}
@@ -31,9 +38,9 @@ func (w *World) serveOutside(out http.ResponseWriter, req *http.Request) {
 
 // resolve answers DNS over HTTPS: the wire format (RFC 8484, GET and POST) and the
 // JSON that resolvers offer beside it. It knows the public name only.
-func (w *World) resolve(rw http.ResponseWriter, req *http.Request) {
+func (o *Outside) resolve(rw http.ResponseWriter, req *http.Request) {
 	if name := req.URL.Query().Get("name"); name != "" {
-		w.resolveJSON(rw, name, req.URL.Query().Get("type"))
+		o.resolveJSON(rw, name, req.URL.Query().Get("type"))
 		return
 	}
 	var raw []byte
@@ -48,7 +55,7 @@ func (w *World) resolve(rw http.ResponseWriter, req *http.Request) {
 		http.Error(rw, "not a DNS query", http.StatusBadRequest)
 		return
 	}
-	ip, known := w.lookup(q.Questions[0].Name.String())
+	ip, known := o.lookup(q.Questions[0].Name.String())
 	answer := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RecursionDesired: q.RecursionDesired, RecursionAvailable: true}, Questions: q.Questions}
 	switch {
 	case !known:
@@ -65,8 +72,8 @@ func (w *World) resolve(rw http.ResponseWriter, req *http.Request) {
 	_, _ = rw.Write(packed)
 }
 
-func (w *World) resolveJSON(rw http.ResponseWriter, name, kind string) {
-	ip, known := w.lookup(name)
+func (o *Outside) resolveJSON(rw http.ResponseWriter, name, kind string) {
+	ip, known := o.lookup(name)
 	answer := map[string]any{"Status": 0, "TC": false, "RD": true, "RA": true, "AD": false, "CD": false, "Question": []any{map[string]any{"name": name, "type": 1}}}
 	switch {
 	case !known:
@@ -79,12 +86,12 @@ func (w *World) resolveJSON(rw http.ResponseWriter, name, kind string) {
 }
 
 // lookup gives the edge's address for the public name.
-func (w *World) lookup(name string) (net.IP, bool) {
+func (o *Outside) lookup(name string) (net.IP, bool) {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
-	u, err := url.Parse(w.publicURL)
+	u, err := url.Parse(o.w.Edge.url)
 	if err != nil || name != PublicHost && name != u.Hostname() {
 		return nil, false
 	}
-	host, _, _ := net.SplitHostPort(w.edge.addr)
+	host, _, _ := net.SplitHostPort(o.w.Edge.door.addr)
 	return net.ParseIP(host).To4(), true
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-func (w *World) users() []User {
-	if w.opt.Users != nil {
-		return w.opt.Users
+func (c *Core) users() []User {
+	if c.w.opt.Users != nil {
+		return c.w.opt.Users
 	}
 	return []User{
 		{ID: OwnerID, Name: "Owner", Owner: true, Active: true, Groups: []string{"system-admin"}},
@@ -20,10 +20,10 @@ func (w *World) users() []User {
 	}
 }
 
-// serveCoreSocket is Core's WebSocket through Supervisor's proxy (api/proxy.py): it
+// serveProxied is Core's WebSocket through Supervisor's proxy (api/proxy.py): it
 // wants the app's token, and keeps the commands of Home Assistant's own frontend back.
-func (w *World) serveCoreSocket(rw http.ResponseWriter, req *http.Request) {
-	if f := w.Faults(); f.CoreDown || f.CoreStarting {
+func (c *Core) serveProxied(rw http.ResponseWriter, req *http.Request) {
+	if f := c.w.Faults(); f.CoreDown || f.CoreStarting {
 		plain(rw, http.StatusBadGateway)
 		return
 	}
@@ -34,7 +34,7 @@ func (w *World) serveCoreSocket(rw http.ResponseWriter, req *http.Request) {
 	defer func() { _ = ws.CloseNow() }()
 	say := func(message map[string]any) bool {
 		raw, _ := json.Marshal(message) // users, strings and booleans always marshal
-		return ws.Write(w.ctx, websocket.MessageText, raw) == nil
+		return ws.Write(c.w.ctx, websocket.MessageText, raw) == nil
 	}
 	var m struct {
 		Type  string `json:"type"`
@@ -42,23 +42,23 @@ func (w *World) serveCoreSocket(rw http.ResponseWriter, req *http.Request) {
 		ID    int    `json:"id"`
 	}
 	hear := func() bool {
-		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(c.w.ctx, 10*time.Second)
 		defer cancel()
 		_, raw, err := ws.Read(ctx)
 		return err == nil && json.Unmarshal(raw, &m) == nil
 	}
-	if !say(map[string]any{"type": "auth_required", "ha_version": w.opt.HAVersion}) || !hear() {
+	if !say(map[string]any{"type": "auth_required", "ha_version": c.w.opt.HAVersion}) || !hear() {
 		return
 	}
 	if m.Token != SupervisorToken {
 		say(map[string]any{"type": "auth_invalid", "message": "Invalid access"})
 		return
 	}
-	for ok := say(map[string]any{"type": "auth_ok", "ha_version": w.opt.HAVersion}); ok && hear(); {
+	for ok := say(map[string]any{"type": "auth_ok", "ha_version": c.w.opt.HAVersion}); ok && hear(); {
 		answer := map[string]any{"id": m.ID, "type": "result", "success": false}
 		switch {
 		case m.Type == "config/auth/list":
-			answer["success"], answer["result"] = true, w.users()
+			answer["success"], answer["result"] = true, c.users()
 		case strings.HasPrefix(m.Type, "supervisor/"), strings.HasPrefix(m.Type, "hassio/"):
 			answer["error"] = map[string]string{"code": "unauthorized", "message": "Unauthorized"}
 		default:

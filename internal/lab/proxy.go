@@ -32,7 +32,7 @@ func (w *World) serveProxy(conn net.Conn) {
 		if w.Faults().ProxyStrips {
 			form = NoUpgrade
 		}
-		x, err := w.ask(ctx, w.originAddr(), originRequest(req, isWebSocket(req), form))
+		x, err := w.ask(ctx, w.Core.addr(), originRequest(req, isWebSocket(req), form))
 		if err != nil {
 			note(http.StatusBadGateway)
 			_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

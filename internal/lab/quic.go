@@ -67,17 +67,17 @@ type late struct {
 }
 
 // openQUIC opens the port. The certificates are of the lab's CA, and a stranger's.
-func (w *World) openQUIC(own, foreign tls.Certificate) (err error) {
-	e := &quicEdge{w: w, servers: map[bool]*quicServer{}, late: make(chan late, 1000)}
+func (d *Edge) openQUIC(own, foreign tls.Certificate) (err error) {
+	e := &quicEdge{w: d.w, servers: map[bool]*quicServer{}, late: make(chan late, 1000)}
 	if e.socket, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("opening the edge's UDP port: %w", err)
 	}
-	w.quic = e
+	d.quic = e
 	config := &quic.Config{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			c := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, NextProtos: []string{edgeALPN}}
 			//exhaustive:ignore
-			switch w.Faults().QUIC {
+			switch d.w.Faults().QUIC {
 			case QUICRejected:
 				c.NextProtos = []string{"h3"}
 			case QUICInspected:
@@ -93,10 +93,10 @@ func (w *World) openQUIC(own, foreign tls.Certificate) (err error) {
 			return fmt.Errorf("starting the edge over QUIC: %w", err)
 		}
 		e.servers[retry] = s
-		w.wg.Go(s.hold)
+		d.w.wg.Go(s.hold)
 	}
-	w.wg.Go(e.serve)
-	w.wg.Go(e.deliver)
+	d.w.wg.Go(e.serve)
+	d.w.wg.Go(e.deliver)
 	return nil
 }
 

@@ -38,19 +38,19 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 	var wg sync.WaitGroup
 	for name, n := range networks {
 		w := start(t, Options{RunParameters: []string{"--protocol=quic"}, Faults: n.faults})
-		roots, err := probe.LoadRoots(w.caFile)
+		roots, err := probe.LoadRoots(w.Edge.caFile)
 		if err != nil {
 			t.Fatal(err)
 		}
 		worlds[name] = w
 		wg.Go(func() { // as it is acted in a world in memory
-			l := w.AskQUIC(t.Context(), netip.MustParseAddrPort("127.0.0.1:7844"))
+			l := w.Edge.AskQUIC(t.Context(), netip.MustParseAddrPort("127.0.0.1:7844"))
 			mu.Lock()
 			defer mu.Unlock()
 			acted[name] = l
 		})
 		wg.Go(func() {
-			l := probe.Edge{Roots: roots}.QUIC(t.Context(), netip.MustParseAddrPort(w.quic.socket.LocalAddr().String()))
+			l := probe.Edge{Roots: roots}.QUIC(t.Context(), netip.MustParseAddrPort(w.Edge.quic.socket.LocalAddr().String()))
 			mu.Lock()
 			defer mu.Unlock()
 			looks[name] = l
@@ -65,8 +65,8 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 		if a := acted[name]; a.Stage != l.Stage || a.Trouble != l.Trouble {
 			t.Errorf("%s: acted as %+v, and it is %+v", name, a, l)
 		}
-		if (w.Connections() > 0) != (n.passes == evidence.On) || !strings.Contains(w.Log(DefaultSlug), n.says) {
-			t.Errorf("%s: %d connections, and the connector says\n%s", name, w.Connections(), w.Log(DefaultSlug))
+		if (w.Connector.Connections() > 0) != (n.passes == evidence.On) || !strings.Contains(w.Supervisor.Log(DefaultSlug), n.says) {
+			t.Errorf("%s: %d connections, and the connector says\n%s", name, w.Connector.Connections(), w.Supervisor.Log(DefaultSlug))
 		}
 	}
 }
@@ -75,7 +75,7 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 func TestAGreetingIsAnsweredWhereAHandshakeIsNot(t *testing.T) {
 	for _, f := range []QUICFault{"", QUICVersions, QUICRejected} {
 		w := start(t, Options{Faults: Faults{QUIC: f}})
-		c, err := net.Dial("udp", w.quic.socket.LocalAddr().String())
+		c, err := net.Dial("udp", w.Edge.quic.socket.LocalAddr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,10 +4,10 @@ package lab
 // there: so many requests that Home Assistant answers with 400, so many whose proxying
 // fails because the visitor hung up, so many that cloudflared answers with 502. It stands
 // for floods that would take too long to act out one by one.
-func (w *World) Strangers(turnedAway, failed, badGateway int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	r := w.run
+func (n *Connector) Strangers(turnedAway, failed, badGateway int) {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	r := n.run
 	if r == nil || r.ready() == 0 {
 		return // they do not get through
 	}
@@ -23,10 +23,10 @@ func (w *World) Strangers(turnedAway, failed, badGateway int) {
 
 // StrangersSockets makes so many more WebSockets stand, as a visitor can who opens them
 // and never signs in again and again; a negative number takes them away.
-func (w *World) StrangersSockets(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if r := w.run; r != nil {
-		r.open = uint64(max(0, int64(r.open)+int64(n)))
+func (n *Connector) StrangersSockets(more int) {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	if r := n.run; r != nil {
+		r.open = uint64(max(0, int64(r.open)+int64(more)))
 	}
 }

@@ -12,27 +12,38 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-// serveSupervisor is Supervisor's API, version 1.
-func (w *World) serveSupervisor(out http.ResponseWriter, req *http.Request) {
-	rw, done := w.watch("supervisor", out, req)
+// Supervisor is Home Assistant's Supervisor: its API, and the add-ons that it runs.
+// World.mu guards what it remembers.
+type Supervisor struct {
+	w    *World
+	door *door
+
+	apps       []*app
+	injections []*Injection
+	restarts   int
+}
+
+// serve is Supervisor's API, version 1.
+func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
+	rw, done := s.w.watch("supervisor", out, req)
 	defer done()
 	answer := func(rw http.ResponseWriter) {
-		if w.opt.Tap == nil {
-			w.supervise(rw, req)
+		if s.w.opt.Tap == nil {
+			s.answer(rw, req)
 			return
 		}
-		w.opt.Tap(req, func() { w.supervise(rw, req) })
+		s.w.opt.Tap(req, func() { s.answer(rw, req) })
 	}
-	if i := w.injection(req); i != nil && w.spoil(i, rw, req, answer) {
+	if i := s.injection(req); i != nil && s.spoil(i, rw, req, answer) {
 		return
 	}
 	answer(rw)
 }
 
-// supervise is the call without anything injected: state, then token, then role, then route, as
+// answer is the call without anything injected: state, then token, then role, then route, as
 // Supervisor's own layers lie.
-func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
-	f := w.Faults()
+func (s *Supervisor) answer(rw http.ResponseWriter, req *http.Request) {
+	f := s.w.Faults()
 	if f.SupervisorState != "" {
 		fail(rw, refuse(http.StatusBadRequest, "System is not ready with state: %s", f.SupervisorState))
 		return
@@ -44,11 +55,11 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 			plain(rw, http.StatusUnauthorized)
 			return
 		}
-		w.serveCore(rw, req, rest)
+		s.w.Core.serveAPI(rw, req, rest)
 		return
 	}
 	if p == "/core/websocket" {
-		w.serveCoreSocket(rw, req)
+		s.w.Core.serveProxied(rw, req)
 		return
 	}
 	manager := !f.NotManager
@@ -68,15 +79,15 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 		if slug == "self" {
 			slug = SelfSlug
 		}
-		w.serveAddOn(rw, req, slug, call, manager)
+		s.serveAddOn(rw, req, slug, call, manager)
 		return
 	}
 	read := map[string]func() any{
-		"/addons":          w.addOns,
-		"/info":            w.info,
-		"/supervisor/info": w.supervisorInfo,
-		"/core/info":       w.coreInfo,
-		"/network/info":    w.networkInfo,
+		"/addons":          s.addOns,
+		"/info":            s.info,
+		"/supervisor/info": s.supervisorInfo,
+		"/core/info":       s.coreInfo,
+		"/network/info":    s.networkInfo,
 	}[p]
 	switch {
 	case read != nil:
@@ -89,13 +100,13 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 		case strings.Contains(req.Header.Get("Accept"), "application/json"):
 			text(rw, http.StatusBadRequest, "Invalid content type requested. Only text/plain and text/x-log supported for now.")
 		default:
-			text(rw, http.StatusOK, w.CoreLog())
+			text(rw, http.StatusOK, s.w.Core.Log())
 		}
 	case p == "/core/stats":
 		if !allow(rw, req, http.MethodGet) {
 			return
 		}
-		if w.Faults().CoreDown {
+		if s.w.Faults().CoreDown {
 			fail(rw, refuse(http.StatusBadRequest, "Container homeassistant is not running"))
 			return
 		}
@@ -104,17 +115,17 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 		if !allow(rw, req, http.MethodGet) {
 			return
 		}
-		if w.opt.MQTT == nil {
+		if s.w.opt.MQTT == nil {
 			fail(rw, refuse(http.StatusBadRequest, "Service not enabled"))
 			return
 		}
-		succeed(rw, w.opt.MQTT)
+		succeed(rw, s.w.opt.MQTT)
 	case strings.HasPrefix(p, "/store/repositories/"):
 		if !allow(rw, req, http.MethodGet) {
 			return
 		}
 		slug := strings.TrimPrefix(p, "/store/repositories/")
-		source, ok := w.store(slug)
+		source, ok := s.store(slug)
 		if !ok {
 			fail(rw, refuse(http.StatusNotFound, "Repository %s does not exist in the store", slug))
 			return
@@ -125,7 +136,7 @@ func (w *World) supervise(rw http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func (w *World) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call string, manager bool) {
+func (s *Supervisor) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call string, manager bool) {
 	method := http.MethodPost
 	switch call {
 	case "info", "stats", "logs", "logs/latest":
@@ -138,10 +149,10 @@ func (w *World) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call
 	if !allow(rw, req, method) {
 		return
 	}
-	w.mu.Lock()
-	a := w.find(slug)
+	s.w.mu.Lock()
+	a := s.find(slug)
 	installed := a != nil && a.installed
-	w.mu.Unlock()
+	s.w.mu.Unlock()
 	if !installed && call != "info" {
 		fail(rw, refuse(http.StatusBadRequest, "App %s is not installed", slug))
 		return
@@ -149,25 +160,25 @@ func (w *World) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call
 	var err error
 	switch call {
 	case "info":
-		succeed(rw, w.addOnInfo(a, slug, manager))
+		succeed(rw, s.addOnInfo(a, slug, manager))
 		return
 	case "logs", "logs/latest":
-		w.addOnLogs(rw, req, a, call == "logs/latest")
+		s.addOnLogs(rw, req, a, call == "logs/latest")
 		return
 	case "stats":
 		var stats any
-		if stats, err = w.addOnStats(a); err == nil {
+		if stats, err = s.addOnStats(a); err == nil {
 			succeed(rw, stats)
 			return
 		}
 	case "options":
-		err = w.postOptions(a, req)
+		err = s.postOptions(a, req)
 	case "options/validate":
 		var raw json.RawMessage
 		if raw, err = readJSON(req); err == nil {
-			w.mu.Lock()
-			_, invalid := a.schema(w).validate(raw)
-			w.mu.Unlock()
+			s.w.mu.Lock()
+			_, invalid := a.schema(s.w).validate(raw)
+			s.w.mu.Unlock()
 			message := ""
 			if invalid != nil {
 				message = invalid.Error()
@@ -176,7 +187,7 @@ func (w *World) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call
 			return
 		}
 	default:
-		err = w.act(slug, call, true)
+		err = s.act(slug, call, true)
 	}
 	if err != nil {
 		fail(rw, err)
@@ -185,7 +196,7 @@ func (w *World) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call
 	succeed(rw, struct{}{})
 }
 
-func (w *World) postOptions(a *app, req *http.Request) error {
+func (s *Supervisor) postOptions(a *app, req *http.Request) error {
 	raw, err := readJSON(req)
 	if err != nil {
 		return err
@@ -194,8 +205,8 @@ func (w *World) postOptions(a *app, req *http.Request) error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, "expected a dictionary. Got %s", pyRepr(raw))
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
 	var options json.RawMessage
 	for _, m := range ms {
 		switch m.key {
@@ -212,7 +223,7 @@ func (w *World) postOptions(a *app, req *http.Request) error {
 	case "null": // Supervisor's way to reset them to the defaults
 		options = json.RawMessage(`{"external_hostname":"","additional_hosts":[]}`)
 	}
-	return w.setOptions(a, options)
+	return s.setOptions(a, options)
 }
 
 func readJSON(req *http.Request) (json.RawMessage, error) {
@@ -223,11 +234,11 @@ func readJSON(req *http.Request) (json.RawMessage, error) {
 	return raw, nil
 }
 
-func (w *World) addOns() any {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (s *Supervisor) addOns() any {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
 	all := []any{}
-	for _, a := range w.apps {
+	for _, a := range s.apps {
 		if a.installed {
 			all = append(all, map[string]any{"slug": a.Slug, "name": a.Name, "description": a.Name, "advanced": false, "stage": "stable", "version": a.Version, "version_latest": a.Version,
 				"update_available": false, "available": true, "detached": false, "homeassistant": nil, "state": a.State, "repository": repository(a.Slug), "build": false,
@@ -239,16 +250,16 @@ func (w *World) addOns() any {
 
 // store gives a store's address. Every installed app has one: Supervisor keeps a store
 // while an app from it is installed.
-func (w *World) store(slug string) (source string, ok bool) {
-	if source, ok = w.opt.Stores[slug]; ok {
+func (s *Supervisor) store(slug string) (source string, ok bool) {
+	if source, ok = s.w.opt.Stores[slug]; ok {
 		return source, true
 	}
 	if source, ok = map[string]string{"9074a9fa": "https://github.com/brenner-tobias/ha-addons", "396f0234": "https://github.com/homeassistant-apps/repository", "local": "local", "core": "core"}[slug]; ok {
 		return source, true
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, a := range w.apps {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, a := range s.apps {
 		ok = ok || a.installed && repository(a.Slug) == slug
 	}
 	return "https://github.com/somebody/" + slug, ok
@@ -256,9 +267,9 @@ func (w *World) store(slug string) (source string, ok bool) {
 
 func repository(slug string) string { r, _, _ := strings.Cut(slug, "_"); return r }
 
-func (w *World) addOnInfo(a *app, slug string, manager bool) any {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (s *Supervisor) addOnInfo(a *app, slug string, manager bool) any {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
 	host := strings.ReplaceAll(slug, "_", "-")
 	if a == nil || !a.installed {
 		return map[string]any{"slug": slug, "name": "Cloudflared", "hostname": host, "version": nil, "version_latest": "6.0.3", "state": evidence.StateUnknown, "update_available": false,
@@ -277,9 +288,9 @@ func (w *World) addOnInfo(a *app, slug string, manager bool) any {
 	return info
 }
 
-func (w *World) addOnStats(a *app) (any, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (s *Supervisor) addOnStats(a *app) (any, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
 	if !a.running() {
 		return nil, &refusal{status: http.StatusBadRequest, text: "App " + a.Slug + " is not running", key: "app_not_running_error", extra: map[string]any{"app": a.Slug}}
 	}
@@ -287,18 +298,18 @@ func (w *World) addOnStats(a *app) (any, error) {
 }
 
 // addOnLogs answers with text, errors included.
-func (w *World) addOnLogs(rw http.ResponseWriter, req *http.Request, a *app, latest bool) {
+func (s *Supervisor) addOnLogs(rw http.ResponseWriter, req *http.Request, a *app, latest bool) {
 	if strings.Contains(req.Header.Get("Accept"), "application/json") {
 		text(rw, http.StatusBadRequest, "Invalid content type requested. Only text/plain and text/x-log supported for now.")
 		return
 	}
-	w.mu.Lock()
+	s.w.mu.Lock()
 	runs := a.logs
 	if latest && len(runs) > 0 {
 		runs = runs[len(runs)-1:]
 	}
 	body := logText(runs)
-	w.mu.Unlock()
+	s.w.mu.Unlock()
 	if latest && body == "" {
 		text(rw, http.StatusInternalServerError, "Could not determine the container's log epoch: no log entries found")
 		return
@@ -306,32 +317,32 @@ func (w *World) addOnLogs(rw http.ResponseWriter, req *http.Request, a *app, lat
 	text(rw, http.StatusOK, body)
 }
 
-func (w *World) info() any {
-	return map[string]any{"supervisor": "2026.08.3", "homeassistant": *w.haVersion.Load(), "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
+func (s *Supervisor) info() any {
+	return map[string]any{"supervisor": "2026.08.3", "homeassistant": *s.w.Core.version.Load(), "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
 		"features": []string{"reboot", "network", "journal"}, "machine": "generic-x86-64", "arch": "amd64", "supported_arch": []string{"amd64"}, "state": "running", "supported": true,
-		"channel": "stable", "logging": "info", "timezone": w.opt.Timezone}
+		"channel": "stable", "logging": "info", "timezone": s.w.opt.Timezone}
 }
 
-func (w *World) supervisorInfo() any {
+func (s *Supervisor) supervisorInfo() any {
 	return map[string]any{"version": "2026.08.3", "version_latest": "2026.08.3", "update_available": false, "channel": "stable", "arch": "amd64", "supported": true, "healthy": true,
-		"ip_address": "172.30.32.2", "timezone": w.opt.Timezone, "logging": "info", "debug": false, "addons_repositories": []string{}}
+		"ip_address": "172.30.32.2", "timezone": s.w.opt.Timezone, "logging": "info", "debug": false, "addons_repositories": []string{}}
 }
 
 // coreInfo names the port at which Home Assistant really listens here.
-func (w *World) coreInfo() any {
-	port, _ := strconv.Atoi(w.corePort())
-	if w.Faults().CoreMoved {
+func (s *Supervisor) coreInfo() any {
+	port, _ := strconv.Atoi(s.w.Core.port())
+	if s.w.Faults().CoreMoved {
 		port = movedPort
 	}
-	return map[string]any{"version": *w.haVersion.Load(), "version_latest": *w.haVersion.Load(), "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
+	return map[string]any{"version": *s.w.Core.version.Load(), "version_latest": *s.w.Core.version.Load(), "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
 		"image": "ghcr.io/home-assistant/generic-x86-64-homeassistant", "boot": true, "port": port, "ssl": false, "watchdog": true}
 }
 
 // movedPort is where Home Assistant listens, by its own word, under Faults.CoreMoved.
 const movedPort = 80
 
-func (w *World) networkInfo() any {
-	up := !w.Faults().InternetDown
+func (s *Supervisor) networkInfo() any {
+	up := !s.w.Faults().InternetDown
 	lan := map[string]any{"interface": "end0", "type": "ethernet", "enabled": true, "connected": true, "primary": true, "mac": "02:00:00:00:00:10",
 		"ipv4": map[string]any{"method": "auto", "address": []string{LANAddress + "/24"}, "gateway": "192.168.7.1", "nameservers": []string{"192.168.7.1"}, "ready": true}, "ipv6": nil, "wifi": nil, "vlan": nil}
 	return map[string]any{"interfaces": []any{lan}, "docker": map[string]any{"interface": "hassio", "address": "172.30.32.0/23", "gateway": "172.30.32.1", "dns": "172.30.32.3"},

@@ -19,9 +19,9 @@ func TestSecurityAndRoutingAnswerInPlainText(t *testing.T) {
 		status int
 		body   string
 	}{
-		"no token is 401":                     {get(t, w.SupervisorURL()+"/info"), 401, "401: Unauthorized"},
-		"a wrong token is 403":                {get(t, w.SupervisorURL()+"/info", "Authorization", "Bearer no"), 403, "403: Forbidden"},
-		"a wrong token at the proxy is 401":   {get(t, w.SupervisorURL()+"/core/api/config", "Authorization", "Bearer no"), 401, "401: Unauthorized"},
+		"no token is 401":                     {get(t, w.Supervisor.URL()+"/info"), 401, "401: Unauthorized"},
+		"a wrong token is 403":                {get(t, w.Supervisor.URL()+"/info", "Authorization", "Bearer no"), 403, "403: Forbidden"},
+		"a wrong token at the proxy is 401":   {get(t, w.Supervisor.URL()+"/core/api/config", "Authorization", "Bearer no"), 401, "401: Unauthorized"},
 		"no such path is 404":                 {super(t, w, "GET", "/nope", ""), 404, "404: Not Found"},
 		"no such call of an add-on is 404":    {super(t, w, "GET", app_+"/nope", ""), 404, "404: Not Found"},
 		"another method is 405":               {super(t, w, "POST", "/info", ""), 405, "405: Method Not Allowed"},
@@ -78,10 +78,10 @@ func TestWithoutManagerOptionsAreEmptyAndTheListIsForbidden(t *testing.T) {
 
 func TestOptionsAreReplacedAsAWholeAndValidatedAlone(t *testing.T) {
 	w := start(t, Options{})
-	before := string(w.Options(DefaultSlug))
+	before := string(w.Supervisor.Options(DefaultSlug))
 	a := super(t, w, "POST", app_+"/options", `{"options":{"run_parameters":["--protocol=http2"],"tunnel_token":"very-secret"}}`)
 	want(t, a, 400, `"error_key":"app_configuration_invalid_error"`, "Missing option 'external_hostname' in root in Cloudflared (9074a9fa_cloudflared). Got {'run_parameters': ['--protocol=http2'], 'tunnel_token': 'very-secret'}\"")
-	if string(w.Options(DefaultSlug)) != before {
+	if string(w.Supervisor.Options(DefaultSlug)) != before {
 		t.Error("something was saved")
 	}
 	for name, c := range map[string]struct{ post, stored string }{
@@ -95,7 +95,7 @@ func TestOptionsAreReplacedAsAWholeAndValidatedAlone(t *testing.T) {
 			c.stored = c.post
 		}
 		data(t, super(t, w, "POST", app_+"/options", `{"options":`+c.post+`}`))
-		if have := string(w.Options(DefaultSlug)); have != c.stored {
+		if have := string(w.Supervisor.Options(DefaultSlug)); have != c.stored {
 			t.Errorf("%s: %s", name, have)
 		}
 	}
@@ -111,9 +111,9 @@ func TestOptionsAreReplacedAsAWholeAndValidatedAlone(t *testing.T) {
 		"a host without its service": `{"external_hostname":"","additional_hosts":[{"hostname":"h"}]}`,
 		"a word for a boolean":       `{"external_hostname":"","additional_hosts":[],"post_quantum":"maybe"}`,
 	} {
-		before := string(w.Options(DefaultSlug))
+		before := string(w.Supervisor.Options(DefaultSlug))
 		want(t, super(t, w, "POST", app_+"/options", `{"options":`+post+`}`), 400, "app_configuration_invalid_error")
-		if string(w.Options(DefaultSlug)) != before {
+		if string(w.Supervisor.Options(DefaultSlug)) != before {
 			t.Errorf("%s: it was saved", name)
 		}
 		d := data(t, super(t, w, "POST", app_+"/options/validate", post))
@@ -130,23 +130,23 @@ func TestOptionsAreReplacedAsAWholeAndValidatedAlone(t *testing.T) {
 func TestSomeReleasesBurnSecretsWhenOptionsArePostedBack(t *testing.T) {
 	w := start(t, Options{Faults: Faults{SecretsResolved: true}})
 	data(t, super(t, w, "POST", app_+"/options", `{"options":{"external_hostname":"","additional_hosts":[],"tunnel_token":"!secret tunnel_token"}}`))
-	if o := string(w.Options(DefaultSlug)); !strings.Contains(o, TunnelToken) {
+	if o := string(w.Supervisor.Options(DefaultSlug)); !strings.Contains(o, TunnelToken) {
 		t.Error(o)
 	}
 }
 
 func TestOptionsTakeEffectOnlyAtTheNextStart(t *testing.T) {
 	w := ready(t, Options{})
-	if err := w.UserSetsProtocol(DefaultSlug, evidence.HTTP2); err != nil {
+	if err := w.User.SetsProtocol(DefaultSlug, evidence.HTTP2); err != nil {
 		t.Fatal(err)
 	}
-	if w.Transport() != evidence.OverQUIC || !slices.Equal(w.RunParameters(), []string{"--protocol=http2"}) {
-		t.Fatal(w.Transport(), w.RunParameters())
+	if w.Connector.Transport() != evidence.OverQUIC || !slices.Equal(w.Supervisor.RunParameters(), []string{"--protocol=http2"}) {
+		t.Fatal(w.Connector.Transport(), w.Supervisor.RunParameters())
 	}
 	data(t, super(t, w, "POST", app_+"/restart", ""))
-	wait(t, w, "over http2", func() bool { return w.Transport() == evidence.OverHTTP2 })
-	if w.Restarts() != 1 {
-		t.Error(w.Restarts())
+	wait(t, w, "over http2", func() bool { return w.Connector.Transport() == evidence.OverHTTP2 })
+	if w.Supervisor.Restarts() != 1 {
+		t.Error(w.Supervisor.Restarts())
 	}
 }
 
@@ -154,7 +154,7 @@ func TestRestartAnswers200AlthoughTheContainerCrashes(t *testing.T) {
 	w := ready(t, Options{})
 	w.SetFaults(Faults{ConnectorDies: true})
 	data(t, super(t, w, "POST", app_+"/restart", ""))
-	wait(t, w, "crashed", func() bool { return w.State(DefaultSlug) == evidence.StateError })
+	wait(t, w, "crashed", func() bool { return w.Supervisor.State(DefaultSlug) == evidence.StateError })
 }
 
 func TestAStartThatFailsAfterTheStopLeavesTheAddOnDown(t *testing.T) {
@@ -171,13 +171,13 @@ func TestAStartThatFailsAfterTheStopLeavesTheAddOnDown(t *testing.T) {
 			w := ready(t, Options{})
 			w.SetFaults(Faults{StartFails: trap})
 			want(t, super(t, w, "POST", app_+"/restart", ""), c.status, c.part)
-			if w.State(DefaultSlug) != c.state || w.Connections() != 0 {
-				t.Error(w.State(DefaultSlug))
+			if w.Supervisor.State(DefaultSlug) != c.state || w.Connector.Connections() != 0 {
+				t.Error(w.Supervisor.State(DefaultSlug))
 			}
 			want(t, super(t, w, "GET", app_+"/stats", ""), 400, "app_not_running_error")
 			w.SetFaults(Faults{})
 			data(t, super(t, w, "POST", app_+"/start", ""))
-			wait(t, w, "up", func() bool { return w.Connections() == 4 })
+			wait(t, w, "up", func() bool { return w.Connector.Connections() == 4 })
 		})
 	}
 }
@@ -187,14 +187,14 @@ func TestABusyAddOnRefusesWithoutAnErrorKey(t *testing.T) {
 	w.SetFaults(Faults{Busy: true})
 	a := super(t, w, "POST", app_+"/restart", "")
 	want(t, a, 400, "Another job is running for job group app_9074a9fa_cloudflared")
-	if strings.Contains(a.body, "error_key") || w.Restarts() != 0 || w.Connections() != 4 {
+	if strings.Contains(a.body, "error_key") || w.Supervisor.Restarts() != 0 || w.Connector.Connections() != 4 {
 		t.Error(a.body)
 	}
 	w.SetFaults(Faults{})
-	dial(t, w.PublicURL()) // so that the stop takes its time
+	dial(t, w.Edge.URL()) // so that the stop takes its time
 	done := make(chan answer)
 	go func() { done <- super(t, w, "POST", app_+"/restart", "") }()
-	wait(t, w, "stopping", func() bool { return w.Connections() == 0 })
+	wait(t, w, "stopping", func() bool { return w.Connector.Connections() == 0 })
 	want(t, super(t, w, "POST", app_+"/stop", ""), 400, "Another job is running")
 	want(t, <-done, 200)
 }
@@ -203,7 +203,7 @@ func TestRestartBlocksUntilTheKillWhileWebSocketsAreOpen(t *testing.T) {
 	for _, flag := range []string{"--protocol=quic", "--protocol=http2"} {
 		t.Run(flag, func(t *testing.T) {
 			w := ready(t, Options{RunParameters: []string{flag}})
-			ws := dial(t, w.PublicURL())
+			ws := dial(t, w.Edge.URL())
 			begun := time.Now()
 			data(t, super(t, w, "POST", app_+"/restart", ""))
 			if took := time.Since(begun); took < w.Timings().Kill {
@@ -220,10 +220,10 @@ func TestRestartBlocksUntilTheKillWhileWebSocketsAreOpen(t *testing.T) {
 	})
 	t.Run("http2 ends as soon as the other side closes", func(t *testing.T) {
 		w := ready(t, Options{RunParameters: []string{"--protocol=http2"}, Timings: Timings{Kill: time.Hour}})
-		ws := dial(t, w.PublicURL())
+		ws := dial(t, w.Edge.URL())
 		done := make(chan answer)
 		go func() { done <- super(t, w, "POST", app_+"/stop", "") }()
-		wait(t, w, "unregistered", func() bool { return w.Connections() == 0 })
+		wait(t, w, "unregistered", func() bool { return w.Connector.Connections() == 0 })
 		_ = ws.CloseNow()
 		want(t, <-done, 200)
 	})
@@ -231,11 +231,11 @@ func TestRestartBlocksUntilTheKillWhileWebSocketsAreOpen(t *testing.T) {
 
 func TestTheStopGoesOnWhenTheCallerLeaves(t *testing.T) {
 	w := ready(t, Options{})
-	w.Inject(Injection{Method: "POST", Path: "/addons/*/restart", Reset: true, AfterEffect: true, Times: 1})
+	w.Supervisor.Inject(Injection{Method: "POST", Path: "/addons/*/restart", Reset: true, AfterEffect: true, Times: 1})
 	if a := super(t, w, "POST", app_+"/restart", ""); a.err == nil {
 		t.Fatal(a)
 	}
-	if w.Restarts() != 1 {
+	if w.Supervisor.Restarts() != 1 {
 		t.Error("the restart did not take effect")
 	}
 }
@@ -243,7 +243,7 @@ func TestTheStopGoesOnWhenTheCallerLeaves(t *testing.T) {
 func TestLogsAreTextAndTheirErrorsToo(t *testing.T) {
 	w := ready(t, Options{})
 	want(t, super(t, w, "GET", app_+"/logs/latest?no_colors", ""), 200, "Initial protocol quic")
-	a := fetch(t, "GET", w.SupervisorURL()+app_+"/logs", "", "Authorization", "Bearer "+SupervisorToken, "Accept", "application/json")
+	a := fetch(t, "GET", w.Supervisor.URL()+app_+"/logs", "", "Authorization", "Bearer "+SupervisorToken, "Accept", "application/json")
 	want(t, a, 400)
 	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") {
 		t.Error(a.header)
@@ -254,15 +254,15 @@ func TestLogsAreTextAndTheirErrorsToo(t *testing.T) {
 		t.Error(a)
 	}
 	want(t, super(t, w, "GET", "/addons/core_mosquitto/logs", ""), 200)
-	if err := w.UserRestarts(DefaultSlug); err != nil {
+	if err := w.User.Restarts(DefaultSlug); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, w, "up again", func() bool { return w.Connections() == 4 })
+	wait(t, w, "up again", func() bool { return w.Connector.Connections() == 4 })
 	latest, all := super(t, w, "GET", app_+"/logs/latest", "").body, super(t, w, "GET", app_+"/logs", "").body
 	if strings.Count(latest, "Initial protocol") != 1 || strings.Count(all, "Initial protocol") != 2 {
 		t.Errorf("latest is the current run only:\n%s\nall:\n%s", latest, all)
 	}
-	if w.Restarts() != 0 {
+	if w.Supervisor.Restarts() != 0 {
 		t.Error("the user's own restart counts")
 	}
 }
@@ -272,7 +272,7 @@ func TestInformation(t *testing.T) {
 	if d := data(t, super(t, w, "GET", "/info", "")); d["timezone"] != "Europe/Berlin" || d["machine"] == "" {
 		t.Error(d)
 	}
-	if d := data(t, super(t, w, "GET", "/core/info", "")); "http://127.0.0.1:"+jsonNumber(d["port"]) != w.OriginURL() || d["ssl"] != false {
+	if d := data(t, super(t, w, "GET", "/core/info", "")); "http://127.0.0.1:"+jsonNumber(d["port"]) != w.Core.URL() || d["ssl"] != false {
 		t.Error(d)
 	}
 	if d := data(t, super(t, w, "GET", "/supervisor/info", "")); d["version"] == nil {
@@ -296,21 +296,21 @@ func jsonNumber(v any) string { b, _ := json.Marshal(v); return string(b) }
 
 func TestTheCoreProxyKeepsWhatItIsTold(t *testing.T) {
 	w := start(t, Options{})
-	want(t, super(t, w, "GET", "/core/api/config", ""), 200, `"external_url":"`+w.PublicURL()+`"`, `"state":"RUNNING"`, `"version":`)
+	want(t, super(t, w, "GET", "/core/api/config", ""), 200, `"external_url":"`+w.Edge.URL()+`"`, `"state":"RUNNING"`, `"version":`)
 	want(t, super(t, w, "POST", "/core/api/services/persistent_notification/create", `{"title":"T","message":"M","notification_id":"tunnelmedic"}`), 200, "[]")
-	if n := w.Notifications()["tunnelmedic"]; n.Title != "T" || n.Message != "M" {
+	if n := w.Core.Notifications()["tunnelmedic"]; n.Title != "T" || n.Message != "M" {
 		t.Error(n)
 	}
 	want(t, super(t, w, "POST", "/core/api/services/persistent_notification/dismiss", `{"notification_id":"tunnelmedic"}`), 200)
-	if len(w.Notifications()) != 0 || len(w.NotificationLog()) != 2 || !w.NotificationLog()[1].Dismissed {
-		t.Error(w.NotificationLog())
+	if len(w.Core.Notifications()) != 0 || len(w.Core.NotificationLog()) != 2 || !w.Core.NotificationLog()[1].Dismissed {
+		t.Error(w.Core.NotificationLog())
 	}
 	want(t, super(t, w, "POST", "/core/api/services/notify/mobile_app_pixel", `{"message":"M"}`), 200)
 	want(t, super(t, w, "POST", "/core/api/events/tunnelmedic", `{"state":"healthy"}`), 200, "Event tunnelmedic fired.")
-	if e := w.Events(); len(e) != 1 || e[0].Name != "tunnelmedic" || string(e[0].Data) != `{"state":"healthy"}` {
+	if e := w.Core.Events(); len(e) != 1 || e[0].Name != "tunnelmedic" || string(e[0].Data) != `{"state":"healthy"}` {
 		t.Error(e)
 	}
-	if n := w.NotifyCalls(); len(n) != 1 || n[0].Name != "mobile_app_pixel" {
+	if n := w.Core.NotifyCalls(); len(n) != 1 || n[0].Name != "mobile_app_pixel" {
 		t.Error(n)
 	}
 	want(t, super(t, w, "POST", "/core/api/states/sensor.x", `{"state":"1"}`), 201)
@@ -324,7 +324,7 @@ func TestTheCoreProxyKeepsWhatItIsTold(t *testing.T) {
 func TestInjections(t *testing.T) {
 	w := start(t, Options{})
 	t.Run("hold for as many times as they say", func(t *testing.T) {
-		w.Inject(Injection{Method: "GET", Path: "/addons/*/info", Status: 500, Body: `{"result":"error","message":"boo"}`, Times: 2})
+		w.Supervisor.Inject(Injection{Method: "GET", Path: "/addons/*/info", Status: 500, Body: `{"result":"error","message":"boo"}`, Times: 2})
 		want(t, super(t, w, "GET", "/info", ""), 200)
 		for range 2 {
 			want(t, super(t, w, "GET", app_+"/info", ""), 500, "boo")
@@ -332,7 +332,7 @@ func TestInjections(t *testing.T) {
 		want(t, super(t, w, "GET", app_+"/info", ""), 200)
 	})
 	t.Run("or until they are cleared", func(t *testing.T) {
-		clear := w.Inject(Injection{Path: "/core/**", Status: 200, Body: "not json"})
+		clear := w.Supervisor.Inject(Injection{Path: "/core/**", Status: 200, Body: "not json"})
 		for range 3 {
 			want(t, super(t, w, "GET", "/core/api/config", ""), 200, "not json")
 		}
@@ -340,23 +340,23 @@ func TestInjections(t *testing.T) {
 		want(t, super(t, w, "GET", "/core/api/config", ""), 200, "RUNNING")
 	})
 	t.Run("reset before the effect leaves nothing behind", func(t *testing.T) {
-		w.Inject(Injection{Path: "/core/api/events/*", Reset: true, Times: 1})
+		w.Supervisor.Inject(Injection{Path: "/core/api/events/*", Reset: true, Times: 1})
 		if a := super(t, w, "POST", "/core/api/events/x", `{}`); a.err == nil || !strings.Contains(a.err.Error(), "reset") {
 			t.Error(a)
 		}
-		if len(w.Events()) != 0 {
+		if len(w.Core.Events()) != 0 {
 			t.Error("the event was fired")
 		}
 	})
 	t.Run("a status after the effect hides that it happened", func(t *testing.T) {
-		w.Inject(Injection{Path: "/core/api/events/*", Status: 502, Body: "502: Bad Gateway", AfterEffect: true, Times: 1})
+		w.Supervisor.Inject(Injection{Path: "/core/api/events/*", Status: 502, Body: "502: Bad Gateway", AfterEffect: true, Times: 1})
 		want(t, super(t, w, "POST", "/core/api/events/x", `{}`), 502)
-		if len(w.Events()) != 1 {
+		if len(w.Core.Events()) != 1 {
 			t.Error("the event was not fired")
 		}
 	})
 	t.Run("what hangs is let go when cleared", func(t *testing.T) {
-		clear := w.Inject(Injection{Path: "/info", Hang: true})
+		clear := w.Supervisor.Inject(Injection{Path: "/info", Hang: true})
 		done := make(chan answer)
 		go func() { done <- super(t, w, "GET", "/info", "") }()
 		wait(t, w, "asked", func() bool {
@@ -369,7 +369,7 @@ func TestInjections(t *testing.T) {
 		}
 	})
 	t.Run("a delay delays", func(t *testing.T) {
-		w.Inject(Injection{Path: "/info", Delay: Duration(30 * time.Millisecond), Times: 1})
+		w.Supervisor.Inject(Injection{Path: "/info", Delay: Duration(30 * time.Millisecond), Times: 1})
 		begun := time.Now()
 		data(t, super(t, w, "GET", "/info", ""))
 		if time.Since(begun) < 30*time.Millisecond {
@@ -377,7 +377,7 @@ func TestInjections(t *testing.T) {
 		}
 	})
 	t.Run("a huge answer is huge", func(t *testing.T) {
-		w.Inject(Injection{Path: "/info", Huge: 3 << 20, Times: 1})
+		w.Supervisor.Inject(Injection{Path: "/info", Huge: 3 << 20, Times: 1})
 		if a := super(t, w, "GET", "/info", ""); a.status != 200 || len(a.body) < 3<<20 {
 			t.Error(a.status, len(a.body), a.err)
 		}
@@ -417,35 +417,35 @@ func TestSupervisorAwayRefuses(t *testing.T) {
 
 func TestTheUsersHands(t *testing.T) {
 	w := ready(t, Options{RunParameters: []string{"--region=us", "--protocol=quic", "--retries=7"}})
-	if err := w.UserSetsProtocol(DefaultSlug, evidence.Default); err != nil {
+	if err := w.User.SetsProtocol(DefaultSlug, evidence.Default); err != nil {
 		t.Fatal(err)
 	}
-	if have := w.RunParameters(); !slices.Equal(have, []string{"--region=us", "--retries=7"}) {
+	if have := w.Supervisor.RunParameters(); !slices.Equal(have, []string{"--region=us", "--retries=7"}) {
 		t.Error("other flags are kept, in order:", have)
 	}
-	if err := w.UserStops(DefaultSlug); err != nil || w.State(DefaultSlug) != evidence.StateStopped {
-		t.Fatal(err, w.State(DefaultSlug))
+	if err := w.User.Stops(DefaultSlug); err != nil || w.Supervisor.State(DefaultSlug) != evidence.StateStopped {
+		t.Fatal(err, w.Supervisor.State(DefaultSlug))
 	}
-	want(t, get(t, w.PublicURL()+"/"), 530, "error code: 1033")
-	if err := w.UserStarts(DefaultSlug); err != nil {
+	want(t, get(t, w.Edge.URL()+"/"), 530, "error code: 1033")
+	if err := w.User.Starts(DefaultSlug); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, w, "up again", func() bool { return w.Connections() == 4 })
-	w.Crash()
-	if w.State(DefaultSlug) != evidence.StateError {
-		t.Error(w.State(DefaultSlug))
+	wait(t, w, "up again", func() bool { return w.Connector.Connections() == 4 })
+	w.Connector.Crash()
+	if w.Supervisor.State(DefaultSlug) != evidence.StateError {
+		t.Error(w.Supervisor.State(DefaultSlug))
 	}
-	if err := w.UserUninstalls(DefaultSlug); err != nil {
+	if err := w.User.Uninstalls(DefaultSlug); err != nil {
 		t.Fatal(err)
 	}
-	if w.Options(DefaultSlug) != nil || w.State(DefaultSlug) != evidence.StateUnknown || w.RunParameters() != nil {
+	if w.Supervisor.Options(DefaultSlug) != nil || w.Supervisor.State(DefaultSlug) != evidence.StateUnknown || w.Supervisor.RunParameters() != nil {
 		t.Error("it is still there")
 	}
-	if err := w.UserInstalls(DefaultAddOns("--protocol=http2")[0]); err != nil {
+	if err := w.User.Installs(DefaultAddOns("--protocol=http2")[0]); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, w, "installed anew", func() bool { return w.Transport() == evidence.OverHTTP2 && w.Connections() == 4 })
-	if w.Restarts() != 0 {
+	wait(t, w, "installed anew", func() bool { return w.Connector.Transport() == evidence.OverHTTP2 && w.Connector.Connections() == 4 })
+	if w.Supervisor.Restarts() != 0 {
 		t.Error("the user's acts count as restarts")
 	}
 }

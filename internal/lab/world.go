@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -18,51 +18,43 @@ import (
 	"tunnelmedic/internal/network"
 )
 
-// World is a running lab. All methods may be used by several goroutines at once.
+// World is a running lab. Its parts are reached by name: what Supervisor stores is
+// World.Supervisor's to say, what a visitor meets World.Edge's, what people do
+// World.User's. All methods may be used by several goroutines at once.
 type World struct {
+	Supervisor *Supervisor
+	Core       *Core
+	Connector  *Connector
+	Edge       *Edge
+	Outside    *Outside
+	User       *Hands
+
 	opt     Options
 	timings Timings
 	dir     string // for files the daemon reads
-	caFile  string
 	started time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	supervisor, origin, edge, metrics, outside, control *door
-	proxy                                               *door // nil: none stands between
-	mutual                                              *mutual
-	publicURL                                           string
-	listen                                              string
-	kept                                                io.Closer  // holds the port of listen
-	plug                                                *wire.Plug // the world's part in a network in memory; nil on loopback
-	way                                                 network.Network
-	quic                                                *quicEdge // the edge's UDP port; nil in memory
+	proxy, control *door // proxy is nil where none stands between connector and Home Assistant
+	listen         string
+	kept           io.Closer  // holds the port of listen
+	plug           *wire.Plug // the world's part in a network in memory; nil on loopback
+	way            network.Network
 
-	haVersion atomic.Pointer[string] // of Home Assistant, now
-
-	mu         sync.Mutex        // guards all below
-	cache      map[string]cached // by path: what the edge keeps
-	change     chan struct{}     // closed and replaced at every change
-	faults     Faults
-	rng        *rand.Rand // draws whom a fault hits
-	rays       *rand.Rand // draws ids, apart from the former so that plain requests change nothing
-	apps       []*app
-	run        *run // the connector's container, nil when there is none
-	core       coreState
-	injections []*Injection
-	requests   []*Request
-	restarts   int
-	runs       int // of the connector's container so far
-	meter      meter
-	cloudflare Cloudflare
-	closed     bool
+	mu       sync.Mutex    // guards all below, and what the parts say that it guards
+	change   chan struct{} // closed and replaced at every change
+	faults   Faults
+	requests []*Request
+	meter    meter
+	closed   bool
 }
 
 // New builds a world on loopback and starts it: when it returns, the add-ons that
 // are to run have been started, though the connector may not be connected yet
-// (see [World.Ready]).
+// (see [Connector.Ready]).
 func New(opt Options) (_ *World, err error) {
 	if opt.Version == "" {
 		opt.Version = "2026.8.2"
@@ -79,16 +71,19 @@ func New(opt Options) (_ *World, err error) {
 	if err := opt.Faults.Check(); err != nil {
 		return nil, fmt.Errorf("faults of the lab: %w", err)
 	}
-	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), change: make(chan struct{}), rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
+	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), change: make(chan struct{})}
+	w.Supervisor, w.Connector, w.User = &Supervisor{w: w}, &Connector{w: w}, &Hands{w: w}
+	w.Core = &Core{w: w, notifications: map[string]Notification{}, states: map[string]json.RawMessage{}}
+	w.Edge = &Edge{w: w, rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
+	w.Outside = &Outside{w: w}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	if opt.Net != nil {
 		w.plug = opt.Net.Plug()
 		w.way = w.plug.Network()
 	}
-	w.core.init()
-	w.haVersion.Store(&opt.HAVersion)
+	w.Core.version.Store(&opt.HAVersion)
 	w.meter.last = w.started
-	w.cloudflare.init(w.started)
+	w.Outside.cloudflare.init(w.started)
 	defer func() {
 		if err != nil {
 			w.Close()
@@ -98,9 +93,9 @@ func New(opt Options) (_ *World, err error) {
 		return nil, fmt.Errorf("opening the lab: %w", err)
 	}
 	if w.opt.ExternalURL == "" {
-		w.opt.ExternalURL = w.publicURL
+		w.opt.ExternalURL = w.Edge.url
 	}
-	if err := w.install(); err != nil {
+	if err := w.Supervisor.install(); err != nil {
 		return nil, fmt.Errorf("installing the lab's add-ons: %w", err)
 	}
 	w.SetFaults(opt.Faults)
@@ -113,10 +108,10 @@ func (w *World) openDoors() (err error) {
 			*d, err = newDoor(w, addr, serve, raw)
 		}
 	}
-	open(&w.supervisor, "127.0.0.1:0", http.HandlerFunc(w.serveSupervisor), nil)
-	open(&w.origin, "127.0.0.1:0", nil, w.serveOrigin)
-	open(&w.metrics, "127.0.0.1:0", http.HandlerFunc(w.serveMetrics), nil)
-	open(&w.outside, "127.0.0.1:0", http.HandlerFunc(w.serveOutside), nil)
+	open(&w.Supervisor.door, "127.0.0.1:0", http.HandlerFunc(w.Supervisor.serve), nil)
+	open(&w.Core.door, "127.0.0.1:0", nil, w.Core.serveWeb)
+	open(&w.Connector.door, "127.0.0.1:0", http.HandlerFunc(w.Connector.serve), nil)
+	open(&w.Outside.door, "127.0.0.1:0", http.HandlerFunc(w.Outside.serve), nil)
 	open(&w.control, "127.0.0.1:0", w.Control(), nil)
 	if w.opt.Proxy {
 		open(&w.proxy, "127.0.0.1:0", nil, w.serveProxy)
@@ -133,28 +128,28 @@ func (w *World) openDoors() (err error) {
 		}
 	}
 	if w.opt.ServiceURL == "" {
-		w.opt.ServiceURL = "http://homeassistant:" + w.corePort()
+		w.opt.ServiceURL = "http://homeassistant:" + w.Core.port()
 	}
 	edgeAddr, name := "127.0.0.1:0", ""
 	if w.opt.SplitDNS {
-		edgeAddr, name = net.JoinHostPort("127.0.0.2", w.origin.port()), "localhost:"+w.origin.port()
+		edgeAddr, name = net.JoinHostPort("127.0.0.2", w.Core.door.port()), "localhost:"+w.Core.door.port()
 	}
-	open(&w.edge, edgeAddr, http.HandlerFunc(w.serveEdge), nil)
+	open(&w.Edge.door, edgeAddr, http.HandlerFunc(w.Edge.serve), nil)
 	if err != nil {
 		return err
 	}
 	if name == "" {
-		name = w.edge.addr
+		name = w.Edge.door.addr
 	}
-	w.publicURL = "http://" + name
+	w.Edge.url = "http://" + name
 	if w.opt.TLS {
-		w.publicURL = "https://" + name
+		w.Edge.url = "https://" + name
 	}
 	if w.opt.TLS || w.opt.Net == nil {
 		if w.dir, err = os.MkdirTemp("", "tunnelmedic-lab-"); err != nil {
 			return err
 		}
-		if err := w.certify(); err != nil {
+		if err := w.Edge.certify(); err != nil {
 			return err
 		}
 	}
@@ -165,12 +160,12 @@ func (w *World) openDoors() (err error) {
 	return w.control.open()
 }
 
-// corePort is where Home Assistant really listens here.
-func (w *World) corePort() string {
-	if _, port, err := net.SplitHostPort(w.originAddr()); err == nil {
+// port is where Home Assistant really listens here.
+func (c *Core) port() string {
+	if _, port, err := net.SplitHostPort(c.addr()); err == nil {
 		return port
 	}
-	return w.origin.port()
+	return c.door.port()
 }
 
 // Close ends the world: everything it started, and only then returns.
@@ -179,18 +174,18 @@ func (w *World) Close() {
 	w.closed = true
 	w.mu.Unlock()
 	w.cancel()
-	for _, d := range []*door{w.control, w.supervisor, w.outside, w.edge, w.metrics, w.proxy, w.origin} {
+	for _, d := range []*door{w.control, w.Supervisor.door, w.Outside.door, w.Edge.door, w.Connector.door, w.proxy, w.Core.door} {
 		if d != nil {
 			d.close()
 		}
 	}
 	w.mu.Lock()
-	if w.run != nil {
-		w.run.closeSockets()
+	if w.Connector.run != nil {
+		w.Connector.run.closeSockets()
 	}
 	w.mu.Unlock()
-	if w.quic != nil {
-		w.quic.close()
+	if w.Edge.quic != nil {
+		w.Edge.quic.close()
 	}
 	w.wg.Wait()
 	if w.kept != nil {
@@ -206,13 +201,13 @@ func (w *World) Env() map[string]string {
 	t := w.timings
 	env := map[string]string{
 		"SUPERVISOR_TOKEN":                  SupervisorToken,
-		"TUNNELMEDIC_SUPERVISOR_URL":        w.supervisor.url(),
-		"TUNNELMEDIC_CONNECTOR_URL":         w.metrics.url(),
-		"TUNNELMEDIC_ORIGIN_URL":            w.OriginURL(),
-		"TUNNELMEDIC_QUIC_EDGE":             w.quicEdge(),
-		"TUNNELMEDIC_DOH_URL":               w.outside.url() + "/dns-query",
-		"TUNNELMEDIC_CLOUDFLARE_API_URL":    w.outside.url() + "/client/v4",
-		"TUNNELMEDIC_CLOUDFLARE_STATUS_URL": w.outside.url() + "/api/v2",
+		"TUNNELMEDIC_SUPERVISOR_URL":        w.Supervisor.door.url(),
+		"TUNNELMEDIC_CONNECTOR_URL":         w.Connector.door.url(),
+		"TUNNELMEDIC_ORIGIN_URL":            w.Core.URL(),
+		"TUNNELMEDIC_QUIC_EDGE":             w.Edge.quicAddr(),
+		"TUNNELMEDIC_DOH_URL":               w.Outside.door.url() + "/dns-query",
+		"TUNNELMEDIC_CLOUDFLARE_API_URL":    w.Outside.door.url() + "/client/v4",
+		"TUNNELMEDIC_CLOUDFLARE_STATUS_URL": w.Outside.door.url() + "/api/v2",
 		"TUNNELMEDIC_LISTEN":                w.listen,
 		"TUNNELMEDIC_INGRESS_PEER":          "127.0.0.1,::1",
 	}
@@ -225,11 +220,11 @@ func (w *World) Env() map[string]string {
 		env["TUNNELMEDIC_HOLD_BASE"] = t.HoldBase.String()
 		env["TUNNELMEDIC_PROBE_TIMEOUT"] = t.ProbeTimeout.String()
 	}
-	if w.caFile != "" {
-		env["TUNNELMEDIC_CA_FILE"] = w.caFile
+	if w.Edge.caFile != "" {
+		env["TUNNELMEDIC_CA_FILE"] = w.Edge.caFile
 	}
 	if !w.opt.FindURL {
-		env["TUNNELMEDIC_PUBLIC_URL"] = w.publicURL
+		env["TUNNELMEDIC_PUBLIC_URL"] = w.Edge.url
 	}
 	return env
 }
@@ -243,25 +238,25 @@ func Environ(env map[string]string) []string {
 	return list
 }
 
-// PublicURL is Home Assistant's as the world outside knows it.
-func (w *World) PublicURL() string { return w.publicURL }
+// URL is Home Assistant's as the world outside knows it.
+func (e *Edge) URL() string { return e.url }
 
 // SupervisorURL, OriginURL, ConnectorURL and ControlURL are where the parts listen.
-func (w *World) SupervisorURL() string { return w.supervisor.url() }
+func (s *Supervisor) URL() string { return s.door.url() }
 
-// OriginURL is Home Assistant's on the internal network.
-func (w *World) OriginURL() string { return "http://" + w.originAddr() }
+// URL is Home Assistant's on the internal network.
+func (c *Core) URL() string { return "http://" + c.addr() }
 
-// originAddr is where the connector finds Home Assistant.
-func (w *World) originAddr() string {
-	if w.opt.Origin != "" {
-		return w.opt.Origin
+// addr is where the connector finds Home Assistant.
+func (c *Core) addr() string {
+	if c.w.opt.Origin != "" {
+		return c.w.opt.Origin
 	}
-	return w.origin.addr
+	return c.door.addr
 }
 
-// ConnectorURL is that of the connector's metrics server.
-func (w *World) ConnectorURL() string { return w.metrics.url() }
+// URL is that of the connector's metrics server.
+func (n *Connector) URL() string { return n.door.url() }
 
 // ControlURL is where the world is driven by hand: see Control.
 func (w *World) ControlURL() string { return w.control.url() }
@@ -290,10 +285,10 @@ func (w *World) SetFaults(f Faults) {
 	hungBefore := w.faults.ConnectorHung
 	w.faults = f.clone()
 	if !f.CacheEverything {
-		w.cache = nil
+		w.Edge.cache = nil
 	}
-	if w.run != nil && f.ConnectorHung != hungBefore {
-		w.run.hung = f.ConnectorHung
+	if w.Connector.run != nil && f.ConnectorHung != hungBefore {
+		w.Connector.run.hung = f.ConnectorHung
 	}
 	if f.CoreStarting {
 		w.after(w.timings.CoreStart, func() { w.faults.CoreStarting = false })
@@ -312,11 +307,11 @@ func (w *World) ChangeFaults(change func(*Faults)) {
 // settleDoors opens and shuts what the faults say. The caller holds mu.
 func (w *World) settleDoors() {
 	f := w.faults
-	w.supervisor.set(!f.SupervisorDown)
-	w.origin.set(!f.CoreDown && !f.CoreStarting && !f.CoreUnreachable)
-	w.edge.set(!f.InternetDown)
-	w.outside.set(!f.InternetDown && !f.ResolverDown)
-	w.metrics.set(w.run != nil && w.run.listening)
+	w.Supervisor.door.set(!f.SupervisorDown)
+	w.Core.door.set(!f.CoreDown && !f.CoreStarting && !f.CoreUnreachable)
+	w.Edge.door.set(!f.InternetDown)
+	w.Outside.door.set(!f.InternetDown && !f.ResolverDown)
+	w.Connector.door.set(w.Connector.run != nil && w.Connector.run.listening)
 }
 
 // changed tells everyone who waits that something is different, and keeps the
@@ -371,34 +366,34 @@ func (w *World) Wait(ctx context.Context, cond func() bool) error {
 }
 
 // Ready waits until the connector is connected all four ways.
-func (w *World) Ready(ctx context.Context) error {
-	return w.Wait(ctx, func() bool { return w.Connections() == 4 })
+func (n *Connector) Ready(ctx context.Context) error {
+	return n.w.Wait(ctx, func() bool { return n.Connections() == 4 })
 }
 
 // Transport is what the connector uses now, NoTransport if nothing stands.
-func (w *World) Transport() evidence.Transport {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.run == nil || w.run.ready() == 0 {
+func (n *Connector) Transport() evidence.Transport {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	if n.run == nil || n.run.ready() == 0 {
 		return evidence.NoTransport
 	}
-	return w.run.transport
+	return n.run.transport
 }
 
 // Connections is how many of the connector's connections stand.
-func (w *World) Connections() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.run == nil {
+func (n *Connector) Connections() int {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	if n.run == nil {
 		return 0
 	}
-	return w.run.ready()
+	return n.run.ready()
 }
 
 // Restarts is how often the running watched add-on was stopped for a restart that
 // was asked through Supervisor's API (not by the user's hands).
-func (w *World) Restarts() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.restarts
+func (s *Supervisor) Restarts() int {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.restarts
 }

@@ -130,15 +130,15 @@ func inTheLab(t *testing.T, c incident) (out outcome) {
 				f.Upgrade = map[evidence.Transport]lab.UpgradeFault{quic: {Share: p.loss[quic], Form: form}, http2: {Share: p.loss[http2], Form: form}}
 			})
 			end := time.Now().Add(p.lasts)
-			if c.mends && h.Comes(p.lasts, func() bool { return w.Restarts() > 0 }) {
+			if c.mends && h.Comes(p.lasts, func() bool { return w.Supervisor.Restarts() > 0 }) {
 				w.ChangeFaults(heal)
 			}
 			h.Sleep(time.Until(end))
 		}
 		w.ChangeFaults(heal)
 		h.Sleep(10 * time.Minute)
-		out = outcome{cut: (w.CutOff() - before).Seconds(), restarts: w.Restarts(), watched: time.Since(onset)}
-		for _, p := range w.RunParameters() {
+		out = outcome{cut: (w.CutOff() - before).Seconds(), restarts: w.Supervisor.Restarts(), watched: time.Since(onset)}
+		for _, p := range w.Supervisor.RunParameters() {
 			if v, ok := strings.CutPrefix(p, "--protocol="); ok {
 				var err error
 				if out.setting, err = evidence.ParseProtocol(v); err != nil {

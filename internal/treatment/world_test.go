@@ -45,16 +45,16 @@ func TestAChangeInTheWorld(t *testing.T) {
 		}, result: policy.Settled, stored: `["--protocol=http2"]`, runs: evidence.OverHTTP2, restart: 1},
 		"busy for too long": {in: to(evidence.HTTP2), meddle: func(w *lab.World) { w.SetFaults(lab.Faults{Busy: true}) }, result: policy.Busy, stored: `[]`, runs: evidence.OverQUIC},
 		"a lost answer to a write that was done": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			w.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", AfterEffect: true, Reset: true, Times: 1})
+			w.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", AfterEffect: true, Reset: true, Times: 1})
 		}, result: policy.Settled, stored: `["--protocol=http2"]`, runs: evidence.OverHTTP2, restart: 1},
 		"a lost write": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			w.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Reset: true, Times: 1})
+			w.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Reset: true, Times: 1})
 		}, result: policy.Settled, stored: `["--protocol=http2"]`, runs: evidence.OverHTTP2, restart: 1},
 		"a lost answer to a restart that was done": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			w.Inject(lab.Injection{Method: "POST", Path: restart, AfterEffect: true, Reset: true, Times: 1})
+			w.Supervisor.Inject(lab.Injection{Method: "POST", Path: restart, AfterEffect: true, Reset: true, Times: 1})
 		}, result: policy.Settled, stored: `["--protocol=http2"]`, runs: evidence.OverHTTP2, restart: 1},
 		"an HTML page for a restart that was not done": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			w.Inject(lab.Injection{Method: "POST", Path: restart, Status: 200, ContentType: "text/html", Body: "<html>Welcome</html>", Times: 1})
+			w.Supervisor.Inject(lab.Injection{Method: "POST", Path: restart, Status: 200, ContentType: "text/html", Body: "<html>Welcome</html>", Times: 1})
 		}, result: policy.Settled, stored: `["--protocol=http2"]`, runs: evidence.OverHTTP2, restart: 1},
 		"the start fails after the stop": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
 			w.SetFaults(lab.Faults{StartFails: lab.BadDocker})
@@ -69,23 +69,23 @@ func TestAChangeInTheWorld(t *testing.T) {
 			in: to(evidence.HTTP2), result: policy.Crashed, stored: `["--protocol=http2"]`, restart: 1},
 		"a secret is never written": {opt: lab.Options{AddOns: withSecret, Faults: lab.Faults{SecretsResolved: true}}, in: to(evidence.HTTP2), result: policy.AtRisk, stored: `[]`, runs: evidence.OverQUIC},
 		"options that Supervisor refuses": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			w.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Status: 400, Body: `{"result":"error","message":"App has invalid options: not a valid value for dictionary value @ data['options']['run_parameters']. Got {'tunnel_token': 'x'}"}`})
+			w.Supervisor.Inject(lab.Injection{Method: "POST", Path: "/addons/*/options", Status: 400, Body: `{"result":"error","message":"App has invalid options: not a valid value for dictionary value @ data['options']['run_parameters']. Got {'tunnel_token': 'x'}"}`})
 		}, result: policy.Rejected, stored: `[]`, runs: evidence.OverQUIC},
 		"changed by hand before": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			if err := w.UserSetsProtocol(lab.DefaultSlug, evidence.QUIC); err != nil {
+			if err := w.User.SetsProtocol(lab.DefaultSlug, evidence.QUIC); err != nil {
 				panic(err)
 			}
 		}, result: policy.UserChanged, stored: `["--protocol=quic"]`, runs: evidence.OverQUIC},
 		"stopped by hand before": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			if err := w.UserStops(lab.DefaultSlug); err != nil {
+			if err := w.User.Stops(lab.DefaultSlug); err != nil {
 				panic(err)
 			}
 		}, result: policy.UserStopped, stored: `[]`},
 		"stopped by hand while Supervisor was busy": {in: to(evidence.HTTP2), meddle: func(w *lab.World) {
-			w.Inject(lab.Injection{Method: "POST", Path: restart, Status: 400, Body: `{"result":"error","message":"Another job is running for job group app_9074a9fa_cloudflared"}`, Times: 1})
+			w.Supervisor.Inject(lab.Injection{Method: "POST", Path: restart, Status: 400, Body: `{"result":"error","message":"Another job is running for job group app_9074a9fa_cloudflared"}`, Times: 1})
 			go func() {
 				_ = w.Wait(t.Context(), func() bool { return asked(w, "/restart") >= 1 })
-				_ = w.UserStops(lab.DefaultSlug)
+				_ = w.User.Stops(lab.DefaultSlug)
 			}()
 		}, result: policy.UserStopped, stored: `[]`},
 	} {
@@ -96,11 +96,11 @@ func TestAChangeInTheWorld(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			if err := w.Ready(t.Context()); err != nil {
+			if err := w.Connector.Ready(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			before := w.Options(lab.DefaultSlug)
-			connector := tunnel.NewConnector(w.ConnectorURL())
+			before := w.Supervisor.Options(lab.DefaultSlug)
+			connector := tunnel.NewConnector(w.Connector.URL())
 			phone := w.StartClients(time.Millisecond, false) // so that the counters tell the processes apart
 			if err := w.Wait(t.Context(), func() bool { return phone.Tally().Opened > 5 }); err != nil {
 				t.Fatal(err)
@@ -111,7 +111,7 @@ func TestAChangeInTheWorld(t *testing.T) {
 				c.meddle(w)
 			}
 			tr := &treatment.Treatment{
-				Supervisor: supervisor.New(supervisor.Config{BaseURL: w.SupervisorURL(), Token: lab.SupervisorToken, TimeScale: 0.02}),
+				Supervisor: supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken, TimeScale: 0.02}),
 				Connector:  connector,
 				Diary:      diary{},
 				Log:        zerolog.Nop(),
@@ -121,13 +121,13 @@ func TestAChangeInTheWorld(t *testing.T) {
 			if err != nil || out.Result != c.result || out.Restarts != c.restart {
 				t.Errorf("got %+v, %v; want %q and %d restarts", out, err, c.result, c.restart)
 			}
-			if w.Restarts() > c.restart {
-				t.Errorf("the household was cut off %d times, told %d", w.Restarts(), c.restart)
+			if w.Supervisor.Restarts() > c.restart {
+				t.Errorf("the household was cut off %d times, told %d", w.Supervisor.Restarts(), c.restart)
 			}
-			if got := w.Transport(); got != c.runs {
+			if got := w.Connector.Transport(); got != c.runs {
 				t.Errorf("it runs over %v, want %v", got, c.runs)
 			}
-			after := w.Options(lab.DefaultSlug)
+			after := w.Supervisor.Options(lab.DefaultSlug)
 			if got := member(t, after, "run_parameters"); got != c.stored {
 				t.Errorf("stored %s, want %s", got, c.stored)
 			}

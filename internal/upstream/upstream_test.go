@@ -19,7 +19,7 @@ func world(t *testing.T) *lab.World {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	if err := w.Ready(t.Context()); err != nil {
+	if err := w.Connector.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -44,7 +44,7 @@ func ask(t *testing.T, w *lab.World, token string, change ...func(*Question)) ev
 func TestEverythingIsFoundByTheHostNameAlone(t *testing.T) {
 	w := world(t)
 	pushed := time.Now().Add(-10 * time.Hour).Truncate(time.Millisecond)
-	w.Push("3300", pushed)
+	w.Outside.Push("3300", pushed)
 	u := ask(t, w, lab.CloudflareToken)
 	if len(u.Troubles) > 0 {
 		t.Fatal(u.Troubles)
@@ -82,7 +82,7 @@ func TestEveryMissingRightIsNamedAndTheRestStillAsked(t *testing.T) {
 		"rules":    "Zone → HTTP DDoS Managed Ruleset → Read",
 		"dns":      "Zone → DNS → Read",
 	} {
-		w.ChangeCloudflare(func(c *lab.Cloudflare) { c.Missing = []string{missing} })
+		w.Outside.Change(func(c *lab.Cloudflare) { c.Missing = []string{missing} })
 		u := ask(t, w, lab.CloudflareToken)
 		said := strings.Join(u.Troubles, "\n")
 		if !strings.Contains(said, want) {
@@ -106,7 +106,7 @@ func TestTheConnectorsTunnelIDStandsInForDNS(t *testing.T) {
 		func(c *lab.Cloudflare) { c.NoRecord = true },
 		func(c *lab.Cloudflare) { c.Missing = []string{"dns"} },
 	} {
-		w.ChangeCloudflare(func(c *lab.Cloudflare) { c.NoRecord, c.Missing = false, nil; spoil(c) })
+		w.Outside.Change(func(c *lab.Cloudflare) { c.NoRecord, c.Missing = false, nil; spoil(c) })
 		if u := ask(t, w, lab.CloudflareToken); u.Connectors != nil {
 			t.Errorf("%+v", u)
 		}
@@ -119,7 +119,7 @@ func TestTheConnectorsTunnelIDStandsInForDNS(t *testing.T) {
 
 func TestATokenOfAnotherZoneSaysSo(t *testing.T) {
 	w := world(t)
-	w.ChangeCloudflare(func(c *lab.Cloudflare) { c.Zone = "example.org" })
+	w.Outside.Change(func(c *lab.Cloudflare) { c.Zone = "example.org" })
 	u := ask(t, w, lab.CloudflareToken)
 	if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], "sees no zone for ha.example.com: it belongs to another zone") || u.Zone != "" {
 		t.Error(u.Troubles)
@@ -153,7 +153,7 @@ func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 		lab.Slow: "no answer in time", lab.Garbled: "something unexpected", lab.Strange: "something unexpected", lab.RateLimited: "asked too often (429)",
 		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "redirect",
 	} {
-		w.ChangeCloudflare(func(c *lab.Cloudflare) { c.API = trouble })
+		w.Outside.Change(func(c *lab.Cloudflare) { c.API = trouble })
 		began := time.Now()
 		u := ask(t, w, lab.CloudflareToken)
 		if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], want) || strings.ContainsAny(u.Troubles[0], "\n<") {
@@ -179,7 +179,7 @@ func TestTroublesOfThePageAreOneSentence(t *testing.T) {
 		lab.Slow: "no answer in time", lab.Garbled: "not Statuspage's format", lab.Strange: "not Statuspage's format", lab.RateLimited: "asked too often (429)",
 		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "redirect",
 	} {
-		w.ChangeCloudflare(func(c *lab.Cloudflare) { c.Page = trouble })
+		w.Outside.Change(func(c *lab.Cloudflare) { c.Page = trouble })
 		u := ask(t, w, lab.CloudflareToken)
 		if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], want) || u.PageAsked || u.Zone == "" {
 			t.Errorf("%s: %q %v", trouble, u.Troubles, u.Zone)
@@ -218,7 +218,7 @@ func TestTheReportsThatMayTouchThisTunnel(t *testing.T) {
 			c.report.Started = now.Add(-time.Hour)
 		}
 		c.report.Status, c.report.Impact = "investigating", "minor"
-		w.ChangeCloudflare(func(cf *lab.Cloudflare) { cf.Reports = []lab.Report{c.report} })
+		w.Outside.Change(func(cf *lab.Cloudflare) { cf.Reports = []lab.Report{c.report} })
 		u := ask(t, w, "")
 		got := ""
 		if len(u.Reports) > 0 {

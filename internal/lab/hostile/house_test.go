@@ -90,8 +90,8 @@ func build(t testing.TB, opt lab.Options, env map[string]string) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	h := &house{TB: t, w: w, dir: t.TempDir(), log: &record{}, before: w.Options(lab.DefaultSlug)}
-	h.gate = newGate(t, w.SupervisorURL(), h.record)
+	h := &house{TB: t, w: w, dir: t.TempDir(), log: &record{}, before: w.Supervisor.Options(lab.DefaultSlug)}
+	h.gate = newGate(t, w.Supervisor.URL(), h.record)
 	h.env = w.Env()
 	maps.Copy(h.env, map[string]string{
 		"TUNNELMEDIC_SUPERVISOR_URL": h.gate.url(),
@@ -106,8 +106,8 @@ func build(t testing.TB, opt lab.Options, env map[string]string) *house {
 	maps.Copy(h.env, env)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if h.w.State(lab.DefaultSlug) == evidence.StateStarted && opt.Faults.UDPBlocked == opt.Faults.InternetDown {
-		if err := w.Ready(ctx); err != nil {
+	if h.w.Supervisor.State(lab.DefaultSlug) == evidence.StateStarted && opt.Faults.UDPBlocked == opt.Faults.InternetDown {
+		if err := w.Connector.Ready(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -219,10 +219,10 @@ func (h *house) phase(p policy.Phase) bool { return h.record().Policy.Phase == p
 // with what is stored.
 func (h *house) sound() bool {
 	want := evidence.OverQUIC
-	if stored(h.w.RunParameters()) == evidence.HTTP2 {
+	if stored(h.w.Supervisor.RunParameters()) == evidence.HTTP2 {
 		want = evidence.OverHTTP2
 	}
-	return h.w.State(lab.DefaultSlug) == evidence.StateStarted && h.w.Connections() == 4 && h.w.Transport() == want
+	return h.w.Supervisor.State(lab.DefaultSlug) == evidence.StateStarted && h.w.Connector.Connections() == 4 && h.w.Connector.Transport() == want
 }
 
 func stored(flags []string) evidence.Protocol {
@@ -239,18 +239,18 @@ func stored(flags []string) evidence.Protocol {
 // household's flags were to become these; nothing if it is kept.
 func (h *house) promise(flags []string, budget int) (broken []string) {
 	note := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
-	if got := h.w.RunParameters(); !slices.Equal(got, flags) {
+	if got := h.w.Supervisor.RunParameters(); !slices.Equal(got, flags) {
 		note("run_parameters are %q, not %q", got, flags)
 	}
-	was, is := others(h.before), others(h.w.Options(lab.DefaultSlug))
+	was, is := others(h.before), others(h.w.Supervisor.Options(lab.DefaultSlug))
 	if !maps.EqualFunc(was, is, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
 		note("other options are %s, not %s", is, was)
 	}
 	if !h.sound() {
-		note("the add-on is %s with %d connections over %s", h.w.State(lab.DefaultSlug), h.w.Connections(), h.w.Transport())
+		note("the add-on is %s with %d connections over %s", h.w.Supervisor.State(lab.DefaultSlug), h.w.Connector.Connections(), h.w.Connector.Transport())
 	}
 	r := h.record()
-	if n := h.w.Restarts(); n > budget {
+	if n := h.w.Supervisor.Restarts(); n > budget {
 		note("%d restarts, budget %d", n, budget)
 	} else if n > len(r.Policy.Restarts) {
 		note("%d restarts, of which only %d were counted", n, len(r.Policy.Restarts))
@@ -310,7 +310,7 @@ func (h *house) secrets() (broken []string) {
 		}
 		return nil
 	})
-	told, _ := json.Marshal([]any{h.w.NotificationLog(), h.w.NotifyCalls(), h.w.Events(), h.w.EntityStates()})
+	told, _ := json.Marshal([]any{h.w.Core.NotificationLog(), h.w.Core.NotifyCalls(), h.w.Core.Events(), h.w.Core.EntityStates()})
 	places["what was told"] = string(told)
 	for place, text := range places {
 		for _, c := range canaries {

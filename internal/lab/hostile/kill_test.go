@@ -168,7 +168,7 @@ func (d *deaths) ends(h *house) {
 		flags = append(flags, "--protocol=http2")
 		d.outcome = "http2 proven"
 	}
-	d.restarts = h.w.Restarts()
+	d.restarts = h.w.Supervisor.Restarts()
 	d.broken = append(h.promise(flags, 6), h.noHands()...)
 	for _, b := range d.broken {
 		h.Error(b)

@@ -217,13 +217,15 @@ func (c *cell) run(t *testing.T) {
 	}
 	if c.at.step == watching {
 		// The add-on is looked at only while the connector is silent.
-		h.until("the step, or the end", func() bool { return wasHit() || h.quiet(policy.Holding, policy.Healthy) && h.w.Restarts() > 0 })
+		h.until("the step, or the end", func() bool {
+			return wasHit() || h.quiet(policy.Holding, policy.Healthy) && h.w.Supervisor.Restarts() > 0
+		})
 	} else {
 		h.until("the step "+c.at.String(), wasHit)
 	}
 	h.until("the misdeed's end", over)
 	h.until("the treatment's end", func() bool { return h.quiet(policy.Holding, policy.Healthy) && h.sound() })
-	c.restarts = h.w.Restarts()
+	c.restarts = h.w.Supervisor.Restarts()
 	if *full {
 		h.w.SetFaults(lab.Faults{})
 		h.until("health again", func() bool { return h.quiet(policy.Healthy) && h.sound() })

@@ -22,7 +22,7 @@ func TestPeopleInterfere(t *testing.T) {
 	const slug = lab.DefaultSlug
 	edit := func(h *house, change func(map[string]json.RawMessage)) {
 		var o map[string]json.RawMessage
-		if err := json.Unmarshal(h.w.Options(slug), &o); err != nil {
+		if err := json.Unmarshal(h.w.Supervisor.Options(slug), &o); err != nil {
 			h.Error(err)
 		}
 		change(o)
@@ -30,7 +30,7 @@ func TestPeopleInterfere(t *testing.T) {
 		if err != nil {
 			h.Error(err)
 		}
-		if err := h.w.UserSetsOptions(slug, raw); err != nil {
+		if err := h.w.User.SetsOptions(slug, raw); err != nil {
 			h.Error(err)
 		}
 	}
@@ -39,24 +39,24 @@ func TestPeopleInterfere(t *testing.T) {
 	}
 	sets := func(p evidence.Protocol) func(*house) {
 		return func(h *house) {
-			if err := h.w.UserSetsProtocol(slug, p); err != nil {
+			if err := h.w.User.SetsProtocol(slug, p); err != nil {
 				h.Error(err)
 			}
 		}
 	}
 	stops := func(h *house) {
-		if err := h.w.UserStops(slug); err != nil {
+		if err := h.w.User.Stops(slug); err != nil {
 			h.Error(err)
 		}
 	}
 	kept := func(h *house) {
-		if !bytes.Contains(h.w.Options(slug), []byte(`"log_level":"debug"`)) {
-			h.Errorf("the person's edit is lost: %s", h.w.Options(slug))
+		if !bytes.Contains(h.w.Supervisor.Options(slug), []byte(`"log_level":"debug"`)) {
+			h.Errorf("the person's edit is lost: %s", h.w.Supervisor.Options(slug))
 		}
 	}
 	own := func(h *house) {
 		h.until("own setting", func() bool { return h.quiet(policy.Holding, policy.Healthy) && h.sound() })
-		if got := h.w.RunParameters(); !slices.Equal(got, ownFlags) {
+		if got := h.w.Supervisor.RunParameters(); !slices.Equal(got, ownFlags) {
 			h.Errorf("run_parameters are %q", got)
 		}
 	}
@@ -66,12 +66,12 @@ func TestPeopleInterfere(t *testing.T) {
 				r := h.record()
 				return r.Policy.Trial == nil && r.Intention == nil && r.Policy.Own.Flag() == flag
 			})
-			n := h.w.Restarts()
+			n := h.w.Supervisor.Restarts()
 			time.Sleep(150 * time.Millisecond) // it would be at them again by now: a dozen probes
-			if got := h.w.RunParameters(); !slices.Equal(got, append(slices.Clone(ownFlags), "--protocol="+flag)) {
+			if got := h.w.Supervisor.RunParameters(); !slices.Equal(got, append(slices.Clone(ownFlags), "--protocol="+flag)) {
 				h.Errorf("run_parameters are %q", got)
 			}
-			if h.w.Restarts() != n {
+			if h.w.Supervisor.Restarts() != n {
 				h.Error("their tunnel was restarted")
 			}
 		}
@@ -79,10 +79,10 @@ func TestPeopleInterfere(t *testing.T) {
 	staysStopped := func(h *house) {
 		h.until("the end of the treatment", func() bool { r := h.record(); return r.Policy.Trial == nil && r.Intention == nil })
 		time.Sleep(300 * time.Millisecond)
-		if s := h.w.State(slug); s != evidence.StateStopped {
+		if s := h.w.Supervisor.State(slug); s != evidence.StateStopped {
 			h.Errorf("the add-on is %s", s)
 		}
-		if got := h.w.RunParameters(); !slices.Equal(got, ownFlags) {
+		if got := h.w.Supervisor.RunParameters(); !slices.Equal(got, ownFlags) {
 			h.Errorf("stopped with run_parameters %q", got)
 		}
 	}
@@ -114,27 +114,27 @@ func TestPeopleInterfere(t *testing.T) {
 		"stopped, before it is read":                    {at: place{trial, reading}, first: before, does: stops, ends: staysStopped, never: true},
 		"stopped, before the restart":                   {at: place{trial, readBack}, first: before, does: stops, ends: staysStopped},
 		"stopped, before the way back":                  {at: place{way, reading}, first: before, does: stops, ends: staysStopped},
-		"uninstalled, before it is read":                {at: place{trial, reading}, first: before, does: func(h *house) { _ = h.w.UserUninstalls(slug) }, ends: gone},
-		"uninstalled, before the restart":               {at: place{trial, restarting}, first: before, does: func(h *house) { _ = h.w.UserUninstalls(slug) }, ends: gone},
-		"uninstalled, before the way back":              {at: place{way, writing}, first: before, does: func(h *house) { _ = h.w.UserUninstalls(slug) }, ends: gone},
-		"restarted by hand, before the restart":         {at: place{trial, restarting}, first: before, does: func(h *house) { _ = h.w.UserRestarts(slug) }, ends: own},
+		"uninstalled, before it is read":                {at: place{trial, reading}, first: before, does: func(h *house) { _ = h.w.User.Uninstalls(slug) }, ends: gone},
+		"uninstalled, before the restart":               {at: place{trial, restarting}, first: before, does: func(h *house) { _ = h.w.User.Uninstalls(slug) }, ends: gone},
+		"uninstalled, before the way back":              {at: place{way, writing}, first: before, does: func(h *house) { _ = h.w.User.Uninstalls(slug) }, ends: gone},
+		"restarted by hand, before the restart":         {at: place{trial, restarting}, first: before, does: func(h *house) { _ = h.w.User.Restarts(slug) }, ends: own},
 		"restored from a backup, during the restart": {at: place{trial, restarting}, first: after, ends: own, does: func(h *house) {
 			// A restore stops the add-on, puts the stored options back, and starts it.
-			if err := h.w.UserSetsOptions(slug, h.before); err != nil {
+			if err := h.w.User.SetsOptions(slug, h.before); err != nil {
 				h.Error(err)
 			}
-			_ = h.w.UserRestarts(slug)
+			_ = h.w.User.Restarts(slug)
 		}},
 		"replaced by another store's, before the restart": {at: place{trial, restarting}, first: before, does: func(h *house) {
-			_ = h.w.UserUninstalls(slug)
-			if err := h.w.UserInstalls(lab.AddOn{Slug: "396f0234_cloudflared", Name: "Cloudflared", Version: "6.0.4", Options: h.before}); err != nil {
+			_ = h.w.User.Uninstalls(slug)
+			if err := h.w.User.Installs(lab.AddOn{Slug: "396f0234_cloudflared", Name: "Cloudflared", Version: "6.0.4", Options: h.before}); err != nil {
 				h.Error(err)
 			}
 		}, ends: func(h *house) {
 			h.until("the new one is watched", func() bool { return h.record().Slug == "396f0234_cloudflared" })
 			h.w.SetFaults(lab.Faults{})
 			h.until("health", func() bool { return h.quiet(policy.Healthy) })
-			if a, b := others(h.before), others(h.w.Options("396f0234_cloudflared")); !maps.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) }) {
+			if a, b := others(h.before), others(h.w.Supervisor.Options("396f0234_cloudflared")); !maps.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) }) {
 				h.Error("the new add-on's options were changed")
 			}
 		}},
@@ -172,8 +172,8 @@ func TestPeopleInterfere(t *testing.T) {
 			if c.then != nil {
 				c.then(h)
 			}
-			if c.never && h.w.Restarts() > 0 {
-				t.Errorf("%d restarts", h.w.Restarts())
+			if c.never && h.w.Supervisor.Restarts() > 0 {
+				t.Errorf("%d restarts", h.w.Supervisor.Restarts())
 			}
 			if bad := append(h.secrets(), h.journalBroken()...); len(bad) > 0 {
 				t.Error(strings.Join(bad, "; "))
@@ -264,7 +264,7 @@ func TestANewStartIsInterrupted(t *testing.T) {
 				reached(t, hit)
 				end()
 				begin()
-				h.until("the end", func() bool { return h.w.Restarts() > 0 && h.quiet(policy.Holding) && h.sound() })
+				h.until("the end", func() bool { return h.w.Supervisor.Restarts() > 0 && h.quiet(policy.Holding) && h.sound() })
 				for _, b := range append(h.promise(flags, 1), h.noHands()...) {
 					t.Error(b)
 				}

@@ -41,14 +41,16 @@ func TestQUICIsTriedOnlyWhereItsHandshakeStands(t *testing.T) {
 			ill.Upgrade = lab.Stripped(0.4, evidence.OverHTTP2).Upgrade
 			h.w.SetFaults(ill)
 			if c.tried {
-				h.until("health over QUIC", func() bool { return h.w.Transport() == evidence.OverQUIC && h.quiet(policy.Healthy) })
+				h.until("health over QUIC", func() bool { return h.w.Connector.Transport() == evidence.OverQUIC && h.quiet(policy.Healthy) })
 				return
 			}
 			h.until("the gate", func() bool {
 				return h.phase(policy.Holding) && strings.Contains(h.log.String(), string(policy.GateQUIC))
 			})
-			if h.comes(2*time.Second, func() bool { return h.w.Restarts() > 0 || !slices.Equal(h.w.RunParameters(), own) }) {
-				t.Errorf("restarted %d times, with %v", h.w.Restarts(), h.w.RunParameters())
+			if h.comes(2*time.Second, func() bool {
+				return h.w.Supervisor.Restarts() > 0 || !slices.Equal(h.w.Supervisor.RunParameters(), own)
+			}) {
+				t.Errorf("restarted %d times, with %v", h.w.Supervisor.Restarts(), h.w.Supervisor.RunParameters())
 			}
 		})
 	}

@@ -19,12 +19,12 @@ func TestRevival(t *testing.T) {
 		restarts int
 	}{
 		"a connector that hangs":             {func(h *house) { h.w.SetFaults(lab.Faults{ConnectorHung: true}) }, 1},
-		"an add-on that ended with an error": {func(h *house) { h.w.Crash() }, 0},
+		"an add-on that ended with an error": {func(h *house) { h.w.Connector.Crash() }, 0},
 		"a hung connector, after the internet came back": {func(h *house) {
 			h.w.SetFaults(lab.Faults{InternetDown: true})
 			h.until("no-internet", func() bool { return strings.Contains(h.log.String(), `"cause":"no-internet"`) })
 			time.Sleep(4 * h.w.Timings().MinUptime)
-			if h.w.Restarts() > 0 {
+			if h.w.Supervisor.Restarts() > 0 {
 				h.Error("restarted while the internet was away")
 			}
 			h.w.SetFaults(lab.Faults{ConnectorHung: true})
@@ -47,11 +47,11 @@ func TestRevival(t *testing.T) {
 		h := build(t, lab.Options{}, nil)
 		h.live()
 		h.until("health", func() bool { return h.phase(policy.Healthy) })
-		if err := h.w.UserStops(lab.DefaultSlug); err != nil {
+		if err := h.w.User.Stops(lab.DefaultSlug); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * h.w.Timings().MinUptime)
-		if s := h.w.State(lab.DefaultSlug); s != evidence.StateStopped || strings.Contains(h.log.String(), "reviving") {
+		if s := h.w.Supervisor.State(lab.DefaultSlug); s != evidence.StateStopped || strings.Contains(h.log.String(), "reviving") {
 			t.Errorf("the add-on is %s", s)
 		}
 	})
@@ -66,7 +66,7 @@ func TestRevival(t *testing.T) {
 			h.w.SetFaults(lab.Faults{ConnectorHung: true})
 			time.Sleep(20 * time.Millisecond)
 		}
-		if n := h.w.Restarts(); n == 0 || n > 3 {
+		if n := h.w.Supervisor.Restarts(); n == 0 || n > 3 {
 			t.Errorf("%d restarts", n)
 		}
 		h.w.SetFaults(lab.Faults{})

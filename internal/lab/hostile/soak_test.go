@@ -86,7 +86,7 @@ func TestSoak(t *testing.T) {
 		{"half of them stripped", func() { h.w.SetFaults(lab.Stripped(0.5)) }},
 		{"Supervisor away too", func() { f := lab.Stripped(1); f.SupervisorDown = true; h.w.SetFaults(f) }},
 		{"hung", func() { h.w.SetFaults(lab.Faults{ConnectorHung: true}) }},
-		{"crashed", h.w.Crash},
+		{"crashed", h.w.Connector.Crash},
 		{"firewalled", func() { h.w.SetFaults(lab.Faults{Firewall: 1020}) }},
 		{"tunnel misrouted", func() { h.w.SetFaults(lab.Faults{Misrouted: true}) }},
 	}
@@ -99,10 +99,10 @@ func TestSoak(t *testing.T) {
 		}
 		time.Sleep(time.Duration(n%7) * 25 * time.Millisecond) // some last long enough for a treatment
 		h.w.SetFaults(lab.Faults{})
-		if h.w.State(lab.DefaultSlug) == evidence.StateError {
-			_ = h.w.UserStarts(lab.DefaultSlug)
+		if h.w.Supervisor.State(lab.DefaultSlug) == evidence.StateError {
+			_ = h.w.User.Starts(lab.DefaultSlug)
 		}
-		h.until("health", func() bool { return h.phase(policy.Healthy) && h.w.Connections() == 4 })
+		h.until("health", func() bool { return h.phase(policy.Healthy) && h.w.Connector.Connections() == 4 })
 		if n == incidents/5 {
 			early = h.usage()
 		}
@@ -110,13 +110,13 @@ func TestSoak(t *testing.T) {
 	h.until("the end of it all", func() bool { return h.quiet(policy.Healthy) && h.sound() })
 	late := h.usage()
 	t.Logf("%d incidents of %d kinds in %s: %d noticed, %d alarms, %d restarts of a budget of 24", incidents, len(kinds), time.Since(began).Round(time.Second),
-		noticed, strings.Count(h.log.String(), `"step":"alarm"`), h.w.Restarts())
+		noticed, strings.Count(h.log.String(), `"step":"alarm"`), h.w.Supervisor.Restarts())
 	t.Logf("after a fifth: %s", early)
 	t.Logf("at the end:    %s", late)
 	if noticed < incidents/2 {
 		t.Error("too few were noticed")
 	}
-	if n := h.w.Restarts(); n > 24 {
+	if n := h.w.Supervisor.Restarts(); n > 24 {
 		t.Errorf("%d restarts", n)
 	}
 	if late.handles > early.handles+8 || late.threads > early.threads+8 || late.memory > early.memory+16<<10 {

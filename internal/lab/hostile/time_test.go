@@ -39,7 +39,7 @@ func TestFailback(t *testing.T) {
 	for _, b := range append(h.promise(ownFlags, 6), h.noHands()...) {
 		t.Error(b)
 	}
-	if n := h.w.Restarts(); n != 4 {
+	if n := h.w.Supervisor.Restarts(); n != 4 {
 		t.Errorf("%d restarts, not 4: the cure, there and back, and there", n)
 	}
 	text, _ := json.Marshal(incidents(h))
@@ -66,7 +66,7 @@ func TestAFaultThatFollowsEveryRotation(t *testing.T) {
 	h.live()
 	h.until("health", func() bool { return h.phase(policy.Healthy) })
 	for stop := time.Now().Add(6 * time.Second); time.Now().Before(stop); time.Sleep(5 * time.Millisecond) {
-		if tr := h.w.Transport(); tr != evidence.NoTransport {
+		if tr := h.w.Connector.Transport(); tr != evidence.NoTransport {
 			h.w.SetFaults(lab.Stripped(1, tr))
 		}
 	}
@@ -75,7 +75,7 @@ func TestAFaultThatFollowsEveryRotation(t *testing.T) {
 	for _, b := range append(h.promise(ownFlags, 5), h.noHands()...) {
 		t.Error(b)
 	}
-	t.Logf("%d restarts of a budget of 5", h.w.Restarts())
+	t.Logf("%d restarts of a budget of 5", h.w.Supervisor.Restarts())
 }
 
 // TestAFlappingFault comes and goes faster than it can be treated.
@@ -94,10 +94,10 @@ func TestAFlappingFault(t *testing.T) {
 	}
 	h.w.SetFaults(lab.Faults{})
 	h.until("recovery to be noticed", func() bool { return h.quiet(policy.Healthy) && h.sound() })
-	if n := h.w.Restarts(); n > 4 {
+	if n := h.w.Supervisor.Restarts(); n > 4 {
 		t.Errorf("%d restarts", n)
 	}
-	t.Logf("%d restarts of a budget of 4", h.w.Restarts())
+	t.Logf("%d restarts of a budget of 4", h.w.Supervisor.Restarts())
 }
 
 // TestAJournalFromTheFuture is a Raspberry Pi without a clock: at its start it is
@@ -126,12 +126,12 @@ func TestAJournalFromTheFuture(t *testing.T) {
 			h.w.SetFaults(lab.Stripped(1))
 			h.live()
 			time.Sleep(2 * time.Second)
-			if n := h.w.Restarts(); n > 6-spent {
+			if n := h.w.Supervisor.Restarts(); n > 6-spent {
 				t.Errorf("%d restarts, %d were left", n, 6-spent)
 			}
 			h.w.SetFaults(lab.Faults{})
 			h.until("recovery to be noticed", func() bool { return h.quiet(policy.Healthy) && h.sound() })
-			if got := h.w.RunParameters(); !slices.Equal(got, ownFlags) {
+			if got := h.w.Supervisor.RunParameters(); !slices.Equal(got, ownFlags) {
 				t.Errorf("run_parameters are %q", got)
 			}
 		})

@@ -23,7 +23,7 @@ func TestASecretReferenceIsNeverWrittenBack(t *testing.T) {
 	h.until("health", func() bool { return h.phase(policy.Healthy) })
 	h.w.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1).Upgrade })
 	h.until("a word about it", func() bool {
-		for _, n := range h.w.NotificationLog() {
+		for _, n := range h.w.Core.NotificationLog() {
 			if strings.Contains(n.Message, "!secret") && strings.Contains(n.Message, "Cloudflared → Configuration") {
 				return true
 			}
@@ -62,8 +62,10 @@ func TestTraps(t *testing.T) {
 			ill: lab.Faults{UDPBlocked: true, Upgrade: lab.Stripped(1, evidence.OverHTTP2).Upgrade}, flags: []string{"--protocol=http2"}, most: 2,
 			at: func(h *house) {
 				began := time.Now()
-				h.until("down", func() bool { return h.w.Connections() == 0 })
-				h.until("back", func() bool { return h.w.Connections() == 4 && h.w.Transport() == evidence.OverHTTP2 })
+				h.until("down", func() bool { return h.w.Connector.Connections() == 0 })
+				h.until("back", func() bool {
+					return h.w.Connector.Connections() == 4 && h.w.Connector.Transport() == evidence.OverHTTP2
+				})
 				if took := time.Since(began); took > settle+5*time.Second {
 					t.Errorf("back after %s", took)
 				}
@@ -89,7 +91,7 @@ func TestTraps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := build(t, c.opt, c.env)
-			h.before = h.w.Options(lab.DefaultSlug)
+			h.before = h.w.Supervisor.Options(lab.DefaultSlug)
 			clients := h.w.StartClients(50*time.Millisecond, true)
 			defer clients.Stop()
 			h.live()
@@ -98,7 +100,9 @@ func TestTraps(t *testing.T) {
 			if c.at != nil {
 				c.at(h)
 			}
-			h.until("the end", func() bool { return h.w.Restarts() > 0 && h.quiet(policy.Holding, policy.Healthy) && h.sound() })
+			h.until("the end", func() bool {
+				return h.w.Supervisor.Restarts() > 0 && h.quiet(policy.Holding, policy.Healthy) && h.sound()
+			})
 			for _, b := range append(h.promise(c.flags, c.most), h.noHands()...) {
 				t.Error(b)
 			}
@@ -119,8 +123,8 @@ func TestSupervisorsWatchdogAtTheSameTime(t *testing.T) {
 			case <-done:
 				return
 			case <-time.After(7 * time.Millisecond):
-				if h.w.State(lab.DefaultSlug) == evidence.StateError {
-					_ = h.w.UserRestarts(lab.DefaultSlug) // another job may hold it
+				if h.w.Supervisor.State(lab.DefaultSlug) == evidence.StateError {
+					_ = h.w.User.Restarts(lab.DefaultSlug) // another job may hold it
 				}
 			}
 		}
@@ -128,9 +132,9 @@ func TestSupervisorsWatchdogAtTheSameTime(t *testing.T) {
 	h.live()
 	h.until("health", func() bool { return h.phase(policy.Healthy) })
 	h.w.SetFaults(lab.Stripped(1))
-	h.until("a trial", func() bool { return h.w.Restarts() > 0 })
+	h.until("a trial", func() bool { return h.w.Supervisor.Restarts() > 0 })
 	for range 5 {
-		h.w.Crash()
+		h.w.Connector.Crash()
 		time.Sleep(40 * time.Millisecond)
 	}
 	h.until("the end", func() bool { return h.quiet(policy.Holding, policy.Healthy) && h.sound() })

@@ -20,17 +20,17 @@ func proving(h *house.House) {
 	h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 	h.Sleep(10 * time.Minute)
 	h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
-	h.Wait("a trial that stands", 10*time.Minute, func() bool { return h.World.Transport() == http2 && h.Status().State == policy.Treating })
+	h.Wait("a trial that stands", 10*time.Minute, func() bool { return h.World.Connector.Transport() == http2 && h.Status().State == policy.Treating })
 	h.Sleep(5 * time.Second)
 }
 
 func told(h *house.House, text string) bool {
-	return slices.ContainsFunc(h.World.NotificationLog(), func(n lab.NotificationStep) bool { return strings.Contains(n.Message, text) })
+	return slices.ContainsFunc(h.World.Core.NotificationLog(), func(n lab.NotificationStep) bool { return strings.Contains(n.Message, text) })
 }
 
 // flagOf is the protocol that is stored, "" for none.
 func flagOf(w *lab.World) string {
-	for _, p := range w.RunParameters() {
+	for _, p := range w.Supervisor.RunParameters() {
 		if v, ok := strings.CutPrefix(p, "--protocol="); ok {
 			return v
 		}
@@ -41,8 +41,8 @@ func flagOf(w *lab.World) string {
 func TestAnAppThatCrashesWhileAProtocolIsProvenIsStartedAgain(t *testing.T) {
 	house.Run(t, lab.Options{}, nil, func(h *house.House) {
 		proving(h)
-		h.World.Crash()
-		h.Wait("it runs again", 5*time.Minute, func() bool { return h.World.Connections() == 4 })
+		h.World.Connector.Crash()
+		h.Wait("it runs again", 5*time.Minute, func() bool { return h.World.Connector.Connections() == 4 })
 		h.Wait("it is well", 3*time.Hour, func() bool { return healthy(h) && h.World.OpenShare() == 1 })
 	})
 }
@@ -50,11 +50,11 @@ func TestAnAppThatCrashesWhileAProtocolIsProvenIsStartedAgain(t *testing.T) {
 func TestAnAppThatIsStoppedWhileAProtocolIsProvenStaysStoppedWithItsOwnSetting(t *testing.T) {
 	house.Run(t, lab.Options{}, nil, func(h *house.House) {
 		proving(h)
-		if err := h.World.UserStops(lab.DefaultSlug); err != nil {
+		if err := h.World.User.Stops(lab.DefaultSlug); err != nil {
 			h.Fatal(err)
 		}
 		h.Wait("the own setting is stored again", 5*time.Minute, func() bool { return flagOf(h.World) == "" })
-		h.Holds("it stays stopped", 6*time.Hour, func() bool { return h.World.State(lab.DefaultSlug) == evidence.StateStopped })
+		h.Holds("it stays stopped", 6*time.Hour, func() bool { return h.World.Supervisor.State(lab.DefaultSlug) == evidence.StateStopped })
 	})
 }
 
@@ -63,8 +63,8 @@ func TestATunnelThatCouldNotStartAgainIsNotStopped(t *testing.T) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		h.World.ChangeFaults(func(f *lab.Faults) { f.APIAway, f.Upgrade = true, lab.Stripped(1, quic).Upgrade })
 		h.Sleep(3 * time.Hour)
-		if n := h.World.Restarts(); n != 0 || flagOf(h.World) != "" || h.World.Connections() != 4 {
-			h.Errorf("with Cloudflare's API away: %d restarts, protocol %q, %d connections", n, flagOf(h.World), h.World.Connections())
+		if n := h.World.Supervisor.Restarts(); n != 0 || flagOf(h.World) != "" || h.World.Connector.Connections() != 4 {
+			h.Errorf("with Cloudflare's API away: %d restarts, protocol %q, %d connections", n, flagOf(h.World), h.World.Connector.Connections())
 		}
 		if s := h.Status(); !slices.Contains(s.Gates, policy.GateStart) {
 			h.Errorf("the gate is not named: %v", s.Gates)
@@ -86,14 +86,14 @@ func TestWhatARestartHasFelledIsStartedAsSoonAsItCanBe(t *testing.T) {
 			house.Run(t, lab.Options{Local: true}, nil, func(h *house.House) {
 				h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 				h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
-				h.Wait("the restart", 10*time.Minute, func() bool { return h.World.Connections() == 0 })
+				h.Wait("the restart", 10*time.Minute, func() bool { return h.World.Connector.Connections() == 0 })
 				h.World.ChangeFaults(func(f *lab.Faults) { f.APIAway = true })
 				h.Sleep(away)
-				if h.World.State(lab.DefaultSlug) == evidence.StateStarted {
+				if h.World.Supervisor.State(lab.DefaultSlug) == evidence.StateStarted {
 					h.Fatal("it was to be down")
 				}
 				h.World.ChangeFaults(func(f *lab.Faults) { f.APIAway = false })
-				h.Wait("it is started", 2*time.Minute+10*time.Second, func() bool { return h.World.Connections() > 0 })
+				h.Wait("it is started", 2*time.Minute+10*time.Second, func() bool { return h.World.Connector.Connections() > 0 })
 				h.Wait("it is well", 3*time.Hour, func() bool { return healthy(h) && h.World.OpenShare() == 1 })
 			})
 		})
@@ -108,8 +108,8 @@ func TestARestartThatIsCalledDoneAndIsNotIsNoVerdict(t *testing.T) {
 		if s := h.Status(); s.Diagnosis.Cause == "stripped-everywhere" || told(h, "did not help") || told(h, "under every") {
 			h.Errorf("nothing was ever tried, and it is called %s", s.Diagnosis.Cause)
 		}
-		if flagOf(h.World) != "" || h.World.Connections() != 4 {
-			h.Errorf("protocol %q, %d connections", flagOf(h.World), h.World.Connections())
+		if flagOf(h.World) != "" || h.World.Connector.Connections() != 4 {
+			h.Errorf("protocol %q, %d connections", flagOf(h.World), h.World.Connector.Connections())
 		}
 		if n := len(meddled(h.World)); n > 120 {
 			h.Errorf("%d orders to Supervisor in two hours", n)
@@ -127,7 +127,7 @@ func TestATransportThatDoesNotChangeIsNoVerdict(t *testing.T) {
 		if s := h.Status(); s.Diagnosis.Cause == "stripped-everywhere" || flagOf(h.World) != "" {
 			h.Errorf("called %s, protocol %q", s.Diagnosis.Cause, flagOf(h.World))
 		}
-		if n := h.World.Restarts(); n == 0 || n > 6 {
+		if n := h.World.Supervisor.Restarts(); n == 0 || n > 6 {
 			h.Errorf("%d restarts", n)
 		}
 	})
@@ -140,8 +140,8 @@ func TestAnUpdateThatHoldsTheAppDoesTheRestart(t *testing.T) {
 		updated := make(chan error, 1)
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
 		h.Wait("an alarm", 10*time.Minute, func() bool { return h.Status().State == policy.Suspect })
-		go func() { updated <- h.World.Updates(lab.DefaultSlug, "6.0.4", 3*time.Minute) }()
-		h.Wait("it is healed", 30*time.Minute, func() bool { return healthy(h) && h.World.Transport() == http2 })
+		go func() { updated <- h.World.User.Updates(lab.DefaultSlug, "6.0.4", 3*time.Minute, 0) }()
+		h.Wait("it is healed", 30*time.Minute, func() bool { return healthy(h) && h.World.Connector.Transport() == http2 })
 		if err := <-updated; err != nil {
 			h.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestAnUpdateThatHoldsTheAppDoesTheRestart(t *testing.T) {
 				restarts++
 			}
 		}
-		if n := h.World.Restarts(); n != 0 || restarts > 30 {
+		if n := h.World.Supervisor.Restarts(); n != 0 || restarts > 30 {
 			h.Errorf("%d restarts were made beside the update's own, %d asked for", n, restarts)
 		}
 	})
@@ -166,7 +166,7 @@ func TestAPartialCureIsToldAsKept(t *testing.T) {
 		h.Wait("something is kept", 2*time.Hour, func() bool { return h.Status().State == policy.Holding })
 		h.Sleep(5 * time.Minute)
 		if flagOf(h.World) != "http2" || !told(h, "http2 stays for now") || told(h, "is back") || h.Status().Diagnosis.Cause == "stripped-everywhere" {
-			h.Errorf("protocol %q, cause %s; told: %+v", flagOf(h.World), h.Status().Diagnosis.Cause, h.World.NotificationLog())
+			h.Errorf("protocol %q, cause %s; told: %+v", flagOf(h.World), h.Status().Diagnosis.Cause, h.World.Core.NotificationLog())
 		}
 	})
 }
@@ -197,11 +197,11 @@ func TestTheBudgetHoldsThroughStops(t *testing.T) {
 					h.Start()
 				}
 				h.Sleep(time.Hour)
-				if n := h.World.Restarts(); n > 3 {
+				if n := h.World.Supervisor.Restarts(); n > 3 {
 					h.Errorf("%d restarts, the budget is 3", n)
 				}
-				if flagOf(h.World) != "" || h.World.Connections() != 4 {
-					h.Errorf("protocol %q, %d connections", flagOf(h.World), h.World.Connections())
+				if flagOf(h.World) != "" || h.World.Connector.Connections() != 4 {
+					h.Errorf("protocol %q, %d connections", flagOf(h.World), h.World.Connector.Connections())
 				}
 			})
 		})
@@ -218,7 +218,7 @@ type stage struct {
 var stages = []stage{
 	{name: "restarting", into: func(h *house.House) {
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
-		h.Wait("the restart", 10*time.Minute, func() bool { return h.World.Connections() == 0 })
+		h.Wait("the restart", 10*time.Minute, func() bool { return h.World.Connector.Connections() == 0 })
 	}},
 	{name: "proving", into: proving},
 	{name: "cured", into: func(h *house.House) {
@@ -245,18 +245,18 @@ var happenings = []struct {
 	stopped bool
 	hand    string
 }{
-	{name: "it crashes", do: func(h *house.House) { h.World.Crash() }},
+	{name: "it crashes", do: func(h *house.House) { h.World.Connector.Crash() }},
 	{name: "it crashes, and cannot start for twenty minutes", do: func(h *house.House) {
 		h.World.ChangeFaults(func(f *lab.Faults) { f.ConnectorDies = true })
-		h.World.Crash()
+		h.World.Connector.Crash()
 		h.Sleep(20 * time.Minute)
 		h.World.ChangeFaults(func(f *lab.Faults) { f.ConnectorDies = false })
 	}},
-	{name: "a person stops it", stopped: true, do: func(h *house.House) { byHand(h, func() error { return h.World.UserStops(lab.DefaultSlug) }) }},
-	{name: "a person restarts it", do: func(h *house.House) { byHand(h, func() error { return h.World.UserRestarts(lab.DefaultSlug) }) }},
+	{name: "a person stops it", stopped: true, do: func(h *house.House) { byHand(h, func() error { return h.World.User.Stops(lab.DefaultSlug) }) }},
+	{name: "a person restarts it", do: func(h *house.House) { byHand(h, func() error { return h.World.User.Restarts(lab.DefaultSlug) }) }},
 	{name: "a person sets quic", hand: "quic", do: func(h *house.House) {
-		byHand(h, func() error { return h.World.UserSetsProtocol(lab.DefaultSlug, evidence.QUIC) })
-		byHand(h, func() error { return h.World.UserRestarts(lab.DefaultSlug) })
+		byHand(h, func() error { return h.World.User.SetsProtocol(lab.DefaultSlug, evidence.QUIC) })
+		byHand(h, func() error { return h.World.User.Restarts(lab.DefaultSlug) })
 	}},
 	{name: "Supervisor is away for twenty minutes", do: during(20*time.Minute, func(f *lab.Faults, on bool) { f.SupervisorDown = on })},
 	{name: "the internet is away for twenty minutes", do: during(20*time.Minute, func(f *lab.Faults, on bool) { f.InternetDown = on })},
@@ -312,12 +312,12 @@ func TestEveryMomentHasAnExit(t *testing.T) {
 					switch {
 					case x.stopped:
 						h.Sleep(2 * time.Hour)
-						if want := map[bool]string{true: "http2"}[m.name == "cured" || m.name == "failing back"]; w.State(lab.DefaultSlug) != evidence.StateStopped || flagOf(w) != want {
-							h.Errorf("state %s, protocol %q, want it stopped with %q", w.State(lab.DefaultSlug), flagOf(w), want)
+						if want := map[bool]string{true: "http2"}[m.name == "cured" || m.name == "failing back"]; w.Supervisor.State(lab.DefaultSlug) != evidence.StateStopped || flagOf(w) != want {
+							h.Errorf("state %s, protocol %q, want it stopped with %q", w.Supervisor.State(lab.DefaultSlug), flagOf(w), want)
 						}
 					default:
 						within := 3 * time.Hour // longer than a hold and its doubling
-						h.Wait("open again and at rest", within, func() bool { return healthy(h) && w.OpenShare() == 1 && w.Connections() == 4 })
+						h.Wait("open again and at rest", within, func() bool { return healthy(h) && w.OpenShare() == 1 && w.Connector.Connections() == 4 })
 						want := "http2"
 						if m.name == "holding" {
 							want = x.hand
@@ -326,7 +326,7 @@ func TestEveryMomentHasAnExit(t *testing.T) {
 							h.Errorf("protocol %q, known as %+v", flagOf(w), got)
 						}
 					}
-					if n := w.Restarts(); n > 6 {
+					if n := w.Supervisor.Restarts(); n > 6 {
 						h.Errorf("%d restarts", n)
 					}
 				})

@@ -25,7 +25,7 @@ func TestAStalePageIsToldAndNotTreated(t *testing.T) {
 	house.Run(t, lab.Options{Faults: lab.Faults{CacheEverything: true}}, nil, func(h *house.House) {
 		saying(h, "healthy", 5*time.Minute)
 		h.Sleep(10 * time.Minute) // the page is in the cache
-		h.World.UpdateCore("2026.12.0")
+		h.World.Core.Update("2026.12.0")
 		s := saying(h, "page-stale", time.Hour)
 		if s.State != policy.Healthy || s.Detector.Score != 0 || !s.Reachable() {
 			t.Errorf("state %s, score %v", s.State, s.Detector.Score)
@@ -33,11 +33,11 @@ func TestAStalePageIsToldAndNotTreated(t *testing.T) {
 		if !strings.Contains(s.Diagnosis.Advice, "Purge Everything") || !strings.Contains(s.Diagnosis.Seen["start page"], "cache") {
 			t.Errorf("%q, %q", s.Diagnosis.Advice, s.Diagnosis.Seen["start page"])
 		}
-		h.Wait("the notification", time.Hour, func() bool { return strings.Contains(h.World.Notifications()["tunnelmedic"].Message, "Purge") })
+		h.Wait("the notification", time.Hour, func() bool { return strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "Purge") })
 		h.World.SetFaults(lab.Faults{}) // the cache is purged, the rule is gone
 		saying(h, "healthy", time.Hour)
-		h.Wait("the notification's end", time.Hour, func() bool { return h.World.Notifications()["tunnelmedic"].Message == "" })
-		if n := h.World.Restarts(); n != 0 {
+		h.Wait("the notification's end", time.Hour, func() bool { return h.World.Core.Notifications()["tunnelmedic"].Message == "" })
+		if n := h.World.Supervisor.Restarts(); n != 0 {
 			t.Errorf("%d restarts", n)
 		}
 	})
@@ -54,7 +54,7 @@ func TestWhatIsNoStalePage(t *testing.T) {
 			t.Parallel()
 			house.Run(t, lab.Options{Faults: f}, nil, func(h *house.House) {
 				saying(h, "healthy", 5*time.Minute)
-				h.World.UpdateCore("2026.12.0")
+				h.World.Core.Update("2026.12.0")
 				h.Holds("healthy", 2*time.Hour, func() bool { return h.Status().Diagnosis.Cause == "healthy" })
 			})
 		})
@@ -149,17 +149,17 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 	house.Run(t, lab.Options{HAVersion: "2026.8.3"}, nil, func(h *house.House) {
 		saying(h, "healthy", 5*time.Minute)
 		h.Sleep(30 * time.Minute)
-		if err := h.World.UserSetsOptions(lab.DefaultSlug, []byte(`{"external_hostname":"ha.example.com","additional_hosts":[],"tunnel_token":"`+lab.TunnelToken+`","run_parameters":["--transport-loglevel=debug"]}`)); err != nil {
+		if err := h.World.User.SetsOptions(lab.DefaultSlug, []byte(`{"external_hostname":"ha.example.com","additional_hosts":[],"tunnel_token":"`+lab.TunnelToken+`","run_parameters":["--transport-loglevel=debug"]}`)); err != nil {
 			t.Fatal(err)
 		}
 		h.Sleep(2 * time.Hour)
-		h.World.UpdateCore("2026.9.0")
+		h.World.Core.Update("2026.9.0")
 		h.Sleep(40 * time.Minute)
 		h.World.SetFaults(lab.Stripped(1))
 		var s medic.Status
 		h.Wait("an incident that is told", time.Hour, func() bool {
 			s = h.Status()
-			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Notifications()["tunnelmedic"].Message, "2026.9.0")
+			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "2026.9.0")
 		})
 		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "minutes before", "flags of cloudflared went from none to transport-loglevel"} {
 			if !strings.Contains(s.Diagnosis.Changed, want) || !strings.Contains(s.Diagnosis.Seen["changed before"], want) || !strings.Contains(s.Incident.Seen["changed before"], want) {
@@ -169,7 +169,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 		if strings.Contains(s.Diagnosis.Changed, "protocol") || strings.Contains(s.Diagnosis.Changed, "debug") {
 			t.Errorf("it tells of what it did itself, or of a flag's value: %q", s.Diagnosis.Changed)
 		}
-		if m := h.World.Notifications()["tunnelmedic"].Message; !strings.Contains(m, "need not be the reason") {
+		if m := h.World.Core.Notifications()["tunnelmedic"].Message; !strings.Contains(m, "need not be the reason") {
 			t.Errorf("%q", m)
 		}
 		h.World.SetFaults(lab.Faults{})

@@ -95,10 +95,10 @@ var causes = []lived{
 	{cause: diagnosis.TunnelFlapping, what: "under quic", opt: slowToReturn(onQUIC), act: faulty(func(f *lab.Faults) { f.FlapQUIC = lab.Duration(20 * time.Second) }), deed: rotates, within: 90 * time.Minute},
 	{cause: diagnosis.TunnelFlapping, what: "for a moment each time", opt: away(5 * time.Second), act: faulty(func(f *lab.Faults) { f.FlapQUIC = lab.Duration(time.Minute) }), deed: rotates, within: 90 * time.Minute},
 	{cause: diagnosis.ConnectorHung, act: faulty(func(f *lab.Faults) { f.ConnectorHung = true }), deed: anew, within: 15 * time.Minute},
-	{cause: diagnosis.ConnectorStopped, what: "it crashed", act: func(h *house.House) { h.World.Crash() }, deed: starts, within: 10 * time.Minute},
-	{cause: diagnosis.ConnectorStopped, what: "it crashed, with the budget spent", env: map[string]string{"TUNNELMEDIC_MAX_RESTARTS_PER_DAY": "1"}, act: func(h *house.House) { h.World.Crash() }, deed: starts, within: 10 * time.Minute},
+	{cause: diagnosis.ConnectorStopped, what: "it crashed", act: func(h *house.House) { h.World.Connector.Crash() }, deed: starts, within: 10 * time.Minute},
+	{cause: diagnosis.ConnectorStopped, what: "it crashed, with the budget spent", env: map[string]string{"TUNNELMEDIC_MAX_RESTARTS_PER_DAY": "1"}, act: func(h *house.House) { h.World.Connector.Crash() }, deed: starts, within: 10 * time.Minute},
 	{cause: diagnosis.ConnectorStopped, what: "by hand", act: func(h *house.House) {
-		if err := h.World.UserStops(lab.DefaultSlug); err != nil {
+		if err := h.World.User.Stops(lab.DefaultSlug); err != nil {
 			h.Fatal(err)
 		}
 	}, deed: nothing},
@@ -128,7 +128,7 @@ var causes = []lived{
 	// A process that carried good checks before counts as hung at first, and a restart shows that it is not.
 	{cause: diagnosis.TunnelMisrouted, act: func(h *house.House) {
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Misrouted = true })
-		if err := h.World.UserRestarts(lab.DefaultSlug); err != nil {
+		if err := h.World.User.Restarts(lab.DefaultSlug); err != nil {
 			h.Fatal(err)
 		}
 	}, deed: nothing},
@@ -176,7 +176,7 @@ func onLocalhost(local bool) lab.Options {
 // restartedWith has a person restart the app while something keeps it from running.
 func restartedWith(h *house.House, change func(*lab.Faults)) {
 	h.World.ChangeFaults(change)
-	if err := h.World.UserRestarts(lab.DefaultSlug); err != nil {
+	if err := h.World.User.Restarts(lab.DefaultSlug); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -267,7 +267,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 		w := h.World
 		h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().Diagnosis.Cause == diagnosis.Healthy.String() })
 		h.Sleep(10 * time.Minute)
-		before := w.RunParameters()
+		before := w.Supervisor.RunParameters()
 		if c.act != nil {
 			c.act(h)
 		}
@@ -299,9 +299,9 @@ func live(t *testing.T, c lived, name string) (row string) {
 		if named < 0 {
 			h.Errorf("it was never called %s", c.cause)
 		}
-		changed := !slices.Equal(before, w.RunParameters())
+		changed := !slices.Equal(before, w.Supervisor.RunParameters())
 		if changed != (c.deed == rotates) {
-			h.Errorf("run_parameters were %v and are %v, want: %s", before, w.RunParameters(), c.deed)
+			h.Errorf("run_parameters were %v and are %v, want: %s", before, w.Supervisor.RunParameters(), c.deed)
 		}
 		if done := strings.Join(meddled(w), " "); c.deed == starts && strings.Contains(done, "restart") || c.deed != starts && !strings.Contains(done, "restart") {
 			h.Errorf("done: %s, want: %s", done, c.deed)

@@ -218,10 +218,10 @@ func playDisk(t *testing.T, m moment, k trouble) (end string) {
 				h.Errorf("the page does not say it: %v", err)
 			}
 		}
-		if n := h.World.Restarts(); n > m.during {
+		if n := h.World.Supervisor.Restarts(); n > m.during {
 			h.Errorf("%d restarts while nothing could be kept, want %d at most", n, m.during)
 		}
-		end = fmt.Sprintf("%s, %d restarts", protocolOf(h.World), h.World.Restarts())
+		end = fmt.Sprintf("%s, %d restarts", protocolOf(h.World), h.World.Supervisor.Restarts())
 		defer func() { end += "; " + protocolOf(h.World) }()
 		sound(h)
 
@@ -249,7 +249,7 @@ func playDisk(t *testing.T, m moment, k trouble) (end string) {
 func ended(h *house.House) bool { is, _ := h.Ended(); return is }
 
 func protocolOf(w *lab.World) string {
-	for _, f := range w.RunParameters() {
+	for _, f := range w.Supervisor.RunParameters() {
 		if p, ok := strings.CutPrefix(f, "--protocol="); ok {
 			return p
 		}
@@ -265,10 +265,10 @@ func sound(h *house.House) {
 		if protocolOf(h.World) == "http2" {
 			want = evidence.OverHTTP2
 		}
-		return h.World.State(lab.DefaultSlug) == evidence.StateStarted && h.World.Connections() == 4 && h.World.Transport() == want
+		return h.World.Supervisor.State(lab.DefaultSlug) == evidence.StateStarted && h.World.Connector.Connections() == 4 && h.World.Connector.Transport() == want
 	})
-	if len(h.World.RunParameters()) > 1 && !slices.Contains(h.World.RunParameters(), "--edge-ip-version=4") {
-		h.Errorf("the person's own flag is gone: %v", h.World.RunParameters())
+	if len(h.World.Supervisor.RunParameters()) > 1 && !slices.Contains(h.World.Supervisor.RunParameters(), "--edge-ip-version=4") {
+		h.Errorf("the person's own flag is gone: %v", h.World.Supervisor.RunParameters())
 	}
 }
 
@@ -296,7 +296,7 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 							h.Fatal(err)
 						}
 					}
-					restarts, options := h.World.Restarts(), string(h.World.Options(lab.DefaultSlug))
+					restarts, options := h.World.Supervisor.Restarts(), string(h.World.Supervisor.Options(lab.DefaultSlug))
 					h.Start()
 					if n < 3 {
 						h.Wait("its own setting is back, and it waits", time.Hour, func() bool {
@@ -307,8 +307,8 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 					}
 					h.Wait("it looks", 5*time.Minute, func() bool { return h.Status().LastProbe != nil && len(h.Status().Gates) > 0 })
 					h.Sleep(40 * time.Minute)
-					if h.World.Restarts() != restarts || string(h.World.Options(lab.DefaultSlug)) != options {
-						h.Errorf("it has acted on a guess: %d restarts, %s", h.World.Restarts()-restarts, h.World.Options(lab.DefaultSlug))
+					if h.World.Supervisor.Restarts() != restarts || string(h.World.Supervisor.Options(lab.DefaultSlug)) != options {
+						h.Errorf("it has acted on a guess: %d restarts, %s", h.World.Supervisor.Restarts()-restarts, h.World.Supervisor.Options(lab.DefaultSlug))
 					}
 					s := h.Status()
 					if !s.Unsure || !slices.Contains(s.Gates, policy.GateMemory) || strings.Count(h.Log(), "The journal was unreadable") != 1 {
@@ -323,7 +323,7 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 					_ = json.Unmarshal([]byte(options), &o)
 					o["run_parameters"] = json.RawMessage(`["--protocol=quic"]`)
 					raw, _ := json.Marshal(o)
-					if err := h.World.UserSetsOptions(lab.DefaultSlug, raw); err != nil {
+					if err := h.World.User.SetsOptions(lab.DefaultSlug, raw); err != nil {
 						h.Fatal(err)
 					}
 					h.Wait("it knows again", 10*time.Minute, func() bool { s := h.Status(); return !s.Unsure && s.Protocol.Own == "quic" })
@@ -350,8 +350,8 @@ func TestAFaultOfItsOwn(t *testing.T) {
 				disk.panics.Store(faults)
 				if faults == 1 {
 					h.Wait("it is cured", 15*time.Minute, func() bool { return h.Status().State == policy.Healthy && protocolOf(h.World) == "http2" })
-					if n := strings.Count(h.Log(), "A fault in Tunnel Medic itself"); n != 1 || h.World.Restarts() != 1 {
-						h.Errorf("said %d times, %d restarts", n, h.World.Restarts())
+					if n := strings.Count(h.Log(), "A fault in Tunnel Medic itself"); n != 1 || h.World.Supervisor.Restarts() != 1 {
+						h.Errorf("said %d times, %d restarts", n, h.World.Supervisor.Restarts())
 					}
 					return
 				}

@@ -98,10 +98,10 @@ func New(t *testing.T, opt lab.Options, env map[string]string) *House {
 	maps.Copy(h.Env, env)
 	way := opt.Net.Plug().Network().Transport()
 	h.visitor = &http.Client{Transport: way, Timeout: time.Minute}
-	if f := opt.Faults; w.State(lab.DefaultSlug) == evidence.StateStarted && !f.InternetDown && !f.UDPBlocked && !f.TunnelRejected && !f.ConnectorDies {
+	if f := opt.Faults; w.Supervisor.State(lab.DefaultSlug) == evidence.StateStarted && !f.InternetDown && !f.UDPBlocked && !f.TunnelRejected && !f.ConnectorDies {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		if err := w.Ready(ctx); err != nil {
+		if err := w.Connector.Ready(ctx); err != nil {
 			w.Close()
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func (h *House) Start() {
 	disk := h.Disk
 	go func() {
 		defer close(l.ended)
-		l.err = addon.RunIn(ctx, lab.Environ(env), "house", l.log, addon.Surroundings{Net: l.plug.Network(), QUIC: h.World.AskQUIC, Disk: disk})
+		l.err = addon.RunIn(ctx, lab.Environ(env), "house", l.log, addon.Surroundings{Net: l.plug.Network(), QUIC: h.World.Edge.AskQUIC, Disk: disk})
 	}()
 }
 

@@ -20,7 +20,7 @@ func TestAnHourOfAHome(t *testing.T) {
 		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 		h.Wait("the home is open again", 10*time.Minute, func() bool { return h.World.OpenShare() == 1 })
 		h.Wait("the cure is proven", 15*time.Minute, func() bool { return h.Status().State == policy.Healthy })
-		if n := h.World.Restarts(); n != 1 {
+		if n := h.World.Supervisor.Restarts(); n != 1 {
 			h.Errorf("%d restarts, want 1", n)
 		}
 		h.Crash()
@@ -30,7 +30,7 @@ func TestAnHourOfAHome(t *testing.T) {
 		if got := h.Status().Protocol; got.Own != "auto" || got.Setting != "http2" {
 			h.Errorf("after the crash it knows %+v", got)
 		}
-		h.Holds("nothing more is restarted", 30*time.Minute, func() bool { return h.World.Restarts() == 1 })
+		h.Holds("nothing more is restarted", 30*time.Minute, func() bool { return h.World.Supervisor.Restarts() == 1 })
 	})
 	t.Logf("in %s", time.Since(began))
 }

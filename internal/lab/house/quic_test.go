@@ -45,24 +45,24 @@ func TestAHomeOnHTTP2ChangesToQUICOnlyWhereItGetsThrough(t *testing.T) {
 		t.Run(n.name, func(t *testing.T) {
 			taste(t, n.faults)
 			house.Run(t, onHTTP2, map[string]string{"TUNNELMEDIC_PROTOCOLS": "auto,quic,http2"}, func(h *house.House) {
-				if l := h.World.AskQUIC(h.Context(), edges...); l.QUICPasses() != evidence.On {
+				if l := h.World.Edge.AskQUIC(h.Context(), edges...); l.QUICPasses() != evidence.On {
 					h.Fatalf("%+v", l)
 				}
 				h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 				ill := n.faults
 				ill.Upgrade = lab.Stripped(0.4, http2).Upgrade
 				h.World.SetFaults(ill)
-				if l := h.World.AskQUIC(h.Context(), edges...); l.QUICPasses() != n.passes {
+				if l := h.World.Edge.AskQUIC(h.Context(), edges...); l.QUICPasses() != n.passes {
 					h.Fatalf("passes %v, not %v: %+v", l.QUICPasses(), n.passes, l)
 				}
 				if n.passes == evidence.On {
-					h.Wait("the cure over QUIC", 30*time.Minute, func() bool { return h.World.Transport() == quic && h.Status().State == policy.Healthy })
+					h.Wait("the cure over QUIC", 30*time.Minute, func() bool { return h.World.Connector.Transport() == quic && h.Status().State == policy.Healthy })
 					return
 				}
 				h.Wait("nothing can be tried", 30*time.Minute, func() bool { return h.Status().State == policy.Holding })
-				h.Holds("the tunnel is left alone", 2*time.Hour, func() bool { return h.World.Restarts() == 0 && h.World.Transport() == http2 })
+				h.Holds("the tunnel is left alone", 2*time.Hour, func() bool { return h.World.Supervisor.Restarts() == 0 && h.World.Connector.Transport() == http2 })
 				h.World.SetFaults(lab.Faults{Upgrade: ill.Upgrade})
-				h.Wait("the network lets QUIC through, and it cures", 12*time.Hour, func() bool { return h.World.Transport() == quic && h.Status().State == policy.Healthy })
+				h.Wait("the network lets QUIC through, and it cures", 12*time.Hour, func() bool { return h.World.Connector.Transport() == quic && h.Status().State == policy.Healthy })
 			})
 		})
 	}
@@ -78,13 +78,13 @@ func TestTheOwnSettingComesBackOnlyWhereQUICGetsThrough(t *testing.T) {
 			house.Run(t, onQUIC, map[string]string{"TUNNELMEDIC_FAILBACK_HOURS": "1h"}, func(h *house.House) {
 				h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 				h.World.SetFaults(lab.Stripped(1, quic))
-				h.Wait("the cure", 30*time.Minute, func() bool { return h.World.Transport() == http2 && h.Status().State == policy.Healthy })
+				h.Wait("the cure", 30*time.Minute, func() bool { return h.World.Connector.Transport() == http2 && h.Status().State == policy.Healthy })
 				h.World.SetFaults(n.faults)
 				if n.passes != evidence.On {
-					h.Holds("the cure stays, though it is time", 150*time.Minute, func() bool { return h.World.Restarts() == 1 && h.World.Connections() == 4 })
+					h.Holds("the cure stays, though it is time", 150*time.Minute, func() bool { return h.World.Supervisor.Restarts() == 1 && h.World.Connector.Connections() == 4 })
 					h.World.SetFaults(lab.Faults{})
 				}
-				h.Wait("the own setting is back in the same night", 4*time.Hour, func() bool { return h.World.Transport() == quic && h.Status().Protocol.Setting == "quic" })
+				h.Wait("the own setting is back in the same night", 4*time.Hour, func() bool { return h.World.Connector.Transport() == quic && h.Status().Protocol.Setting == "quic" })
 			})
 		})
 	}

@@ -37,7 +37,7 @@ type counted struct{ probes, written, rings, events, lines, disk, states, core i
 func besiege(h *house.House, tick func(n int)) (c counted) {
 	h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 	h.Sleep(5 * time.Minute)
-	notes, rings, events, log := len(h.World.NotificationLog()), len(h.World.NotifyCalls()), len(h.World.Events()), len(h.Log())
+	notes, rings, events, log := len(h.World.Core.NotificationLog()), len(h.World.Core.NotifyCalls()), len(h.World.Core.Events()), len(h.Log())
 	seen, states := map[string]os.FileInfo{}, map[string]string{}
 	var last time.Time
 	disk := func(first bool) {
@@ -54,7 +54,7 @@ func besiege(h *house.House, tick func(n int)) (c counted) {
 		}
 	}
 	count := func() {
-		for entity, raw := range h.World.EntityStates() {
+		for entity, raw := range h.World.Core.EntityStates() {
 			if strings.HasSuffix(entity, "latency") { // it changes with each good probe, strangers or not
 				continue
 			}
@@ -89,7 +89,7 @@ func besiege(h *house.House, tick func(n int)) (c counted) {
 		}
 	}
 	count()
-	c.written, c.rings, c.events = len(h.World.NotificationLog())-notes, len(h.World.NotifyCalls())-rings, len(h.World.Events())-events
+	c.written, c.rings, c.events = len(h.World.Core.NotificationLog())-notes, len(h.World.Core.NotifyCalls())-rings, len(h.World.Core.Events())-events
 	for line := range strings.Lines(h.Log()[log:]) {
 		if !strings.Contains(line, `"level":"debug"`) {
 			c.lines++
@@ -100,12 +100,12 @@ func besiege(h *house.House, tick func(n int)) (c counted) {
 
 func TestAStrangerForHours(t *testing.T) {
 	for name, tick := range map[string]func(w *lab.World, n int){
-		"fifty wrong requests a second":    func(w *lab.World, _ int) { w.Strangers(50, 0, 0) },
-		"in bursts, as the sensor forgets": func(w *lab.World, n int) { w.Strangers(50*(n/130%2), 0, 0) },
-		"requests they hang up on, 502s":   func(w *lab.World, _ int) { w.Strangers(0, 30, 20) },
+		"fifty wrong requests a second":    func(w *lab.World, _ int) { w.Connector.Strangers(50, 0, 0) },
+		"in bursts, as the sensor forgets": func(w *lab.World, n int) { w.Connector.Strangers(50*(n/130%2), 0, 0) },
+		"requests they hang up on, 502s":   func(w *lab.World, _ int) { w.Connector.Strangers(0, 30, 20) },
 		"sockets that come and go": func(w *lab.World, n int) {
-			w.StrangersSockets(100 - 200*(n/10%2))
-			w.Strangers(30, 20, 0)
+			w.Connector.StrangersSockets(100 - 200*(n/10%2))
+			w.Connector.Strangers(30, 20, 0)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,10 +125,10 @@ func TestAStrangerForHours(t *testing.T) {
 				if c.probes < int(siege/(2*time.Minute))-10 {
 					t.Errorf("%d probes: it looks away", c.probes)
 				}
-				if raw := string(h.World.EntityStates()["binary_sensor.tunnelmedic_connectivity"]); !strings.Contains(raw, `"state":"on"`) {
+				if raw := string(h.World.Core.EntityStates()["binary_sensor.tunnelmedic_connectivity"]); !strings.Contains(raw, `"state":"on"`) {
 					t.Errorf("strangers switched the connectivity off: %s", raw)
 				}
-				if n := h.World.Restarts(); n != 0 {
+				if n := h.World.Supervisor.Restarts(); n != 0 {
 					t.Errorf("%d restarts", n)
 				}
 			})
@@ -147,9 +147,9 @@ func TestStrangersSocketsDoNotKeepTheWayBackShut(t *testing.T) {
 		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 		h.Wait("the cure", 20*time.Minute, func() bool { s := h.Status(); return s.State == policy.Healthy && s.Protocol.Setting == "http2" })
 		h.World.SetFaults(lab.Faults{})
-		h.World.StrangersSockets(500)
+		h.World.Connector.StrangersSockets(500)
 		began := time.Now()
-		for h.World.Restarts() < 2 && time.Since(began) < 52*time.Hour { // due a day later, and then in the next quiet hours
+		for h.World.Supervisor.Restarts() < 2 && time.Since(began) < 52*time.Hour { // due a day later, and then in the next quiet hours
 			h.Sleep(10 * time.Minute)
 		}
 		h.Wait("its own setting again", 10*time.Minute, func() bool { return h.Status().Protocol.Setting == "auto" })
@@ -263,7 +263,7 @@ func TestWhatSupervisorCouldNotTellAtTheStartIsAskedAgain(t *testing.T) {
 				h.Sleep(time.Minute)
 				h.World.SetFaults(lab.Faults{Access: true})
 				h.Wait("a notification that leads to "+link, 10*time.Minute, func() bool {
-					return strings.Contains(h.World.Notifications()["tunnelmedic"].Message, "]("+link+")")
+					return strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "]("+link+")")
 				})
 			})
 		})
@@ -281,13 +281,13 @@ func TestAForeignNameForgesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		texts := map[string]string{"the log": h.Log(), "the page": string(page)}
-		for id, n := range h.World.Notifications() {
+		for id, n := range h.World.Core.Notifications() {
 			texts[id] = n.Title + "\n" + n.Message
 		}
-		for _, e := range h.World.Events() {
+		for _, e := range h.World.Core.Events() {
 			texts["an event"] += string(e.Data)
 		}
-		for entity, raw := range h.World.EntityStates() {
+		for entity, raw := range h.World.Core.EntityStates() {
 			texts[entity] = string(raw)
 		}
 		for where, text := range texts {

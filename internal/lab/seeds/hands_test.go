@@ -43,11 +43,11 @@ func (p *play) hand(do func() error) {
 // whenRestarted does something at a moment after the daemon's next restart of the app:
 // as a rule while a protocol is being proven.
 func (p *play) whenRestarted(r *rand.Rand, do func()) {
-	before, wait := p.w.Restarts(), span(r, 0, 70*time.Second)
+	before, wait := p.w.Supervisor.Restarts(), span(r, 0, 70*time.Second)
 	p.beside(func() {
 		ctx, cancel := context.WithTimeout(p.ctx, disturbed)
 		defer cancel()
-		if p.w.Wait(ctx, func() bool { return p.w.Restarts() > before }) == nil {
+		if p.w.Wait(ctx, func() bool { return p.w.Supervisor.Restarts() > before }) == nil {
 			p.later(wait, do)
 		}
 	})
@@ -59,7 +59,7 @@ type options = map[string]json.RawMessage
 func (p *play) edit(change func(options)) {
 	p.hand(func() error {
 		var o options
-		if err := json.Unmarshal(p.w.Options(slug), &o); err != nil {
+		if err := json.Unmarshal(p.w.Supervisor.Options(slug), &o); err != nil {
 			return err
 		}
 		change(o)
@@ -75,10 +75,10 @@ func (p *play) edit(change func(options)) {
 func (p *play) save(raw json.RawMessage) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.w.UserSetsOptions(slug, raw); err != nil {
+	if err := p.w.User.SetsOptions(slug, raw); err != nil {
 		return err
 	}
-	p.truth.foreign, p.truth.edited = withoutProtocol(p.w.Options(slug)), time.Now()
+	p.truth.foreign, p.truth.edited = withoutProtocol(p.w.Supervisor.Options(slug)), time.Now()
 	return nil
 }
 
@@ -88,8 +88,8 @@ func (p *play) setProtocol(to evidence.Protocol) {
 	p.hand(func() error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		before := storedIn(p.w.Options(slug))
-		if err := p.w.UserSetsProtocol(slug, to); err != nil {
+		before := storedIn(p.w.Supervisor.Options(slug))
+		if err := p.w.User.SetsProtocol(slug, to); err != nil {
 			return err
 		}
 		p.truth.edited = time.Now()
@@ -130,8 +130,8 @@ func (p *play) saveForm(shown json.RawMessage) {
 }
 
 func (p *play) stop() error {
-	ran := p.w.State(slug) == evidence.StateStarted
-	err := p.w.UserStops(slug)
+	ran := p.w.Supervisor.State(slug) == evidence.StateStarted
+	err := p.w.User.Stops(slug)
 	if err == nil && ran { // what does not run cannot be seen to be stopped
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -145,7 +145,7 @@ func (p *play) start() {
 		p.mu.Lock()
 		p.truth.stopped = false
 		p.mu.Unlock()
-		return p.halfWay(p.w.UserStarts(slug))
+		return p.halfWay(p.w.User.Starts(slug))
 	})
 }
 
@@ -163,11 +163,11 @@ func (p *play) restart() error {
 	p.mu.Lock()
 	p.truth.stopped = false // they want it to run
 	p.mu.Unlock()
-	return p.halfWay(p.w.UserRestarts(slug))
+	return p.halfWay(p.w.User.Restarts(slug))
 }
 
 func (p *play) uninstall() error {
-	err := p.w.UserUninstalls(slug)
+	err := p.w.User.Uninstalls(slug)
 	if err == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -189,7 +189,7 @@ func (p *play) install(options json.RawMessage) {
 		if !gone {
 			return nil
 		}
-		return p.halfWay(p.w.UserInstalls(lab.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", Options: options}))
+		return p.halfWay(p.w.User.Installs(lab.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", Options: options}))
 	})
 }
 

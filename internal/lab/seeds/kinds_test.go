@@ -69,7 +69,7 @@ func networkKinds() []*kind {
 	}
 	crash := &kind{"cloudflared ends with an error", 4, func(p *play, _ *rand.Rand) {
 		p.fault()
-		p.beside(p.w.Crash)
+		p.beside(p.w.Connector.Crash)
 		if p.lone {
 			p.later(healed, func() { p.isHealed("cloudflared ends with an error") })
 		}
@@ -86,7 +86,7 @@ func networkKinds() []*kind {
 		plain("the internet is down", 5, 8*time.Minute, func(f *lab.Faults, on bool) { f.InternetDown = on }),
 		plain("the edge is silent", 2, 5*time.Minute, func(f *lab.Faults, on bool) { f.EdgeSilent = on }),
 		plain("Core is down", 3, 5*time.Minute, func(f *lab.Faults, on bool) { f.CoreDown = on }),
-		{"Core restarts", 4, func(p *play, _ *rand.Rand) { p.fault(); p.w.UserRestartsCore() }},
+		{"Core restarts", 4, func(p *play, _ *rand.Rand) { p.fault(); p.w.User.RestartsCore() }},
 		plain("Home Assistant is silent", 2, 4*time.Minute, func(f *lab.Faults, on bool) { f.OriginSilent = on }),
 		plain("Supervisor is away", 6, 10*time.Minute, func(f *lab.Faults, on bool) { f.SupervisorDown = on }),
 		plain("Supervisor starts", 3, 3*time.Minute, func(f *lab.Faults, on bool) {
@@ -121,7 +121,7 @@ func networkKinds() []*kind {
 			client := &http.Client{Transport: p.h.Net.PlugAt("203.0.113.77").Network().Transport(), Timeout: 10 * time.Second}
 			p.beside(func() {
 				for time.Now().Before(until) && p.ctx.Err() == nil {
-					if res, err := client.Get(p.w.PublicURL() + "/api/websocket"); err == nil {
+					if res, err := client.Get(p.w.Edge.URL() + "/api/websocket"); err == nil {
 						_ = res.Body.Close()
 					}
 					time.Sleep(every)
@@ -161,7 +161,7 @@ func callKinds() []*kind {
 				i.AfterEffect = true // who says 200 and has done nothing cannot be seen through
 			}
 			p.note("%s: %s %s, %d times, %+v", name, i.Method, i.Path, i.Times, i)
-			p.w.Inject(i)
+			p.w.Supervisor.Inject(i)
 		}}
 	}
 	after := func(i *lab.Injection, r *rand.Rand) { i.AfterEffect = r.IntN(2) == 0 }
@@ -226,15 +226,15 @@ func handKinds() []*kind {
 		atOnceOrInATrial("a person restarts the app", 2, func(p *play, _ *rand.Rand) { p.hand(p.restart) }),
 		atOnceOrInATrial("the app is updated", 3, func(p *play, r *rand.Rand) {
 			d := span(r, 5*time.Second, 2*time.Minute)
-			p.hand(func() error { return p.halfWay(p.w.UserUpdates(slug, "6.0.4", d)) })
+			p.hand(func() error { return p.halfWay(p.w.User.Updates(slug, "6.0.4", 0, d)) })
 		}),
 		[]*kind{
 			{"a stale form is saved", 5, func(p *play, r *rand.Rand) {
-				shown := p.w.Options(slug)
+				shown := p.w.Supervisor.Options(slug)
 				p.later(span(r, 5*time.Second, 5*time.Minute), func() { p.saveForm(shown) })
 			}},
 			{"the app is uninstalled and installed", 2, func(p *play, r *rand.Rand) {
-				kept := p.w.Options(slug)
+				kept := p.w.Supervisor.Options(slug)
 				if kept == nil { // it is gone already
 					return
 				}
@@ -242,7 +242,7 @@ func handKinds() []*kind {
 				p.later(span(r, time.Minute, 10*time.Minute), func() { p.note("a person installs it again"); p.install(kept) })
 			}},
 			{"a backup is restored", 3, func(p *play, r *rand.Rand) {
-				kept := p.w.Options(slug)
+				kept := p.w.Supervisor.Options(slug)
 				p.later(span(r, 30*time.Second, 10*time.Minute), func() {
 					p.note("the backup's options are back")
 					p.saveForm(kept)
@@ -252,7 +252,7 @@ func handKinds() []*kind {
 			{"another store's app appears", 3, func(p *play, r *rand.Rand) {
 				state := pick(r, evidence.StateStarted, evidence.StateStopped)
 				p.hand(func() error {
-					return p.w.UserInstalls(lab.AddOn{Slug: stranger, Name: "Cloudflared", Version: "9.9.9", State: state, Options: []byte(`{"external_hostname":"elsewhere.example.org","additional_hosts":[],"run_parameters":[]}`)})
+					return p.w.User.Installs(lab.AddOn{Slug: stranger, Name: "Cloudflared", Version: "9.9.9", State: state, Options: []byte(`{"external_hostname":"elsewhere.example.org","additional_hosts":[],"run_parameters":[]}`)})
 				})
 			}},
 			{"a person presses pause", 2, func(p *play, r *rand.Rand) {
@@ -350,9 +350,9 @@ func daemonKinds() []*kind {
 			d := down(r)
 			p.whenRestarted(r, func() { p.restartDaemon(d) })
 		}},
-		{"cloudflared ends with an error while a protocol is proven", 5, func(p *play, r *rand.Rand) { p.whenRestarted(r, func() { p.fault(); p.beside(p.w.Crash) }) }},
+		{"cloudflared ends with an error while a protocol is proven", 5, func(p *play, r *rand.Rand) { p.whenRestarted(r, func() { p.fault(); p.beside(p.w.Connector.Crash) }) }},
 		{"the tokens are renewed", 2, func(p *play, r *rand.Rand) {
-			clear := p.w.Inject(lab.Injection{Path: "/**", Status: http.StatusForbidden, Body: "403: Forbidden"})
+			clear := p.w.Supervisor.Inject(lab.Injection{Path: "/**", Status: http.StatusForbidden, Body: "403: Forbidden"})
 			p.fault()
 			p.later(span(r, time.Second, 3*time.Minute), func() {
 				clear()

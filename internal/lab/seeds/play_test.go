@@ -163,7 +163,7 @@ func build(t *testing.T, plan Plan) *play {
 	p.truth.own = []evidence.Protocol{own}
 	p.h = house.New(t, opt, env)
 	p.w, p.began = p.h.World, time.Now()
-	p.truth.foreign = withoutProtocol(p.w.Options(lab.DefaultSlug))
+	p.truth.foreign = withoutProtocol(p.w.Supervisor.Options(lab.DefaultSlug))
 	p.ctx, p.leave = context.WithCancel(context.Background())
 	t.Cleanup(p.leave)
 	p.note("a home with %q, local %v, %d restarts a day, sensor %s, observe %v, protocols %q", opt.RunParameters, p.local, p.budget, env["TUNNELMEDIC_SENSOR_INTERVAL"], p.observe, env["TUNNELMEDIC_PROTOCOLS"])
@@ -184,9 +184,9 @@ func (p *play) close(plan Plan) Result {
 	p.h.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tally.Episodes, p.tally.Events, p.tally.Restarts, p.tally.Virtual = 1, len(plan.Events), p.w.Restarts(), time.Since(p.began)
+	p.tally.Episodes, p.tally.Events, p.tally.Restarts, p.tally.Virtual = 1, len(plan.Events), p.w.Supervisor.Restarts(), time.Since(p.began)
 	var told []string
-	for _, n := range p.w.NotificationLog() {
+	for _, n := range p.w.Core.NotificationLog() {
 		if n.Dismissed {
 			n.Title, n.Message = "(taken away)", ""
 		}

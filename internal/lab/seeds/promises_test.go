@@ -41,13 +41,13 @@ func (p *play) watched(call string, effect func()) {
 		p.mu.Lock()
 		now := time.Now()
 		p.truth.reads = slices.DeleteFunc(p.truth.reads, func(r reading) bool { return now.Sub(r.at) > recent })
-		p.truth.reads = append(p.truth.reads, reading{now, withoutProtocol(p.w.Options(app))})
+		p.truth.reads = append(p.truth.reads, reading{now, withoutProtocol(p.w.Supervisor.Options(app))})
 		p.mu.Unlock()
 		effect()
 		return
 	}
 	p.mayAct(app, what)
-	before, asked := p.w.Options(app), time.Now()
+	before, asked := p.w.Supervisor.Options(app), time.Now()
 	effect()
 	if what == "options" {
 		p.wrote(app, before, asked)
@@ -55,7 +55,7 @@ func (p *play) watched(call string, effect func()) {
 	p.mu.Lock()
 	budget := p.budget
 	p.mu.Unlock()
-	if n := p.w.Restarts(); n > budget {
+	if n := p.w.Supervisor.Restarts(); n > budget {
 		p.breaks("the budget", "%d restarts, and %d are allowed in a day", n, budget)
 	}
 }
@@ -72,7 +72,7 @@ func (p *play) mayAct(app, what string) {
 		p.breaks("observing changes nothing", "%s", what)
 	case !t.touched:
 		p.breaks("nothing is changed without a reason", "%s", what)
-	case what == "restart" && p.local && p.w.State(app) == evidence.StateStarted && !t.apiAway.IsZero() && time.Since(t.apiAway) > 3*time.Minute:
+	case what == "restart" && p.local && p.w.Supervisor.State(app) == evidence.StateStarted && !t.apiAway.IsZero() && time.Since(t.apiAway) > 3*time.Minute:
 		p.breaks("what cannot start is not stopped", "a restart, %s after Cloudflare's API went away", time.Since(t.apiAway))
 	case what != "options" && t.stopped && time.Since(t.stoppedAt) > 10*time.Second:
 		p.breaks("what a person stopped stays stopped", "%s, %s after the stop", what, time.Since(t.stoppedAt))
@@ -81,7 +81,7 @@ func (p *play) mayAct(app, what string) {
 
 // wrote holds what the daemon stored against what it had read: of its own there is one flag.
 func (p *play) wrote(app string, before json.RawMessage, asked time.Time) {
-	after := p.w.Options(app)
+	after := p.w.Supervisor.Options(app)
 	p.mu.Lock()
 	written, was := withoutProtocol(after), withoutProtocol(before)
 	known := written == was || slices.ContainsFunc(p.truth.reads, func(r reading) bool { return r.options == written })
@@ -140,7 +140,7 @@ func (p *play) rest() {
 	p.mu.Lock()
 	p.traps, p.rested = nil, true
 	p.mu.Unlock()
-	p.w.ClearInjections()
+	p.w.Supervisor.ClearInjections()
 	p.w.SetFaults(lab.Faults{})
 	p.disk.fail(nil, nil)
 	p.disk.set(nil)
@@ -151,9 +151,9 @@ func (p *play) rest() {
 	p.mu.Lock()
 	failed := p.truth.failed && !p.truth.stopped && !p.truth.gone
 	p.mu.Unlock()
-	if s := p.w.State(slug); failed && s == evidence.StateStopped || p.observe && s == evidence.StateError {
+	if s := p.w.Supervisor.State(slug); failed && s == evidence.StateStopped || p.observe && s == evidence.StateError {
 		p.note("a person starts what nobody else will")
-		if err := p.w.UserStarts(slug); err != nil {
+		if err := p.w.User.Starts(slug); err != nil {
 			p.note("refused: %v", err)
 		}
 	}
@@ -179,13 +179,13 @@ func (p *play) rest() {
 	}
 	p.note("all is settled")
 	p.settled = time.Since(began)
-	restarts := p.w.Restarts()
+	restarts := p.w.Supervisor.Restarts()
 	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(time.Minute) {
 		for _, l := range p.unsettled() {
 			p.breaks(l[0], "settled, and then %s", l[1])
 		}
 	}
-	if n := p.w.Restarts(); n != restarts {
+	if n := p.w.Supervisor.Restarts(); n != restarts {
 		p.breaks("nothing is changed without a reason", "%d restarts in a home where all is well", n-restarts)
 	}
 	p.toldIsTrue()
@@ -201,7 +201,7 @@ func (p *play) nothingStands() {
 		return
 	}
 	for end := time.Now().Add(last); ; time.Sleep(time.Minute) {
-		standing := p.w.Notifications()
+		standing := p.w.Core.Notifications()
 		if len(standing) == 0 {
 			return
 		}
@@ -234,7 +234,7 @@ func (p *play) unsettled() (left [][2]string) {
 	if t.gone {
 		return left
 	}
-	stored := storedIn(p.w.Options(slug))
+	stored := storedIn(p.w.Supervisor.Options(slug))
 	// A cure that is kept has been proven; of a damaged journal that is not all that was lost.
 	_, proven := rec.Policy.Cures[stored.String()]
 	cured := rec.Policy.Failback != nil && rec.Policy.Failback.Cured == stored && (proven || rec.Policy.Doubt != policy.NoDoubt)
@@ -244,17 +244,17 @@ func (p *play) unsettled() (left [][2]string) {
 	if rec.Policy.OwnKnown && !slices.Contains(own, rec.Policy.Own) {
 		not("the person's protocol is known", "%s is taken for theirs, which is %v", rec.Policy.Own, own)
 	}
-	if withoutProtocol(p.w.Options(slug)) != t.foreign {
-		not("other options are not touched", "they are %s and should be %s", withoutProtocol(p.w.Options(slug)), t.foreign)
+	if withoutProtocol(p.w.Supervisor.Options(slug)) != t.foreign {
+		not("other options are not touched", "they are %s and should be %s", withoutProtocol(p.w.Supervisor.Options(slug)), t.foreign)
 	}
 	if t.stopped {
-		if s := p.w.State(slug); s != evidence.StateStopped {
+		if s := p.w.Supervisor.State(slug); s != evidence.StateStopped {
 			not("what a person stopped stays stopped", "the app is %s", s)
 		}
 		return left
 	}
-	if s, share := p.w.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share != 1 || p.w.Connections() != 4 {
-		not("the home is open again", "the app is %s with %d connections, and of the visitors %.0f %% get in", s, p.w.Connections(), 100*share)
+	if s, share := p.w.Supervisor.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share != 1 || p.w.Connector.Connections() != 4 {
+		not("the home is open again", "the app is %s with %d connections, and of the visitors %.0f %% get in", s, p.w.Connector.Connections(), 100*share)
 	}
 	// What the program knows, not what a disk that was full knows of it.
 	if ph := p.h.Status().State; ph != policy.Healthy && !(ph == policy.Paused && t.late) {
@@ -272,12 +272,12 @@ func (p *play) toldIsTrue() {
 		return
 	}
 	s := p.h.Status()
-	stored := storedIn(p.w.Options(slug))
+	stored := storedIn(p.w.Supervisor.Options(slug))
 	if s.Protocol.Setting != stored.Effective().String() && s.Protocol.Setting != stored.String() {
 		p.breaks("what is told is true", "the page says %s is set, and it is %s", s.Protocol.Setting, stored)
 	}
-	if s.Protocol.Transport != p.w.Transport().String() {
-		p.breaks("what is told is true", "the page says %s is in use, and it is %s", s.Protocol.Transport, p.w.Transport())
+	if s.Protocol.Transport != p.w.Connector.Transport().String() {
+		p.breaks("what is told is true", "the page says %s is in use, and it is %s", s.Protocol.Transport, p.w.Connector.Transport())
 	}
 	if s.Incident != nil && s.State == policy.Healthy {
 		p.breaks("what is told is true", "the page shows an open incident in a home that is open")
@@ -300,7 +300,7 @@ func (p *play) secrets() {
 		}
 		return nil
 	})
-	told, _ := json.Marshal([]any{p.w.NotificationLog(), p.w.NotifyCalls(), p.w.Events(), p.w.EntityStates()}) // plain values
+	told, _ := json.Marshal([]any{p.w.Core.NotificationLog(), p.w.Core.NotifyCalls(), p.w.Core.Events(), p.w.Core.EntityStates()}) // plain values
 	places["what was told"] = string(told)
 	for place, text := range places {
 		for _, c := range canaries {
@@ -350,7 +350,7 @@ func (p *play) lastingIsTold() {
 		}
 		p.mu.Unlock()
 		f := p.w.Faults()
-		if len(p.w.Notifications()) > 0 {
+		if len(p.w.Core.Notifications()) > 0 {
 			silent = time.Now()
 		}
 		deaf := f.CoreDown || f.CoreStarting || f.SupervisorDown || f.SupervisorState != "" // nobody can hear it
@@ -360,7 +360,7 @@ func (p *play) lastingIsTold() {
 		case p.w.OpenShare() > 0 || deaf || t.stopped || t.gone || !p.h.Lives() || p.observe || time.Now().Before(t.paused):
 			since = time.Now()
 		case time.Since(since) > told && time.Since(silent) > pausing && !p.quietly():
-			p.breaks("what lasts is told", "cut off for %s, and nothing is said; the app is %s", time.Since(since), p.w.State(slug))
+			p.breaks("what lasts is told", "cut off for %s, and nothing is said; the app is %s", time.Since(since), p.w.Supervisor.State(slug))
 			return
 		}
 		time.Sleep(20 * time.Second)
@@ -383,8 +383,8 @@ func (p *play) isHealed(fault string) {
 	case partial(f.Upgrade[evidence.OverHTTP2].Share) || partial(f.Upgrade[evidence.OverQUIC].Share):
 		return // proof of a fault that hits some takes its time
 	}
-	if s, share := p.w.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share < 1 {
-		p.breaks("what can be healed is healed", "%s later (%s) the app is %s over %s with %d connections, and of the visitors %.0f %% get in", healed, fault, s, p.w.Transport(), p.w.Connections(), 100*share)
+	if s, share := p.w.Supervisor.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share < 1 {
+		p.breaks("what can be healed is healed", "%s later (%s) the app is %s over %s with %d connections, and of the visitors %.0f %% get in", healed, fault, s, p.w.Connector.Transport(), p.w.Connector.Connections(), 100*share)
 	}
 }
 
@@ -396,7 +396,7 @@ var good = regexp.MustCompile(`(?i)reached again|works again|is good again`)
 // saidGood holds the notification that was just put up against what is so: where it says
 // that the home is open, the home is, or was a moment ago.
 func (p *play) saidGood() {
-	steps := p.w.NotificationLog()
+	steps := p.w.Core.NotificationLog()
 	if len(steps) == 0 {
 		return
 	}

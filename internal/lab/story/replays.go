@@ -35,7 +35,7 @@ func replays() []Scenario {
 					return err
 				}
 				s.tell.say("world", "Twelve hours ago Cloudflare pushed its managed DDoS rules, from 3299 to 3300.")
-				s.World.Push("3300", time.Now().Add(-12*time.Hour))
+				s.World.Outside.Push("3300", time.Now().Add(-12*time.Hour))
 				s.happens("Over QUIC, every WebSocket upgrade is lost from now on.", lab.Stripped(1, evidence.OverQUIC))
 				if err := s.until(ctx, "a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == "http2" }); err != nil {
 					return err
@@ -45,7 +45,7 @@ func replays() []Scenario {
 				}
 				s.keepReports() // as it was then: the lab's time is too short for what comes next not to reach back
 				s.tell.say("world", "Ten hours ago they were pushed again, from 3300 to 3301.")
-				s.World.Push("3301", time.Now().Add(-10*time.Hour))
+				s.World.Outside.Push("3301", time.Now().Add(-10*time.Hour))
 				s.happens("Now the upgrade is lost over HTTP/2 too.", lab.Stripped(1))
 				if err := s.untilState(ctx, "holding"); err != nil {
 					return err
@@ -53,7 +53,7 @@ func replays() []Scenario {
 				if err := s.pass(ctx, 2); err != nil {
 					return err
 				}
-				s.World.Push("3302", time.Now().Add(-time.Second))
+				s.World.Outside.Push("3302", time.Now().Add(-time.Second))
 				s.happens("They are pushed once more, and the upgrade arrives again. Nobody in the house has done anything.", lab.Faults{})
 				if err := s.healthy(ctx); err != nil {
 					return err
@@ -86,12 +86,12 @@ func replays() []Scenario {
 				s.happens("Over HTTP/2, one handshake in five is never answered.", lab.Faults{Upgrade: map[evidence.Transport]lab.UpgradeFault{evidence.OverHTTP2: {Share: 0.2, Form: lab.Hanging}}})
 				trouble := lab.Report{Name: "Issues with HTTP/2 requests between Cloudflare and origins", Status: "investigating", Impact: "minor", Body: "We are investigating requests over HTTP/2 that time out.",
 					Components: []string{"Network", "CDN/Cache"}, Started: began}
-				s.World.ChangeCloudflare(func(c *lab.Cloudflare) { c.Reports = []lab.Report{trouble} })
+				s.World.Outside.Change(func(c *lab.Cloudflare) { c.Reports = []lab.Report{trouble} })
 				if err := s.until(ctx, "a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == "auto" }); err != nil {
 					return err
 				}
 				trouble.Status, trouble.Resolved, trouble.Body = "resolved", time.Now(), "A change was rolled back; this incident is resolved."
-				s.World.ChangeCloudflare(func(c *lab.Cloudflare) { c.Reports = []lab.Report{trouble} })
+				s.World.Outside.Change(func(c *lab.Cloudflare) { c.Reports = []lab.Report{trouble} })
 				s.happens("Cloudflare rolls its change back.", lab.Faults{})
 				if err := s.until(ctx, "the user's own setting, tried again and well", func(st status) bool {
 					return st.State == "healthy" && st.Protocol.Setting == "http2"

@@ -77,7 +77,7 @@ func spoil(sc *story.Scenario, trouble lab.Trouble) {
 	sc.Env = map[string]string{"TUNNELMEDIC_CLOUDFLARE_API_TOKEN": lab.CloudflareToken}
 	script := sc.Script
 	sc.Script = func(ctx context.Context, s *story.Stage) error {
-		s.World.ChangeCloudflare(func(c *lab.Cloudflare) { c.Page, c.API = trouble, trouble })
+		s.World.Outside.Change(func(c *lab.Cloudflare) { c.Page, c.API = trouble, trouble })
 		return script(ctx, s)
 	}
 }

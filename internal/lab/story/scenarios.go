@@ -187,7 +187,7 @@ func Scenarios() []Scenario {
 					return err
 				}
 				s.checkTold("Starting the tunnel anew first")
-				s.check(s.World.Restarts() <= 3, "the tunnel was restarted %d times, more than 3", s.World.Restarts())
+				s.check(s.World.Supervisor.Restarts() <= 3, "the tunnel was restarted %d times, more than 3", s.World.Supervisor.Restarts())
 				return nil
 			},
 			Limit: 45 * time.Second,
@@ -204,16 +204,16 @@ func Scenarios() []Scenario {
 					return err
 				}
 				s.tell.say("world", "The user opens the add-on's options, sets quic, and restarts it.")
-				if err := s.World.UserSetsProtocol(lab.DefaultSlug, evidence.QUIC); err != nil {
+				if err := s.World.User.SetsProtocol(lab.DefaultSlug, evidence.QUIC); err != nil {
 					return err
 				}
-				if err := s.World.UserRestarts(lab.DefaultSlug); err != nil {
+				if err := s.World.User.Restarts(lab.DefaultSlug); err != nil {
 					return err
 				}
 				if err := s.until(ctx, "the new own setting", func(st status) bool { return st.Protocol.Own == "quic" && st.State != "treating" }); err != nil {
 					return err
 				}
-				n := s.World.Restarts()
+				n := s.World.Supervisor.Restarts()
 				if err := s.pass(ctx, 1); err != nil {
 					return err
 				}

@@ -90,11 +90,11 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 
 	began := time.Now()
 	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"], dir: dir, kept: map[string]Report{}}
-	before := w.Options(lab.DefaultSlug)
+	before := w.Supervisor.Options(lab.DefaultSlug)
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
-	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.PublicURL(), s.url)
+	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.Edge.URL(), s.url)
 	s.tell.say("lab", "Time is short here: a probe every %.1f s, where a home has one every two minutes.", w.Timings().ProbeInterval.Seconds())
-	if err := w.Ready(ctx); err != nil {
+	if err := w.Connector.Ready(ctx); err != nil {
 		return Result{}, fmt.Errorf("the lab's tunnel does not connect: %w", err)
 	}
 
@@ -131,7 +131,7 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 		return Result{}, err // it was broken off, so nothing can be said of it
 	}
 	s.compareOptions(before)
-	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Restarts(), Failures: s.failures, Reports: s.documents()}
+	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Supervisor.Restarts(), Failures: s.failures, Reports: s.documents()}
 	s.summary(r, before)
 	return r, nil
 }
@@ -149,7 +149,7 @@ func (s *Stage) watch(ctx context.Context) {
 			}
 			s.mu.Unlock()
 		}
-		for _, n := range s.World.NotificationLog()[told:] {
+		for _, n := range s.World.Core.NotificationLog()[told:] {
 			told++
 			if n.Dismissed {
 				if told > 1 {
@@ -257,17 +257,17 @@ func (s *Stage) checkSeen(cause string) {
 }
 
 func (s *Stage) checkProtocol(flags ...string) {
-	got := s.World.RunParameters()
+	got := s.World.Supervisor.RunParameters()
 	s.check(strings.Join(got, " ") == strings.Join(flags, " "), "run_parameters are %q, not %q", got, flags)
 }
 
 func (s *Stage) checkRestarts(n int) {
-	s.check(s.World.Restarts() == n, "the tunnel was restarted %d times, not %d", s.World.Restarts(), n)
+	s.check(s.World.Supervisor.Restarts() == n, "the tunnel was restarted %d times, not %d", s.World.Supervisor.Restarts(), n)
 }
 
 // checkTold notes a failure unless a notification with this text stood at some time.
 func (s *Stage) checkTold(text string) {
-	for _, n := range s.World.NotificationLog() {
+	for _, n := range s.World.Core.NotificationLog() {
 		if strings.Contains(n.Title+"\n"+n.Message, text) {
 			return
 		}
@@ -277,12 +277,12 @@ func (s *Stage) checkTold(text string) {
 
 // compareOptions holds every option but run_parameters against what it was.
 func (s *Stage) compareOptions(before json.RawMessage) {
-	was, is := withoutFlags(before), withoutFlags(s.World.Options(lab.DefaultSlug))
+	was, is := withoutFlags(before), withoutFlags(s.World.Supervisor.Options(lab.DefaultSlug))
 	for k, v := range was {
 		s.check(bytes.Equal(v, is[k]), "the option %s was changed", k)
 	}
 	s.check(len(was) == len(is), "options were added or lost")
-	s.check(s.World.State(lab.DefaultSlug) == "started", "the add-on ends in state %s", s.World.State(lab.DefaultSlug))
+	s.check(s.World.Supervisor.State(lab.DefaultSlug) == "started", "the add-on ends in state %s", s.World.Supervisor.State(lab.DefaultSlug))
 }
 
 func withoutFlags(raw json.RawMessage) map[string]json.RawMessage {
@@ -301,7 +301,7 @@ func flagsOf(raw json.RawMessage) []string {
 }
 
 func (s *Stage) summary(r Result, before json.RawMessage) {
-	was, is := flagsOf(before), s.World.RunParameters()
+	was, is := flagsOf(before), s.World.Supervisor.RunParameters()
 	changed := "nothing"
 	if strings.Join(was, " ") != strings.Join(is, " ") {
 		changed = fmt.Sprintf("run_parameters %q → %q", was, is)
