@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tunnelmedic/addon"
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -448,9 +449,10 @@ func TestWhatFollowsFromAnInterruptedChangeIsDone(t *testing.T) {
 	err = j.Update(func(r *journal.Record) {
 		r.Slug = lab.DefaultSlug
 		r.Policy = policy.State{
-			Phase: policy.Treating, Since: at, OwnKnown: true, Own: evidence.Default, Set: evidence.Default, Transport: evidence.OverQUIC,
-			Incident: &policy.Incident{ID: "20261121T220512Z", Onset: at, Alarm: at, Cause: diagnosis.UpgradeStripped, Transport: evidence.OverQUIC, Tally: policy.Tally{Failures: 4, Probes: 4}},
-			Trial:    &policy.OnTrial{Protocol: evidence.HTTP2, Purpose: policy.Trial, Since: at},
+			Phase: policy.Treating, Since: at,
+			Setting: policy.Setting{OwnKnown: true, Own: evidence.Default, Set: evidence.Default, Transport: evidence.OverQUIC},
+			Case: policy.Case{Incident: &policy.Incident{ID: "20261121T220512Z", Onset: at, Alarm: at, Cause: diagnosis.UpgradeStripped, Transport: evidence.OverQUIC, Tally: detect.Tally{Failures: 4, Probes: 4}},
+				Trial: &policy.OnTrial{Protocol: evidence.HTTP2, Purpose: policy.Trial, Since: at}},
 		}
 		r.Intention = &journal.Intention{Slug: lab.DefaultSlug, To: evidence.HTTP2, Purpose: policy.Trial, Stage: journal.Writing, At: at, Before: evidence.OverQUIC}
 	})
@@ -481,7 +483,7 @@ func TestStatusTellsWhatWasSeen(t *testing.T) {
 		"state": "healthy", "version": "test", "budget": 6.0, "restarts_24h": 0.0, "incident": nil,
 		"target.slug": lab.DefaultSlug, "target.name": "Cloudflared", "target.url": h.Edge.URL(),
 		"protocol.own": "http2", "protocol.setting": "http2", "protocol.transport": "http2", "protocol.ready": 4.0,
-		"diagnosis.cause": "healthy", "detector.score": 0.0, "detector.alarm": policy.Alarm,
+		"diagnosis.cause": "healthy", "detector.score": 0.0, "detector.alarm": detect.Alarm,
 		"last_probe.ok": true, "last_probe.status": 101.0, "last_probe.colo": lab.Colo,
 	} {
 		var got any = s

@@ -189,7 +189,7 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 			return nil, "", fmt.Errorf("the journal cannot be read now: %w", err)
 		}
 		// Whether there is a journal is not known, so neither is whose setting is whose.
-		j.unread, j.record = true, Record{Version: version, Policy: policy.State{Doubt: policy.Unsure}}
+		j.unread, j.record = true, Record{Version: version, Policy: policy.State{Setting: policy.Setting{Doubt: policy.Unsure}}}
 		j.fail(err)
 		return j, "", nil
 	}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -39,12 +40,12 @@ func update(t *testing.T, j *journal.Journal, change func(*journal.Record)) {
 // sick is a state in the middle of a treatment.
 func sick() policy.State {
 	return policy.State{
-		Phase: policy.Treating, Since: night, Own: evidence.Default, OwnKnown: true, Set: evidence.HTTP2, Transport: evidence.OverHTTP2,
-		Incident: &policy.Incident{ID: "20261121T220512Z", Onset: night, Alarm: night, Cause: diagnosis.UpgradeStripped, Setting: evidence.Default,
-			Transport: evidence.OverQUIC, Tally: policy.Tally{Failures: 4, Probes: 4}, Restarts: 1},
-		Trial:    &policy.OnTrial{Protocol: evidence.HTTP2, Purpose: policy.Trial, Since: night},
-		Restarts: []time.Time{night},
-		Cures:    map[string]policy.Cure{"http2": {Weight: 1.5, At: night}},
+		Phase: policy.Treating, Since: night,
+		Setting: policy.Setting{Own: evidence.Default, OwnKnown: true, Set: evidence.HTTP2, Transport: evidence.OverHTTP2},
+		Case: policy.Case{Incident: &policy.Incident{ID: "20261121T220512Z", Onset: night, Alarm: night, Cause: diagnosis.UpgradeStripped, Setting: evidence.Default,
+			Transport: evidence.OverQUIC, Tally: detect.Tally{Failures: 4, Probes: 4}, Restarts: 1},
+			Trial: &policy.OnTrial{Protocol: evidence.HTTP2, Purpose: policy.Trial, Since: night}},
+		Plan: policy.Plan{Restarts: []time.Time{night}, Cures: map[string]policy.Cure{"http2": {Weight: 1.5, At: night}}},
 	}
 }
 
@@ -91,7 +92,7 @@ func TestNothingIsWrittenWhenNothingHasChanged(t *testing.T) {
 		update(t, j, func(r *journal.Record) {
 			r.Policy = sick()
 			r.Policy.LastGood = night.Add(time.Duration(i) * time.Second) // changes with every probe, and is not kept
-			r.Policy.Detector.Count(time.Now(), policy.Sight{Vote: diagnosis.Fails}, policy.Calm{})
+			r.Policy.Detector.Count(time.Now(), detect.Silent, detect.Noise{})
 		})
 	}
 	again := open(t, dir) // a start writes nothing either
@@ -158,7 +159,7 @@ func TestAnUnreadableJournalIsKeptAsideAndSaid(t *testing.T) {
 			if kept, err := os.ReadFile(filepath.Join(dir, aside)); err != nil || string(kept) != text {
 				t.Errorf("kept aside: %q, %v", kept, err)
 			}
-			if got := j.Record(); !reflect.DeepEqual(got, journal.Record{Version: 1, Policy: policy.State{Doubt: policy.Unsure}}) {
+			if got := j.Record(); !reflect.DeepEqual(got, journal.Record{Version: 1, Policy: policy.State{Setting: policy.Setting{Doubt: policy.Unsure}}}) {
 				t.Errorf("it does not know that it does not know: %+v", got)
 			}
 			update(t, j, func(r *journal.Record) { r.Policy = sick() })

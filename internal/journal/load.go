@@ -183,11 +183,9 @@ func salvage(body []byte) (Record, bool) {
 // and to keep what they allow. Whatever is added to the record that an act may rest
 // on belongs here too.
 func (r Record) essence() Record {
-	p := r.Policy
-	return Record{Version: version, Slug: r.Slug, Intention: r.Intention, Elsewhere: r.Elsewhere, Policy: policy.State{
-		Own: p.Own, OwnKnown: p.OwnKnown, Doubt: p.Doubt, Set: p.Set, Trial: p.Trial, Failback: p.Failback, Felled: p.Felled,
-		HoldUntil: p.HoldUntil, HoldLevel: p.HoldLevel, PausedUntil: p.PausedUntil, Restarts: p.Restarts, Revivals: p.Revivals, RevivedAt: p.RevivedAt, RevivedFor: p.RevivedFor,
-	}}
+	p := policy.State{Setting: r.Policy.Setting, Case: r.Policy.Case, Plan: r.Policy.Plan}
+	p.Transport, p.Incident, p.Cures = evidence.NoTransport, nil, nil // these may be lost
+	return Record{Version: version, Slug: r.Slug, Intention: r.Intention, Elsewhere: r.Elsewhere, Policy: p}
 }
 
 // wayBack makes a record of an essence alone. Without its incident a trial cannot
@@ -314,7 +312,7 @@ func nothing(d Disk, dir string, c []copyOf) (Record, string) {
 	if !lost {
 		return Record{}, ""
 	}
-	return Record{Policy: policy.State{Doubt: policy.Unsure}}, fmt.Sprintf("The journal was unreadable (%s). Whether the protocol that is set now is your own is not known any more, so nothing is changed: "+
+	return Record{Policy: policy.State{Setting: policy.Setting{Doubt: policy.Unsure}}}, fmt.Sprintf("The journal was unreadable (%s). Whether the protocol that is set now is your own is not known any more, so nothing is changed: "+
 		"set the one you want in the Cloudflared app's run_parameters, or, if the present one is right, choose Resume on Tunnel Medic's page.", why)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -129,7 +130,7 @@ func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tel
 	}
 	m.chron = newChronicle(j)
 	m.status = Status{Version: set.Version, Mode: mode(set.Rules), Allowed: allowed(set.Rules), State: policy.Starting, Since: m.state.Since, Budget: set.Rules.Budget,
-		Diagnosis: DiagnosisStatus{Seen: map[string]string{}}, Detector: DetectorStatus{Alarm: policy.Alarm}}
+		Diagnosis: DiagnosisStatus{Seen: map[string]string{}}, Detector: DetectorStatus{Alarm: detect.Alarm}}
 	m.beat.Store(time.Now().Unix())
 	return m
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
 )
@@ -20,7 +20,7 @@ func typically() *Medic {
 
 func TestAProbeIsGivenUpSoonerWhileAFaultIsSuspected(t *testing.T) {
 	suspicious := func(s *policy.State) {
-		s.Detector.Count(time.Time{}, policy.Sight{Vote: diagnosis.Fails}, policy.Calm{})
+		s.Detector.Count(time.Time{}, detect.Silent, detect.Noise{})
 	}
 	for name, c := range map[string]struct {
 		typical time.Duration

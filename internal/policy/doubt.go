@@ -3,6 +3,7 @@ package policy
 import (
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -41,7 +42,7 @@ func (s *State) unexplained(d *Decision, now time.Time, setting evidence.Protoco
 		return true
 	}
 	s.Doubt, s.Set = Unsure, setting
-	s.Trial, s.Incident, s.Failback, s.Detector = nil, nil, nil, Detector{}
+	s.Trial, s.Incident, s.Failback, s.Detector = nil, nil, nil, detect.Detector{}
 	d.say(now, StepUnsure, setting, "The protocol is %s. Your own was %s; after the damage to the journal it is not known whether %s is your choice or was on trial, so nothing is changed. "+
 		"Set the one you want in the Cloudflared app, or choose Resume on Tunnel Medic's page if %s is right.", setting, s.Own, setting, setting)
 	return true

@@ -40,7 +40,7 @@ func suffer(t *testing.T, r Rules, s State, in Sight) (State, *Change, []Gate) {
 func TestWhoDoesNotKnowTheOwnSettingChangesNothing(t *testing.T) {
 	r := patientRules()
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	lost := r.Awake(State{Doubt: Unsure}, now.Add(-2*day))
+	lost := r.Awake(State{Setting: Setting{Doubt: Unsure}}, now.Add(-2*day))
 	if lost.Spent(now.Add(-2*day)) != r.Budget {
 		t.Error("restarts that are forgotten do not count")
 	}
@@ -67,7 +67,7 @@ func TestWhoDoesNotKnowTheOwnSettingChangesNothing(t *testing.T) {
 func TestAfterDamageAnUnexplainedProtocolIsNobodysWord(t *testing.T) {
 	r := patientRules()
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	recalled := State{Own: evidence.Auto, OwnKnown: true, Set: evidence.Auto, Doubt: Recalled}
+	recalled := State{Setting: Setting{Own: evidence.Auto, OwnKnown: true, Set: evidence.Auto, Doubt: Recalled}}
 	s, d := r.Observe(recalled, now, failing(evidence.HTTP2))
 	if s.Own != evidence.Auto || s.Doubt != Unsure || len(d.Steps) == 0 || d.Steps[0].Kind != StepUnsure {
 		t.Errorf("it was taken for a person's: %+v, %v", s, d.Steps)
@@ -76,7 +76,7 @@ func TestAfterDamageAnUnexplainedProtocolIsNobodysWord(t *testing.T) {
 		t.Errorf("what is explained stays in doubt: %+v, %v", s, d.Steps)
 	}
 	// The own setting is back already: nobody's hand was in it.
-	cured := State{Own: evidence.Auto, OwnKnown: true, Set: evidence.HTTP2, Doubt: Recalled, Failback: &Comeback{Wait: day, Cured: evidence.HTTP2}}
+	cured := State{Setting: Setting{Own: evidence.Auto, OwnKnown: true, Set: evidence.HTTP2, Doubt: Recalled}, Plan: Plan{Failback: &Comeback{Wait: day, Cured: evidence.HTTP2}}}
 	if s, d := r.Observe(cured, now, failing(evidence.Auto)); s.Doubt != NoDoubt || s.Failback != nil || s.Set != evidence.Auto || d.Steps[0].Kind == StepUser {
 		t.Errorf("%+v, %v", s, d.Steps)
 	}
@@ -90,7 +90,7 @@ func TestADiskThatTakesNothingBeginsNoTrialButEndsOne(t *testing.T) {
 	if _, c, closed := suffer(t, r, State{}, in); c != nil || len(closed) != 1 || closed[0] != GateDisk {
 		t.Errorf("change %v, closed %v", c, closed)
 	}
-	if _, _, err := r.Try(State{OwnKnown: true}, now, in, evidence.HTTP2); err == nil {
+	if _, _, err := r.Try(State{Setting: Setting{OwnKnown: true}}, now, in, evidence.HTTP2); err == nil {
 		t.Error("a trial by hand begins")
 	}
 

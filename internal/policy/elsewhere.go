@@ -8,8 +8,8 @@ import "time"
 func (s State) Kept(now time.Time) State {
 	s = s.clone()
 	s.owe(now)
-	return State{Own: s.Own, OwnKnown: s.OwnKnown, Doubt: s.Doubt, Set: s.Set, Transport: s.Transport, Failback: s.Failback,
-		HoldUntil: s.HoldUntil, HoldLevel: s.HoldLevel, Felled: s.Felled}
+	s.Unkept = false
+	return State{Setting: s.Setting, Case: Case{HoldUntil: s.HoldUntil, HoldLevel: s.HoldLevel}, Plan: Plan{Failback: s.Failback, Felled: s.Felled}}
 }
 
 // Elsewhere is the state with which another app is watched from now on; kept is what

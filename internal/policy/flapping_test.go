@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
@@ -12,7 +13,7 @@ import (
 // looks fail for a while.
 func breaking(t *testing.T, stands, away time.Duration) (h *home, live func(time.Duration)) {
 	h = newHome(t, evidence.Auto)
-	h.s.Calm = Calm{Failures: 25, Probes: 2500}
+	h.s.Noise = detect.Noise{Failures: 25, Probes: 2500}
 	h.sight = func(in *Sight) {
 		if in.Vote == fails {
 			in.Cause = diagnosis.TunnelFlapping

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -191,10 +192,10 @@ func (r Rules) proven(s *State) bool {
 	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
 		return false
 	}
-	told := Tally{Failures: t.Told, Told: t.Told, Probes: t.Probes}
-	all := s.Calm.certainty(t)
-	return s.Calm.certainty(told) >= restart || min(all, alarm)+s.Calm.certainty(s.Incident.Lasting) >= restart ||
-		min(all, alarm+excess(t, oneOfFour, rare)) >= restart
+	explicit := detect.Tally{Failures: t.Explicit, Explicit: t.Explicit, Probes: t.Probes}
+	all := s.Noise.Certainty(t)
+	return s.Noise.Certainty(explicit) >= restart || min(all, detect.Alarm)+s.Noise.Certainty(s.Incident.Lasting) >= restart ||
+		min(all, detect.Alarm+detect.Excess(t, oneOfFour)) >= restart
 }
 
 // oneOfFour is what is lost while one of the connector's four connections is dying.
@@ -237,14 +238,14 @@ func (a Attempt) unable() bool {
 
 // misjudged says whether what was tried looks better than what is there now.
 func (i *Incident) misjudged(a Attempt) bool {
-	return better(i.over(a.Transport), i.total(), hint)
+	return detect.Better(i.over(a.Transport), i.total(), detect.Hint)
 }
 
 // over is what all trials over a transport have shown.
-func (i *Incident) over(tr evidence.Transport) (t Tally) {
+func (i *Incident) over(tr evidence.Transport) (t detect.Tally) {
 	for _, a := range i.Tried {
 		if a.Fair && a.Transport == tr {
-			t = t.plus(a.Tally)
+			t = t.Plus(a.Tally)
 		}
 	}
 	return t

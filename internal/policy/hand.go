@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -117,7 +118,7 @@ func (r Rules) SwitchOff(s State, now time.Time) (State, Decision) {
 // proven good, is their own setting.
 func (s *State) keep(d *Decision, now time.Time) {
 	t := s.Trial
-	s.Own, s.Doubt, s.Trial, s.Failback, s.Detector = s.Set, NoDoubt, nil, nil, Detector{}
+	s.Own, s.Doubt, s.Trial, s.Failback, s.Detector = s.Set, NoDoubt, nil, nil, detect.Detector{}
 	d.say(now, StepKept, t.Protocol, "%s works: %d of %d probes were good. It stays, and is your own setting from now on.", t.Protocol, t.Probes-t.Failures, t.Probes)
 }
 

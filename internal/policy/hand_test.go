@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
@@ -22,7 +23,9 @@ func handSight(setting evidence.Protocol) Sight {
 		ThroughCloudflare: true, DirectWorks: true, Internet: evidence.InternetUp, SupervisorFree: true}
 }
 
-func handState() State { return State{Own: evidence.Auto, Set: evidence.Auto, OwnKnown: true} }
+func handState() State {
+	return State{Setting: Setting{Own: evidence.Auto, Set: evidence.Auto, OwnKnown: true}}
+}
 
 func handFails(s Sight) Sight {
 	s.Vote, s.Cause, s.Remedy = diagnosis.Fails, diagnosis.UpgradeStripped, diagnosis.Rotate
@@ -120,7 +123,7 @@ func TestWhatDoesNotHoldByHandIsPutBack(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			s := handState() // cured before: what is there is not the user's own
-			s.Set, s.Failback = evidence.QUIC, &Comeback{Due: handNow.Add(time.Hour), Cured: evidence.QUIC, Wait: time.Hour, Tally: Tally{Failures: 4, Probes: 4}}
+			s.Set, s.Failback = evidence.QUIC, &Comeback{Due: handNow.Add(time.Hour), Cured: evidence.QUIC, Wait: time.Hour, Tally: detect.Tally{Failures: 4, Probes: 4}}
 			s, _, err := handRules.Try(s, handNow, handSight(evidence.QUIC), evidence.HTTP2)
 			if err != nil {
 				t.Fatal(err)
@@ -164,7 +167,7 @@ func TestATrialByHandIsPutBackWhenTheProgramStops(t *testing.T) {
 
 func TestInAnIncidentATrialByHandIsOneOfItsTrials(t *testing.T) {
 	s := handState()
-	s.Incident = &Incident{ID: "20261121T120000Z", Setting: evidence.Auto, Transport: evidence.OverQUIC, Tally: Tally{Failures: 4, Probes: 4}, Alarm: handNow, Cause: diagnosis.UpgradeStripped}
+	s.Incident = &Incident{ID: "20261121T120000Z", Setting: evidence.Auto, Transport: evidence.OverQUIC, Tally: detect.Tally{Failures: 4, Probes: 4}, Alarm: handNow, Cause: diagnosis.UpgradeStripped}
 	s.HoldUntil = handNow.Add(time.Hour)
 	s, d, err := handRules.Try(s, handNow, handFails(handSight(evidence.Auto)), evidence.HTTP2)
 	if err != nil || d.Change == nil || d.Change.Purpose != Trial {

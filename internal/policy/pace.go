@@ -3,6 +3,7 @@ package policy
 import (
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 )
 
@@ -19,9 +20,9 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 	patient := func(since time.Time) time.Duration { return min(max(now.Sub(since)/10, r.Burst), r.Interval) }
 	burst := r.Burst
 	switch {
-	case s.Told:
+	case s.Last == detect.Explicit:
 		burst /= 8
-	case s.Failed:
+	case s.Last.Failed():
 		burst /= 4
 	}
 	switch {
@@ -35,15 +36,15 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return r.Burst
 	case s.Trouble == diagnosis.RateLimited:
 		return 5 * r.Interval
-	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > nearlyAll:
+	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > detect.NearlyAll:
 		return r.Burst // a total loss that lets one through is ending: see it soon
-	case s.Incident != nil && !r.proven(s) && s.Detector.Score() > 0 && now.Sub(s.Incident.Alarm) < gathering*r.Burst:
+	case s.Incident != nil && !r.proven(s) && s.Detector.Suspects() && now.Sub(s.Incident.Alarm) < gathering*r.Burst:
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Incident != nil:
 		return patient(s.Incident.Alarm)
 	case s.Felled:
 		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
-	case s.Detector.Score() > 0 && !s.Mute:
+	case s.Detector.Suspects() && s.Last != detect.NoVerdict:
 		return burst
 	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval

@@ -270,7 +270,7 @@ func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
 		return Observing
 	case s.Incident != nil && (now.Before(s.HoldUntil) || len(r.candidates(s)) == 0):
 		return Holding
-	case s.Incident != nil || s.Detector.Score() > 0:
+	case s.Incident != nil || s.Detector.Suspects():
 		return Suspect
 	case !s.Looked:
 		return Starting

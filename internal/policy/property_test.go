@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
@@ -133,8 +134,8 @@ func BenchmarkStepInHealth(b *testing.B) { benchmarkStep(b, works, diagnosis.Hea
 func BenchmarkStepInAnIncident(b *testing.B) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	benchmarkStep(b, fails, diagnosis.UpgradeStripped, State{
-		OwnKnown: true, Own: evidence.Auto, Set: evidence.Auto, HoldUntil: now.Add(time.Hour), Restarts: []time.Time{now, now},
-		Incident: &Incident{Alarm: now, Setting: evidence.Auto, Transport: quic, Tally: Tally{Failures: 9, Probes: 9}, Tried: []Attempt{{Protocol: evidence.HTTP2, Fair: true}}},
+		Setting: Setting{OwnKnown: true, Own: evidence.Auto, Set: evidence.Auto}, Plan: Plan{Restarts: []time.Time{now, now}},
+		Case: Case{HoldUntil: now.Add(time.Hour), Incident: &Incident{Alarm: now, Setting: evidence.Auto, Transport: quic, Tally: detect.Tally{Failures: 9, Probes: 9}, Tried: []Attempt{{Protocol: evidence.HTTP2, Fair: true}}}},
 	})
 }
 

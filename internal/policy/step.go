@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -58,6 +59,11 @@ var stepOf = map[Purpose]StepKind{Trial: StepTrial, Restore: StepRestoring, Fail
 
 func (d *Decision) say(now time.Time, k StepKind, p evidence.Protocol, text string, args ...any) {
 	d.Steps = append(d.Steps, Step{At: now, Kind: k, Protocol: p, Text: fmt.Sprintf(text, args...)})
+}
+
+// seen is a tally in words.
+func seen(t detect.Tally) string {
+	return count(t.Failures, "failure") + " in " + count(t.Probes, "probe")
 }
 
 func count(n int, what string) string {

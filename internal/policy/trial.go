@@ -3,6 +3,7 @@ package policy
 import (
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
@@ -52,8 +53,8 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 		return
 	}
 	t.Silent = time.Time{}
-	t.take(in)
-	var beside Tally
+	t.Count(in.look())
+	var beside detect.Tally
 	if s.Incident != nil {
 		beside = s.Incident.over(t.Transport)
 	}
@@ -62,16 +63,21 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 		r.failed(s, d, now, "the fault is there too")
 		return
 	}
+	held := detect.Trial{Seen: t.Tally, Before: s.baseline(), Earlier: beside, Bursts: flapped}
+	verdict := held.Judge
+	if t.Purpose != Trial { // there is something clean to return to
+		verdict = func() detect.Verdict { return held.Recheck(s.Noise) }
+	}
 	//exhaustive:ignore
-	switch r.judge(t, s.baseline(), beside, s.Calm, flapped) {
-	case clean:
+	switch verdict() {
+	case detect.Clean:
 		if t.Lasting = flapped && now.Sub(t.Since) < pause; t.Lasting {
 			return
 		}
 		r.passed(s, d, now)
-	case improved:
+	case detect.Improved:
 		r.adopt(s, d, now)
-	case refused:
+	case detect.Refused:
 		r.failed(s, d, now, "the fault is there too")
 	}
 }
@@ -113,7 +119,7 @@ func (r Rules) passed(s *State, d *Decision, now time.Time) {
 		return
 	}
 	if t.Purpose == Failback {
-		s.Trial, s.Failback, s.Detector = nil, nil, Detector{}
+		s.Trial, s.Failback, s.Detector = nil, nil, detect.Detector{}
 		d.say(now, StepFailedBack, t.Protocol, "Your own setting (%s) works again and stays: the fault has passed by itself.", t.Protocol)
 		return
 	}
@@ -128,7 +134,7 @@ func (r Rules) accept(s *State, d *Decision, now time.Time, text string, args ..
 	if s.Set != s.Own && r.Failback > 0 {
 		s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: inc.ID, Cause: inc.Cause, Tally: inc.Tally}
 	}
-	s.Trial, s.Incident, s.Detector = nil, nil, Detector{}
+	s.Trial, s.Incident, s.Detector = nil, nil, detect.Detector{}
 	d.say(now, StepCured, s.Set, text, args...)
 }
 
@@ -138,7 +144,7 @@ func (r Rules) adopt(s *State, d *Decision, now time.Time) {
 	t, inc := s.Trial, s.Incident
 	before := inc.total()
 	d.say(now, StepAdopted, t.Protocol, "%s is not clean, but clearly better than what was there: %s, after %s before. It stays for now.",
-		t.Protocol, t.Tally, before)
+		t.Protocol, seen(t.Tally), seen(before))
 	s.remember(now, t.Protocol)
 	inc.Tried = append(inc.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: true, Result: "clearly better"})
 	r.hold(s, d, now)
@@ -162,7 +168,7 @@ func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
 		s.Trial = nil
 		detail := string(why)
 		if t.Probes > 0 {
-			detail += ": " + t.Tally.String()
+			detail += ": " + seen(t.Tally)
 		}
 		what := t.Protocol.String()
 		if t.Protocol == s.Incident.Setting {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
@@ -14,8 +15,8 @@ const holdSteps = 12
 // watch is what is done while no protocol is on trial.
 func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	before := s.Detector
-	s.Detector.Count(now, in, s.Calm)
-	if before.Score() == 0 && s.Detector.Score() > 0 && s.Incident == nil {
+	s.Detector.Count(now, in.look(), s.Noise)
+	if !before.Suspects() && s.Detector.Suspects() && s.Incident == nil {
 		d.say(now, StepSuspected, s.Set, "A probe failed (%s). Looking closely.", in.Cause)
 	}
 	if s.Incident != nil { // the look that opens one is counted by the detector
@@ -29,17 +30,17 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 		}
 	}
 	switch {
-	case in.Vote == diagnosis.Fails && s.Detector.Score() >= alarm:
+	case in.Vote == diagnosis.Fails && s.Detector.Certain():
 		r.alarmed(s, d, now, in)
-	case s.Incident == nil && before.Score() > 0 && s.Detector.Score() == 0:
-		s.Calm.count(before.first())
+	case s.Incident == nil && before.Suspects() && !s.Detector.Suspects():
+		s.Noise.Learn(before.First())
 		d.say(now, StepCleared, s.Set, "It was nothing lasting: the probes are good again.")
-	case s.Incident == nil && s.Detector.Score() == 0 && in.Vote == diagnosis.Works:
-		s.Calm.count(Tally{Probes: 1})
+	case s.Incident == nil && !s.Detector.Suspects() && in.Vote == diagnosis.Works:
+		s.Noise.Learn(detect.Tally{Probes: 1})
 		r.failBack(s, d, now, in)
 	case in.Vote == diagnosis.Abstains:
-		if s.Incident == nil && before.Score() > 0 && now.Sub(s.Detector.Heard) >= noVerdict {
-			s.Detector = Detector{}
+		if s.Incident == nil && before.Suspects() && now.Sub(s.Detector.Verdict) >= noVerdict {
+			s.Detector = detect.Detector{}
 			d.say(now, StepCleared, s.Set, "It could not be seen any more whether checks fail (%s). The suspicion is dropped.", in.Cause)
 		}
 		r.revive(s, d, now, in)
@@ -120,7 +121,7 @@ func (s *State) lapse(d *Decision, now time.Time, in Sight) {
 	case now.Sub(inc.Silent) >= unseen:
 		d.say(now, StepLapsed, s.Set, "For a day it could not be seen whether the WebSocket gets through (%s). This incident is closed.", in.Cause)
 		s.owe(now)
-		s.Incident, s.Detector = nil, Detector{}
+		s.Incident, s.Detector = nil, detect.Detector{}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
@@ -83,7 +84,7 @@ func newCare(s *story, rules policy.Rules) *care {
 	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
 		counters: evidence.Counters{Codes: map[int]uint64{}}, log: logSaid{read: -time.Hour}}
 	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
-	c.state.Calm = policy.Calm{Failures: math.Round(2500 * s.noise), Probes: 2500}
+	c.state.Noise = detect.Noise{Failures: math.Round(2500 * s.noise), Probes: 2500}
 	c.read(0)
 	return c
 }
@@ -118,7 +119,7 @@ func (c *care) troubled() bool { return c.spell(c.now) != nil }
 // looks change nothing but the score.
 func (c *care) doubtful() bool {
 	s := &c.state
-	return s.Trial == nil && s.Incident == nil && s.Detector.Score() > 0 && c.now >= c.up
+	return s.Trial == nil && s.Incident == nil && s.Detector.Suspects() && c.now >= c.up
 }
 
 // breathe passes over good looks after a failed one, up to one at which something
@@ -150,7 +151,7 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 		c.visit = never
 	}
 	c.fated = 0
-	c.state.Calm.Probes += float64(min(n, good))
+	c.state.Noise.Probes += float64(min(n, good))
 	if good >= n {
 		c.now += time.Duration(n) * every
 		c.read(c.now) // what the sensor saw in vain is long past for it

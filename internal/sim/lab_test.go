@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
-	"tunnelmedic/internal/policy"
 )
 
 // The simulator must not flatter: what the whole daemon does in the lab, at the real
@@ -186,7 +186,7 @@ func virtually(seed uint64, real outcome, i incident) outcome {
 		}
 	}
 	c := newCare(s, rules)
-	c.state.Calm = policy.Calm{} // the daemon has only just come
+	c.state.Noise = detect.Noise{} // the daemon has only just come
 	c.live(onset + real.watched)
 	return outcome{cut: c.cut, restarts: c.restarts, setting: c.setting}
 }

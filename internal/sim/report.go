@@ -6,9 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"tunnelmedic/internal/diagnosis"
-	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/detect"
 )
 
 // Figure is a mean, or a ratio of means, with the half width of its 95 % interval.
@@ -230,15 +228,15 @@ type Wald struct {
 func measureWald(seed uint64) Wald {
 	const p0, p1 = 0.01, 0.2
 	rng := rand.New(rand.NewPCG(seed, 3))
-	calm := policy.Calm{Failures: 100, Probes: 10_000} // a home that has shown a loss of 1 %
+	home := detect.Noise{Failures: 100, Probes: 10_000} // a home that has shown a loss of 1 %
 	probes := func(p float64) float64 {
-		var d policy.Detector
+		var d detect.Detector
 		for n := 1; ; n++ {
-			v := diagnosis.Works
+			look := detect.Good
 			if rng.Float64() < p {
-				v = diagnosis.Fails
+				look = detect.Silent
 			}
-			if d.Count(time.Time{}, policy.Sight{Vote: v}, calm); d.Score() >= policy.Alarm {
+			if d.Count(time.Time{}, look, home); d.Certain() {
 				return float64(n)
 			}
 		}

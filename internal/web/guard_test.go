@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -174,7 +175,7 @@ func TestStatusHasItsFieldsFromTheFirstMoment(t *testing.T) {
 		t.Error("diagnosis.seen is no object")
 	}
 	detector := s["detector"].(map[string]any)
-	if detector["score"] != 0.0 || detector["alarm"] != policy.Alarm {
+	if detector["score"] != 0.0 || detector["alarm"] != detect.Alarm {
 		t.Errorf("detector %v", detector)
 	}
 	for _, f := range []string{"incident", "last_probe"} {

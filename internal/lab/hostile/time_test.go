@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -115,8 +116,8 @@ func TestAJournalFromTheFuture(t *testing.T) {
 			future := time.Now().AddDate(3, 0, 0)
 			if err := j.Update(func(r *journal.Record) {
 				r.Slug = lab.DefaultSlug
-				r.Policy = policy.State{OwnKnown: true, Since: future, HoldUntil: future, RevivedAt: future, Revivals: 3, HoldLevel: 2,
-					Incident: &policy.Incident{ID: "20291121T220512Z", Onset: future, Alarm: future, LastGood: future, Cause: diagnosis.UpgradeStripped, Tally: policy.Tally{Failures: 4, Probes: 4}}}
+				r.Policy = policy.State{Since: future, Setting: policy.Setting{OwnKnown: true}, Plan: policy.Plan{RevivedAt: future, Revivals: 3},
+					Case: policy.Case{HoldUntil: future, HoldLevel: 2, Incident: &policy.Incident{ID: "20291121T220512Z", Onset: future, Alarm: future, LastGood: future, Cause: diagnosis.UpgradeStripped, Tally: detect.Tally{Failures: 4, Probes: 4}}}}
 				for range spent {
 					r.Policy.Restarts = append(r.Policy.Restarts, future)
 				}
