@@ -159,7 +159,7 @@ type Trouble struct {
 // How long the disk is left alone after it took no write; the waits double.
 const (
 	firstWait = time.Second
-	lastWait  = 5 * time.Minute
+	lastWait  = time.Minute // for so long a power cut can cost what was done meanwhile
 )
 
 // askEvery is how long the disk may be silent before it is asked whether it still takes

@@ -136,12 +136,30 @@ func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Pro
 		s.Own, s.Set, s.OwnKnown = setting, setting, true
 		return
 	}
+	woke := s.Woke
+	s.Woke = false
 	switch {
+	case setting != s.Set && woke && r.wentBack(s, d, now, setting):
 	case setting != s.Set:
 		r.byHand(s, d, now, setting)
 	case s.Doubt == Recalled && s.Trial == nil:
 		s.Doubt = NoDoubt // what stands there is explained
 	}
+}
+
+// wentBack says whether what is found at a start is the way back from what was being proven
+// before, which a disk that took nothing could not note. A person's choice of just this, in
+// just the moment when nobody watched, cannot be told from it, and it is their own or what
+// was there before: nothing of theirs is lost.
+func (r Rules) wentBack(s *State, d *Decision, now time.Time, setting evidence.Protocol) bool {
+	back := r.Abandon(*s, now).Trial
+	if back == nil || !s.Trial.Settled || back.Protocol != setting || back.Protocol == s.Trial.Protocol {
+		return false
+	}
+	s.Restarts = append(s.Restarts, now) // made or not, it counts
+	s.Trial = back
+	r.settled(s, d, now, Outcome{Setting: setting, Transport: s.Transport})
+	return true
 }
 
 // byHand makes what a person has set the user's own setting.

@@ -221,7 +221,7 @@ func (r Rules) Awake(s State, now time.Time) State {
 	if s.Trial != nil && !s.Trial.Settled {
 		s.Trial.Retry = now
 	}
-	s.Phase, s.Since = Starting, now
+	s.Phase, s.Since, s.Woke = Starting, now, true
 	return s
 }
 

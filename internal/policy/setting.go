@@ -12,4 +12,5 @@ type Setting struct {
 	Set       evidence.Protocol  `json:"set"` // what we last saw or wrote
 	Transport evidence.Transport `json:"transport,omitempty"`
 	Unkept    bool               `json:"-"` // nothing can be kept on the disk
+	Woke      bool               `json:"-"` // what is stored was not read yet since the program started
 }

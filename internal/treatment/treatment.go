@@ -137,6 +137,9 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 		return policy.Outcome{}, t.end(policy.UserChanged, there)
 	case there != in.To:
 		return policy.Outcome{}, t.end(policy.NotAvailable, there) // it had not been written
+	case in.Stage == journal.Writing && t.replaced(ctx, in):
+		// The disk took no further note, and the restart was made all the same.
+		in.Stage, in.Begun = journal.Connecting, max(in.Begun, 1)
 	case in.Stage != journal.Restarting:
 		switch stopped, err := t.stopped(ctx, in, info); {
 		case err != nil:
@@ -145,13 +148,10 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 			return policy.Outcome{}, t.notRunning(ctx, in)
 		}
 	}
-	done := in.Stage == journal.Connecting
-	if in.Stage == journal.Restarting {
-		if done, err = t.wasRestarted(ctx, info, in); err != nil {
-			return policy.Outcome{}, err
-		}
-	}
-	if done {
+	switch done, err := t.wasRestarted(ctx, info, in); {
+	case err != nil:
+		return policy.Outcome{}, err
+	case done:
 		t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the restart had been done.")
 		return t.from(ctx, in, journal.Connecting)
 	}
@@ -163,6 +163,9 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 // been done. Supervisor carries it out without us and may be at it still: it gets
 // its time, so that no household is restarted twice for one change.
 func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in journal.Intention) (bool, error) {
+	if in.Stage != journal.Restarting {
+		return in.Stage == journal.Connecting, nil
+	}
 	for {
 		done, silent := t.runs(ctx, info, in)
 		if done {
@@ -202,6 +205,14 @@ func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.I
 	return now.Transport != evidence.NoTransport && now.Transport == wanted(in.To) && in.Before != now.Transport, now.Status == 0
 }
 
+// replaced says whether another process runs than when the change was begun, and began
+// after that.
+func (t *Treatment) replaced(ctx context.Context, in journal.Intention) bool {
+	t.Connector.Inspect(ctx, time.Now())
+	p := t.Connector.Process()
+	return p != "" && in.Process != "" && p != in.Process && t.Connector.Renewed(in.At)
+}
+
 // wanted is the transport that a protocol asks for; none where it takes either.
 func wanted(p evidence.Protocol) evidence.Transport {
 	return map[evidence.Protocol]evidence.Transport{evidence.QUIC: evidence.OverQUIC, evidence.HTTP2: evidence.OverHTTP2}[p]
@@ -214,11 +225,12 @@ func way(in journal.Intention) bool { return in.To == in.Back }
 // from takes the steps in order, beginning with one.
 func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journal.Stage) (policy.Outcome, error) {
 	if stage == journal.Intended {
+		in.Process = t.Connector.Process()
 		written, err := t.write(ctx, in)
 		if err != nil {
 			return policy.Outcome{}, err
 		}
-		stage = written
+		stage, in.Process = written, "" // the one that is to go is the one that runs then
 	}
 	for tries := 1; ; tries++ {
 		if stage == journal.Restarting {

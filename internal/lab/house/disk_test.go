@@ -364,3 +364,48 @@ func TestAFaultOfItsOwn(t *testing.T) {
 		})
 	}
 }
+
+// A way back needs no note. So a start after a crash must find out by itself that it was
+// gone: not take it for a person's choice, nor go it once more.
+func TestAWayBackThatCouldNotBeNotedIsFoundAfterACrash(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		faults lab.Faults // once the protocol is being proven
+		env    map[string]string
+		at     []string // the disk takes nothing from the moment when a journal with all of this stands
+		set    string   // in the end
+	}{
+		{"of a trial, from its note on", lab.Stripped(1), nil, []string{`"purpose": "restore"`, `"stage": "writing"`}, "auto"},
+		{"of a trial", lab.Stripped(1), nil, []string{`"purpose": "trial"`, `"settled": true`}, "auto"},
+		{"of a fail-back", quicStripped, map[string]string{"TUNNELMEDIC_FAILBACK_HOURS": "1h"}, []string{`"purpose": "failback"`, `"settled": true`}, "http2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			house.Run(t, lab.Options{}, c.env, func(h *house.House) {
+				disk := newSpoiled()
+				disk.at, disk.next = c.at, &diskTroubles[0]
+				if err := h.Stop(); err != nil {
+					h.Fatal(err)
+				}
+				h.Disk = disk
+				h.Start()
+				h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
+				h.World.SetFaults(c.faults)
+				h.Wait("the disk takes nothing", 12*time.Hour, func() bool { return disk.kind.Load() != nil })
+				h.Wait("the way back", 10*time.Minute, func() bool { return h.Status().Trial == nil })
+				restarts := h.World.Supervisor.Restarts()
+				h.Crash()
+				disk.kind.Store(nil)
+				h.Sleep(time.Minute)
+				h.Start()
+				h.Sleep(5 * time.Minute)
+				r := h.Record()
+				if r.Policy.Own != evidence.Default || protocolOf(h.World) != c.set {
+					h.Errorf("%s is taken for theirs, and %s is set", r.Policy.Own, protocolOf(h.World))
+				}
+				if n := h.World.Supervisor.Restarts(); n != restarts || r.Policy.Spent(time.Now()) < n {
+					h.Errorf("%d restarts before the crash and %d after, of which %d are counted", restarts, n, r.Policy.Spent(time.Now()))
+				}
+			})
+		})
+	}
+}

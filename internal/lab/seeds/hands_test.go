@@ -180,13 +180,13 @@ func (p *play) install(options json.RawMessage) {
 	p.hand(func() error {
 		p.mu.Lock()
 		gone := p.truth.gone
-		p.truth.gone, p.truth.stopped, p.truth.edited = false, false, time.Now()
 		if gone {
+			p.truth.gone, p.truth.stopped, p.truth.edited = false, false, time.Now()
 			p.truth.foreign = withoutProtocol(options)
 			p.own(storedIn(options))
 		}
 		p.mu.Unlock()
-		if !gone {
+		if !gone { // Supervisor had refused to uninstall it
 			return nil
 		}
 		return p.halfWay(p.w.User.Installs(lab.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", Options: options}))

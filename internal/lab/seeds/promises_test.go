@@ -180,7 +180,14 @@ func (p *play) rest() {
 	p.note("all is settled")
 	p.settled = time.Since(began)
 	restarts := p.w.Supervisor.Restarts()
-	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(time.Minute) {
+	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(20 * time.Second) {
+		if p.comingBack() { // by night, as was said: one restart, and the setting is theirs for good
+			p.note("their own setting is tried again")
+			restarts++
+			for late := time.Now().Add(back); p.comingBack() && time.Now().Before(late); {
+				time.Sleep(10 * time.Second)
+			}
+		}
 		for _, l := range p.unsettled() {
 			p.breaks(l[0], "settled, and then %s", l[1])
 		}
@@ -190,6 +197,17 @@ func (p *play) rest() {
 	}
 	p.toldIsTrue()
 	p.nothingStands()
+}
+
+// back is how long the return to a person's own setting may take: where connections had
+// broken again and again, they must stand for ten minutes.
+const back = 15 * time.Minute
+
+// comingBack says whether a person's own setting, which a cure had replaced, is on trial
+// again.
+func (p *play) comingBack() bool {
+	s := p.h.Status()
+	return s.Trial != nil && s.Trial.Purpose == policy.Failback
 }
 
 // nothingStands sees the last words go: in a home where all is well, nothing is told for ever.
@@ -383,9 +401,28 @@ func (p *play) isHealed(fault string) {
 	case partial(f.Upgrade[evidence.OverHTTP2].Share) || partial(f.Upgrade[evidence.OverQUIC].Share):
 		return // proof of a fault that hits some takes its time
 	}
-	if s, share := p.w.Supervisor.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share < 1 {
+	enough, share := 1.0, p.w.OpenShare()
+	if f.FlapQUIC > 0 {
+		// Where most get in between two breaks it hits some, too; one moment says nothing of that.
+		enough, share = mostly, p.openLately()
+	}
+	if s := p.w.Supervisor.State(slug); s != evidence.StateStarted || share < enough {
 		p.breaks("what can be healed is healed", "%s later (%s) the app is %s over %s with %d connections, and of the visitors %.0f %% get in", healed, fault, s, p.w.Connector.Transport(), p.w.Connector.Connections(), 100*share)
 	}
+}
+
+// mostly is the share of visitors that get in from which on a fault counts as partial.
+const mostly = 0.7
+
+// openLately is the share of visitors that get in during the next two minutes.
+func (p *play) openLately() float64 {
+	const looks = 120
+	sum := 0.0
+	for range looks {
+		sum += p.w.OpenShare()
+		time.Sleep(time.Second)
+	}
+	return sum / looks
 }
 
 func partial(share float64) bool { return share > 0 && share < 1 }
