@@ -13,7 +13,7 @@ type patch struct{ file, from, to string }
 // mutants are the ways in which what keeps a promise could get lost.
 var mutants = []*mutation{
 	{"the budget is off", []string{"both strip WebSockets"}, []patch{
-		{"internal/policy/state.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"},
+		{"internal/policy/plan.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"},
 		{"internal/policy/gates.go", "return s.spent(now)+2 <= r.Budget", "return true"},
 		{"internal/policy/gates.go", "return s.spent(now)+1 <= r.Budget", "return true"},
 		{"internal/policy/watch.go", "s.spent(now)+2 > r.Budget", "false"}}},
