@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,164 +17,136 @@ const monthDays = 30
 
 // Month is a month at a glance.
 type Month struct {
-	From      time.Time     `json:"from"`
-	Watched   time.Duration `json:"watched_ns"`    // time for which probes say how it was
-	Lost      time.Duration `json:"lost_ns"`       // of it, cut off
-	LostByUs  time.Duration `json:"lost_by_us_ns"` // of that, by our own restarts
-	Available float64       `json:"available"`     // 0…1; meaningless where Watched is 0
-	Probes    int           `json:"probes"`
-	Failures  int           `json:"failures"`
-	Causes    []ByCause     `json:"causes"` // most costly first
-	Restarts  Bought        `json:"restarts"`
+	From      time.Time
+	Watched   time.Duration // time for which checks say how it was
+	Lost      time.Duration // of it, cut off
+	LostByUs  time.Duration // of that, by our own restarts
+	Available float64       // 0…1; meaningless where Watched is 0
+	Probes    int
+	Failures  int
+	Causes    []ByCause      // most costly first
+	Restarts  int            // of the tunnel, by us
+	Followed  map[string]int // of those in incidents on record, by what they were for or what followed. Followed is not caused: the attributions say more
 }
 
-// ByCause is what one cause has cost.
+// ByCause is what one cause has cost. Time is lost to what never became an incident, too,
+// such as a restart of Home Assistant.
 type ByCause struct {
-	Cause     string        `json:"cause"`
-	Incidents int           `json:"incidents"`
-	Lost      time.Duration `json:"lost_ns"`
+	Cause     string
+	Incidents int
+	Lost      time.Duration
 }
 
-// Bought is what the restarts of the month were followed by. Followed is not
-// caused: the incidents' attributions say more.
-type Bought struct {
-	All       int `json:"all"`
-	Recovery  int `json:"recovery"`   // it worked afterwards
-	Nothing   int `json:"nothing"`    // it did not
-	WayBack   int `json:"way_back"`   // your own setting put back after nothing had helped, or a fail-back undone
-	OwnWell   int `json:"own_well"`   // your own setting tried again, and well
-	OwnFaulty int `json:"own_faulty"` // your own setting tried again, and not
-}
+// What a restart was for, or what followed it, in the order in which it is told.
+const (
+	recovery  = "followed by recovery"
+	noEffect  = "without effect"
+	restoring = "to restore your setting"
+	retrying  = "to try your setting again"
+	reviving  = "to start Cloudflared again"
+)
 
 // MonthOf gives the month before now.
 func MonthOf(h journal.History, incidents []journal.Incident, now time.Time) Month {
 	from := now.UTC().AddDate(0, 0, -monthDays+1).Truncate(24 * time.Hour)
-	m := Month{From: from, Causes: []ByCause{}}
-	causes := map[string]*ByCause{}
-	cause := func(id string) *ByCause {
-		if causes[id] == nil {
-			causes[id] = &ByCause{Cause: id}
-		}
-		return causes[id]
+	m := Month{From: from, Followed: map[string]int{}}
+	causes := map[string]ByCause{}
+	cost := func(id string, incidents int, lost time.Duration) {
+		c := causes[id]
+		causes[id] = ByCause{id, c.Incidents + incidents, c.Lost + lost}
 	}
 	for _, d := range h.Days {
 		if d.Date < from.Format(time.DateOnly) || d.Date > now.UTC().Format(time.DateOnly) {
 			continue
 		}
 		m.Watched, m.Lost, m.LostByUs = m.Watched+d.Watched, m.Lost+d.Lost, m.LostByUs+d.LostByUs
-		m.Probes, m.Failures, m.Restarts.All = m.Probes+d.Probes, m.Failures+d.Failures, m.Restarts.All+d.Restarts
+		m.Probes, m.Failures, m.Restarts = m.Probes+d.Probes, m.Failures+d.Failures, m.Restarts+d.Restarts
 		for id, t := range d.LostBy {
-			cause(id).Lost += t
+			cost(id, 0, t)
 		}
 	}
 	if m.Watched > 0 {
 		m.Available = max(0, 1-float64(m.Lost)/float64(m.Watched))
 	}
+	known := 0
 	for _, i := range incidents {
 		if i.Onset.Before(from) || i.Onset.After(now) {
 			continue
 		}
-		cause(i.Cause.String()).Incidents++
-		m.Restarts.of(i)
+		cost(i.Cause.String(), 1, 0)
+		last := lastChange(i)
+		for _, c := range i.Account.Changes {
+			if c.Restarts > 0 {
+				m.Followed[followed(i, c, last)] += c.Restarts
+				known += c.Restarts
+			}
+		}
 	}
-	m.Restarts.All = max(m.Restarts.All, m.Restarts.Recovery+m.Restarts.Nothing+m.Restarts.WayBack+m.Restarts.OwnWell+m.Restarts.OwnFaulty)
-	for _, id := range slices.Sorted(maps.Keys(causes)) {
-		m.Causes = append(m.Causes, *causes[id])
-	}
-	slices.SortStableFunc(m.Causes, func(a, b ByCause) int { return cmp.Compare(b.Lost, a.Lost) })
+	m.Restarts = max(m.Restarts, known)
+	m.Causes = slices.SortedFunc(maps.Values(causes), func(a, b ByCause) int { return cmp.Or(cmp.Compare(b.Lost, a.Lost), cmp.Compare(a.Cause, b.Cause)) })
 	return m
 }
 
-// of counts an incident's restarts by what followed.
-func (b *Bought) of(i journal.Incident) {
-	last := lastChange(i)
-	for n, c := range i.Account.Changes {
-		if c.Restarts == 0 {
-			continue
-		}
-		switch c.Purpose {
-		case policy.Restore, policy.Return:
-			b.WayBack += c.Restarts
-		case policy.Failback:
-			if passed, _ := step(i, policy.StepFailedBack); passed != nil && !passed.At.Before(c.At) && !slices.ContainsFunc(i.Account.Changes[n+1:], func(o journal.ChangeMade) bool { return o.Purpose == policy.Failback }) {
-				b.OwnWell += c.Restarts
-			} else {
-				b.OwnFaulty += c.Restarts
-			}
-		default:
-			if i.Outcome == policy.StepCured && last != nil && c.At.Equal(last.At) {
-				b.Recovery += c.Restarts
-			} else {
-				b.Nothing += c.Restarts
-			}
-		}
+// followed says what a change with a restart was for, or what followed it.
+func followed(i journal.Incident, c journal.ChangeMade, last *journal.ChangeMade) string {
+	switch {
+	case c.Purpose == policy.Restore, c.Purpose == policy.Return:
+		return restoring
+	case c.Purpose == policy.Failback:
+		return retrying
+	case i.Outcome == policy.StepCured && last != nil && c.At.Equal(last.At):
+		return recovery
+	case c.Purpose == policy.Revive:
+		return reviving
 	}
+	return noEffect
 }
 
 // Markdown writes the month as a section's body.
 func (m Month) Markdown() string {
-	var b strings.Builder
 	if m.Watched == 0 {
 		return "Nothing has been watched long enough yet.\n"
 	}
-	fmt.Fprintf(&b, "Since %s (UTC), watched for %s. The WebSocket could be opened **%.2f %%** of that time; it was cut off for about %s, of which %s by Tunnel Medic's own restarts. ",
-		m.From.Format(time.DateOnly), long(m.Watched), 100*m.Available, long(m.Lost), long(m.LostByUs))
-	fmt.Fprintf(&b, "%s, %d failed. The times are estimates: each gap between two probes counts as what the probe at its end saw.\n\n", count(m.Probes, "probe"), m.Failures)
-	if len(m.Causes) > 0 {
-		b.WriteString("| Cause | Incidents | Cut off |\n|---|---:|---:|\n")
-		for _, c := range m.Causes {
-			incidents := "–" // time lost to what never became an incident, such as a restart of Home Assistant
-			if c.Incidents > 0 {
-				incidents = strconv.Itoa(c.Incidents)
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(c.Cause), incidents, long(c.Lost))
-		}
-		b.WriteString("\n")
+	var b strings.Builder
+	fmt.Fprintf(&b, "Since %s (UTC): %s, %d failed. Times are estimates: each gap between two checks counts as what the check at its end saw.\n\n",
+		m.From.Format(time.DateOnly), count(m.Probes, "check"), m.Failures)
+	for _, r := range m.Rows() {
+		fmt.Fprintf(&b, "- **%s:** %s.\n", r.What, line(r.Text))
 	}
-	b.WriteString(m.Restarts.sentence() + "\n")
 	return b.String()
 }
 
-// sentence tells the restarts and what followed them.
-func (b Bought) sentence() string {
-	if b.All == 0 {
-		return "No restart of the tunnel by Tunnel Medic."
-	}
-	var parts []string
-	for _, p := range []struct {
-		n    int
-		text string
-	}{{b.Recovery, "followed by recovery"}, {b.Nothing, "without effect"}, {b.WayBack, "to put a setting back"}, {b.OwnWell, "to try the own setting again, which was well"}, {b.OwnFaulty, "to try the own setting again, which was not"}} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.text))
-		}
-	}
-	if len(parts) == 0 {
-		return count(b.All, "restart") + " of the tunnel by Tunnel Medic."
-	}
-	return fmt.Sprintf("%s of the tunnel by Tunnel Medic: %s.", count(b.All, "restart"), strings.Join(parts, ", "))
-}
-
-// Row is one line of the month for the page.
+// Row is one line of the month, for the page.
 type Row struct{ What, Text string }
 
-// Rows gives the month for the page.
+// Rows gives the month in lines, none where nothing was watched.
 func (m Month) Rows() []Row {
 	if m.Watched == 0 {
 		return nil
 	}
 	rows := []Row{
 		{"WebSocket could be opened", fmt.Sprintf("%.2f %% of %s watched", 100*m.Available, long(m.Watched))},
-		{"Cut off", fmt.Sprintf("about %s, of which %s by restarts of Tunnel Medic", long(m.Lost), long(m.LostByUs))},
+		{"Cut off", fmt.Sprintf("about %s, of which %s by Tunnel Medic's own restarts", long(m.Lost), long(m.LostByUs))},
 	}
-	var causes []string
+	var causes, parts []string
 	for _, c := range m.Causes {
 		if c.Incidents > 0 {
 			causes = append(causes, fmt.Sprintf("%d × %s (%s)", c.Incidents, c.Cause, long(c.Lost)))
+		} else {
+			causes = append(causes, fmt.Sprintf("%s (%s, no incident)", c.Cause, long(c.Lost)))
 		}
 	}
 	if len(causes) > 0 {
-		rows = append(rows, Row{"Incidents", strings.Join(causes, ", ")})
+		rows = append(rows, Row{"By cause", strings.Join(causes, ", ")})
 	}
-	return append(rows, Row{"Restarts", strings.TrimSuffix(m.Restarts.sentence(), ".")})
+	for _, what := range []string{recovery, noEffect, restoring, retrying, reviving} {
+		if n := m.Followed[what]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	told := "none"
+	if m.Restarts > 0 {
+		told = strings.Join(append([]string{fmt.Sprint(m.Restarts)}, parts...), "; ")
+	}
+	return append(rows, Row{"Restarts by Tunnel Medic", told})
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,9 +25,6 @@ func summaryOf(i journal.Incident) string {
 	}
 	return i.Cause.String()
 }
-
-// cell makes a text safe for a table.
-func cell(s string) string { return line(s) }
 
 // line makes a text one line in which Markdown and HTML mean nothing. An address stays
 // readable: the public form has a placeholder in its place.
@@ -72,20 +70,6 @@ func transport(t evidence.Transport) string {
 
 func short(t time.Time) string { return t.UTC().Format("01-02 15:04:05") }
 
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return "not known"
-	}
-	return utc(t)
-}
-
-func brackets(s string) string {
-	if s == "" {
-		return ""
-	}
-	return "(" + s + ")"
-}
-
 func setting(s *evidence.Setting) string {
 	switch {
 	case s == nil:
@@ -111,7 +95,7 @@ func sessions(c evidence.TunnelClient) string {
 	return strings.Join(list, ", ")
 }
 
-// slug of the watched add-on, as the evidence names it.
+// slug of the watched app, as the evidence names it.
 func slug(i journal.Incident) string {
 	for _, s := range append([]journal.Snapshot{{Seen: i.Seen}}, i.Account.Snapshots...) {
 		if name, _, _ := strings.Cut(s.Seen["addon"], " "); name != "" {
@@ -121,28 +105,18 @@ func slug(i journal.Incident) string {
 	return ""
 }
 
-// colos are the data centres that answered probes, failed and good ones apart.
-func colos(i journal.Incident) []string {
-	var names []string
-	good, bad := map[string]bool{}, map[string]bool{}
+// colos are the data centres that answered checks, failed and good ones apart.
+func colos(i journal.Incident) (names []string) {
+	met := map[string][2]bool{} // good ones, failed ones
 	for _, r := range i.Account.Runs {
-		if r.Colo == "" {
-			continue
+		if r.Colo != "" {
+			m := met[r.Colo]
+			met[r.Colo] = [2]bool{m[0] || r.OK, m[1] || !r.OK}
 		}
-		if !slices.Contains(names, r.Colo) {
-			names = append(names, r.Colo)
-		}
-		good[r.Colo], bad[r.Colo] = good[r.Colo] || r.OK, bad[r.Colo] || !r.OK
 	}
-	for n, name := range names {
-		switch {
-		case good[name] && bad[name]:
-			names[n] += " (failed and good probes)"
-		case bad[name]:
-			names[n] += " (failed probes)"
-		default:
-			names[n] += " (good probes)"
-		}
+	for _, name := range slices.Sorted(maps.Keys(met)) {
+		which := map[[2]bool]string{{true, true}: "failed and good", {false, true}: "failed", {true, false}: "good"}[met[name]]
+		names = append(names, fmt.Sprintf("%s (%s checks)", name, which))
 	}
 	return names
 }
@@ -157,6 +131,16 @@ func outcome(r journal.Run) string {
 	return r.Cause.String() + ", no answer"
 }
 
+// firstRay is the cf-ray of the first check that failed: what Cloudflare's support asks for.
+func firstRay(i journal.Incident) string {
+	for _, r := range i.Account.Runs {
+		if !r.OK && r.First != "" {
+			return ", cf-ray " + r.First
+		}
+	}
+	return ""
+}
+
 func raysOf(r journal.Run) string {
 	switch {
 	case r.First == "" && r.Last == "":
@@ -167,44 +151,47 @@ func raysOf(r journal.Run) string {
 	return "`" + r.First + "` … `" + r.Last + "`"
 }
 
-func edges(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return ", to the edge at " + strings.Join(list, ", ")
+// purposes say why a change was made.
+var purposes = map[policy.Purpose]string{
+	policy.Trial:    "may help",
+	policy.Restore:  "to restore your setting",
+	policy.Failback: "to try your setting again",
+	policy.Return:   "your setting did not hold",
+	policy.ByHand:   "by hand, to try it",
+	policy.HandBack: "by hand, and it did not hold",
+	policy.Revive:   "to start Cloudflared again; the setting stays",
 }
 
-func restsOn(s string) string {
-	if s == "" {
-		return ""
+func utc(t time.Time) string {
+	if t.IsZero() {
+		return "not known"
 	}
-	return ", which rests on: " + line(strings.TrimSuffix(s, "."))
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-func seenLines(seen map[string]string) []string {
-	var list []string
-	for k, v := range seen {
-		list = append(list, k+": "+v)
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
 	}
-	slices.Sort(list)
-	return list
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func why(p policy.Purpose) string {
-	//exhaustive:ignore
-	switch p {
-	case policy.Trial:
-		return "may help"
-	case policy.Restore:
-		return "own setting goes back"
-	case policy.Failback:
-		return "own setting tried again"
-	case policy.Return:
-		return "that was not well"
-	case policy.ByHand:
-		return "a person wished to try it"
-	case policy.HandBack:
-		return "it did not hold"
+// long writes a duration for people.
+func long(d time.Duration) string {
+	d = d.Abs()
+	switch {
+	case d < 10*time.Second:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + " s"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	case d < 48*time.Hour:
+		h := int(d.Hours())
+		if m := int(d.Minutes()) - 60*h; m > 0 {
+			return fmt.Sprintf("%d h %d min", h, m)
+		}
+		return fmt.Sprintf("%d h", h)
 	}
-	return cell(string(p))
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Hours()/24), ".0") + " days"
 }
