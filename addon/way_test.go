@@ -174,7 +174,7 @@ func TestTheWayOutDoesNotGoToAndFro(t *testing.T) {
 		defer h.close()
 		statuses, said := h.daemonWith(20, func(n int) { h.w.ChangeFaults(func(f *lab.Faults) { f.ResolverDown = n%2 == 1 }) })
 		for i, s := range statuses {
-			if s.Diagnosis.Cause != "healthy" {
+			if s.Diagnosis.Cause.String() != "healthy" {
 				t.Errorf("look %d: %s", i, s.Diagnosis.Cause)
 			}
 		}
@@ -201,7 +201,7 @@ func TestAResolverThatComesAndGoesDoesNotFillTheLog(t *testing.T) {
 			}
 		})
 		for i, s := range statuses {
-			if s.Diagnosis.Cause != "healthy" {
+			if s.Diagnosis.Cause.String() != "healthy" {
 				t.Errorf("look %d: %s", i, s.Diagnosis.Cause)
 			}
 		}
@@ -213,7 +213,7 @@ func TestAResolverThatComesAndGoesDoesNotFillTheLog(t *testing.T) {
 
 func cause(t *testing.T, s medic.Status) (c diagnosis.Cause) {
 	t.Helper()
-	if err := c.UnmarshalText([]byte(s.Diagnosis.Cause)); err != nil {
+	if err := c.UnmarshalText([]byte(s.Diagnosis.Cause.String())); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -8,6 +8,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 const nginx502 = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
@@ -249,7 +250,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 		for _, row := range group.rows {
 			t.Run(group.cause+"/"+row.what, func(t *testing.T) {
 				d := diagnosis.Of(row.e)
-				fmt.Fprintf(&table, "%-20s %-62s → %s, %s: %s\n", group.cause, row.what, d.Cause, d.Remedy, strings.Join(d.Advice, " "))
+				fmt.Fprintf(&table, "%-20s %-62s → %s, %s: %s\n", group.cause, row.what, d.Cause, d.Remedy, strings.Join(words.English().Advice(d), " "))
 				if d.Cause != row.want || d.Remedy != row.remedy {
 					t.Errorf("taken for %s (%s), want %s (%s): %v", d.Cause, d.Remedy, row.want, row.remedy, d.Seen)
 				}
@@ -289,7 +290,7 @@ func TestAdviceNamesTheValuesThatAreKnown(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := diagnosis.Of(c.e)
-			all := d.Summary + "\n" + strings.Join(d.Advice, "\n")
+			all := words.English().Summary(d) + "\n" + strings.Join(words.English().Advice(d), "\n")
 			for _, s := range c.holds {
 				if !strings.Contains(all, s) {
 					t.Errorf("%q is not in:\n%s", s, all)
@@ -311,11 +312,11 @@ func TestAdviceNamesTheValuesThatAreKnown(t *testing.T) {
 func TestTheSwitchIsCalledLikelyUnlessCloudflareSaidSo(t *testing.T) {
 	e := stripped()
 	e.Memory = evidence.Memory{Known: true}
-	if d := diagnosis.Everywhere(e); d.Cause != diagnosis.WebSocketsDisabled || !strings.Contains(d.Summary, "very likely") || !strings.Contains(d.Summary, "or there is an incident") {
-		t.Errorf("%s: %s", d.Cause, d.Summary)
+	if d := diagnosis.Everywhere(e); d.Cause != diagnosis.WebSocketsDisabled || !strings.Contains(words.English().Summary(d), "very likely") || !strings.Contains(words.English().Summary(d), "or there is an incident") {
+		t.Errorf("%s: %s", d.Cause, words.English().Summary(d))
 	}
 	e.Zone.WebSockets = evidence.Off
-	if d := diagnosis.Of(e); d.Cause != diagnosis.WebSocketsDisabled || strings.Contains(d.Summary, "likely") || strings.Contains(d.Rests, "every") {
-		t.Errorf("%s: %s (%s)", d.Cause, d.Summary, d.Rests)
+	if d := diagnosis.Of(e); d.Cause != diagnosis.WebSocketsDisabled || strings.Contains(words.English().Summary(d), "likely") || strings.Contains(words.English().Basis(d), "every") {
+		t.Errorf("%s: %s (%s)", d.Cause, words.English().Summary(d), words.English().Basis(d))
 	}
 }

@@ -1,4 +1,4 @@
-// Package diagnosis turns evidence into a cause, a remedy and advice. It is
+// Package diagnosis turns evidence into a cause and a remedy. It is
 // pure: no I/O, no clock, no memory. What it knows is one table, the catalogue;
 // the first row that matches wins, and the rows stand in order of certainty.
 package diagnosis
@@ -45,19 +45,37 @@ func (r *Remedy) UnmarshalText(b []byte) error {
 	return fmt.Errorf("no remedy is called %q", b)
 }
 
-// Diagnosis is what the evidence amounts to, in words a user understands.
+// Diagnosis is what the evidence amounts to. It holds no sentence: package words has
+// them, by the cause and what is known of it.
 type Diagnosis struct {
-	At      time.Time
-	Cause   Cause
-	Remedy  Remedy
-	Summary string            // one sentence
-	Advice  []string          // steps, in order; empty where there is nothing to do
-	Rests   string            // what the verdict rests on
-	Seen    map[string]string // the evidence in short, by name of the look
+	At     time.Time
+	Cause  Cause
+	Remedy Remedy
+	Seen   map[string]string // the evidence in short, by name of the look
+
+	Particulars
 
 	// Elsewhere says that another connector than this house's carried the probe, so
 	// that its success says nothing of this house's tunnel.
 	Elsewhere bool
+}
+
+// Particulars are what the evidence knows of a cause beyond its name.
+type Particulars struct {
+	// Variant names the wording that fits what is known, "" for the cause's own; Basis
+	// does so for what the verdict is based on.
+	Variant, Basis string
+
+	Service string // where the tunnel leads
+	Here    string // where Home Assistant listens
+	Status  int    // what answered at Service with
+	// Screen says where this Core has its HTTP settings: on a screen (on), or in
+	// configuration.yaml (off).
+	Screen    evidence.Switch
+	Forwarded evidence.ForwardedReason
+	Over      string   // the family of addresses that alone fails, "" for both
+	Clients   *Finding // who was turned away
+	Closing   *Closing // whose sign-in broke off
 }
 
 // Of gives the diagnosis. Evidence that fits no row, or that contradicts itself,
@@ -95,7 +113,7 @@ func Fitting(e evidence.Evidence) (list []Cause) {
 func About(c Cause, e evidence.Evidence) Diagnosis { return c.row().diagnosis(e) }
 
 func (r *Row) diagnosis(e evidence.Evidence) Diagnosis {
-	d := Diagnosis{At: e.At, Cause: r.Cause, Remedy: r.Remedy, Summary: r.Summary, Advice: r.Advice, Rests: r.Rests, Seen: seen(e), Elsewhere: !ours(e)}
+	d := Diagnosis{At: e.At, Cause: r.Cause, Remedy: r.Remedy, Seen: seen(e), Elsewhere: !ours(e)}
 	if r.fit != nil {
 		r.fit(e, &d)
 	}

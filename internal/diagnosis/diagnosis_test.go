@@ -6,6 +6,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 const (
@@ -194,8 +195,8 @@ func TestTheVoteIsAboutOurConnectorAlone(t *testing.T) {
 		t.Errorf("a good probe through our connector is %s and says %v", d.Cause, d.Says())
 	}
 	well.Connector.Counters = well.Connector.Before
-	if d := diagnosis.Of(well); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Abstains || len(d.Advice) == 0 {
-		t.Errorf("a good probe through another connector is %s and says %v, with advice %q", d.Cause, d.Says(), d.Advice)
+	if d := diagnosis.Of(well); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Abstains || len(words.English().Advice(d)) == 0 {
+		t.Errorf("a good probe through another connector is %s and says %v, with advice %q", d.Cause, d.Says(), words.English().Advice(d))
 	}
 	if d := diagnosis.Of(stripped()); d.Says() != diagnosis.Fails {
 		t.Errorf("a stripped upgrade says %v", d.Says())
@@ -203,8 +204,8 @@ func TestTheVoteIsAboutOurConnectorAlone(t *testing.T) {
 	refused := stripped()
 	refused.Public = greeted()
 	refused.Public.SignIn = evidence.TokenRefused
-	if d := diagnosis.Of(refused); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Works || len(d.Advice) == 0 {
-		t.Errorf("a refused token is %s and says %v, with advice %q", d.Cause, d.Says(), d.Advice)
+	if d := diagnosis.Of(refused); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Works || len(words.English().Advice(d)) == 0 {
+		t.Errorf("a refused token is %s and says %v, with advice %q", d.Cause, d.Says(), words.English().Advice(d))
 	}
 	silent := stripped()
 	silent.Public = greeted()

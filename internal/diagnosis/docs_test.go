@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/words"
 )
 
 var update = flag.Bool("update", false, "write the causes into DOCS.md and docs/CAUSES.md anew")
@@ -35,12 +36,15 @@ var explained = map[diagnosis.Remedy]string{
 // link target.
 func markdown() string {
 	var b strings.Builder
+	en := words.English()
 	for _, row := range diagnosis.Catalogue() {
-		fmt.Fprintf(&b, "\n<a id=\"%s\"></a>\n### %s\n\n%s\n\n", row.Cause.Anchor(), row.ID, row.Summary)
-		for i, step := range row.Advice {
+		d := diagnosis.Diagnosis{Cause: row.Cause, Remedy: row.Remedy}
+		advice := en.Advice(d)
+		fmt.Fprintf(&b, "\n<a id=\"%s\"></a>\n### %s\n\n%s\n\n", row.Cause.Anchor(), row.ID, en.Cause(row.Cause))
+		for i, step := range advice {
 			fmt.Fprintf(&b, "%d. %s\n", i+1, step)
 		}
-		if len(row.Advice) > 0 {
+		if len(advice) > 0 {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(&b, "*What Tunnel Medic does:* %s", explained[row.Remedy])
@@ -50,7 +54,7 @@ func markdown() string {
 		if row.Blinds {
 			b.WriteString(" It cannot see past this to Home Assistant, so nothing is changed meanwhile.")
 		}
-		fmt.Fprintf(&b, "\n*Based on:* %s.\n", row.Rests)
+		fmt.Fprintf(&b, "\n*Based on:* %s.\n", en.Basis(d))
 	}
 	b.WriteByte('\n')
 	return b.String()
@@ -81,7 +85,7 @@ func rows() string {
 		if row.Blinds {
 			remedy += ", blinds"
 		}
-		fmt.Fprintf(&b, "| [`%s`](../DOCS.md#%s) | %s | %s | %s |\n", row.ID, row.Cause.Anchor(), cell(row.Rests), remedy, cell(linked(row.Source)))
+		fmt.Fprintf(&b, "| [`%s`](../DOCS.md#%s) | %s | %s | %s |\n", row.ID, row.Cause.Anchor(), cell(words.English().Basis(diagnosis.Diagnosis{Cause: row.Cause})), remedy, cell(linked(row.Source)))
 	}
 	return b.String()
 }
@@ -114,19 +118,21 @@ func TestDocsHoldTheCatalogue(t *testing.T) {
 
 func TestEveryCauseIsExplained(t *testing.T) {
 	id := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
-	seen := map[string]bool{}
+	seen, en := map[string]bool{}, words.English()
 	for _, row := range diagnosis.Catalogue() {
 		if !id.MatchString(row.ID) || seen[row.ID] {
 			t.Errorf("%q is no id, or one that is there twice", row.ID)
 		}
 		seen[row.ID] = true
-		if !strings.HasSuffix(row.Summary, ".") || strings.Count(row.Summary, ". ") > 1 {
-			t.Errorf("%s: the summary is not one sentence, or two short ones: %q", row.ID, row.Summary)
+		d := diagnosis.Diagnosis{Cause: row.Cause, Remedy: row.Remedy}
+		summary, basis := en.Cause(row.Cause), en.Basis(d)
+		if !strings.HasSuffix(summary, ".") || strings.Count(summary, ". ") > 1 {
+			t.Errorf("%s: the summary is not one sentence, or two short ones: %q", row.ID, en.Cause(row.Cause))
 		}
-		if row.Rests == "" || strings.HasSuffix(row.Rests, ".") {
-			t.Errorf("%s: what it rests on is missing, or a sentence: %q", row.ID, row.Rests)
+		if basis == "" || strings.HasSuffix(basis, ".") {
+			t.Errorf("%s: what it is based on is missing, or a sentence: %q", row.ID, basis)
 		}
-		if len(row.Advice) == 0 && row.Cause != diagnosis.Healthy {
+		if len(en.Advice(d)) == 0 && row.Cause != diagnosis.Healthy {
 			t.Errorf("%s gives no advice", row.ID)
 		}
 		if row.Remedy == diagnosis.Rotate && row.Blinds {

@@ -5,6 +5,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 // The same refusal of the WebSocket, twice: while an ordinary page and Home Assistant itself
@@ -18,12 +19,12 @@ func ExampleOf() {
 		Direct: evidence.Look{Stage: evidence.Greeted, Status: 101},
 	}
 	d := diagnosis.Of(e)
-	fmt.Printf("%s, remedy %s\n  %s\n", d.Cause, d.Remedy, d.Summary)
+	fmt.Printf("%s, remedy %s\n  %s\n", d.Cause, d.Remedy, words.English().Summary(d))
 
 	e.Public.Body = "400: Bad Request"
 	e.Page.Status, e.Page.Body = 400, "400: Bad Request"
 	d = diagnosis.Of(e)
-	fmt.Printf("%s, remedy %s\n  %s\n", d.Cause, d.Remedy, d.Summary)
+	fmt.Printf("%s, remedy %s\n  %s\n", d.Cause, d.Remedy, words.English().Summary(d))
 
 	// Output:
 	// upgrade-stripped, remedy rotate

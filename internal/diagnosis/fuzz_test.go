@@ -7,6 +7,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 // FuzzOf makes evidence out of bytes, and holds the verdict against what must never
@@ -20,7 +21,7 @@ func FuzzOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, body, mitigated, location string) {
 		e := fromBytes(raw, body, mitigated, location)
 		d := diagnosis.Of(e)
-		if d.Cause.String() == "" || d.Summary == "" || d.Rests == "" || d.Seen == nil {
+		if d.Cause.String() == "" || words.English().Summary(d) == "" || words.English().Basis(d) == "" || d.Seen == nil {
 			t.Fatalf("a diagnosis without words: %+v", d)
 		}
 		if own := e.Public.Status == 530 && strings.HasPrefix(body, "error code: 1200"); own && (d.Remedy == diagnosis.Rotate || d.Remedy == diagnosis.Restart) {

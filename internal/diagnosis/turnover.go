@@ -1,8 +1,6 @@
 package diagnosis
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -47,18 +45,6 @@ type Closing struct {
 	Logged int       // sign-ins that browsers broke off, by Home Assistant's log of the last half hour
 	// Suspect is whether the zone has both mutual TLS and HTTP/3 on.
 	Suspect evidence.Switch
-}
-
-// String gives the finding as a sentence.
-func (c Closing) String() string {
-	var s []string
-	if c.Brief > 0 {
-		s = append(s, fmt.Sprintf("%d WebSockets came through the tunnel and ended within seconds since %s", c.Brief, c.Since.Format("15:04")))
-	}
-	if c.Logged > 0 {
-		s = append(s, fmt.Sprintf("Home Assistant's log holds %d sign-ins that browsers broke off", c.Logged))
-	}
-	return strings.Join(s, ", and ") + fmt.Sprintf("; all %d checks from here succeeded.", c.Good)
 }
 
 // endedSockets is how many WebSockets have ended since the connector's start.
@@ -161,14 +147,16 @@ func (t Turnover) Closing(now time.Time, interval time.Duration, log evidence.Co
 // words, as AboutClients.
 func AboutClosing(c Closing, e evidence.Evidence) Diagnosis {
 	d := About(ClientsCloseDuringSignIn, e)
-	d.Summary += " " + c.String()
-	//exhaustive:ignore
-	switch c.Suspect {
-	case evidence.On:
-		d.Rests += "; by Cloudflare's API, mutual TLS and HTTP/3 are both on for this name"
-	case evidence.Off:
-		d.Rests += "; by Cloudflare's API, mutual TLS and HTTP/3 are not both on, so that they are not the reason"
+	d.Closing = &c
+	switch {
+	case c.Brief > 0 && c.Logged > 0:
+		d.Variant = "both"
+	case c.Logged > 0:
+		d.Variant = "logged"
+	default:
+		d.Variant = "counted"
 	}
+	d.Basis = map[evidence.Switch]string{evidence.On: "suspect", evidence.Off: "cleared"}[c.Suspect]
 	return d
 }
 
@@ -180,7 +168,7 @@ func Beside(d Diagnosis, e evidence.Evidence) Diagnosis {
 	}
 	s := About(PageStale, e)
 	if e.Frontend.Cached() {
-		s.Rests += "; Cloudflare's answer says that the page is from its cache"
+		s.Basis = "cached"
 	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 // connectorAt is a connector's counters as cloudflared keeps them.
@@ -78,7 +79,7 @@ func TestWhatEndsWithinSecondsIsCounted(t *testing.T) {
 				return
 			}
 			d := diagnosis.AboutClosing(*f, evidence.Evidence{})
-			if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(strings.Join(d.Advice, " "), "hypothesis") || !strings.Contains(d.Summary, "seems to") {
+			if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(strings.Join(words.English().Advice(d), " "), "hypothesis") || !strings.Contains(words.English().Summary(d), "seems to") {
 				t.Errorf("%+v", d)
 			}
 			if _, again := w.Closing(now.Add(time.Minute), 2*time.Minute, c.log, c.suspect); again == nil {

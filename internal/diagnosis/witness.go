@@ -1,7 +1,6 @@
 package diagnosis
 
 import (
-	"fmt"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -43,11 +42,6 @@ type Finding struct {
 	Refused uint64    // answers with 400 within the window
 	Good    int       // probes that succeeded meanwhile
 	Since   time.Time // the first of those answers
-}
-
-// String gives the finding as a sentence.
-func (f Finding) String() string {
-	return fmt.Sprintf("%d requests were answered with HTTP 400 since %s, while all %d checks from here succeeded", f.Refused, f.Since.Format("15:04"), f.Good)
 }
 
 // Said gives when a finding was last begun to be said, so that it can be remembered.
@@ -132,6 +126,6 @@ func (w Witness) Finding(now time.Time, interval time.Duration) (Witness, *Findi
 // the probe's own diagnosis stays what the policy decides by.
 func AboutClients(f Finding, e evidence.Evidence) Diagnosis {
 	d := About(ClientsFailProbeFine, e)
-	d.Seen["turned away"] = f.String() // not in the summary, which would change with every look
+	d.Clients = &f
 	return d
 }

@@ -8,6 +8,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 const every = 2 * time.Minute
@@ -77,12 +78,12 @@ func TestTheSecondWitness(t *testing.T) {
 	t.Run("it speaks with its numbers and never asks for a restart", func(t *testing.T) {
 		_, _, f := watch(diagnosis.Witness{}, start, 60, 4, always)
 		d := diagnosis.AboutClients(*f, stripped())
-		if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(d.Seen["turned away"], "HTTP 400") {
+		if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(words.English().TurnedAway(*d.Clients), "HTTP 400") {
 			t.Errorf("remedy %s, says %v: %s", d.Remedy, d.Says(), d.Seen)
 		}
 		f.Refused++
-		if again := diagnosis.AboutClients(*f, stripped()); again.Summary != d.Summary || !slices.Equal(again.Advice, d.Advice) {
-			t.Errorf("one more makes it another sentence: %s", again.Summary)
+		if again := diagnosis.AboutClients(*f, stripped()); words.English().Summary(again) != words.English().Summary(d) || !slices.Equal(words.English().Advice(again), words.English().Advice(d)) {
+			t.Errorf("one more makes it another sentence: %s", words.English().Summary(again))
 		}
 	})
 	t.Run("a connector that was started anew begins a new story", func(t *testing.T) {

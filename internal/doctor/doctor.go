@@ -20,6 +20,7 @@ import (
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // Bounds in time: names, then the probe, then the rest, stay under 15 s together.
@@ -505,13 +506,14 @@ func (x *examination) report() Report {
 			// One of the two families fails, and with it those visitors who have only that.
 			e.Public, e.Connector.Before = x.other, nil
 			if o := diagnosis.Of(e); o.Cause != diagnosis.Healthy {
-				o.Summary = "Over " + family(x.others) + ": " + o.Summary
+				o.Over = family(x.others)
 				d = o
 			}
 		}
 	}
-	r := Report{At: x.e.At, Took: time.Since(x.e.At), URL: x.place.Public.URL.String(), Notes: x.notes, Cause: d.Cause, Remedy: d.Remedy, Summary: d.Summary,
-		Advice: d.Advice, Rests: d.Rests, Docs: "DOCS.md#" + d.Cause.Anchor(), Seen: d.Seen, Code: code(d, x.e), Refused: x.e.Public.SignIn == evidence.TokenRefused, Evidence: []evidence.Evidence{x.e}}
+	said := words.English()
+	r := Report{At: x.e.At, Took: time.Since(x.e.At), URL: x.place.Public.URL.String(), Notes: x.notes, Cause: d.Cause, Remedy: d.Remedy, Summary: said.Summary(d),
+		Advice: said.Advice(d), Rests: said.Basis(d), Docs: "DOCS.md#" + d.Cause.Anchor(), Seen: d.Seen, Code: code(d, x.e), Refused: x.e.Public.SignIn == evidence.TokenRefused, Evidence: []evidence.Evidence{x.e}}
 	for i := range rowsInAll {
 		if row, ok := x.rows[i]; ok {
 			r.Rows = append(r.Rows, row)

@@ -27,6 +27,7 @@ import (
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // Supervisor is what the loop asks of the Supervisor.
@@ -404,7 +405,8 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		}
 		m.say(s, d)
 		if s.Kind == policy.StepAlarm && d != nil {
-			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s It rests on: %s.%s", d.Summary, d.Rests, just(m.changed))
+			en := words.English()
+			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s Based on: %s.%s", en.Summary(*d), en.Basis(*d), just(m.changed))
 		}
 	}
 	if held {
@@ -443,7 +445,7 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 			m.incident.URL = m.target.URL.String()
 		}
 		if d != nil {
-			m.incident.Seen = harmless(*d, time.Time{}).Seen
+			m.incident.Seen = harmless(d.Seen)
 		}
 		m.opened(time.Now())
 	}

@@ -10,6 +10,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // recall is what the looks of one moment need of those before. The loop's goroutine
@@ -120,7 +121,7 @@ func (m *Medic) testify(ctx context.Context, e evidence.Evidence, d diagnosis.Di
 		return m.beside(ctx, e, d, now)
 	}
 	if said := w.Said(); !m.journal.Record().ClientsTold.Equal(said) {
-		m.log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(f.String() + ".")
+		m.log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(words.English().TurnedAway(*f) + ".")
 		if err := m.journal.Update(func(r *journal.Record) { r.ClientsTold = said }); err != nil {
 			m.log.Debug().Err(err).Msg("What was said of failing clients is held in memory.")
 		}

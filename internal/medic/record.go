@@ -13,6 +13,7 @@ import (
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/upstream"
+	"tunnelmedic/internal/words"
 )
 
 // How often the history goes to the disk while all is well: some 3 KB, four times a
@@ -236,7 +237,7 @@ func (m *Medic) annotate(steps []policy.Step, now time.Time) {
 			continue
 		}
 		e, d := m.chron.e, m.chron.d
-		m.incident.Account.Snap(journal.Snapshot{At: e.At, When: when, Cause: d.Cause, Rests: d.Rests, Setting: s.Protocol, Transport: m.transport(e), Ready: e.Connector.Ready, Edges: e.Connector.Edges,
+		m.incident.Account.Snap(journal.Snapshot{At: e.At, When: when, Cause: d.Cause, Rests: words.English().Basis(d), Setting: s.Protocol, Transport: m.transport(e), Ready: e.Connector.Ready, Edges: e.Connector.Edges,
 			Public: journal.AnswerOf(e.Public), Page: journal.AnswerOf(e.Page), Direct: journal.AnswerOf(e.Direct), Seen: d.Seen})
 	}
 }

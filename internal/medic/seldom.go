@@ -9,6 +9,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // When the start page is asked for: once a day and when Home Assistant's version changed;
@@ -144,8 +145,9 @@ func (m *Medic) beside(ctx context.Context, e evidence.Evidence, d diagnosis.Dia
 	if c == nil {
 		return d
 	}
+	told := diagnosis.AboutClosing(*c, e)
 	if !t.Said().Equal(was) {
-		m.log.Warn().Uint64("brief", c.Brief).Int("logged", c.Logged).Int("good_probes", c.Good).Msg(c.String())
+		m.log.Warn().Uint64("brief", c.Brief).Int("logged", c.Logged).Int("good_probes", c.Good).Msg(words.English().Summary(told))
 	}
-	return diagnosis.AboutClosing(*c, e)
+	return told
 }

@@ -1,9 +1,8 @@
 package medic
 
 import (
+	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -11,6 +10,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // Status is the program at a glance: what GET /api/status answers.
@@ -59,14 +59,21 @@ type ProtocolStatus struct {
 
 // DiagnosisStatus is the last diagnosis.
 type DiagnosisStatus struct {
-	Cause   string            `json:"cause"`
-	Remedy  string            `json:"remedy"`
-	Summary string            `json:"summary"`
-	Advice  string            `json:"advice"` // steps, a line each
-	Rests   string            `json:"rests,omitempty"`
-	Seen    map[string]string `json:"seen"`
-	Since   time.Time         `json:"since,omitzero"`    // since when this has been the cause
-	Changed string            `json:"changed,omitempty"` // versions and settings that changed just before, in words
+	Cause  diagnosis.Cause  `json:"cause"`
+	Remedy diagnosis.Remedy `json:"remedy"`
+	Said
+	Seen  map[string]string `json:"seen"`
+	Since time.Time         `json:"since,omitzero"` // since when this has been the cause
+
+	Particulars diagnosis.Particulars `json:"-"`
+}
+
+// Said is a diagnosis in a reader's language; [Status.In] fills it.
+type Said struct {
+	Summary string   `json:"summary"`
+	Advice  []string `json:"advice"`            // steps, in order
+	Basis   string   `json:"rests,omitempty"`   // what it is based on
+	Changed string   `json:"changed,omitempty"` // versions and settings that changed just before
 }
 
 // TrialStatus is a protocol that is being set or proven.
@@ -103,22 +110,36 @@ func (m *Medic) Status() Status {
 
 // Healthy says whether the status is one of those in which Home Assistant is
 // reachable as far as is known.
-func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy.String() }
+func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy }
 
 // Reachable says whether Home Assistant is reachable as far as our own checks know,
 // whatever somebody else met: anybody on the internet can have themselves turned away.
 func (s Status) Reachable() bool {
-	var c diagnosis.Cause
-	return s.Healthy() || c.UnmarshalText([]byte(s.Diagnosis.Cause)) == nil && c.WhileChecksSucceed()
+	return s.Healthy() || s.Diagnosis.Cause.WhileChecksSucceed()
 }
 
-// ToDo is what a person can do now, steps a line each: the diagnosis's advice, unless
-// the way that it speaks of is shut.
-func (s Status) ToDo() string {
-	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) {
-		return policy.GateQUIC.Advice()
+// In gives the status as its reader's language says it. What is quoted of others (a name,
+// an address, a page's words) is harmless in it: see package words.
+func (s Status) In(l *words.Lang) Status {
+	d := &s.Diagnosis
+	d.Advice = []string{}
+	switch {
+	case s.Blind != "":
+		d.Summary = s.Blind
+		return s
+	case s.State == policy.Starting: // nothing was seen yet
+		return s
 	}
-	return s.Diagnosis.Advice
+	of := diagnosis.Diagnosis{Cause: d.Cause, Remedy: d.Remedy, Particulars: d.Particulars}
+	d.Summary, d.Basis, d.Advice = l.Summary(of), l.Basis(of), append(d.Advice, l.Advice(of)...)
+	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) { // the way that the advice speaks of is shut
+		d.Advice = []string{policy.GateQUIC.Advice()}
+	}
+	if c := d.Particulars.Clients; c != nil {
+		d.Seen = maps.Clone(d.Seen)
+		d.Seen["turned away"] = l.TurnedAway(*c)
+	}
+	return s
 }
 
 // publish builds the status anew. e and d are nil where nothing was looked at since.
@@ -163,33 +184,26 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
 	}
 	if d != nil {
-		s.Diagnosis = harmless(*d, p.TroubleSince)
+		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars}
 		s.Diagnosis.Changed = plain.Sentence(m.changed)
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}
 	}
 	if m.blind != "" {
-		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown.String(), Remedy: diagnosis.Tell.String(), Summary: s.Blind, Seen: map[string]string{}}
+		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown, Remedy: diagnosis.Tell, Seen: map[string]string{}}
 	}
 	return *s
 }
 
-// harmless gives a diagnosis as people and machines read it. What it quotes of others (a
-// name, a version, a page's words, a line of a log) is made harmless here, for every
-// reader at once.
-func harmless(d diagnosis.Diagnosis, since time.Time) DiagnosisStatus {
-	s := DiagnosisStatus{Cause: d.Cause.String(), Remedy: d.Remedy.String(), Summary: plain.Sentence(d.Summary), Rests: plain.Sentence(d.Rests),
-		Seen: make(map[string]string, len(d.Seen)), Since: since}
-	var steps []string
-	for _, step := range d.Advice {
-		steps = append(steps, plain.Sentence(step))
+// harmless gives what was seen as people and machines read it. What it quotes of others
+// is made harmless here, for every reader at once.
+func harmless(seen map[string]string) map[string]string {
+	clean := make(map[string]string, len(seen))
+	for name, text := range seen {
+		clean[plain.Name(name)] = plain.Sentence(text)
 	}
-	s.Advice = numbered(steps)
-	for name, seen := range d.Seen {
-		s.Seen[plain.Name(name)] = plain.Sentence(seen)
-	}
-	return s
+	return clean
 }
 
 // names makes foreign names harmless.
@@ -214,18 +228,6 @@ func allowed(r policy.Rules) []string {
 		list = append(list, p.String())
 	}
 	return list
-}
-
-// numbered writes steps a line each; one alone needs no number.
-func numbered(steps []string) string {
-	if len(steps) == 1 {
-		return steps[0]
-	}
-	var b strings.Builder
-	for i, s := range steps {
-		b.WriteString(strconv.Itoa(i+1) + ". " + s + "\n")
-	}
-	return strings.TrimSpace(b.String())
 }
 
 // warnOnce logs a trouble with the options, and again only when it has changed.

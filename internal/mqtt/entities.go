@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -104,7 +103,7 @@ func read(s medic.Status, before reading) (reading, attributes) {
 		r.Connectivity = ptr(off)
 	}
 	if s.State != policy.Starting {
-		r.Diagnosis = ptr(s.Diagnosis.Cause)
+		r.Diagnosis = ptr(s.Diagnosis.Cause.String())
 	}
 	if s.Protocol.Transport != "" {
 		r.Protocol = ptr(s.Protocol.Transport)
@@ -112,12 +111,7 @@ func read(s medic.Status, before reading) (reading, attributes) {
 	if p := s.LastProbe; p != nil && p.OK {
 		r.ProbeLatency = ptr(p.TookMS)
 	}
-	a := attributes{State: s.State, Summary: s.Diagnosis.Summary, Advice: []string{}, Remedy: s.Diagnosis.Remedy, Setting: s.Protocol.Setting, Own: s.Protocol.Own, PublicURL: s.Target.URL}
-	for _, line := range strings.Split(s.Diagnosis.Advice, "\n") {
-		if line != "" {
-			a.Advice = append(a.Advice, line)
-		}
-	}
+	a := attributes{State: s.State, Summary: s.Diagnosis.Summary, Advice: s.Diagnosis.Advice, Remedy: s.Diagnosis.Remedy.String(), Setting: s.Protocol.Setting, Own: s.Protocol.Own, PublicURL: s.Target.URL}
 	if !s.Diagnosis.Since.IsZero() {
 		a.Since = ptr(s.Diagnosis.Since.UTC().Truncate(time.Second))
 	}

@@ -24,6 +24,7 @@ import (
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/words"
 )
 
 // Supervisor is what is asked of it: where the broker is, and Core's states.
@@ -50,6 +51,7 @@ type Config struct {
 	Version    string
 	Page       string    // the page's path in Home Assistant, "" if not known
 	LastCure   time.Time // from the journal; zero if there was none
+	Lang       *words.Lang
 	Pace       Pace
 }
 
@@ -97,6 +99,9 @@ func New(c Config) *Entities {
 	if c.Scrub == nil {
 		c.Scrub = func(s string) string { return s }
 	}
+	if c.Lang == nil {
+		c.Lang = words.English()
+	}
 	e := &Entities{Config: c, wake: make(chan struct{}, 1), forget: make(chan chan error), sent: map[string]string{}}
 	if !c.LastCure.IsZero() {
 		e.now.LastCure = ptr(c.LastCure.UTC().Truncate(time.Second))
@@ -127,7 +132,7 @@ func (e *Entities) Tell(s medic.Status, steps []policy.Step) {
 	if at := cured(steps); at != nil {
 		e.now.LastCure = at
 	}
-	e.now, e.attrs = read(s, e.now)
+	e.now, e.attrs = read(s.In(e.Lang), e.now)
 	e.heals, e.told = s.Mode == "heal", true
 	e.rouse()
 }

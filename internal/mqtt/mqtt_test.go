@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
@@ -17,14 +18,14 @@ import (
 func well(tookMS int64) medic.Status {
 	return medic.Status{Mode: "heal", State: policy.Healthy, Restarts: 2,
 		Protocol:  medic.ProtocolStatus{Own: "auto", Setting: "http2", Transport: "http2"},
-		Diagnosis: medic.DiagnosisStatus{Cause: "healthy", Remedy: "none", Summary: "All is well."},
+		Diagnosis: medic.DiagnosisStatus{Cause: diagnosis.Healthy},
 		LastProbe: &medic.ProbeStatus{OK: true, TookMS: tookMS}}
 }
 
 func ill(state policy.Phase, incident bool) medic.Status {
 	s := well(0)
 	s.State, s.LastProbe = state, &medic.ProbeStatus{}
-	s.Diagnosis = medic.DiagnosisStatus{Cause: "upgrade-stripped", Remedy: "rotate", Summary: "It is lost.", Advice: "1. Wait.\n2. Look."}
+	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.ProbeBanned, Remedy: diagnosis.Rotate}
 	s.Detector.Score = 3
 	if incident {
 		s.Incident = &journal.Incident{ID: "20261121T220512Z"}

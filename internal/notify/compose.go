@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -23,8 +24,8 @@ func compose(s medic.Status, steps []policy.Step, now time.Time, patience time.D
 	if n == nil {
 		return nil
 	}
-	n.about.incident, n.about.cause = id(s), s.Diagnosis.Cause
-	n.facts.todo = s.ToDo()
+	n.about.incident, n.about.cause = id(s), s.Diagnosis.Cause.String()
+	n.facts.todo = strings.Join(s.Diagnosis.Advice, "\n")
 	if s.Incident != nil {
 		n.facts.steps = len(s.Incident.Steps)
 	}
@@ -76,13 +77,13 @@ func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 	}
 	known := !s.Diagnosis.Since.IsZero() && now.Sub(s.Diagnosis.Since) >= patience
 	switch {
-	case !known || s.Diagnosis.Remedy != diagnosis.Tell.String() || s.State == policy.Starting || s.State == policy.Paused:
+	case !known || s.Diagnosis.Remedy != diagnosis.Tell || s.State == policy.Starting || s.State == policy.Paused:
 		return nil
-	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine.String(), s.Diagnosis.Cause == diagnosis.ClientsCloseDuringSignIn.String():
+	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine, s.Diagnosis.Cause == diagnosis.ClientsCloseDuringSignIn:
 		// Anybody on the internet can bring this about. So it is told once a day, in words that do not change, and rings nobody.
 		return &notice{Title: "Somebody was turned away at your address", about: subject{kind: turned}, daily: true, Message: summary + advice(s)}
 	}
-	return &notice{Title: "Tunnel Medic needs you", about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare.String(),
+	return &notice{Title: "Tunnel Medic needs you", about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare,
 		Message: summary + advice(s), short: s.Diagnosis.Summary + " What to do is on Tunnel Medic's page in Home Assistant."}
 }
 
@@ -193,10 +194,18 @@ func done(s medic.Status) string {
 }
 
 func advice(s medic.Status) string {
-	if s.ToDo() == "" {
+	steps := s.Diagnosis.Advice
+	if len(steps) == 0 {
 		return ""
 	}
-	return "\n\n**What you can do**\n" + plain.MarkdownLines(s.ToDo())
+	var b strings.Builder
+	for i, step := range steps {
+		if len(steps) > 1 {
+			fmt.Fprintf(&b, "%d. ", i+1)
+		}
+		b.WriteString(plain.Markdown(step) + "\n")
+	}
+	return "\n\n**What you can do**\n" + strings.TrimSpace(b.String())
 }
 
 func id(s medic.Status) string {

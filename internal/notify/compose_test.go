@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
@@ -13,7 +14,7 @@ import (
 
 func TestAGoodProbeAmidAFaultIsNoNews(t *testing.T) {
 	inc := &journal.Incident{ID: "20261121T220512Z", Onset: time.Now().Add(-time.Hour)}
-	good, bad := medic.DiagnosisStatus{Cause: "healthy", Summary: "Home Assistant answers."}, medic.DiagnosisStatus{Cause: "upgrade-stripped", Summary: "The upgrade is lost."}
+	good, bad := medic.DiagnosisStatus{Cause: diagnosis.Healthy}, medic.DiagnosisStatus{Cause: diagnosis.UpgradeStripped}
 	n := New(nil, zerolog.Nop(), nil, func(s string) string { return s }, time.Minute, "")
 	n.Tell(medic.Status{State: policy.Holding, Incident: inc, Diagnosis: bad}, nil)
 	if n.want == nil {

@@ -17,6 +17,7 @@ import (
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/words"
 )
 
 // ID is the notification's id, and the event's type.
@@ -54,6 +55,7 @@ type Notifier struct {
 	log      zerolog.Logger
 	services []string
 	scrub    func(string) string
+	lang     *words.Lang
 	interval time.Duration // between probes while all is well: the measure of patience
 
 	wake   chan struct{}
@@ -117,7 +119,7 @@ type facts struct {
 // told when it has lasted half of it, and a closing word stands for five. Nothing
 // is sent before Run.
 func New(core Core, log zerolog.Logger, services []string, scrub func(string) string, interval time.Duration, page string) *Notifier {
-	return &Notifier{core: core, log: log, services: services, scrub: scrub, interval: interval, page: page,
+	return &Notifier{core: core, log: log, services: services, scrub: scrub, lang: words.English(), interval: interval, page: page,
 		wake: make(chan struct{}, 1), warned: map[string]bool{}, rung: map[subject]time.Time{}, behind: true, last: policy.Starting}
 }
 
@@ -154,7 +156,7 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
-	msg := compose(s, steps, now, n.interval/2)
+	msg := compose(s.In(n.lang), steps, now, n.interval/2)
 	if msg != nil && msg.closing {
 		msg.about.incident = n.story
 	}
@@ -227,7 +229,7 @@ func (p *pace) wait(now time.Time, span time.Duration, most int) time.Duration {
 // event queues the change of state for Core's bus.
 func (n *Notifier) event(from policy.Phase, s medic.Status) {
 	data := map[string]any{"from": from, "to": s.State, "cause": s.Diagnosis.Cause, "protocol": s.Protocol.Setting,
-		"transport": s.Protocol.Transport, "summary": plain.Sentence(n.scrub(s.Diagnosis.Summary))}
+		"transport": s.Protocol.Transport, "summary": plain.Sentence(n.scrub(s.In(n.lang).Diagnosis.Summary))}
 	if s.Incident != nil {
 		data["incident"] = s.Incident.ID
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/notify"
@@ -144,14 +145,14 @@ const (
 
 func status(p policy.Phase) medic.Status {
 	s := medic.Status{State: p, Protocol: medic.ProtocolStatus{Own: "auto", Setting: "auto", Transport: "quic"}}
-	s.Diagnosis = medic.DiagnosisStatus{Cause: "healthy", Remedy: "none", Summary: "All is well."}
+	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.Healthy}
 	return s
 }
 
 // sick is a status with an incident and its story.
 func sick(p policy.Phase, steps ...string) medic.Status {
 	s := status(p)
-	s.Diagnosis = medic.DiagnosisStatus{Cause: "upgrade-stripped", Remedy: "rotate", Summary: "The Upgrade header is lost.", Advice: "Wait.", Since: time.Now()}
+	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.UpgradeStripped, Remedy: diagnosis.Rotate, Since: time.Now()}
 	s.Incident = &journal.Incident{ID: "20261121T220512Z", Onset: time.Now()}
 	for _, text := range steps {
 		s.Incident.Add(policy.Step{Kind: policy.StepTrial, Text: text})
@@ -214,9 +215,9 @@ func TestOneNotificationIsUpdatedInPlaceAndGoesAfterAClosingWord(t *testing.T) {
 }
 
 func TestWhatPhonesRingFor(t *testing.T) {
-	tell := func(cause string, lasts time.Duration) medic.Status {
+	tell := func(cause diagnosis.Cause, lasts time.Duration) medic.Status {
 		s := status(policy.Blind)
-		s.Diagnosis = medic.DiagnosisStatus{Cause: cause, Remedy: "tell", Summary: "A login page stands before it.", Advice: "Make a service token.", Since: time.Now().Add(-lasts)}
+		s.Diagnosis = medic.DiagnosisStatus{Cause: cause, Remedy: diagnosis.Tell, Since: time.Now().Add(-lasts)}
 		return s
 	}
 	gated := func(lasts time.Duration) medic.Status {
@@ -239,17 +240,17 @@ func TestWhatPhonesRingFor(t *testing.T) {
 		"healed":                                  {status: just(status(policy.Healthy)), steps: step(policy.StepCured), shows: healed, rings: true},
 		"it has healed by itself":                 {status: just(status(policy.Healthy)), steps: step(policy.StepRecovered), before: sick(policy.Holding), shows: healed, rings: true},
 		"what nobody was told of has ended":       {status: just(status(policy.Healthy)), steps: step(policy.StepRecovered), before: sick(policy.Suspect)},
-		"needs you, and it lasts":                 {status: func() medic.Status { return tell("access-login", time.Minute) }, shows: needs, rings: true},
-		"one odd answer is no news":               {status: func() medic.Status { return tell("access-login", 10*time.Second) }},
-		"split DNS is told, and rings nobody":     {status: func() medic.Status { return tell("not-cloudflare", time.Minute) }, shows: needs},
+		"needs you, and it lasts":                 {status: func() medic.Status { return tell(diagnosis.AccessLogin, time.Minute) }, shows: needs, rings: true},
+		"one odd answer is no news":               {status: func() medic.Status { return tell(diagnosis.AccessLogin, 10*time.Second) }},
+		"split DNS is told, and rings nobody":     {status: func() medic.Status { return tell(diagnosis.NotCloudflare, time.Minute) }, shows: needs},
 		"mending":                                 {status: just(sick(policy.Treating)), shows: "Tunnel Medic is mending the connection"},
 		"a fail-back at night is nobody's news":   {status: just(status(policy.Treating))},
 		"changed by hand":                         {status: just(status(policy.Suspect)), steps: step(policy.StepUser), shows: "Tunnel Medic stands back"},
 		"nothing to watch":                        {status: func() medic.Status { s := status(policy.Blind); s.Blind = "No add-on."; return s }, shows: "Tunnel Medic has nothing to watch yet"},
 		"a gate that is closed for a moment":      {status: func() medic.Status { return gated(10 * time.Second) }},
 		"a gate that stays closed":                {status: func() medic.Status { return gated(5 * time.Minute) }, shows: cannot, rings: true},
-		"paused: what needs you waits":            {status: func() medic.Status { s := tell("access-login", time.Hour); s.State = policy.Paused; return s }},
-		"starting: nothing is known for long yet": {status: func() medic.Status { s := tell("access-login", time.Hour); s.State = policy.Starting; return s }},
+		"paused: what needs you waits":            {status: func() medic.Status { s := tell(diagnosis.AccessLogin, time.Hour); s.State = policy.Paused; return s }},
+		"starting: nothing is known for long yet": {status: func() medic.Status { s := tell(diagnosis.AccessLogin, time.Hour); s.State = policy.Starting; return s }},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -367,7 +368,7 @@ func TestALastWordThatWasOvertakenIsNotSaid(t *testing.T) {
 		n.Tell(status(policy.Healthy), step(policy.StepCured))
 		time.Sleep(3 * time.Minute)
 		gone := status(policy.Suspect)
-		gone.Diagnosis = medic.DiagnosisStatus{Cause: "no-internet", Remedy: "wait", Summary: "The internet is down."}
+		gone.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.NoInternet, Remedy: diagnosis.Wait}
 		n.Tell(gone, nil)
 		c.set(nil, false)
 		time.Sleep(time.Minute)
@@ -487,7 +488,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c := start(t, nil, "pixel")
 		s := sick(policy.Holding, "step with s3cret-value")
-		s.Diagnosis.Summary, s.Diagnosis.Advice = "summary with s3cret-value", "advice with s3cret-value"
+		s.Diagnosis.Cause, s.Diagnosis.Particulars = diagnosis.OriginMoved, diagnosis.Particulars{Variant: "known", Service: "http://s3cret-value", Here: "http://s3cret-value"}
 		var leaks []string
 		watch := leakyCore{c, &leaks}
 		m := notify.New(watch, zerolog.Nop(), []string{"pixel"}, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "")
@@ -549,7 +550,7 @@ func TestWhereQUICIsBlockedItSaysWhatWouldHelp(t *testing.T) {
 		s.Gates = []policy.Gate{policy.GateQUIC}
 		n.Tell(s, nil)
 		home.heard()
-		if !strings.Contains(home.text, "7844") || strings.Contains(home.text, "Wait.") {
+		if !strings.Contains(home.text, "7844") || strings.Contains(home.text, "mode is heal") {
 			t.Error(home.text)
 		}
 	})
@@ -559,16 +560,16 @@ func TestWhereQUICIsBlockedItSaysWhatWouldHelp(t *testing.T) {
 func TestAChangingCountIsNoNews(t *testing.T) {
 	turned := func(n int) medic.Status {
 		s := status(policy.Healthy)
-		s.Diagnosis = medic.DiagnosisStatus{Cause: "clients-fail-probe-fine", Remedy: "tell", Since: time.Now().Add(-time.Hour),
-			Summary: fmt.Sprintf("Somebody was turned away %d times.", n), Advice: fmt.Sprintf("See who: %d.", n)}
+		s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.ClientsCloseDuringSignIn, Remedy: diagnosis.Tell, Since: time.Now().Add(-time.Hour),
+			Particulars: diagnosis.Particulars{Closing: &diagnosis.Closing{Brief: uint64(n)}}}
 		return s
 	}
-	counting := func(p policy.Phase, cause string) func(int) medic.Status {
+	counting := func(p policy.Phase, cause diagnosis.Cause) func(int) medic.Status {
 		return func(n int) medic.Status {
 			s := sick(p)
 			s.Incident.ID, s.Incident.Onset = "20261121T220512Z", time.Now().Add(-time.Hour)
-			s.Diagnosis.Cause, s.Diagnosis.Remedy, s.Diagnosis.Since = cause, "tell", time.Now().Add(-time.Hour)
-			s.Diagnosis.Summary = fmt.Sprintf("It failed %d times.", n)
+			s.Diagnosis.Cause, s.Diagnosis.Remedy, s.Diagnosis.Since = cause, diagnosis.Tell, time.Now().Add(-time.Hour)
+			s.Diagnosis.Particulars = diagnosis.Particulars{Status: n}
 			s.Gates = []policy.Gate{policy.GateSecret}
 			return s
 		}
@@ -578,9 +579,9 @@ func TestAChangingCountIsNoNews(t *testing.T) {
 		shows, rings int
 	}{
 		"strangers that are turned away": {turned, 1, 0},
-		"an incident that is held":       {counting(policy.Holding, "upgrade-stripped"), 1, 1},
-		"a gate that stays closed":       {counting(policy.Suspect, "upgrade-stripped"), 1, 1},
-		"what needs a person":            {counting(policy.Healthy, "access-login"), 1, 1},
+		"an incident that is held":       {counting(policy.Holding, diagnosis.ProxyRefuses), 1, 1},
+		"a gate that stays closed":       {counting(policy.Suspect, diagnosis.ProxyRefuses), 1, 1},
+		"what needs a person":            {counting(policy.Healthy, diagnosis.AccessLogin), 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -612,7 +613,7 @@ func TestSomebodyTurnedAwayIsShownOnceADay(t *testing.T) {
 		n, home := start(t, nil, "pixel")
 		home.heard()
 		turned := status(policy.Healthy)
-		turned.Diagnosis = medic.DiagnosisStatus{Cause: "clients-fail-probe-fine", Remedy: "tell", Summary: "x", Since: time.Now().Add(-time.Hour)}
+		turned.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.ClientsFailProbeFine, Remedy: diagnosis.Tell, Since: time.Now().Add(-time.Hour)}
 		shown := 0
 		for range 3 * 24 * 6 { // it comes and goes every ten minutes, for three days
 			n.Tell(turned, nil)
@@ -696,7 +697,7 @@ func TestForeignTextIsNoMarkdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, home := start(t, nil)
 		s := sick(policy.Holding, "Set [x](https://evil.example)\n# heading")
-		s.Diagnosis.Summary, s.Diagnosis.Advice = "<img src=x> ![y](z) \x1b[31m", "1. Open [it](https://evil.example).\n2. \u202eSave."
+		s.Diagnosis.Cause, s.Diagnosis.Particulars = diagnosis.OriginMoved, diagnosis.Particulars{Variant: "known", Service: "<img src=x> ![y](z) \x1b[31m", Here: "[it](https://evil.example) \u202e"}
 		n.Tell(s, nil)
 		home.heard()
 		for _, bad := range []string{"[x](", "![y](", "[it](", "<img", "\n# ", "\x1b", "\u202e", "https://evil"} {
@@ -704,7 +705,7 @@ func TestForeignTextIsNoMarkdown(t *testing.T) {
 				t.Errorf("%q stands in %q", bad, home.text)
 			}
 		}
-		if !strings.Contains(home.text, "\n1. Open") || !strings.Contains(home.text, "[Open Tunnel Medic](/hassio/ingress/x_tunnelmedic)") {
+		if !strings.Contains(home.text, "\n1. ") || !strings.Contains(home.text, "[Open Tunnel Medic](/hassio/ingress/x_tunnelmedic)") {
 			t.Errorf("ours is gone: %q", home.text)
 		}
 	})

@@ -9,21 +9,16 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // summaryOf gives the cause's sentence from the catalogue.
 func summaryOf(i journal.Incident) string {
-	for _, r := range diagnosis.Catalogue() {
-		if r.Cause == i.Cause {
-			return r.Summary
-		}
-	}
-	return i.Cause.String()
+	return words.English().Cause(i.Cause)
 }
 
 // line makes a text one line in which Markdown and HTML mean nothing. An address stays

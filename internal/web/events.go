@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"tunnelmedic/internal/words"
 )
 
 const (
@@ -41,7 +43,7 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 	_ = out.SetReadDeadline(time.Time{}) // the limit for a request, which has been read
 	patient()
 	_, _, seq := p.Feed.since(1<<63 - 1)
-	if _, err := fmt.Fprint(w, "retry: 3000\n\n"); err != nil || send("status", seq, p.Medic.Status()) != nil || out.Flush() != nil {
+	if _, err := fmt.Fprint(w, "retry: 3000\n\n"); err != nil || send("status", seq, p.Medic.Status().In(words.English())) != nil || out.Flush() != nil {
 		return
 	}
 	beat := time.NewTicker(beatEvery)

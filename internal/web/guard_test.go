@@ -160,7 +160,7 @@ func TestStatusHasItsFieldsFromTheFirstMoment(t *testing.T) {
 		t.Error(err)
 	}
 	for object, fields := range map[string][]string{
-		"target": {"slug", "name", "url"}, "protocol": {"own", "setting", "transport"}, "diagnosis": {"cause", "remedy", "summary", "advice"},
+		"target": {"slug", "name", "url"}, "protocol": {"own", "setting", "transport"}, "diagnosis": {"cause", "remedy", "summary"},
 	} {
 		for _, f := range fields {
 			if _, ok := s[object].(map[string]any)[f].(string); !ok {
@@ -170,6 +170,9 @@ func TestStatusHasItsFieldsFromTheFirstMoment(t *testing.T) {
 	}
 	if _, ok := s["protocol"].(map[string]any)["ready"].(float64); !ok {
 		t.Error("protocol.ready is no number")
+	}
+	if _, ok := s["diagnosis"].(map[string]any)["advice"].([]any); !ok {
+		t.Error("diagnosis.advice is no list")
 	}
 	if _, ok := s["diagnosis"].(map[string]any)["seen"].(map[string]any); !ok {
 		t.Error("diagnosis.seen is no object")

@@ -86,7 +86,7 @@ func (v *homeView) adviceSection() g.Node {
 			el("h2", text("What you can do")),
 			el("ol", class("advice"), g.Map(v.Advice, func(line string) g.Node { return el("li", text(line)) })),
 			el("details", el("summary", text("What this rests on")),
-				el("p", text(v.Diagnosis.Rests), aside("("+v.Diagnosis.Cause+")")),
+				el("p", text(v.Diagnosis.Basis), aside("("+v.Diagnosis.Cause.String()+")")),
 				evidenceFacts(v.Seen),
 			),
 		}),

@@ -22,6 +22,7 @@ import (
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/report"
+	"tunnelmedic/internal/words"
 )
 
 //go:embed assets
@@ -142,7 +143,7 @@ var said = map[string]string{
 // show renders the main page, with a message on top if there is one.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message string, bad bool, rows ...DoctorRow) {
 	now := time.Now()
-	s := p.Medic.Status()
+	s := p.Medic.Status().In(words.English())
 	v := homeView{frame: p.frame(r, "Tunnel Medic"), Status: s, Message: message, Bad: bad, Doctor: p.Doctor != nil, Rows: rows, CanForget: p.Forget != nil, CanAct: p.Hands != nil}
 	v.clock = clock{now, p.location()}
 	v.fill()
@@ -259,8 +260,8 @@ type bar struct {
 type stepView struct{ At, ISO, Kind, Class, Text string }
 type seenView struct{ What, Text string }
 
-// words are the states' names for people.
-var words = map[policy.Phase]string{
+// stateWords are the states' names for people.
+var stateWords = map[policy.Phase]string{
 	policy.Starting: "starting", policy.Healthy: "healthy", policy.Suspect: "trouble", policy.Treating: "mending", policy.Holding: "waiting",
 	policy.Blind: "not watched", policy.Observing: "observing", policy.Paused: "paused",
 }
@@ -284,11 +285,7 @@ func (v *homeView) fill() {
 	}
 	v.Trouble = !s.Healthy() && s.State != policy.Starting && s.State != policy.Treating
 	if v.Trouble {
-		for _, line := range strings.Split(s.ToDo(), "\n") {
-			if line = numbering.ReplaceAllString(strings.TrimSpace(line), ""); line != "" {
-				v.Advice = append(v.Advice, line)
-			}
-		}
+		v.Advice = s.Diagnosis.Advice
 		v.Seen = evidenceList(s.Diagnosis.Seen)
 	}
 	if p := s.LastProbe; p != nil {
@@ -305,12 +302,9 @@ func (v *homeView) fill() {
 	}
 }
 
-// numbering is what the loop writes before each of several steps of advice.
-var numbering = regexp.MustCompile(`^[0-9]+\. `)
-
 // face puts the state into one sentence, its meaning into a second.
 func (v *homeView) face(s *medic.Status) look {
-	l := look{Class: string(s.State), Word: words[s.State], Since: v.span(v.now.Sub(s.Since))}
+	l := look{Class: string(s.State), Word: stateWords[s.State], Since: v.span(v.now.Sub(s.Since))}
 	good := ""
 	if p := s.LastProbe; p != nil && p.OK {
 		good = "Last check at " + v.hour(p.At) + ": answered in " + millis(p.TookMS) + "."
@@ -431,12 +425,7 @@ func mendedBy(i journal.Incident) evidence.Protocol {
 }
 
 func summaryOf(cause diagnosis.Cause) string {
-	for _, row := range diagnosis.Catalogue() {
-		if row.Cause == cause {
-			return row.Summary
-		}
-	}
-	return ""
+	return words.English().Cause(cause)
 }
 
 // evidenceNames are the looks' names for people, in the order of the way from

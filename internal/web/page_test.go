@@ -101,7 +101,7 @@ func wellNow() medic.Status {
 	return medic.Status{Version: "1.0.0", Mode: "heal", State: policy.Healthy, Since: time.Now().Add(-time.Hour), Budget: 6, Restarts: 1, Allowed: []string{"auto", "quic", "http2"},
 		Target:    medic.TargetStatus{Slug: "9074a9fa_cloudflared", Name: "Cloudflared", URL: "https://ha.example.com"},
 		Protocol:  medic.ProtocolStatus{Own: "auto", Setting: "auto", Transport: "quic", Ready: 4},
-		Diagnosis: medic.DiagnosisStatus{Cause: "healthy", Remedy: "none", Summary: "All is well.", Seen: map[string]string{}},
+		Diagnosis: medic.DiagnosisStatus{Cause: diagnosis.Healthy, Seen: map[string]string{}},
 		Detector:  medic.DetectorStatus{Alarm: 9.2}, LastProbe: &medic.ProbeStatus{At: time.Now(), TookMS: 84, OK: true, Status: 101, Colo: "FRA"}}
 }
 
@@ -319,7 +319,8 @@ func TestEveryPathHasThePrefixOfTheIngress(t *testing.T) {
 func TestWhatWasSeenCannotBecomePartOfThePage(t *testing.T) {
 	h := newHouse(t)
 	h.loop.status.State = policy.Suspect
-	h.loop.status.Diagnosis = medic.DiagnosisStatus{Cause: "unknown", Remedy: "tell", Summary: "<img src=x>", Advice: "1. <b>x</b>", Seen: map[string]string{"public": "<script>alert(1)</script>"}}
+	h.loop.status.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Remedy: diagnosis.Tell, Seen: map[string]string{"public": "<script>alert(1)</script>"},
+		Particulars: diagnosis.Particulars{Variant: "known", Service: "<img src=x>", Here: "<b>x</b>"}}
 	for _, path := range []string{"/", "/incidents/20261121T120000Z"} {
 		_, header, page := h.get(path)
 		if strings.Contains(page, "<script>alert") || strings.Contains(page, "<img src=x>") || strings.Contains(page, "<b>x</b>") {
@@ -342,7 +343,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	s.State, s.Version, s.Mode, s.Allowed, s.Edges, s.Locations, s.Notes, s.Incident = policy.Suspect, evil, evil, []string{evil}, []string{evil}, []string{evil}, []string{evil}, &ill
 	s.Target = medic.TargetStatus{Slug: evil, Name: evil, URL: evil}
 	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
-	s.Diagnosis = medic.DiagnosisStatus{Cause: evil, Summary: evil, Advice: evil, Rests: evil, Seen: ill.Seen}
+	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Seen: ill.Seen, Particulars: diagnosis.Particulars{Variant: "known", Service: evil, Here: evil}}
 	s.LastProbe.Colo = evil
 	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) []report.Row { return []report.Row{{What: evil, Text: evil}} }}, evil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -353,7 +354,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	for name, c := range map[string]struct {
 		page                  string
 		inAttributes, inTexts int
-	}{"the main page": {main.Body.String(), 7, 26}, "an incident": {incident.Body.String(), 2, 5}} {
+	}{"the main page": {main.Body.String(), 7, 24}, "an incident": {incident.Body.String(), 2, 5}} {
 		inAttributes, inTexts := 0, 0
 		for n := range parsed(t, c.page).Descendants() {
 			if (n.Data == "script" || n.Data == "img") && !strings.HasPrefix(attribute(n, "src"), "/assets/") {
@@ -445,7 +446,7 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 	}
 	h := newHouse(t)
 	heads := map[string]policy.Phase{}
-	for state := range words {
+	for state := range stateWords {
 		s := wellNow()
 		s.State = state
 		h.loop.mu.Lock()
@@ -460,7 +461,7 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 		heads[head[1]] = state
 	}
 	if len(heads) < 5 {
-		t.Errorf("only %d sentences for %d states", len(heads), len(words))
+		t.Errorf("only %d sentences for %d states", len(heads), len(stateWords))
 	}
 }
 

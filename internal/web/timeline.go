@@ -75,17 +75,17 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 			a = max(0, b-least)
 		}
 		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: string(s.State),
-			Title: fmt.Sprintf("%s, %s for %s", c.moment(s.From), words[s.State], c.span(s.To.Sub(s.From)))})
+			Title: fmt.Sprintf("%s, %s for %s", c.moment(s.From), stateWords[s.State], c.span(s.To.Sub(s.From)))})
 	}
 	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
 		s := states[i]
-		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: string(s.State), Word: words[s.State], For: c.span(s.To.Sub(s.From))})
+		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: string(s.State), Word: stateWords[s.State], For: c.span(s.To.Sub(s.From))})
 	}
 	var said []string
 	for _, p := range order {
 		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, legend{string(p), words[p], c.span(d)})
-			said = append(said, words[p]+" "+c.span(d))
+			v.Legend = append(v.Legend, legend{string(p), stateWords[p], c.span(d)})
+			said = append(said, stateWords[p]+" "+c.span(d))
 		}
 	}
 	v.Known = len(states) > 0

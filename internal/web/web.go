@@ -21,6 +21,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/report"
+	"tunnelmedic/internal/words"
 )
 
 // Medic is what the page asks of the loop.
@@ -62,7 +63,7 @@ type Config struct {
 // Handler serves the page, its JSON and /healthz.
 func Handler(c Config) http.Handler {
 	page := http.NewServeMux()
-	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Medic.Status()) })
+	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Medic.Status().In(words.English())) })
 	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) {
 		list := c.Incidents.Incidents()
 		for i := range list {

@@ -105,7 +105,7 @@ func TestARestartThatIsCalledDoneAndIsNotIsNoVerdict(t *testing.T) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		h.World.ChangeFaults(func(f *lab.Faults) { f.RestartFaked, f.Upgrade = true, lab.Stripped(1).Upgrade })
 		h.Sleep(2 * time.Hour)
-		if s := h.Status(); s.Diagnosis.Cause == "stripped-everywhere" || told(h, "did not help") || told(h, "under every") {
+		if s := h.Status(); s.Diagnosis.Cause.String() == "stripped-everywhere" || told(h, "did not help") || told(h, "under every") {
 			h.Errorf("nothing was ever tried, and it is called %s", s.Diagnosis.Cause)
 		}
 		if flagOf(h.World) != "" || h.World.Connector.Connections() != 4 {
@@ -124,7 +124,7 @@ func TestATransportThatDoesNotChangeIsNoVerdict(t *testing.T) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1).Upgrade })
 		h.Sleep(3 * time.Hour)
-		if s := h.Status(); s.Diagnosis.Cause == "stripped-everywhere" || flagOf(h.World) != "" {
+		if s := h.Status(); s.Diagnosis.Cause.String() == "stripped-everywhere" || flagOf(h.World) != "" {
 			h.Errorf("called %s, protocol %q", s.Diagnosis.Cause, flagOf(h.World))
 		}
 		if n := h.World.Supervisor.Restarts(); n == 0 || n > 6 {
@@ -165,7 +165,7 @@ func TestAPartialCureIsToldAsKept(t *testing.T) {
 		})
 		h.Wait("something is kept", 2*time.Hour, func() bool { return h.Status().State == policy.Holding })
 		h.Sleep(5 * time.Minute)
-		if flagOf(h.World) != "http2" || !told(h, "http2 stays for now") || told(h, "is back") || h.Status().Diagnosis.Cause == "stripped-everywhere" {
+		if flagOf(h.World) != "http2" || !told(h, "http2 stays for now") || told(h, "is back") || h.Status().Diagnosis.Cause.String() == "stripped-everywhere" {
 			h.Errorf("protocol %q, cause %s; told: %+v", flagOf(h.World), h.Status().Diagnosis.Cause, h.World.Core.NotificationLog())
 		}
 	})

@@ -15,7 +15,7 @@ import (
 func saying(h *house.House, cause string, within time.Duration) medic.Status {
 	h.Helper()
 	var s medic.Status
-	h.Wait("the cause "+cause, within, func() bool { s = h.Status(); return s.Diagnosis.Cause == cause })
+	h.Wait("the cause "+cause, within, func() bool { s = h.Status(); return s.Diagnosis.Cause.String() == cause })
 	return s
 }
 
@@ -30,7 +30,7 @@ func TestAStalePageIsToldAndNotTreated(t *testing.T) {
 		if s.State != policy.Healthy || s.Detector.Score != 0 || !s.Reachable() {
 			t.Errorf("state %s, score %v", s.State, s.Detector.Score)
 		}
-		if !strings.Contains(s.Diagnosis.Advice, "Purge Everything") || !strings.Contains(s.Diagnosis.Seen["start page"], "cache") {
+		if !strings.Contains(strings.Join(s.Diagnosis.Advice, " "), "Purge Everything") || !strings.Contains(s.Diagnosis.Seen["start page"], "cache") {
 			t.Errorf("%q, %q", s.Diagnosis.Advice, s.Diagnosis.Seen["start page"])
 		}
 		h.Wait("the notification", time.Hour, func() bool { return strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "Purge") })
@@ -55,7 +55,7 @@ func TestWhatIsNoStalePage(t *testing.T) {
 			house.Run(t, lab.Options{Faults: f}, nil, func(h *house.House) {
 				saying(h, "healthy", 5*time.Minute)
 				h.World.Core.Update("2026.12.0")
-				h.Holds("healthy", 2*time.Hour, func() bool { return h.Status().Diagnosis.Cause == "healthy" })
+				h.Holds("healthy", 2*time.Hour, func() bool { return h.Status().Diagnosis.Cause.String() == "healthy" })
 			})
 		})
 	}
@@ -89,11 +89,11 @@ func TestBrowsersThatBreakTheSignInOff(t *testing.T) {
 					defer h.World.StartBrowsers(c.every).Stop()
 				}
 				if c.want == "healthy" {
-					h.Holds("healthy", 3*time.Hour, func() bool { return h.Status().Diagnosis.Cause == "healthy" })
+					h.Holds("healthy", 3*time.Hour, func() bool { return h.Status().Diagnosis.Cause.String() == "healthy" })
 					return
 				}
 				s := saying(h, c.want, time.Hour)
-				if s.State != policy.Healthy || s.Detector.Score != 0 || !strings.Contains(s.Diagnosis.Advice, "hypothesis") {
+				if s.State != policy.Healthy || s.Detector.Score != 0 || !strings.Contains(strings.Join(s.Diagnosis.Advice, " "), "hypothesis") {
 					t.Errorf("state %s, score %v, %q", s.State, s.Detector.Score, s.Diagnosis.Advice)
 				}
 				if !strings.Contains(s.Diagnosis.Seen["core log"], c.seen) || strings.Contains(s.Diagnosis.Seen["core log"]+h.Log(), "Mozilla") {
@@ -173,7 +173,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 			t.Errorf("%q", m)
 		}
 		h.World.SetFaults(lab.Faults{})
-		h.Wait("health", 10*time.Hour, func() bool { s = h.Status(); return s.Diagnosis.Cause == "healthy" })
+		h.Wait("health", 10*time.Hour, func() bool { s = h.Status(); return s.Diagnosis.Cause.String() == "healthy" })
 		if s.Diagnosis.Changed != "" {
 			t.Errorf("told of while all is well: %q", s.Diagnosis.Changed)
 		}

@@ -265,7 +265,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 	}
 	house.Run(t, c.opt, c.env, func(h *house.House) {
 		w := h.World
-		h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().Diagnosis.Cause == diagnosis.Healthy.String() })
+		h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().Diagnosis.Cause == diagnosis.Healthy })
 		h.Sleep(10 * time.Minute)
 		before := w.Supervisor.RunParameters()
 		if c.act != nil {
@@ -274,7 +274,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 		began := time.Now()
 		named := time.Duration(-1)
 		saw := func() bool {
-			if named < 0 && h.Status().Diagnosis.Cause == c.cause.String() {
+			if named < 0 && h.Status().Diagnosis.Cause == c.cause {
 				named = time.Since(began)
 			}
 			return named >= 0

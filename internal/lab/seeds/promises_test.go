@@ -343,10 +343,11 @@ const pausing = 3 * time.Minute
 // comes when it can or, where no incident is open, by itself.
 func (p *play) quietly() bool {
 	s := p.h.Status()
+	//exhaustive:ignore
 	switch s.Diagnosis.Remedy {
-	case diagnosis.Start.String():
+	case diagnosis.Start:
 		return true
-	case diagnosis.Wait.String(), diagnosis.Restart.String():
+	case diagnosis.Wait, diagnosis.Restart:
 		return s.Incident == nil
 	}
 	return false

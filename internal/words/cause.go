@@ -1,0 +1,73 @@
+package words
+
+import (
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+)
+
+// part gives the key of a cause's sentences of one kind, in the wording that fits what is
+// known: "cause.origin-moved.advice.token", or "cause.origin-moved.advice" where there is
+// none of its own.
+func (l *Lang) part(c diagnosis.Cause, kind, variant string) Key {
+	key := Key("cause." + c.String() + "." + kind)
+	if variant != "" && l.has(key+Key("."+variant)) {
+		return key + Key("."+variant)
+	}
+	return key
+}
+
+// Cause says what a cause means, where no more is known of it.
+func (l *Lang) Cause(c diagnosis.Cause) string {
+	return l.Say(l.part(c, "summary", ""))
+}
+
+// Summary says what a diagnosis means, in a sentence or two.
+func (l *Lang) Summary(d diagnosis.Diagnosis) string {
+	said := l.Say(l.part(d.Cause, "summary", d.Variant), particulars(d.Particulars))
+	if d.Over != "" {
+		said = l.Say("cause.over", With{"family": d.Over, "summary": said})
+	}
+	return said
+}
+
+// Advice gives the steps that a person can take against a diagnosis, none where there is
+// nothing to do.
+func (l *Lang) Advice(d diagnosis.Diagnosis) []string {
+	var steps []string
+	if d.Remedy == diagnosis.Rotate {
+		steps = append(steps, l.Say("advice.rotate"))
+	}
+	return append(steps, l.List(l.part(d.Cause, "advice", d.Variant), particulars(d.Particulars))...)
+}
+
+// Basis says what a diagnosis is based on.
+func (l *Lang) Basis(d diagnosis.Diagnosis) string {
+	return l.Say(l.part(d.Cause, "basis", d.Basis), particulars(d.Particulars))
+}
+
+// forwarded are the keys of why Home Assistant refuses a forwarded request.
+var forwarded = map[evidence.ForwardedReason]Key{
+	evidence.NotForwarded: "forwarded.none", evidence.ForwardedUnset: "forwarded.unset", evidence.ForwardedDistrust: "forwarded.distrust",
+	evidence.ForwardedAddress: "forwarded.address", evidence.ForwardedNoProto: "forwarded.no-proto", evidence.ForwardedProtos: "forwarded.protos",
+	evidence.ForwardedNoHost: "forwarded.no-host", evidence.ForwardedTwice: "forwarded.twice",
+}
+
+func particulars(p diagnosis.Particulars) With {
+	settings := map[evidence.Switch]Key{evidence.NotKnown: "settings.either", evidence.On: "settings.screen", evidence.Off: "settings.file"}[p.Screen]
+	with := With{"service": p.Service, "here": p.Here, "status": p.Status, "settings": Text{Key: settings}, "reason": Text{Key: forwarded[p.Forwarded]}}
+	if c := p.Closing; c != nil {
+		with["brief"], with["logged"] = Count{int(c.Brief), "count.sockets"}, Count{c.Logged, "count.signins"}
+		with["good"], with["since"] = Count{c.Good, "count.checks"}, hour(c.Since)
+	}
+	return with
+}
+
+// TurnedAway says how many were turned away while our own checks succeed.
+func (l *Lang) TurnedAway(f diagnosis.Finding) string {
+	return l.Say("clients.turned-away", With{"n": int(f.Refused), "since": hour(f.Since), "good": Count{f.Good, "count.checks"}})
+}
+
+// hour is a moment of today, in the time zone that it has.
+func hour(t time.Time) Moment { return Moment{At: t, How: HourAndMinute} }

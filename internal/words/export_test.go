@@ -1,0 +1,34 @@
+package words
+
+import (
+	"maps"
+	"slices"
+)
+
+// Keys gives every key of the English file, sorted.
+func Keys() []Key { return slices.Sorted(maps.Keys(English().texts)) }
+
+// Forms gives all that a key has to say in English, placeholders and all.
+func Forms(key Key) []string { return English().texts[key].forms() }
+
+// FormsIn gives it in another language, nil where the key is missing there.
+func FormsIn(tag string, key Key) []string {
+	l, err := load(tag)
+	if err != nil {
+		panic(err)
+	}
+	return l.texts[key].forms()
+}
+
+func (e entry) forms() []string {
+	switch {
+	case e.list != nil:
+		return e.list
+	case e.one == e.other:
+		return []string{e.other}
+	}
+	return []string{e.one, e.other}
+}
+
+// Composed says that a key is put together by the program, from the member of an enum.
+func Composed(Key) bool { return false }

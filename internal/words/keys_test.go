@@ -1,0 +1,235 @@
+package words_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
+)
+
+var update = flag.Bool("update", false, "write testdata/en.txt anew")
+
+// used gives the keys that the program names in its sources, each with a place where it
+// does, and the names of the values that it hands over there, where they are written out.
+func used(t *testing.T) (at map[words.Key]string, with map[words.Key][][]string) {
+	t.Helper()
+	at, with = map[words.Key]string{}, map[words.Key][][]string{}
+	files := token.NewFileSet()
+	isKey := regexp.MustCompile(`^[a-z]+(\.[a-z0-9-]+)+$`)
+	known := words.Keys()
+	family := map[string]bool{}
+	for _, k := range known {
+		first, _, _ := strings.Cut(string(k), ".")
+		family[first] = true
+	}
+	for _, top := range []string{"addon", "cmd", "internal"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", top), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			f, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.BasicLit:
+					s, err := strconv.Unquote(n.Value)
+					first, _, _ := strings.Cut(s, ".")
+					if err == nil && n.Kind == token.STRING && isKey.MatchString(s) && family[first] && filepath.Ext(s) != ".json" {
+						at[words.Key(s)] = files.Position(n.Pos()).String()
+					}
+				case *ast.CallExpr:
+					noteValues(n, with)
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return at, with
+}
+
+// noteValues notes the names of the values of a call such as Say("key", With{"name": …}).
+func noteValues(call *ast.CallExpr, with map[words.Key][][]string) {
+	name, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || name.Sel.Name != "Say" && name.Sel.Name != "List" || len(call.Args) == 0 {
+		return
+	}
+	lit, ok := call.Args[0].(*ast.BasicLit)
+	if !ok {
+		return
+	}
+	key, _ := strconv.Unquote(lit.Value)
+	var names []string
+	if len(call.Args) > 1 {
+		values, ok := call.Args[1].(*ast.CompositeLit)
+		if !ok {
+			return // made elsewhere
+		}
+		for _, e := range values.Elts {
+			if kv, ok := e.(*ast.KeyValueExpr); ok {
+				if k, ok := kv.Key.(*ast.BasicLit); ok {
+					s, _ := strconv.Unquote(k.Value)
+					names = append(names, s)
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	with[words.Key(key)] = append(with[words.Key(key)], names)
+}
+
+// ofCauses are the keys that are put together from a cause and its wording.
+func ofCauses() map[words.Key]bool {
+	keys := map[words.Key]bool{}
+	for _, row := range diagnosis.Catalogue() {
+		for _, kind := range []string{"summary", "advice", "basis"} {
+			key := "cause." + row.ID + "." + kind
+			keys[words.Key(key)] = true
+			for _, v := range row.Variants {
+				keys[words.Key(key+"."+v)] = true
+			}
+		}
+	}
+	return keys
+}
+
+var placeholder = regexp.MustCompile(`\{([^}]*)\}`)
+
+// names gives the names of a text's placeholders.
+func names(texts []string) []string {
+	set := map[string]bool{}
+	for _, text := range texts {
+		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+			set[m[1]] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func TestEveryKeyThatIsUsedHasASentenceAndEverySentenceAUse(t *testing.T) {
+	at, _ := used(t)
+	causes := ofCauses()
+	known := map[words.Key]bool{}
+	for _, key := range words.Keys() {
+		known[key] = true
+		if at[key] == "" && !causes[key] && !words.Composed(key) {
+			t.Errorf("%q is used nowhere", key)
+		}
+	}
+	for key, place := range at {
+		if !known[key] {
+			t.Errorf("%s: there is no %q", place, key)
+		}
+	}
+	for _, row := range diagnosis.Catalogue() {
+		for _, kind := range []string{"summary", "basis"} {
+			if key := words.Key("cause." + row.ID + "." + kind); !known[key] {
+				t.Errorf("there is no %q", key)
+			}
+		}
+		for _, v := range row.Variants {
+			if !slices.ContainsFunc([]string{"summary", "advice", "basis"}, func(kind string) bool { return known[words.Key("cause."+row.ID+"."+kind+"."+v)] }) {
+				t.Errorf("%s has no words of its own for %q", row.ID, v)
+			}
+		}
+	}
+}
+
+func TestThePlaceholdersAreThoseThatTheProgramFills(t *testing.T) {
+	_, with := used(t)
+	for key, calls := range with {
+		want := names(words.Forms(key))
+		for _, given := range calls {
+			if !slices.Equal(given, want) {
+				t.Errorf("%q names %q, and is given %q", key, want, given)
+			}
+		}
+	}
+}
+
+// samples are values for the golden file, by the names of the placeholders.
+var samples = words.With{
+	"share": "99.87", "weekday": "Wed", "day": 25, "month": "Nov", "longmonth": "November", "year": "2026", "time": "18:04", "hour": "18",
+	"before": "quic, auto", "last": "http2", "n": 3, "family": "IPv6", "summary": "Cloudflare does not answer at the public name.",
+	"service": "http://homeassistant:8123", "here": "http://homeassistant:80", "status": 502, "settings": words.Text{Key: "settings.screen"},
+	"reason": words.Text{Key: "forwarded.no-host"}, "brief": words.Count{N: 31, Of: "count.sockets"}, "logged": words.Count{N: 1, Of: "count.signins"},
+	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
+}
+
+// Every sentence as it is said, with values as they may be: a change of wording is seen in
+// review. Run go test ./internal/words -run Golden -update after a change.
+func TestGoldenFileHoldsEverySentence(t *testing.T) {
+	var b strings.Builder
+	en := words.English()
+	for _, key := range words.Keys() {
+		for _, name := range names(words.Forms(key)) {
+			if _, ok := samples[name]; !ok {
+				t.Errorf("%s: there is no sample for {%s}", key, name)
+			}
+		}
+		if list := en.List(key, samples); list != nil {
+			for i, text := range list {
+				fmt.Fprintf(&b, "%s %d: %s\n", key, i+1, text)
+			}
+			continue
+		}
+		with := maps.Clone(samples)
+		fmt.Fprintf(&b, "%s: %s\n", key, en.Say(key, with))
+		if len(words.Forms(key)) == 2 {
+			with["n"] = 1
+			fmt.Fprintf(&b, "%s, one: %s\n", key, en.Say(key, with))
+		}
+	}
+	path := filepath.Join("testdata", "en.txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if golden, err := os.ReadFile(path); err != nil || string(golden) != b.String() {
+		t.Errorf("%s is not what is said now (%v): run go test ./internal/words -run Golden -update, and look at what changed", path, err)
+	}
+}
+
+func TestValuesAreWrittenByTheirKind(t *testing.T) {
+	en := words.English()
+	for want, got := range map[string]string{
+		"46 ms":           en.Say("span.millis", words.With{"n": 46}),
+		"2 h 10 min":      en.Span(2*time.Hour + 10*time.Minute),
+		"1 d":             en.Span(24 * time.Hour),
+		"0 s":             en.Span(-time.Second),
+		"12,345":          en.Number(12345),
+		"9999":            en.Number(9999),
+		"-1,234,567":      en.Number(-1234567),
+		"Over IPv6: a b ": en.Say("cause.over", words.With{"family": "IPv6", "summary": "a\n\x1bb"}) + " ",
+		"Home Assistant's log says: an untrusted proxy": "Home Assistant's log says: " + en.Say("forwarded.distrust"),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	d := diagnosis.Diagnosis{Cause: diagnosis.ForwardedHeader, Remedy: diagnosis.Tell, Particulars: diagnosis.Particulars{Forwarded: evidence.ForwardedNoHost}}
+	if got := en.Summary(d); !strings.HasSuffix(got, "Its log says: an empty X-Forwarded-Host.") {
+		t.Error(got)
+	}
+}

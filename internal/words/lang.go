@@ -1,0 +1,153 @@
+// Package words holds every sentence that people read, by key, in one file per
+// language. Callers hand over what they know as values (a cause, a count, a span of
+// time, a protocol), never as pieces of sentences, and no reader takes one apart.
+package words
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+//go:embed *.json
+var files embed.FS
+
+// Key names a sentence, or a list of them.
+type Key string
+
+// With are the values that a sentence names, by the names of its placeholders. How each
+// kind of value is written is decided in one place: see [Lang.Say].
+type With map[string]any
+
+// Text is a sentence that is not said yet: it can stand where a value is wanted, and is
+// said in the language of the sentence around it.
+type Text struct {
+	Key  Key
+	With With
+}
+
+// Lang is a language. What Lang.Say writes is one line of plain text.
+type Lang struct {
+	// Tag is the language as HTML and Home Assistant name it, such as "en".
+	Tag   string
+	texts map[Key]entry
+}
+
+// entry is a sentence in its forms for one and for more, or a list of sentences.
+type entry struct {
+	one, other string
+	list       []string
+}
+
+// UnmarshalJSON reads a text, its forms {"one", "other"}, or a list of texts.
+func (e *entry) UnmarshalJSON(raw []byte) error {
+	if json.Unmarshal(raw, &e.other) == nil {
+		e.one = e.other
+		return nil
+	}
+	if json.Unmarshal(raw, &e.list) == nil {
+		return nil
+	}
+	var forms struct {
+		One   string `json:"one"`
+		Other string `json:"other"`
+	}
+	if err := json.Unmarshal(raw, &forms); err != nil {
+		return err
+	}
+	e.one, e.other = forms.One, forms.Other
+	return nil
+}
+
+// load reads a language's file, which is part of the program.
+func load(tag string) (*Lang, error) {
+	raw, err := files.ReadFile(tag + ".json")
+	if err != nil {
+		return nil, err
+	}
+	l := &Lang{Tag: tag}
+	if err := json.Unmarshal(raw, &l.texts); err != nil {
+		return nil, fmt.Errorf("%s.json: %w", tag, err)
+	}
+	return l, nil
+}
+
+// English is the language of the log and of reports, and of whoever reads none that the
+// program speaks.
+var English = sync.OnceValue(func() *Lang {
+	l, err := load("en")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	return l
+})
+
+// Say gives a sentence. A value is written by its kind: a count as a number, which also
+// chooses between the forms for one and for more where it is called n; a time.Duration
+// as hours, minutes and seconds; a Moment, a Share or a Text as each says; what others
+// have written (a name, an address) as one harmless line; anything else by its String.
+func (l *Lang) Say(key Key, with ...With) string {
+	e, ok := l.texts[key]
+	if !ok {
+		return string(key) // a test finds it before people do
+	}
+	text := e.other
+	if len(with) == 0 {
+		return text
+	}
+	if n, counted := with[0]["n"]; counted && l.single(n) {
+		text = e.one
+	}
+	return l.fill(text, with[0])
+}
+
+// List gives sentences that belong together, such as the steps of an advice.
+func (l *Lang) List(key Key, with ...With) []string {
+	list := append([]string(nil), l.texts[key].list...)
+	for i := range list {
+		if len(with) > 0 {
+			list[i] = l.fill(list[i], with[0])
+		}
+	}
+	return list
+}
+
+// Text gives a sentence that was handed over whole.
+func (l *Lang) Text(t Text) string { return l.Say(t.Key, t.With) }
+
+// Texts are several.
+func (l *Lang) Texts(list []Text) []string {
+	said := make([]string, len(list))
+	for i, t := range list {
+		said[i] = l.Text(t)
+	}
+	return said
+}
+
+// has says whether there is such a key.
+func (l *Lang) has(key Key) bool { _, ok := l.texts[key]; return ok }
+
+// fill puts the values in the places of their names.
+func (l *Lang) fill(text string, with With) string {
+	if !strings.Contains(text, "{") {
+		return text
+	}
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		value, given := with[name]
+		if !closed || !given {
+			b.WriteString("{" + name + "}") // a test finds it before people do
+		} else {
+			b.WriteString(l.value(value))
+		}
+		text = after
+	}
+}
