@@ -31,6 +31,7 @@ import (
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/upstream"
 	"tunnelmedic/internal/web"
+	"tunnelmedic/internal/words"
 )
 
 // farewell is how long the rooms have to end after the loop has.
@@ -129,9 +130,10 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	}
 
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
+	voice := &words.Voice{}
 	home := settle(ctx, super, log)
-	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page())
-	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), LastCure: lastCure(j)})
+	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page(), voice)
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), Voice: voice, LastCure: lastCure(j)})
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)

@@ -73,7 +73,7 @@ func TestHomeAssistant(t *testing.T) {
 	t.Log("the upgrade is lost, and mended")
 	w.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 	ha.until(t, events, "to", "treating")
-	until(t, "the notification", func() bool { return strings.Contains(ha.notification(), "You need to do nothing") })
+	until(t, "the notification", func() bool { return strings.Contains(ha.notification(), "You don't need to do anything") })
 	got := ha.until(t, events, "to", "healthy")
 	if got["from"] != "treating" || got["protocol"] != "http2" {
 		t.Errorf("event %v", got)

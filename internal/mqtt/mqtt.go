@@ -51,7 +51,7 @@ type Config struct {
 	Version    string
 	Page       string    // the page's path in Home Assistant, "" if not known
 	LastCure   time.Time // from the journal; zero if there was none
-	Lang       *words.Lang
+	Voice      *words.Voice
 	Pace       Pace
 }
 
@@ -99,9 +99,6 @@ func New(c Config) *Entities {
 	if c.Scrub == nil {
 		c.Scrub = func(s string) string { return s }
 	}
-	if c.Lang == nil {
-		c.Lang = words.English()
-	}
 	e := &Entities{Config: c, wake: make(chan struct{}, 1), forget: make(chan chan error), sent: map[string]string{}}
 	if !c.LastCure.IsZero() {
 		e.now.LastCure = ptr(c.LastCure.UTC().Truncate(time.Second))
@@ -132,7 +129,7 @@ func (e *Entities) Tell(s medic.Status, steps []policy.Step) {
 	if at := cured(steps); at != nil {
 		e.now.LastCure = at
 	}
-	e.now, e.attrs = read(s.In(e.Lang), e.now)
+	e.now, e.attrs = read(s.In(e.Voice.Lang()), e.now)
 	e.heals, e.told = s.Mode == "heal", true
 	e.rouse()
 }

@@ -1,8 +1,8 @@
 package notify
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,21 +11,23 @@ import (
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/words"
 )
 
 // compose writes the message that fits the moment; nil where there is nothing that
 // a household needs to hear. What only a person can mend is told when it has lasted
 // for the time of patience: one odd answer is no news.
-func compose(s medic.Status, steps []policy.Step, now time.Time, patience time.Duration) *notice {
-	if n := closing(s, steps); n != nil {
+func compose(l *words.Lang, s medic.Status, steps []policy.Step, now time.Time, patience time.Duration) *notice {
+	c := composer{l, s.In(l)}
+	if n := c.closing(steps); n != nil {
 		return n
 	}
-	n := message(s, now, patience)
+	n := c.message(now, patience)
 	if n == nil {
 		return nil
 	}
 	n.about.incident, n.about.cause = id(s), s.Diagnosis.Cause.String()
-	n.facts.todo = strings.Join(s.Diagnosis.Advice, "\n")
+	n.facts.todo = strings.Join(c.s.Diagnosis.Advice, "\n")
 	if s.Incident != nil {
 		n.facts.steps = len(s.Incident.Steps)
 	}
@@ -49,29 +51,36 @@ const (
 	byHand    = "user"
 )
 
-func message(s medic.Status, now time.Time, patience time.Duration) *notice {
-	summary := plain.Markdown(s.Diagnosis.Summary) + before(s)
+// composer writes a message in a language.
+type composer struct {
+	*words.Lang
+	s medic.Status // as that language says it
+}
+
+func (c composer) message(now time.Time, patience time.Duration) *notice {
+	s := c.s
 	//exhaustive:ignore
 	switch s.State {
 	case policy.Treating:
 		if s.Incident == nil { // a person's own trial, or a fail-back in the quiet hours: nobody needs to hear of it
 			return nil
 		}
-		return &notice{Title: "Tunnel Medic is mending the connection", about: subject{kind: treating},
-			Message: unreachable + " This is being mended now, which takes a minute or two. The connection may drop for some seconds.\n\n" + nothing + done(s)}
+		return &notice{Title: c.Say("notify.fixing.title"), about: subject{kind: treating},
+			Message: parts(c.md("notify.down.away")+" "+c.md("notify.fixing.text"), c.nothing(), c.done())}
 	case policy.Holding:
-		return &notice{Title: cannot, about: subject{kind: holding}, rings: true,
-			Message: unreachable + " " + summary + inForce(s) + "\n\n" + watching + advice(s) + done(s), short: s.Diagnosis.Summary + inForce(s) + " " + watching}
+		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: holding}, rings: true,
+			Message: parts(c.md("notify.down.away")+" "+plain.Markdown(sentences(s.Diagnosis.Summary, c.inForce())), c.before(), c.md("notify.watching"), c.advice(), c.done()),
+			short:   sentences(s.Diagnosis.Summary, c.inForce(), c.Say("notify.watching"))}
 	case policy.Observing:
-		return &notice{Title: cannot, about: subject{kind: observing}, rings: true,
-			Message: unreachable + " " + summary + "\n\nNothing was changed, because the option mode is observe. With mode heal another tunnel protocol would be tried now.",
-			short:   s.Diagnosis.Summary + " Nothing was changed: the mode is observe."}
+		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: observing}, rings: true,
+			Message: parts(c.md("notify.down.away")+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), c.md("notify.down.observing")),
+			short:   sentences(s.Diagnosis.Summary, c.Say("notify.down.observing-short"))}
 	case policy.Blind:
 		if s.Blind != "" && now.Sub(s.Since) >= patience { // at a boot much is not ready for a moment
-			return &notice{Title: "Tunnel Medic has nothing to watch yet", about: subject{kind: blind, gates: s.Blind}, Message: plain.Markdown(s.Blind)}
+			return &notice{Title: c.Say("notify.blind.title"), about: subject{kind: blind, gates: s.Blind}, Message: plain.Markdown(s.Blind)}
 		}
 	case policy.Suspect:
-		if n := shut(s, now, patience); n != nil {
+		if n := c.shut(now, patience); n != nil {
 			return n
 		}
 	}
@@ -81,131 +90,137 @@ func message(s medic.Status, now time.Time, patience time.Duration) *notice {
 		return nil
 	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine, s.Diagnosis.Cause == diagnosis.ClientsCloseDuringSignIn:
 		// Anybody on the internet can bring this about. So it is told once a day, in words that do not change, and rings nobody.
-		return &notice{Title: "Somebody was turned away at your address", about: subject{kind: turned}, daily: true, Message: summary + advice(s)}
+		return &notice{Title: c.Say("notify.turned-away.title"), about: subject{kind: turned}, daily: true, Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice())}
 	}
-	return &notice{Title: "Tunnel Medic needs you", about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare,
-		Message: summary + advice(s), short: s.Diagnosis.Summary + " What to do is on Tunnel Medic's page in Home Assistant."}
+	return &notice{Title: c.Say("notify.you.title"), about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare,
+		Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice()), short: sentences(s.Diagnosis.Summary, c.Say("notify.on-page"))}
 }
+
+// md is Say for a message in Markdown.
+func (c composer) md(key words.Key, with ...words.With) string {
+	return plain.Markdown(c.Say(key, with...))
+}
+
+// nothing says that nobody needs to do anything.
+func (c composer) nothing() string { return "**" + c.md("notify.nothing") + "**" }
 
 // inForce says which protocol is in force after a treatment that found no clean one: what
 // is stored, not what a sentence supposes.
-func inForce(s medic.Status) string {
+func (c composer) inForce() string {
+	p := c.s.Protocol
 	switch {
-	case s.Protocol.Setting != s.Protocol.Own:
-		return " " + s.Protocol.Setting + " stays for now: it loses fewer connections than your own setting (" + s.Protocol.Own + ")."
-	case s.Incident != nil && s.Incident.Restarts > 0:
-		return " Your own setting (" + s.Protocol.Own + ") is back."
+	case p.Setting != p.Own:
+		return c.Say("notify.down.better", words.With{"setting": p.Setting, "own": p.Own})
+	case c.s.Incident != nil && c.s.Incident.Restarts > 0:
+		return c.Say("notify.down.restored", words.With{"own": p.Own})
 	}
 	return ""
 }
 
 // shut tells of gates that stay closed. Most open by themselves in a moment: that is
 // no news. Nor is it that more proof is being gathered.
-func shut(s medic.Status, now time.Time, patience time.Duration) *notice {
+func (c composer) shut(now time.Time, patience time.Duration) *notice {
+	s := c.s
 	gathering := len(s.Gates) == 1 && s.Gates[0] == policy.GateEvidence
 	if len(s.Gates) == 0 || gathering || s.Incident == nil || now.Sub(s.Incident.Onset) < patience {
 		return nil
 	}
-	why := "Nothing is changed at the moment: " + strings.Join(policy.Words(s.Gates), "; ") + "."
+	why := c.Say("notify.down.gates", words.With{"gates": strings.Join(policy.Words(s.Gates), "; ")})
 	var ours []string
 	for _, g := range s.Gates {
 		if a := g.Advice(); a != "" {
-			why += " " + a
+			why = sentences(why, a)
 			ours = append(ours, string(g))
 		}
 	}
 	slices.Sort(ours)
-	return &notice{Title: cannot, about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
-		Message: unreachable + " " + plain.Markdown(s.Diagnosis.Summary) + before(s) + "\n\n" + plain.Markdown(why) + " " + watching, short: s.Diagnosis.Summary + " " + why}
+	return &notice{Title: c.Say("notify.down.title"), about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
+		Message: parts(c.md("notify.down.away")+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), plain.Markdown(why)+" "+c.md("notify.watching")),
+		short:   sentences(s.Diagnosis.Summary, why)}
 }
-
-// The sentences that say what it means for whoever reads them. Before a notification
-// of an incident, Home Assistant itself was seen at work.
-const (
-	cannot      = "Home Assistant cannot be reached from outside"
-	unreachable = "Away from home, Home Assistant cannot be reached at the moment; apps may say \"Unable to connect\". At home it works."
-	nothing     = "**You need to do nothing.**"
-	watching    = "Tunnel Medic keeps looking and tells you when it works again."
-)
 
 // before tells what changed just before: what people would ask first. It need not be the
 // reason, and that is said.
-func before(s medic.Status) string {
-	if s.Diagnosis.Changed == "" {
+func (c composer) before() string {
+	if c.s.Diagnosis.Changed == "" {
 		return ""
 	}
-	return "\n\nChanged just before: " + plain.Markdown(s.Diagnosis.Changed) + ". That need not be the reason."
+	return c.md("notify.changed", words.With{"changes": c.s.Diagnosis.Changed})
 }
 
 // closing gives the last word of an incident.
-func closing(s medic.Status, steps []policy.Step) *notice {
-	for i := len(steps) - 1; i >= 0; i-- {
-		step := steps[i]
+func (c composer) closing(steps []policy.Step) *notice {
+	for _, step := range slices.Backward(steps) {
 		//exhaustive:ignore
 		switch step.Kind {
 		case policy.StepCured:
-			good := "The connection from outside is good again. The tunnel now uses the protocol " + step.Protocol.String() + "."
-			return &notice{Title: "Home Assistant can be reached again", about: subject{kind: cured}, rings: true, closing: true,
-				Message: good + "\n\n" + nothing + "\n\nWhat was seen: " + plain.Markdown(step.Text) + after(s), short: good + " You need to do nothing."}
+			good := c.Say("notify.good.cured", words.With{"protocol": step.Protocol})
+			n := c.good(good, cured)
+			n.Message = parts(n.Message, c.md("notify.good.seen", words.With{"step": step.Text}), c.after())
+			return n
 		case policy.StepRecovered:
-			good := "The connection from outside is good again. The fault has ended by itself."
-			return &notice{Title: "Home Assistant can be reached again", about: subject{kind: recovered}, rings: true, closing: true,
-				Message: good + "\n\n" + nothing, short: good + " You need to do nothing."}
+			return c.good(c.Say("notify.good.recovered"), recovered)
 		case policy.StepUser:
-			return &notice{Title: "Tunnel Medic stands back", about: subject{kind: byHand}, closing: true, Message: plain.Markdown(step.Text)}
+			return &notice{Title: c.Say("notify.by-hand.title"), about: subject{kind: byHand}, closing: true, Message: plain.Markdown(step.Text)}
 		}
 	}
 	return nil
 }
 
-func after(s medic.Status) string {
-	if s.FailbackDue.IsZero() {
+// good is the word of an end that is good.
+func (c composer) good(text, kind string) *notice {
+	return &notice{Title: c.Say("notify.good.title"), about: subject{kind: kind}, rings: true, closing: true,
+		Message: parts(plain.Markdown(text), c.nothing()), short: sentences(text, c.Say("notify.nothing"))}
+}
+
+func (c composer) after() string {
+	if c.s.FailbackDue.IsZero() {
 		return ""
 	}
-	return "\n\nYour own setting (" + s.Protocol.Own + ") is kept in mind and tried again later, at night."
+	return c.md("notify.good.later", words.With{"own": c.s.Protocol.Own})
 }
 
 // recent is how many steps of the story a message tells; the page tells them all.
 const recent = 12
 
-// story is what was done so far.
-func story(s medic.Status) string {
-	if s.Incident == nil {
+// done is what was done so far, under its heading.
+func (c composer) done() string {
+	if c.s.Incident == nil || len(c.s.Incident.Steps) == 0 {
 		return ""
 	}
-	var b strings.Builder
-	steps := s.Incident.Steps
+	steps, lines := c.s.Incident.Steps, []string{c.md("notify.done")}
 	if len(steps) > recent {
-		b.WriteString("- …\n")
-		steps = steps[len(steps)-recent:]
+		steps, lines = steps[len(steps)-recent:], append(lines, "- …")
 	}
 	for _, step := range steps {
-		b.WriteString("- " + plain.Markdown(step.Text) + "\n")
+		lines = append(lines, "- "+plain.Markdown(step.Text))
 	}
-	return strings.TrimSpace(b.String())
+	return strings.Join(lines, "\n")
 }
 
-// done is the story under its heading.
-func done(s medic.Status) string {
-	if text := story(s); text != "" {
-		return "\n\nWhat was done:\n" + text
-	}
-	return ""
-}
-
-func advice(s medic.Status) string {
-	steps := s.Diagnosis.Advice
+func (c composer) advice() string {
+	steps := c.s.Diagnosis.Advice
 	if len(steps) == 0 {
 		return ""
 	}
-	var b strings.Builder
+	lines := []string{"**" + c.md("notify.todo") + "**"}
 	for i, step := range steps {
+		number := ""
 		if len(steps) > 1 {
-			fmt.Fprintf(&b, "%d. ", i+1)
+			number = strconv.Itoa(i+1) + ". "
 		}
-		b.WriteString(plain.Markdown(step) + "\n")
+		lines = append(lines, number+plain.Markdown(step))
 	}
-	return "\n\n**What you can do**\n" + strings.TrimSpace(b.String())
+	return strings.Join(lines, "\n")
+}
+
+// parts are the paragraphs of a message, sentences those of a line; empty ones are left
+// out.
+func parts(list ...string) string     { return joined("\n\n", list) }
+func sentences(list ...string) string { return joined(" ", list) }
+
+func joined(with string, list []string) string {
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), with)
 }
 
 func id(s medic.Status) string {

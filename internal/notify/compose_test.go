@@ -10,12 +10,13 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 func TestAGoodProbeAmidAFaultIsNoNews(t *testing.T) {
 	inc := &journal.Incident{ID: "20261121T220512Z", Onset: time.Now().Add(-time.Hour)}
 	good, bad := medic.DiagnosisStatus{Cause: diagnosis.Healthy}, medic.DiagnosisStatus{Cause: diagnosis.UpgradeStripped}
-	n := New(nil, zerolog.Nop(), nil, func(s string) string { return s }, time.Minute, "")
+	n := New(nil, zerolog.Nop(), nil, func(s string) string { return s }, time.Minute, "", nil)
 	n.Tell(medic.Status{State: policy.Holding, Incident: inc, Diagnosis: bad}, nil)
 	if n.want == nil {
 		t.Fatal("the fault was not told")
@@ -27,11 +28,11 @@ func TestAGoodProbeAmidAFaultIsNoNews(t *testing.T) {
 	}
 	t.Run("nor is it that proof is being gathered", func(t *testing.T) {
 		s := medic.Status{State: policy.Suspect, Incident: inc, Diagnosis: bad, Gates: []policy.Gate{policy.GateEvidence}}
-		if msg := compose(s, nil, time.Now(), 0); msg != nil {
+		if msg := compose(words.English(), s, nil, time.Now(), 0); msg != nil {
 			t.Errorf("told: %+v", msg)
 		}
 		s.Gates = append(s.Gates, policy.GateSecret)
-		if compose(s, nil, time.Now(), 0) == nil {
+		if compose(words.English(), s, nil, time.Now(), 0) == nil {
 			t.Error("a gate that needs a person was not told")
 		}
 	})

@@ -55,7 +55,7 @@ type Notifier struct {
 	log      zerolog.Logger
 	services []string
 	scrub    func(string) string
-	lang     *words.Lang
+	voice    *words.Voice
 	interval time.Duration // between probes while all is well: the measure of patience
 
 	wake   chan struct{}
@@ -116,10 +116,10 @@ type facts struct {
 
 // New makes a notifier. services are notify services such as mobile_app_pixel;
 // interval is the time between probes while all is well: what a person must mend is
-// told when it has lasted half of it, and a closing word stands for five. Nothing
-// is sent before Run.
-func New(core Core, log zerolog.Logger, services []string, scrub func(string) string, interval time.Duration, page string) *Notifier {
-	return &Notifier{core: core, log: log, services: services, scrub: scrub, lang: words.English(), interval: interval, page: page,
+// told when it has lasted half of it, and a closing word stands for five; nil speaks
+// English. Nothing is sent before Run.
+func New(core Core, log zerolog.Logger, services []string, scrub func(string) string, interval time.Duration, page string, voice *words.Voice) *Notifier {
+	return &Notifier{core: core, log: log, services: services, scrub: scrub, voice: voice, interval: interval, page: page,
 		wake: make(chan struct{}, 1), warned: map[string]bool{}, rung: map[subject]time.Time{}, behind: true, last: policy.Starting}
 }
 
@@ -156,7 +156,7 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
-	msg := compose(s.In(n.lang), steps, now, n.interval/2)
+	msg := compose(n.voice.Lang(), s, steps, now, n.interval/2)
 	if msg != nil && msg.closing {
 		msg.about.incident = n.story
 	}
@@ -229,7 +229,7 @@ func (p *pace) wait(now time.Time, span time.Duration, most int) time.Duration {
 // event queues the change of state for Core's bus.
 func (n *Notifier) event(from policy.Phase, s medic.Status) {
 	data := map[string]any{"from": from, "to": s.State, "cause": s.Diagnosis.Cause, "protocol": s.Protocol.Setting,
-		"transport": s.Protocol.Transport, "summary": plain.Sentence(n.scrub(s.In(n.lang).Diagnosis.Summary))}
+		"transport": s.Protocol.Transport, "summary": plain.Sentence(n.scrub(s.In(n.voice.Lang()).Diagnosis.Summary))}
 	if s.Incident != nil {
 		data["incident"] = s.Incident.ID
 	}
@@ -386,7 +386,7 @@ func (n *Notifier) show(ctx context.Context, m *notice, page string) error {
 	}
 	text := m.Message
 	if page != "" {
-		text += "\n\n[Open Tunnel Medic](" + page + ")"
+		text += "\n\n[" + plain.Markdown(n.voice.Lang().Say("notify.open")) + "](" + page + ")"
 	}
 	return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{
 		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(text),

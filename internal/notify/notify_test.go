@@ -121,7 +121,7 @@ func start(t *testing.T, log *strings.Builder, services ...string) (*notify.Noti
 	if log != nil {
 		logger = zerolog.New(log).Level(zerolog.InfoLevel)
 	}
-	n := notify.New(c, logger, services, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "/hassio/ingress/x_tunnelmedic")
+	n := notify.New(c, logger, services, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "/hassio/ingress/x_tunnelmedic", nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); n.Run(ctx) }()
@@ -137,9 +137,9 @@ func expect(t *testing.T, what string, got []string, want ...string) {
 }
 
 const (
-	mending = "create Tunnel Medic is mending the connection"
-	healed  = "Home Assistant can be reached again"
-	cannot  = "Home Assistant cannot be reached from outside"
+	mending = "create Tunnel Medic is restoring remote access"
+	healed  = "Home Assistant can be reached from outside again"
+	cannot  = "Home Assistant can't be reached from outside"
 	needs   = "Tunnel Medic needs you"
 )
 
@@ -243,9 +243,9 @@ func TestWhatPhonesRingFor(t *testing.T) {
 		"needs you, and it lasts":                 {status: func() medic.Status { return tell(diagnosis.AccessLogin, time.Minute) }, shows: needs, rings: true},
 		"one odd answer is no news":               {status: func() medic.Status { return tell(diagnosis.AccessLogin, 10*time.Second) }},
 		"split DNS is told, and rings nobody":     {status: func() medic.Status { return tell(diagnosis.NotCloudflare, time.Minute) }, shows: needs},
-		"mending":                                 {status: just(sick(policy.Treating)), shows: "Tunnel Medic is mending the connection"},
+		"mending":                                 {status: just(sick(policy.Treating)), shows: "Tunnel Medic is restoring remote access"},
 		"a fail-back at night is nobody's news":   {status: just(status(policy.Treating))},
-		"changed by hand":                         {status: just(status(policy.Suspect)), steps: step(policy.StepUser), shows: "Tunnel Medic stands back"},
+		"changed by hand":                         {status: just(status(policy.Suspect)), steps: step(policy.StepUser), shows: "Tunnel Medic leaves your change alone"},
 		"nothing to watch":                        {status: func() medic.Status { s := status(policy.Blind); s.Blind = "No add-on."; return s }, shows: "Tunnel Medic has nothing to watch yet"},
 		"a gate that is closed for a moment":      {status: func() medic.Status { return gated(10 * time.Second) }},
 		"a gate that stays closed":                {status: func() medic.Status { return gated(5 * time.Minute) }, shows: cannot, rings: true},
@@ -491,7 +491,7 @@ func TestNoSecretIsTold(t *testing.T) {
 		s.Diagnosis.Cause, s.Diagnosis.Particulars = diagnosis.OriginMoved, diagnosis.Particulars{Variant: "known", Service: "http://s3cret-value", Here: "http://s3cret-value"}
 		var leaks []string
 		watch := leakyCore{c, &leaks}
-		m := notify.New(watch, zerolog.Nop(), []string{"pixel"}, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "")
+		m := notify.New(watch, zerolog.Nop(), []string{"pixel"}, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go m.Run(ctx)
