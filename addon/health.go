@@ -28,20 +28,12 @@ func Health(ctx context.Context, environ []string) error {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: network.Network{}.Transport()}
-	res, err := client.Do(req)
+	res, err := network.Client(network.Network{}.Transport(), "http://"+net.JoinHostPort(host, port), 4*time.Second, 64<<10).R().SetContext(ctx).Get("/healthz")
 	if err != nil {
 		return fmt.Errorf("the daemon does not answer: %w", err)
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the daemon says that it is not well (HTTP %d)", res.StatusCode)
+	if res.StatusCode() != http.StatusOK {
+		return fmt.Errorf("the daemon says that it is not well (HTTP %d)", res.StatusCode())
 	}
 	return nil
 }

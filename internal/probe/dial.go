@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 )
 
 // leastPerAddress keeps a name with many addresses from giving each of them too
@@ -80,7 +81,7 @@ func (v *visit) dial(ctx context.Context, addrs []netip.Addr, port string) (net.
 			v.look.Addr = addr
 			return conn, nil
 		}
-		if first == nil || isUnreachable(first) && !isUnreachable(err) {
+		if first == nil || network.Unreachable(first) && !network.Unreachable(err) {
 			first, v.look.Addr = err, addr
 		}
 		if ctx.Err() != nil {

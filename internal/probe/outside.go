@@ -1,13 +1,11 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net"
 	"net/http"
@@ -18,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-resty/resty/v2"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"tunnelmedic/internal/network"
@@ -46,7 +45,8 @@ const maxDNS = 65535
 // does not go another way because the server was out of reach for a moment.
 type Resolver struct {
 	endpoint string
-	client   *http.Client
+	way      *http.Transport
+	client   *resty.Client
 
 	mu   sync.Mutex // guards kept
 	kept map[string]keptAnswer
@@ -72,22 +72,14 @@ func NewResolver(endpoint string, roots *x509.CertPool) (*Resolver, error) {
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())) {
 		return nil, fmt.Errorf("the DNS-over-HTTPS address is not a plain https:// address: write one, like %s", DefaultDoH)
 	}
-	return &Resolver{endpoint: u.String(), client: &http.Client{
-		Timeout:       DefaultTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2:      true, // RFC 8484 recommends it; some servers speak nothing else
-			DisableKeepAlives:      true, // asked too seldom to hold a connection for
-			MaxResponseHeaderBytes: maxHead,
-			TLSHandshakeTimeout:    5 * time.Second,
-		},
-	}}, nil
+	way := network.Network{}.Transport() // over HTTP/2, which RFC 8484 recommends; some servers speak nothing else
+	way.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return &Resolver{endpoint: u.String(), way: way, client: network.Client(way, "", DefaultTimeout, maxDNS)}, nil
 }
 
 // Over makes it ask over this network instead of the machine's own, from the start.
 func (r *Resolver) Over(n network.Network) *Resolver {
-	r.client.Transport.(*http.Transport).DialContext = n.Dial
+	r.way.DialContext = n.Dial
 	return r
 }
 
@@ -192,24 +184,17 @@ func (r *Resolver) ask(ctx context.Context, host string, t dnsmessage.Type) ([]n
 
 // exchange carries one DNS message there and its answer back.
 func (r *Resolver) exchange(ctx context.Context, query []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.endpoint, bytes.NewReader(query))
+	resp, err := r.client.R().SetContext(ctx).SetHeader("Content-Type", dnsMedia).SetHeader("Accept", dnsMedia).SetBody(query).Post(r.endpoint)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", dnsMedia)
-	req.Header.Set("Accept", dnsMedia)
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return nil, err
+	if resp.StatusCode() != http.StatusOK {
+		return nil, fmt.Errorf("status %d", resp.StatusCode())
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", resp.StatusCode)
-	}
-	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media != dnsMedia {
+	if media, _, _ := mime.ParseMediaType(resp.Header().Get("Content-Type")); media != dnsMedia {
 		return nil, fmt.Errorf("content type %q is not %s", media, dnsMedia)
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, maxDNS))
+	return resp.Body(), nil
 }
 
 // addresses reads the addresses out of an answer. A resolver follows aliases and

@@ -6,16 +6,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 )
 
 var (
@@ -48,29 +47,22 @@ func (v *visit) fail(ctx, limited context.Context, err error) {
 // stage: the step after the last one that stood is the one that failed.
 func troubleOf(err error, reached evidence.Stage) evidence.Trouble {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
-	timeout, _ := errors.AsType[net.Error](err)
-	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, closed := errors.AsType[websocket.CloseError](err)
 	switch {
-	case errors.Is(err, errUnusable), isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM):
-		return evidence.Unusable // this machine cannot look; of the way it says nothing
+	case errors.Is(err, errUnusable):
+		return evidence.Unusable
 	case errors.Is(err, errGarbled):
 		return evidence.Garbled
 	case isDNS && dns.IsNotFound:
 		return evidence.NameNotFound
 	case errors.Is(err, errResolving), errors.Is(err, ErrResolver):
 		return evidence.ResolverFailed
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return evidence.Refused
-	case isUnreachable(err):
-		return evidence.Unreachable
-	case badCertificate:
-		return evidence.BadCertificate
-	case isAlert(err):
-		return evidence.TLSFailed
-	case timeout != nil && timeout.Timeout():
-		return evidence.TimedOut
-	case closed, isAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE):
+	}
+	trouble := network.TroubleOf(err)
+	switch {
+	case trouble != evidence.NoTrouble:
+		return trouble
+	case closed:
 		return evidence.Cut
 	case reached < evidence.Connected:
 		return evidence.Unreachable
@@ -78,22 +70,6 @@ func troubleOf(err error, reached evidence.Stage) evidence.Trouble {
 		return evidence.TLSFailed
 	}
 	return evidence.Garbled
-}
-
-func isUnreachable(err error) bool {
-	return isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT,
-		// A firewall on this machine forbids the way.
-		syscall.EPERM, syscall.EACCES)
-}
-
-func isAny(err error, targets ...error) bool {
-	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
-}
-
-// isAlert says whether TLS ended the connection, by an alert of either side.
-func isAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && (op.Op == "remote error" || op.Op == "local error")
 }
 
 // refusesCertificate says whether the server's alert can be about the client

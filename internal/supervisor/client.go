@@ -19,11 +19,11 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/go-resty/resty/v2"
 
+	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/secret"
 )
@@ -46,7 +46,6 @@ func (c Config) Format(f fmt.State, _ rune) { io.WriteString(f, "supervisor.Conf
 // Client asks one Supervisor. It may be used by several goroutines at once.
 type Client struct {
 	http   *resty.Client
-	base   string
 	keeper *secret.Keeper
 	scale  float64
 
@@ -72,7 +71,7 @@ const (
 
 // New makes a client. It asks nothing yet.
 func New(cfg Config) *Client {
-	c := &Client{base: strings.TrimRight(cfg.BaseURL, "/"), keeper: cfg.Keeper, scale: cfg.TimeScale}
+	c := &Client{keeper: cfg.Keeper, scale: cfg.TimeScale}
 	if c.keeper == nil {
 		c.keeper = new(secret.Keeper)
 	}
@@ -80,27 +79,16 @@ func New(cfg Config) *Client {
 		c.scale = 1
 	}
 	c.keeper.Add(cfg.Token)
-	transport := &http.Transport{
-		// Proxy stays nil: a proxy from the environment would be handed the token.
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, c.scaled(5*time.Second))
-			defer cancel()
-			return cfg.Net.Dial(ctx, network, address)
-		},
-		// A kept connection may have died with the Supervisor unnoticed; a write on it
-		// would end with its effect unknown. Calls are few, so each has its own.
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: 64 << 10,
+	way := cfg.Net.Transport() // without a proxy: one from the environment would be handed the token
+	way.DisableCompression = true
+	way.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.scaled(5*time.Second))
+		defer cancel()
+		return cfg.Net.Dial(ctx, network, address)
 	}
-	c.http = resty.NewWithClient(&http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}).
-		SetAuthToken(cfg.Token).
+	c.http = network.Client(way, cfg.BaseURL, 0, 0).
+		SetAuthToken(cfg.Token). // over plain http by design: the network is Docker's own
 		SetHeader("User-Agent", "tunnelmedic").
-		SetLogger(silence{}).
-		SetDisableWarn(true). // the token goes over plain http by design: the network is Docker's own
 		SetDoNotParseResponse(true)
 	return c
 }
@@ -188,7 +176,7 @@ func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
 	if q.query != "" {
 		req.SetQueryString(q.query)
 	}
-	res, err := req.Execute(q.method, c.base+q.path)
+	res, err := req.Execute(q.method, q.path)
 	if err != nil {
 		e := c.broken(ctx, q, err)
 		e.EffectUnknown = q.patience.acts && sent.Load()
@@ -251,19 +239,18 @@ func (c *Client) judgeToken(ctx context.Context, q call, e *Error) {
 // broken says what became of a call that got no whole answer.
 func (c *Client) broken(ctx context.Context, q call, err error) *Error {
 	e := &Error{Op: q.op, Kind: Away}
-	var netErr net.Error
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
+	if inURL, ok := errors.AsType[*url.Error](err); ok {
 		err = inURL.Err
 	}
+	trouble := network.TroubleOf(err)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		e.Kind, e.Message, e.cause = Interrupted, "stopped by this program", context.Canceled
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+	case trouble == evidence.TimedOut:
 		e.Message, e.cause = "no answer in time", context.DeadlineExceeded
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case trouble == evidence.Refused:
 		e.Message = "the connection was refused"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case trouble == evidence.Cut:
 		e.Message = "the connection was cut before the answer was whole"
 	default:
 		e.Message = c.line(err.Error())
@@ -379,10 +366,3 @@ func named(what, name string) error {
 	}
 	return &Error{Op: "asking Supervisor", Kind: Rejected, Message: fmt.Sprintf("%.60q is not the name of %s", name, what)}
 }
-
-// silence is resty's logger: what goes wrong comes back as an error instead.
-type silence struct{}
-
-func (silence) Errorf(string, ...any) {}
-func (silence) Warnf(string, ...any)  {}
-func (silence) Debugf(string, ...any) {}

@@ -55,7 +55,7 @@ func (c *Client) administrators(ctx context.Context) ([]string, error) {
 	q := call{op: "asking who is an administrator", core: true}
 	ctx, cancel := context.WithTimeout(ctx, c.scaled(adminsWait))
 	defer cancel()
-	conn, res, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(c.base, "http")+"/core/websocket", &websocket.DialOptions{HTTPClient: c.http.GetClient()})
+	conn, res, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(c.http.BaseURL, "http")+"/core/websocket", &websocket.DialOptions{HTTPClient: c.http.GetClient()})
 	if err != nil {
 		if res != nil && res.StatusCode >= 400 {
 			return nil, c.refused(q, res.StatusCode, nil)

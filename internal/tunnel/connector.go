@@ -3,6 +3,7 @@ package tunnel
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -65,8 +65,7 @@ func (p process) followed(by process) bool {
 
 // NewConnector makes a connector at this base URL. It asks nothing yet.
 func NewConnector(base string) *Connector {
-	return &Connector{http: resty.New().SetTransport(network.Network{}.Transport()).SetBaseURL(base).SetTimeout(askTimeout).SetResponseBodyLimit(answerLimit).
-		SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetCloseConnection(true)}
+	return &Connector{http: network.Client(network.Network{}.Transport(), base, askTimeout, answerLimit)}
 }
 
 // Over makes it ask over this network instead of the machine's own, from the start.
@@ -74,13 +73,6 @@ func (c *Connector) Over(n network.Network) *Connector {
 	c.http.SetTransport(n.Transport())
 	return c
 }
-
-// quiet keeps resty from writing to standard error past our log.
-type quiet struct{}
-
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Warnf(string, ...any)  {}
-func (quiet) Debugf(string, ...any) {}
 
 // Look reads /ready and the counters. The transport and the edges are those of the
 // last Inspect that met the same process.
@@ -381,24 +373,7 @@ func label(labels, name string) string {
 	return ""
 }
 
+// troubleOf takes what is nothing else for an answer that is not HTTP, or not ours.
 func troubleOf(err error) evidence.Trouble {
-	var dns *net.DNSError
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.Is(err, context.Canceled):
-		return evidence.Interrupted
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return evidence.NameNotFound
-	case errors.As(err, &dns):
-		return evidence.ResolverFailed
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return evidence.Refused
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return evidence.TimedOut
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return evidence.Unreachable
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return evidence.Cut
-	}
-	return evidence.Garbled // too large, a redirect, or not even HTTP
+	return cmp.Or(network.TroubleOf(err), evidence.Garbled)
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/network"
 )
 
 // The rights a token needs, by the names that Cloudflare's form for making one
@@ -36,46 +38,50 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("HTTP %d, code %d", r.status, r.code) }
 
+// zone is where the host name stands.
+type zone struct{ id, account, name, host string }
+
+// path is the API's, below the zone.
+func (z zone) path(rest string) string { return "/zones/" + url.PathEscape(z.id) + rest }
+
 // word asks the API: the zone first, since all else hangs on it.
 func (c *Client) word(ctx context.Context, q Question, u *evidence.Upstream) {
-	zone, account, host, err := c.zone(ctx, q.Hosts)
-	if err != nil {
+	z, err := c.zone(ctx, q.Hosts)
+	switch {
+	case err != nil:
 		u.Troubles = append(u.Troubles, explain("finding the zone", rightZone, err))
 		return
-	}
-	if zone == "" {
+	case z.id == "":
 		u.Troubles = append(u.Troubles, fmt.Sprintf("The Cloudflare token sees no zone for %s: it belongs to another zone or account, or lacks the right %s.", strings.Join(q.Hosts, ", "), rightZone))
 		return
 	}
-	u.Zone = host.zone
+	u.Zone = z.name
 	for _, ask := range []struct {
 		what, right string
 		do          func() error
 	}{
-		{"reading the tunnel's connections", rightTunnel, func() error { return c.tunnel(ctx, q, zone, account, host.name, u) }},
-		{"reading the zone's WebSockets setting", rightSettings, func() error { return c.setting(ctx, zone, "websockets", &u.WebSockets) }},
-		{"reading the zone's HTTP/3 setting", rightSettings, func() error { return c.setting(ctx, zone, "http3", &u.HTTP3) }},
-		{"reading for which hosts visitors need a certificate", rightTLS, func() error { return c.mutualTLS(ctx, zone, host.name, u) }},
-		{"reading the managed DDoS rules' version", rightRules, func() error { return c.rules(ctx, zone, u) }},
+		{"reading the tunnel's connections", rightTunnel, func() error { return c.tunnel(ctx, q, z, u) }},
+		{"reading the zone's WebSockets setting", rightSettings, func() (err error) { u.WebSockets, err = c.setting(ctx, z, "websockets"); return err }},
+		{"reading the zone's HTTP/3 setting", rightSettings, func() (err error) { u.HTTP3, err = c.setting(ctx, z, "http3"); return err }},
+		{"reading for which hosts visitors need a certificate", rightTLS, func() error { return c.mutualTLS(ctx, z, u) }},
+		{"reading the managed DDoS rules' version", rightRules, func() error { return c.rules(ctx, z, u) }},
 	} {
 		err := ask.do()
-		var r *refusal
-		if errors.As(err, &r) && r.status == http.StatusTooManyRequests || ctx.Err() != nil {
-			u.Troubles = append(u.Troubles, explain(ask.what, ask.right, err))
-			return // asking on would prolong it
+		if err == nil {
+			continue
 		}
-		if t := explain(ask.what, ask.right, err); err != nil && !slices.Contains(u.Troubles, t) {
+		if t := explain(ask.what, ask.right, err); !slices.Contains(u.Troubles, t) {
 			u.Troubles = append(u.Troubles, t)
+		}
+		if r, ok := errors.AsType[*refusal](err); ok && r.status == http.StatusTooManyRequests || ctx.Err() != nil {
+			return // asking on would prolong it
 		}
 	}
 }
 
-// found is the host name and the zone it was found in.
-type found struct{ name, zone string }
-
 // zone looks the host's zone up by name (GET /zones?name=). A token without the
 // right sees an empty list, not a refusal.
-func (c *Client) zone(ctx context.Context, hosts []string) (id, account string, h found, err error) {
+func (c *Client) zone(ctx context.Context, hosts []string) (zone, error) {
 	for _, host := range hosts {
 		for _, name := range zoneNames(host) {
 			var zones []struct {
@@ -83,22 +89,22 @@ func (c *Client) zone(ctx context.Context, hosts []string) (id, account string, 
 				Account  struct{ ID string }
 			}
 			if err := c.get(ctx, "/zones", url.Values{"name": {name}}, &zones); err != nil {
-				return "", "", found{}, err
+				return zone{}, err
 			}
 			for _, z := range zones {
 				if strings.EqualFold(z.Name, name) && z.ID != "" {
-					return z.ID, z.Account.ID, found{strings.ToLower(host), name}, nil
+					return zone{z.ID, z.Account.ID, name, strings.ToLower(host)}, nil
 				}
 			}
 		}
 	}
-	return "", "", found{}, nil
+	return zone{}, nil
 }
 
 // tunnel finds the tunnel by the host's DNS record, or by the connector's own word,
 // and reads who is connected to it.
-func (c *Client) tunnel(ctx context.Context, q Question, zone, account, host string, u *evidence.Upstream) error {
-	id, err := c.tunnelByDNS(ctx, zone, host)
+func (c *Client) tunnel(ctx context.Context, q Question, z zone, u *evidence.Upstream) error {
+	id, err := c.tunnelByDNS(ctx, z)
 	if id == "" && q.Tunnel != nil {
 		id = q.Tunnel(ctx)
 	}
@@ -123,7 +129,7 @@ func (c *Client) tunnel(ctx context.Context, q Question, zone, account, host str
 			Pending bool       `json:"is_pending_reconnect"`
 		}
 	}
-	if err := c.get(ctx, "/accounts/"+url.PathEscape(account)+"/cfd_tunnel/"+url.PathEscape(id)+"/connections", nil, &clients); err != nil {
+	if err := c.get(ctx, "/accounts/"+url.PathEscape(z.account)+"/cfd_tunnel/"+url.PathEscape(id)+"/connections", nil, &clients); err != nil {
 		return err
 	}
 	u.Connectors = []evidence.TunnelClient{}
@@ -144,11 +150,11 @@ func (c *Client) tunnel(ctx context.Context, q Question, zone, account, host str
 // wildcard's stands for hosts without one of their own.
 // (name is the older spelling of the reference's name.exact; what comes back is
 // compared all the same.)
-func (c *Client) tunnelByDNS(ctx context.Context, zone, host string) (string, error) {
-	_, parent, _ := strings.Cut(host, ".")
-	for _, name := range []string{host, "*." + parent} {
+func (c *Client) tunnelByDNS(ctx context.Context, z zone) (string, error) {
+	_, parent, _ := strings.Cut(z.host, ".")
+	for _, name := range []string{z.host, "*." + parent} {
 		var records []struct{ Name, Type, Content string }
-		if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/dns_records", url.Values{"name": {name}}, &records); err != nil {
+		if err := c.get(ctx, z.path("/dns_records"), url.Values{"name": {name}}, &records); err != nil {
 			return "", err
 		}
 		for _, r := range records {
@@ -160,44 +166,43 @@ func (c *Client) tunnelByDNS(ctx context.Context, zone, host string) (string, er
 	return "", nil
 }
 
-func (c *Client) setting(ctx context.Context, zone, name string, into **evidence.Setting) error {
+func (c *Client) setting(ctx context.Context, z zone, name string) (*evidence.Setting, error) {
 	var s struct {
 		Value    string
 		Modified *time.Time `json:"modified_on"`
 	}
-	if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/settings/"+name, nil, &s); err != nil {
-		return err
+	if err := c.get(ctx, z.path("/settings/"+name), nil, &s); err != nil {
+		return nil, err
 	}
 	if s.Value != "on" && s.Value != "off" {
-		return errFormat
+		return nil, errFormat
 	}
-	*into = &evidence.Setting{Value: s.Value, Modified: at(s.Modified)}
-	return nil
+	return &evidence.Setting{Value: s.Value, Modified: at(s.Modified)}, nil
 }
 
 // mutualTLS reads for which hosts the edge asks visitors for a client certificate of
 // the zone's Cloudflare-managed authority. (The zone setting tls_client_auth is
 // something else: the edge's own certificate towards the origin.) Hosts tied to an
 // authority of one's own, or to an Access policy, are not in this list.
-func (c *Client) mutualTLS(ctx context.Context, zone, host string, u *evidence.Upstream) error {
+func (c *Client) mutualTLS(ctx context.Context, z zone, u *evidence.Upstream) error {
 	var list struct{ Hostnames []string }
-	if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/certificate_authorities/hostname_associations", nil, &list); err != nil {
+	if err := c.get(ctx, z.path("/certificate_authorities/hostname_associations"), nil, &list); err != nil {
 		return err
 	}
 	u.MutualTLS = &evidence.Setting{Value: "off"}
-	if slices.ContainsFunc(list.Hostnames, func(h string) bool { return strings.EqualFold(h, host) }) {
+	if slices.ContainsFunc(list.Hostnames, func(h string) bool { return strings.EqualFold(h, z.host) }) {
 		u.MutualTLS.Value = "on"
 	}
 	return nil
 }
 
 // rules reads the managed DDoS L7 rule set's version (GET /zones/{z}/rulesets).
-func (c *Client) rules(ctx context.Context, zone string, u *evidence.Upstream) error {
+func (c *Client) rules(ctx context.Context, z zone, u *evidence.Upstream) error {
 	var sets []struct {
 		ID, Name, Kind, Phase, Version string
 		Updated                        *time.Time `json:"last_updated"`
 	}
-	if err := c.get(ctx, "/zones/"+url.PathEscape(zone)+"/rulesets", nil, &sets); err != nil {
+	if err := c.get(ctx, z.path("/rulesets"), nil, &sets); err != nil {
 		return err
 	}
 	for _, s := range sets {
@@ -240,47 +245,33 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 
 // explain gives the sentence for the log, the page and the report.
 func explain(what, right string, err error) string {
-	var r *refusal
+	r, refused := errors.AsType[*refusal](err)
 	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &r):
-		switch {
-		case r.status == http.StatusTooManyRequests:
-			t := "Cloudflare's API was asked too often (429) while " + what + "; it is asked again later."
-			if r.wait != "" {
-				t = strings.TrimSuffix(t, ".") + fmt.Sprintf(", as it asks for (Retry-After: %s).", clip(r.wait, 40))
-			}
-			return t
-		// 1000 and 9109 "Invalid access token", 6003 and 6111 "Invalid request headers": the token itself.
-		case r.status == http.StatusUnauthorized || r.code == 1000 || r.code == 6003 || r.code == 6111 || r.code == 9109 && right == rightZone:
-			return fmt.Sprintf("Cloudflare does not accept the cloudflare_api_token (HTTP %d, code %d): it is mistyped, expired, or deleted. Make a new one.", r.status, r.code)
-		case r.status == http.StatusForbidden:
-			return fmt.Sprintf("The Cloudflare token lacks the right %s, so %s is not possible (HTTP 403, code %d).", right, what, r.code)
-		case r.status == http.StatusNotFound:
-			return fmt.Sprintf("Cloudflare's API knows nothing of it (404) while %s: the token may belong to another account.", what)
-		}
-		return fmt.Sprintf("Cloudflare's API answered HTTP %d (code %d) while %s.", r.status, r.code, what)
 	case errors.Is(err, errFormat):
 		return fmt.Sprintf("Cloudflare's API answered something unexpected while %s.", what)
+	case !refused:
+		return fmt.Sprintf("Cloudflare's API could not be asked (%s) while %s.", reason(err), what)
+	case r.status == http.StatusTooManyRequests && r.wait != "":
+		return fmt.Sprintf("Cloudflare's API was asked too often (429) while %s; it is asked again later, as it asks for (Retry-After: %s).", what, clip(r.wait, 40))
+	case r.status == http.StatusTooManyRequests:
+		return fmt.Sprintf("Cloudflare's API was asked too often (429) while %s; it is asked again later.", what)
+	// 1000 and 9109 "Invalid access token", 6003 and 6111 "Invalid request headers": the token itself.
+	case r.status == http.StatusUnauthorized || r.code == 1000 || r.code == 6003 || r.code == 6111 || r.code == 9109 && right == rightZone:
+		return fmt.Sprintf("Cloudflare does not accept the cloudflare_api_token (HTTP %d, code %d): it is mistyped, expired, or deleted. Make a new one.", r.status, r.code)
+	case r.status == http.StatusForbidden:
+		return fmt.Sprintf("The Cloudflare token lacks the right %s, so %s is not possible (HTTP 403, code %d).", right, what, r.code)
+	case r.status == http.StatusNotFound:
+		return fmt.Sprintf("Cloudflare's API knows nothing of it (404) while %s: the token may belong to another account.", what)
 	}
-	return fmt.Sprintf("Cloudflare's API could not be asked (%s) while %s.", reason(err), what)
+	return fmt.Sprintf("Cloudflare's API answered HTTP %d (code %d) while %s.", r.status, r.code, what)
 }
 
 // reason gives an error's kind. Its text could quote the URL.
 func reason(err error) string {
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.Is(err, resty.ErrResponseBodyTooLarge):
+	if errors.Is(err, resty.ErrResponseBodyTooLarge) {
 		return "the answer is too large"
-	case errors.Is(err, context.Canceled):
-		return "interrupted"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
-	case errors.Is(err, resty.ErrAutoRedirectDisabled):
-		return "it answers with a redirect"
 	}
-	return "no connection"
+	return cmp.Or(network.TroubleOf(err), evidence.Unreachable).String()
 }
 
 func at(t *time.Time) time.Time {

@@ -87,47 +87,37 @@ var subjects = []struct {
 // touching says whether the incident may touch this tunnel, and why. Its title,
 // its components and its updates are read.
 func (i statusIncident) touching(q Question) (evidence.Reported, bool) {
-	r := evidence.Reported{Name: clip(i.Name, 160), Status: clip(i.Status, 20), Impact: clip(i.Impact, 20), Started: i.CreatedAt, Link: clip(i.Shortlink, 120)}
+	text, components := i.said()
+	r := evidence.Reported{Name: clip(i.Name, 160), Status: clip(i.Status, 20), Impact: clip(i.Impact, 20), Started: i.CreatedAt, Resolved: at(i.ResolvedAt), Link: clip(i.Shortlink, 120)}
 	if i.StartedAt != nil {
 		r.Started = *i.StartedAt
 	}
-	if i.ResolvedAt != nil {
-		r.Resolved = *i.ResolvedAt
-		if r.Resolved.Before(q.From) {
-			return r, false
-		}
+	if i.ResolvedAt != nil && r.Resolved.Before(q.From) {
+		return r, false
 	}
-	components := map[string]bool{}
-	text := i.Name + "\n"
-	for _, c := range i.Components {
-		components[c.Name] = true
-	}
-	for _, u := range i.Updates {
-		text += u.Body + "\n"
-		for _, c := range u.Affected {
-			components[c.Name] = true
-		}
-	}
-	places := ""
-	for name := range components {
-		if colo := coloOf(name); colo != "" {
-			places += "(" + colo + ")"
-		} else {
+	elsewhere := false
+	for _, name := range components {
+		m := coloInName.FindStringSubmatch(name)
+		if m == nil {
 			text += name + "\n"
 		}
+		elsewhere = elsewhere || m != nil
 		if len(r.Components) < 12 {
 			r.Components = append(r.Components, clip(name, 80))
 		}
 	}
-	slices.Sort(r.Components)
 	for _, colo := range q.Colos {
-		if code := coloCode(colo); code != "" && (strings.Contains(places, "("+code+")") || strings.Contains(i.Name, "("+code+")")) {
+		if len(colo) < 3 {
+			continue
+		}
+		code := strings.ToUpper(colo[:3]) // "FRA" of "fra03"
+		if strings.Contains(strings.Join(append(components, i.Name), "\n"), "("+code+")") {
 			r.Why = "data centre " + code
 			return r, true
 		}
 	}
 	// An incident of other data centres alone does not touch this house, whatever it says of the network.
-	if places != "" && !strings.Contains(strings.ToLower(text), "tunnel") {
+	if elsewhere && !strings.Contains(strings.ToLower(text), "tunnel") {
 		return r, false
 	}
 	for _, s := range subjects {
@@ -139,23 +129,25 @@ func (i statusIncident) touching(q Question) (evidence.Reported, bool) {
 	return r, false
 }
 
+// said is what the incident's title and updates say, and the components that are named,
+// in order.
+func (i statusIncident) said() (text string, components []string) {
+	text = i.Name + "\n"
+	for _, c := range i.Components {
+		components = append(components, c.Name)
+	}
+	for _, u := range i.Updates {
+		text += u.Body + "\n"
+		for _, c := range u.Affected {
+			components = append(components, c.Name)
+		}
+	}
+	slices.Sort(components)
+	return text, slices.Compact(components)
+}
+
+// coloInName finds the code in the name of a data centre's component: "Frankfurt, Germany - (FRA)".
 var coloInName = regexp.MustCompile(`\(([A-Z]{3})\)\s*$`)
-
-// coloOf gives the code of a data centre's component: "Frankfurt, Germany - (FRA)".
-func coloOf(component string) string {
-	if m := coloInName.FindStringSubmatch(component); m != nil {
-		return m[1]
-	}
-	return ""
-}
-
-// coloCode gives "FRA" for "FRA" and for "fra03".
-func coloCode(s string) string {
-	if len(s) < 3 {
-		return ""
-	}
-	return strings.ToUpper(s[:3])
-}
 
 func clip(s string, n int) string {
 	s = strings.Join(strings.Fields(s), " ")

@@ -71,9 +71,7 @@ func New(c Config) *Client {
 	way := c.Net.Transport()
 	way.Proxy = http.ProxyFromEnvironment
 	client := func(base string, limit int) *resty.Client {
-		// No redirects: a token must not follow one to another place.
-		return resty.New().SetBaseURL(strings.TrimRight(base, "/")).SetTimeout(c.Timeout).SetResponseBodyLimit(limit).
-			SetTransport(way).SetRedirectPolicy(resty.NoRedirectPolicy()).SetLogger(quiet{}).SetHeader("Accept", "application/json")
+		return network.Client(way, base, c.Timeout, limit).SetHeader("Accept", "application/json")
 	}
 	u := &Client{status: client(c.StatusURL, pageLimit), open: client(c.APIURL, apiLimit).SetTimeout(min(c.Timeout, answerTimeout)), scrub: scrub}
 	if c.Token != "" {
@@ -81,13 +79,6 @@ func New(c Config) *Client {
 	}
 	return u
 }
-
-// quiet keeps resty from writing to standard error past our log.
-type quiet struct{}
-
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Warnf(string, ...any)  {}
-func (quiet) Debugf(string, ...any) {}
 
 // answerTimeout bounds the question whether the API answers: a tunnel waits for it.
 const answerTimeout = 5 * time.Second

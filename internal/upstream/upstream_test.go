@@ -150,8 +150,8 @@ func TestWithoutATokenOnlyTheStatusPageIsAsked(t *testing.T) {
 func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 	w := world(t)
 	for trouble, want := range map[lab.Trouble]string{
-		lab.Slow: "no answer in time", lab.Garbled: "something unexpected", lab.Strange: "something unexpected", lab.RateLimited: "asked too often (429)",
-		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "redirect",
+		lab.Slow: "timed out", lab.Garbled: "something unexpected", lab.Strange: "something unexpected", lab.RateLimited: "asked too often (429)",
+		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "HTTP 302",
 	} {
 		w.Outside.Change(func(c *lab.Cloudflare) { c.API = trouble })
 		began := time.Now()
@@ -176,8 +176,8 @@ func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 func TestTroublesOfThePageAreOneSentence(t *testing.T) {
 	w := world(t)
 	for trouble, want := range map[lab.Trouble]string{
-		lab.Slow: "no answer in time", lab.Garbled: "not Statuspage's format", lab.Strange: "not Statuspage's format", lab.RateLimited: "asked too often (429)",
-		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "redirect",
+		lab.Slow: "timed out", lab.Garbled: "not Statuspage's format", lab.Strange: "not Statuspage's format", lab.RateLimited: "asked too often (429)",
+		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "HTTP 302",
 	} {
 		w.Outside.Change(func(c *lab.Cloudflare) { c.Page = trouble })
 		u := ask(t, w, lab.CloudflareToken)
