@@ -12,8 +12,9 @@ import (
 const coreLogWindow = 30 * time.Minute
 
 var (
-	// A line of Home Assistant's log (homeassistant/bootstrap.py, FORMAT_DATETIME and fmt).
-	coreLine = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? [A-Z]+ \([^)]*\) \[([A-Za-z0-9_.]+)\] (.*)$`)
+	// A line of Home Assistant's log (homeassistant/bootstrap.py; 2026.11 puts the time's
+	// offset behind it, util/logging.py).
+	coreLine = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)?([+-]\d\d:?\d\d)? [A-Z]+ \([^)]*\) \[([A-Za-z0-9_.]+)\] (.*)$`)
 	colour   = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
 
@@ -33,11 +34,12 @@ var forwardedTexts = []struct {
 }
 
 // closedInSignIn is what websocket_api/http.py says of a client that goes before it has
-// signed in. The user agent stands in parentheses before it.
-const closedInSignIn = "): Disconnected: Received close message during auth phase"
+// signed in, behind the user agent in parentheses: a warning until 2026, since 2026.11
+// another text, at debug alone.
+var closedInSignIn = regexp.MustCompile(`^(.*)\): Disconnected(?: during auth phase)?: Received close message during auth phase$`)
 
-// ReadCoreLog reads what Home Assistant's own log says of the last half hour. Its times
-// are in the home's time zone; home nil is this machine's. Of what it reads only counts
+// ReadCoreLog reads what Home Assistant's own log says of the last half hour. Times
+// without an offset are in the home's time zone; home nil is this machine's. Of what it reads only counts
 // are kept.
 func ReadCoreLog(text string, now time.Time, home *time.Location) evidence.CoreLog {
 	l := evidence.CoreLog{Asked: true}
@@ -50,10 +52,13 @@ func ReadCoreLog(text string, now time.Time, home *time.Location) evidence.CoreL
 			continue
 		}
 		at, err := time.ParseInLocation(time.DateTime, m[1], home)
+		if m[2] != "" {
+			at, err = time.Parse(time.DateTime+"-0700", m[1]+strings.Replace(m[2], ":", "", 1))
+		}
 		if age := now.Sub(at); err != nil || age > coreLogWindow || age < -coreLogWindow {
 			continue
 		}
-		switch logger, said := m[2], m[3]; {
+		switch logger, said := m[3], m[4]; {
 		case logger == "homeassistant.components.http.forwarded":
 			for _, f := range forwardedTexts {
 				if strings.HasPrefix(said, f.begins) {
@@ -65,10 +70,12 @@ func ReadCoreLog(text string, now time.Time, home *time.Location) evidence.CoreL
 				l.Bans++
 			}
 		case strings.HasPrefix(logger, "homeassistant.components.websocket_api.http.connection"):
-			before, ok := strings.CutSuffix(said, closedInSignIn)
-			_, agent, named := strings.Cut(before, " (")
+			closed := closedInSignIn.FindStringSubmatch(said)
+			if closed == nil {
+				continue
+			}
+			_, agent, named := strings.Cut(closed[1], " (")
 			switch {
-			case !ok:
 			case named && (agent == "tunnelmedic" || strings.HasPrefix(agent, "tunnelmedic/")):
 				l.Ours++
 			default:

@@ -23,6 +23,10 @@ func closed(agent string) string {
 	return fmt.Sprintf("WARNING (MainThread) [homeassistant.components.websocket_api.http.connection] [140570145081920] from 203.0.113.9 (%s): Disconnected: Received close message during auth phase", agent)
 }
 
+func closedAtDebug(agent string) string {
+	return strings.NewReplacer("WARNING", "DEBUG", "Disconnected:", "Disconnected during auth phase:").Replace(closed(agent))
+}
+
 // The texts are those of homeassistant/components/http/forwarded.py, ban.py and
 // websocket_api/http.py, as they stand in 2021 to 2026.
 func TestHomeAssistantsLogIsReadAsCounts(t *testing.T) {
@@ -67,7 +71,9 @@ func TestHomeAssistantsLogIsReadAsCounts(t *testing.T) {
 			evidence.CoreLog{}},
 		"sign-ins that broke off": {[]string{at(3*time.Minute, closed(chrome)), at(2*time.Minute, closed(chrome)), at(time.Minute, closed(firefox)), at(time.Minute, closed(safari)), at(time.Minute, closed(app)), at(time.Minute, closed("Uptime-Kuma/2.0"))},
 			evidence.CoreLog{Closed: [evidence.NumClients]int{1, 2, 1, 1, 1}}},
-		"our own":                            {[]string{at(time.Minute, closed("tunnelmedic")), at(time.Minute, closed("tunnelmedic/1.4.0"))}, evidence.CoreLog{Ours: 2}},
+		"our own": {[]string{at(time.Minute, closed("tunnelmedic")), at(time.Minute, closed("tunnelmedic/1.4.0"))}, evidence.CoreLog{Ours: 2}},
+		"at debug, in the words of 2026.11": {[]string{at(time.Minute, closedAtDebug("tunnelmedic")), at(time.Minute, closedAtDebug(chrome))},
+			evidence.CoreLog{Ours: 1, Closed: [evidence.NumClients]int{0, 1}}},
 		"who only claims to be ours":         {[]string{at(time.Minute, closed("tunnelmedicine/1 Chrome/140"))}, evidence.CoreLog{Closed: [evidence.NumClients]int{0, 1}}},
 		"a client that never answered":       {[]string{at(time.Minute, strings.Replace(closed(chrome), "Received close message during auth phase", "Did not receive auth message within 10 seconds", 1))}, evidence.CoreLog{}},
 		"another integration that quotes it": {[]string{at(time.Minute, "WARNING (MainThread) [custom_components.x] [homeassistant.components.http.ban] Banned IP 203.0.113.9 for too many login attempts")}, evidence.CoreLog{}},
@@ -97,6 +103,12 @@ func TestHomeAssistantsLogIsInTheHomesTime(t *testing.T) {
 	}
 	if l := survey.ReadCoreLog(line, coreNow, time.UTC); l.ClosedByBrowsers() != 0 {
 		t.Errorf("an hour later than now: %+v", l)
+	}
+	for offset, want := range map[string]int{"+01:00": 1, "+0100": 1, "+00:00": 0, "-05:30": 0, "+1:00": 0} {
+		of2026 := strings.Replace(line, ".000 ", ".000"+offset+" ", 1)
+		if l := survey.ReadCoreLog(of2026, coreNow, time.UTC); l.ClosedByBrowsers() != want {
+			t.Errorf("with the offset %s, as since 2026.11: %+v", offset, l)
+		}
 	}
 }
 
