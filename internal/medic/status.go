@@ -27,6 +27,7 @@ type Status struct {
 	Restarts  int               `json:"restarts_24h"`
 	Budget    int               `json:"budget"`
 	LastProbe *ProbeStatus      `json:"last_probe"`
+	ShutSince time.Time         `json:"shut_since,omitzero"` // since when no probe has been good
 
 	Allowed     []string      `json:"allowed,omitempty"` // protocols that may be tried
 	Trial       *TrialStatus  `json:"trial,omitempty"`   // the change under way
@@ -182,6 +183,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		}
 		s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
 			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
+		s.ShutSince = shutSince(s.ShutSince, p, *s.LastProbe)
 	}
 	if d != nil {
 		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars}
@@ -204,6 +206,19 @@ func harmless(seen map[string]string) map[string]string {
 		clean[plain.Name(name)] = plain.Sentence(text)
 	}
 	return clean
+}
+
+// shutSince is since when no probe has been good, after one more.
+func shutSince(was time.Time, p policy.State, probe ProbeStatus) time.Time {
+	switch i := p.Incident; {
+	case probe.OK:
+		return time.Time{}
+	case !was.IsZero():
+		return was
+	case i != nil && p.LastGood.IsZero() && i.Failures == i.Probes: // it was so before this start of the program, too
+		return i.Onset
+	}
+	return probe.At
 }
 
 // names makes foreign names harmless.

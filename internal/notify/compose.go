@@ -31,8 +31,11 @@ func compose(l *words.Lang, s medic.Status, steps []policy.Step, now time.Time, 
 	if s.Incident != nil {
 		n.facts.steps = len(s.Incident.Steps)
 	}
-	if n.about.kind == treating { // which of several causes it is, is not what people wait for
+	switch n.about.kind { // which of several causes it is, is not what people wait for
+	case treating:
 		n.about.cause, n.facts.todo = "", ""
+	case lasting:
+		n.about.cause = ""
 	}
 	return n
 }
@@ -46,6 +49,7 @@ const (
 	gated     = "gated"
 	turned    = "turned away"
 	needsYou  = "tell"
+	lasting   = "lasting"
 	cured     = "cured"
 	recovered = "recovered" // a fault's end that nobody brought about
 	byHand    = "user"
@@ -63,7 +67,7 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 	switch s.State {
 	case policy.Treating:
 		if s.Incident == nil { // a person's own trial, or a fail-back in the quiet hours: nobody needs to hear of it
-			return nil
+			return c.lasts(now)
 		}
 		return &notice{Title: c.Say("notify.fixing.title"), about: subject{kind: treating},
 			Message: parts(c.md("notify.down.away")+" "+c.md("notify.fixing.text"), c.nothing(), c.done())}
@@ -86,8 +90,10 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 	}
 	known := !s.Diagnosis.Since.IsZero() && now.Sub(s.Diagnosis.Since) >= patience
 	switch {
-	case !known || s.Diagnosis.Remedy != diagnosis.Tell || s.State == policy.Starting || s.State == policy.Paused:
+	case s.State == policy.Starting || s.State == policy.Paused:
 		return nil
+	case !known || s.Diagnosis.Remedy != diagnosis.Tell:
+		return c.lasts(now)
 	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine, s.Diagnosis.Cause == diagnosis.ClientsCloseDuringSignIn:
 		// Anybody on the internet can bring this about. So it is told once a day, in words that do not change, and rings nobody.
 		return &notice{Title: c.Say("notify.turned-away.title"), about: subject{kind: turned}, daily: true, Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice())}
@@ -137,6 +143,20 @@ func (c composer) shut(now time.Time, patience time.Duration) *notice {
 	return &notice{Title: c.Say("notify.down.title"), about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
 		Message: parts(c.md("notify.down.away")+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), plain.Markdown(why)+" "+c.md("notify.watching")),
 		short:   sentences(s.Diagnosis.Summary, why)}
+}
+
+// longEnough is how long people may be cut off by what passes on its own, or ends with a
+// start that comes when it can, before they are told.
+const longEnough = 10 * time.Minute
+
+// lasts tells of what nobody can mend now and cuts people off for long.
+func (c composer) lasts(now time.Time) *notice {
+	if c.s.ShutSince.IsZero() || now.Sub(c.s.ShutSince) < longEnough || c.s.Reachable() {
+		return nil
+	}
+	return &notice{Title: c.Say("notify.down.title"), about: subject{kind: lasting}, rings: true,
+		Message: parts(plain.Markdown(c.s.Diagnosis.Summary)+" "+c.md("notify.down.lasting"), c.before(), c.md("notify.watching"), c.advice()),
+		short:   sentences(c.s.Diagnosis.Summary, c.Say("notify.down.lasting"), c.Say("notify.watching"))}
 }
 
 // before tells what changed just before: what people would ask first. It need not be the

@@ -69,6 +69,7 @@ type Notifier struct {
 	rung                  map[subject]time.Time // when phones rang for what, and when what rings nobody was shown
 	shown                 time.Time             // when want was last worded anew
 	story                 string                // the last incident that was heard of
+	shut                  time.Time             // since when nobody got in, when that was last so
 	last                  policy.Phase          // that Core's bus was told of
 	writes, events, rings pace
 	behind                bool // want differs from what stands there
@@ -156,7 +157,14 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
-	msg := compose(n.voice.Lang(), s, steps, now, n.interval/2)
+	lang := n.voice.Lang()
+	msg := compose(lang, s, steps, now, n.interval/2)
+	if !s.ShutSince.IsZero() {
+		n.shut = s.ShutSince
+	}
+	if msg == nil && s.Healthy() && n.want != nil && n.want.about.kind == lasting {
+		msg = composer{lang, s}.good(lang.Say("notify.good.lasted", words.With{"lasted": now.Sub(n.shut).Round(time.Minute)}), recovered)
+	}
 	if msg != nil && msg.closing {
 		msg.about.incident = n.story
 	}

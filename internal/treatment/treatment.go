@@ -166,17 +166,18 @@ func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in j
 	if in.Stage != journal.Restarting {
 		return in.Stage == journal.Connecting, nil
 	}
-	for {
+	for stood := false; ; {
 		done, silent := t.runs(ctx, info, in)
 		if done {
 			return true, nil
 		}
+		stood = stood || !silent && t.stands(in, info)
 		patience := t.Patience.Late
 		if silent { // the old process is gone, so the restart was done: the new one is coming up
 			patience = max(patience, t.Patience.Settle(in.To))
 		}
 		if age := time.Since(in.At); age > patience || age < 0 {
-			if info.State == evidence.StateStopped && !in.Felled && t.ending(ctx, in, in.At) == tunnel.EndedBySignal {
+			if info.State == evidence.StateStopped && !in.Felled && (stood || t.ending(ctx, in, in.At) == tunnel.EndedBySignal) {
 				return false, t.stoppedByHand(ctx, in)
 			}
 			return false, nil
@@ -189,6 +190,12 @@ func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in j
 			return false, err
 		}
 	}
+}
+
+// stands says whether the process that a restart was to end still answers, so that the
+// restart was never sent: Supervisor gives an app 10 s to end (docs/FACTS.md, Supervisor).
+func (t *Treatment) stands(in journal.Intention, info supervisor.Info) bool {
+	return in.Process != "" && info.State == evidence.StateStarted && time.Since(in.At) > t.Patience.Late/2
 }
 
 // runs says whether the connector verifiably runs with the new setting: as another

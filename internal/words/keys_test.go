@@ -174,7 +174,7 @@ var samples = words.With{
 	"service": "http://homeassistant:8123", "here": "http://homeassistant:80", "status": 502, "settings": words.Text{Key: "settings.screen"},
 	"reason": words.Text{Key: "forwarded.no-host"}, "brief": words.Count{N: 31, Of: "count.sockets"}, "logged": words.Count{N: 1, Of: "count.signins"},
 	"changes": "Home Assistant went from 2026.10.3 to 2026.11.0, 12 minutes before", "setting": "http2", "own": "auto", "protocol": evidence.HTTP2,
-	"gates": "the internet is down", "step": "http2 is proven.",
+	"lasted": 83 * time.Minute, "gates": "the internet is down", "step": "http2 is proven.",
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 }
 

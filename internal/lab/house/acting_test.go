@@ -1,6 +1,7 @@
 package house_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +72,66 @@ func TestATunnelThatCouldNotStartAgainIsNotStopped(t *testing.T) {
 		}
 		h.World.ChangeFaults(func(f *lab.Faults) { f.APIAway = false })
 		h.Wait("it is healed once the API is back", time.Hour, func() bool { return healthy(h) && flagOf(h.World) == "http2" })
+	})
+}
+
+// What waits for a start, or only passes on its own, cuts people off all the same: it is
+// told, with its end.
+func TestWhatLastsIsToldThoughNothingCanBeDone(t *testing.T) {
+	for name, c := range map[string]struct {
+		local  bool
+		begins func(*lab.World)
+		ends   func(*lab.Faults)
+	}{
+		"a start that needs Cloudflare's API": {true, func(w *lab.World) {
+			w.ChangeFaults(func(f *lab.Faults) { f.APIAway = true })
+			w.Connector.Crash()
+		}, func(f *lab.Faults) { f.APIAway = false }},
+		"the internet": {false, func(w *lab.World) { w.ChangeFaults(func(f *lab.Faults) { f.InternetDown = true }) }, func(f *lab.Faults) { f.InternetDown = false }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			house.Run(t, lab.Options{Local: c.local}, map[string]string{"TUNNELMEDIC_NOTIFY": "mobile_app_pixel"}, func(h *house.House) {
+				h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
+				c.begins(h.World)
+				h.Wait("it is told", 13*time.Minute, func() bool { return told(h, "more than ten minutes") })
+				h.Sleep(time.Hour)
+				h.World.ChangeFaults(c.ends)
+				h.Wait("its end is told, with its length", 45*time.Minute, func() bool { return told(h, "works again, after ") })
+				if n := len(h.World.Core.NotifyCalls()); n != 2 {
+					h.Errorf("phones rang %d times", n)
+				}
+				h.Wait("the last word goes", 30*time.Minute, func() bool { return len(h.World.Core.Notifications()) == 0 })
+			})
+		})
+	}
+}
+
+// A restart that was noted, and never sent: nobody but a person can have stopped the app.
+func TestAStopWhileAnInterruptedRestartIsWaitedForIsRespected(t *testing.T) {
+	var struck func()
+	tap := func(req *http.Request, effect func()) {
+		if f := struck; f != nil && strings.HasSuffix(req.URL.Path, "/restart") {
+			struck = nil
+			f()
+			return
+		}
+		effect()
+	}
+	house.Run(t, lab.Options{Tap: tap}, nil, func(h *house.House) {
+		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
+		struck = func() { h.Crash() }
+		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
+		h.Wait("the crash", 10*time.Minute, func() bool { return !h.Lives() })
+		h.Sleep(5 * time.Second)
+		h.Start()
+		h.Sleep(20 * time.Second)
+		if err := h.World.User.Stops(lab.DefaultSlug); err != nil {
+			h.Fatal(err)
+		}
+		h.Holds("it stays stopped", 2*time.Hour, func() bool { return h.World.Supervisor.State(lab.DefaultSlug) == evidence.StateStopped })
+		if flagOf(h.World) != "" {
+			h.Errorf("what was not proven is stored: %s", flagOf(h.World))
+		}
 	})
 }
 

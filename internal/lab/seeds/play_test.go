@@ -23,11 +23,11 @@ import (
 
 // Result is how an episode went.
 type Result struct {
-	Broken []string      // promises, each with what was seen; empty if all were kept
-	Story  []string      // what happened, with virtual times
-	Told   []string      // Home Assistant's notification, as it came and went
-	Log    string        // the daemon's
-	Rest   time.Duration // from the end of all faults until all was settled
+	Broken []string                 // promises, each with what was seen; empty if all were kept
+	Story  []string                 // what happened, with virtual times
+	Told   []string                 // Home Assistant's notification, as it came and went
+	Log    string                   // the daemon's
+	Rests  map[string]time.Duration // by promise: from the end of all faults until it was last seen not kept yet
 	Tally
 }
 
@@ -47,13 +47,8 @@ func (t *Tally) add(o Tally) {
 	t.Virtual += o.Virtual
 }
 
-// After the last event, faults end and people rest. Then everything has to come to its
-// end within this time, and stay so.
-const (
-	patience = 3 * time.Hour
-	proof    = 8 * time.Hour // for [knownOpen]
-	lasting  = 10 * time.Minute
-)
+// lasting is how long all has to stay as it is in the end.
+const lasting = 10 * time.Minute
 
 // dataDir is where the daemon finds its folder on the platter.
 const dataDir = "/data"
@@ -78,8 +73,8 @@ type play struct {
 	tally   Tally
 	truth   truth
 	rested  bool
-	settled time.Duration
-	shut    time.Time // since then nobody gets in; zero: somebody does
+	rests   map[string]time.Duration // see [Result]
+	shut    time.Time                // since then nobody gets in; zero: somebody does
 	observe bool
 	budget  int
 }
@@ -133,7 +128,7 @@ func Play(t *testing.T, plan Plan) (res Result) {
 // build draws the home itself.
 func build(t *testing.T, plan Plan) *play {
 	r := rand.New(rand.NewPCG(plan.Seed, 3))
-	p := &play{budget: 6, lone: plan.lone, disk: newPlatter()}
+	p := &play{budget: 6, lone: plan.lone, disk: newPlatter(), rests: map[string]time.Duration{}}
 	p.local = r.IntN(3) == 0
 	own := []evidence.Protocol{evidence.Default, evidence.Default, evidence.Auto, evidence.QUIC, evidence.HTTP2}[r.IntN(5)]
 	opt := lab.Options{Seed: plan.Seed, Tap: p.tap, Local: p.local, RunParameters: []string{"--edge-ip-version=4"}, Timezone: []string{"Europe/Berlin", "UTC", "Asia/Kolkata"}[r.IntN(3)]}
@@ -192,7 +187,7 @@ func (p *play) close(plan Plan) Result {
 		}
 		told = append(told, fmt.Sprintf("%9s  %s: %.160s", n.At.Sub(p.began).Round(time.Second), n.Title, strings.ReplaceAll(n.Message, "\n", " ")))
 	}
-	return Result{Told: told, Broken: p.broken, Story: p.story, Log: p.h.Log(), Rest: p.settled, Tally: p.tally}
+	return Result{Told: told, Broken: p.broken, Story: p.story, Log: p.h.Log(), Rests: p.rests, Tally: p.tally}
 }
 
 // now is the episode's clock.

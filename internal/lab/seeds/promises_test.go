@@ -2,7 +2,6 @@ package seeds
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/policy"
@@ -60,12 +58,18 @@ func (p *play) watched(call string, effect func()) {
 	}
 }
 
+// people is what they did until now.
+func (p *play) people() truth {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.truth
+	t.own = slices.Clone(t.own)
+	return t
+}
+
 // mayAct holds the daemon's wish to act against what people want.
 func (p *play) mayAct(app, what string) {
-	p.mu.Lock()
-	t := p.truth
-	p.mu.Unlock()
-	switch {
+	switch t := p.people(); {
 	case app != slug:
 		p.breaks("other apps are not touched", "%s of %s", what, app)
 	case p.observe:
@@ -135,158 +139,9 @@ func storedIn(raw json.RawMessage) evidence.Protocol {
 	return evidence.Default
 }
 
-// rest ends all faults, lets people rest, and waits for everything to come to its end.
-func (p *play) rest() {
-	p.mu.Lock()
-	p.traps, p.rested = nil, true
-	p.mu.Unlock()
-	p.w.Supervisor.ClearInjections()
-	p.w.SetFaults(lab.Faults{})
-	p.disk.fail(nil, nil)
-	p.disk.set(nil)
-	p.leave()
-	p.side.Wait()
-	p.run()
-	p.revive()
-	p.mu.Lock()
-	failed := p.truth.failed && !p.truth.stopped && !p.truth.gone
-	p.mu.Unlock()
-	if s := p.w.Supervisor.State(slug); failed && s == evidence.StateStopped || p.observe && s == evidence.StateError {
-		p.note("a person starts what nobody else will")
-		if err := p.w.User.Starts(slug); err != nil {
-			p.note("refused: %v", err)
-		}
-	}
-	p.note("faults have ended, people rest")
-	began := time.Now()
-	for {
-		left := p.unsettled()
-		if ended, err := p.h.Ended(); ended {
-			p.breaks("the daemon lives", "it ended by itself: %v", err)
-			return
-		}
-		if len(left) == 0 {
-			break
-		}
-		since := time.Since(began)
-		if only := len(left) == 1 && left[0][0] == knownOpen; since > patience && !only || since > proof {
-			for _, l := range left {
-				p.breaks(l[0], "%s later %s", since.Round(time.Minute), l[1])
-			}
-			return
-		}
-		time.Sleep(min(max(2*time.Second, time.Since(began)/10), 2*time.Minute))
-	}
-	p.note("all is settled")
-	p.settled = time.Since(began)
-	restarts := p.w.Supervisor.Restarts()
-	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(20 * time.Second) {
-		if p.comingBack() { // by night, as was said: one restart, and the setting is theirs for good
-			p.note("their own setting is tried again")
-			restarts++
-			for late := time.Now().Add(back); p.comingBack() && time.Now().Before(late); {
-				time.Sleep(10 * time.Second)
-			}
-		}
-		for _, l := range p.unsettled() {
-			p.breaks(l[0], "settled, and then %s", l[1])
-		}
-	}
-	if n := p.w.Supervisor.Restarts(); n != restarts {
-		p.breaks("nothing is changed without a reason", "%d restarts in a home where all is well", n-restarts)
-	}
-	p.toldIsTrue()
-	p.nothingStands()
-}
-
-// back is how long the return to a person's own setting may take: where connections had
-// broken again and again, they must stand for ten minutes.
-const back = 15 * time.Minute
-
-// comingBack says whether a person's own setting, which a cure had replaced, is on trial
-// again.
-func (p *play) comingBack() bool {
-	s := p.h.Status()
-	return s.Trial != nil && s.Trial.Purpose == policy.Failback
-}
-
-// nothingStands sees the last words go: in a home where all is well, nothing is told for ever.
-func (p *play) nothingStands() {
-	p.mu.Lock()
-	t := p.truth
-	p.mu.Unlock()
-	if t.gone || t.stopped {
-		return
-	}
-	for end := time.Now().Add(last); ; time.Sleep(time.Minute) {
-		standing := p.w.Core.Notifications()
-		if len(standing) == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			for _, n := range standing {
-				p.breaks("what is told is true", "all is well, and it still says: %s: %.300s", n.Title, n.Message)
-			}
-			return
-		}
-	}
-}
-
-// knownOpen takes the longest: that a fault which hit one probe in twenty is over shows
-// by a long row of good ones.
-const knownOpen = "the home is known to be open"
-
-// unsettled lists what is not yet as it must be in the end, each with its promise.
-func (p *play) unsettled() (left [][2]string) {
-	not := func(promise, format string, args ...any) {
-		left = append(left, [2]string{promise, fmt.Sprintf(format, args...)})
-	}
-	p.mu.Lock()
-	t := p.truth
-	own := slices.Clone(t.own)
-	p.mu.Unlock()
-	rec := p.record()
-	if rec.Intention != nil || rec.Policy.Trial != nil {
-		not("every state is left", "a change is under way: intention %+v, trial %+v", rec.Intention, rec.Policy.Trial)
-	}
-	if t.gone {
-		return left
-	}
-	stored := storedIn(p.w.Supervisor.Options(slug))
-	// A cure that is kept has been proven; of a damaged journal that is not all that was lost.
-	_, proven := rec.Policy.Cures[stored.String()]
-	cured := rec.Policy.Failback != nil && rec.Policy.Failback.Cured == stored && (proven || rec.Policy.Doubt != policy.NoDoubt)
-	if !slices.Contains(own, stored) && !cured {
-		not("the person's protocol is kept", "%s is stored, theirs is %v", stored, own)
-	}
-	if rec.Policy.OwnKnown && !slices.Contains(own, rec.Policy.Own) {
-		not("the person's protocol is known", "%s is taken for theirs, which is %v", rec.Policy.Own, own)
-	}
-	if withoutProtocol(p.w.Supervisor.Options(slug)) != t.foreign {
-		not("other options are not touched", "they are %s and should be %s", withoutProtocol(p.w.Supervisor.Options(slug)), t.foreign)
-	}
-	if t.stopped {
-		if s := p.w.Supervisor.State(slug); s != evidence.StateStopped {
-			not("what a person stopped stays stopped", "the app is %s", s)
-		}
-		return left
-	}
-	if s, share := p.w.Supervisor.State(slug), p.w.OpenShare(); s != evidence.StateStarted || share != 1 || p.w.Connector.Connections() != 4 {
-		not("the home is open again", "the app is %s with %d connections, and of the visitors %.0f %% get in", s, p.w.Connector.Connections(), 100*share)
-	}
-	// What the program knows, not what a disk that was full knows of it.
-	if ph := p.h.Status().State; ph != policy.Healthy && !(ph == policy.Paused && t.late) {
-		not(knownOpen, "the state is %q", ph)
-	}
-	return left
-}
-
 // toldIsTrue holds what people are shown against what is so, in a home at rest.
 func (p *play) toldIsTrue() {
-	p.mu.Lock()
-	t := p.truth
-	p.mu.Unlock()
-	if t.gone || t.stopped {
+	if t := p.people(); t.gone || t.stopped {
 		return
 	}
 	s := p.h.Status()
@@ -339,50 +194,46 @@ const told = 10*time.Minute + 5*time.Minute
 // pausing is how long nothing may stand between one word and the next.
 const pausing = 3 * time.Minute
 
-// quietly says whether what lasts is of the kind that is not told: it ends by a start that
-// comes when it can or, where no incident is open, by itself.
-func (p *play) quietly() bool {
-	s := p.h.Status()
-	//exhaustive:ignore
-	switch s.Diagnosis.Remedy {
-	case diagnosis.Start:
-		return true
-	case diagnosis.Wait, diagnosis.Restart:
-		return s.Incident == nil
-	}
-	return false
-}
-
 // lastingIsTold sees to it that what cuts people off for long is told, while there is
 // somebody to tell it.
 func (p *play) lastingIsTold() {
-	since, silent := time.Now(), time.Now()
-	for {
-		p.mu.Lock()
-		t, rested := p.truth, p.rested
-		p.mu.Unlock()
-		p.mu.Lock()
-		if p.w.OpenShare() > 0 {
-			p.shut = time.Time{}
-		} else if p.shut.IsZero() {
-			p.shut = time.Now()
-		}
-		p.mu.Unlock()
-		f := p.w.Faults()
+	for since, silent := time.Now(), time.Now(); !p.resting(); time.Sleep(20 * time.Second) {
+		open := p.w.OpenShare() > 0
+		p.noteShut(!open)
 		if len(p.w.Core.Notifications()) > 0 {
 			silent = time.Now()
 		}
-		deaf := f.CoreDown || f.CoreStarting || f.SupervisorDown || f.SupervisorState != "" // nobody can hear it
-		switch {
-		case rested:
-			return
-		case p.w.OpenShare() > 0 || deaf || t.stopped || t.gone || !p.h.Lives() || p.observe || time.Now().Before(t.paused):
+		if open || !p.mayBeTold() {
 			since = time.Now()
-		case time.Since(since) > told && time.Since(silent) > pausing && !p.quietly():
+		}
+		if time.Since(since) > told && time.Since(silent) > pausing {
 			p.breaks("what lasts is told", "cut off for %s, and nothing is said; the app is %s", time.Since(since), p.w.Supervisor.State(slug))
 			return
 		}
-		time.Sleep(20 * time.Second)
+	}
+}
+
+// mayBeTold says whether there is somebody to tell, who does not know it by their own doing.
+func (p *play) mayBeTold() bool {
+	f, t := p.w.Faults(), p.people()
+	deaf := f.CoreDown || f.CoreStarting || f.SupervisorDown || f.SupervisorState != ""
+	return !deaf && p.h.Lives() && !t.stopped && !t.gone && !time.Now().Before(t.paused)
+}
+
+func (p *play) resting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rested
+}
+
+// noteShut keeps since when nobody gets in.
+func (p *play) noteShut(shut bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !shut {
+		p.shut = time.Time{}
+	} else if p.shut.IsZero() {
+		p.shut = time.Now()
 	}
 }
 
@@ -429,7 +280,7 @@ func (p *play) openLately() float64 {
 func partial(share float64) bool { return share > 0 && share < 1 }
 
 // good is what a notification says of a home that is open again.
-var good = regexp.MustCompile(`(?i)reached again|works again|is good again`)
+var good = regexp.MustCompile(`^Home Assistant can be reached`)
 
 // saidGood holds the notification that was just put up against what is so: where it says
 // that the home is open, the home is, or was a moment ago.
