@@ -152,7 +152,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	}, super, j, log, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator,
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	page.Sick = func() string {
 		if super.TokenRefused() {
@@ -171,8 +171,8 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
 		return report.Markdown(d, report.Public)
 	}
-	page.Month = func(list []journal.Incident) []report.Row {
-		return report.MonthOf(j.History(), list, time.Now()).Rows()
+	page.Month = func(list []journal.Incident) report.Month {
+		return report.MonthOf(j.History(), list, time.Now())
 	}
 	return &daemon{loop, teller, entities, home, listener, listen, page, o.DataDir, log}, nil
 }

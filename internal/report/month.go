@@ -10,6 +10,7 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // monthDays is how far a month at a glance looks back, today included.
@@ -24,9 +25,9 @@ type Month struct {
 	Available float64       // 0…1; meaningless where Watched is 0
 	Probes    int
 	Failures  int
-	Causes    []ByCause      // most costly first
-	Restarts  int            // of the tunnel, by us
-	Followed  map[string]int // of those in incidents on record, by what they were for or what followed. Followed is not caused: the attributions say more
+	Causes    []ByCause         // most costly first
+	Restarts  int               // of the tunnel, by us
+	Followed  map[words.Key]int // of those in incidents on record, by what they were for or what followed. Followed is not caused: the attributions say more
 }
 
 // ByCause is what one cause has cost. Time is lost to what never became an incident, too,
@@ -39,17 +40,17 @@ type ByCause struct {
 
 // What a restart was for, or what followed it, in the order in which it is told.
 const (
-	recovery  = "followed by recovery"
-	noEffect  = "without effect"
-	restoring = "to restore your setting"
-	retrying  = "to try your setting again"
-	reviving  = "to start Cloudflared again"
+	recovery  words.Key = "month.recovery"
+	noEffect  words.Key = "month.no-effect"
+	restoring words.Key = "month.restoring"
+	retrying  words.Key = "month.retrying"
+	reviving  words.Key = "month.reviving"
 )
 
 // MonthOf gives the month before now.
 func MonthOf(h journal.History, incidents []journal.Incident, now time.Time) Month {
 	from := now.UTC().AddDate(0, 0, -monthDays+1).Truncate(24 * time.Hour)
-	m := Month{From: from, Followed: map[string]int{}}
+	m := Month{From: from, Followed: map[words.Key]int{}}
 	causes := map[string]ByCause{}
 	cost := func(id string, incidents int, lost time.Duration) {
 		c := causes[id]
@@ -88,7 +89,7 @@ func MonthOf(h journal.History, incidents []journal.Incident, now time.Time) Mon
 }
 
 // followed says what a change with a restart was for, or what followed it.
-func followed(i journal.Incident, c journal.ChangeMade, last *journal.ChangeMade) string {
+func followed(i journal.Incident, c journal.ChangeMade, last *journal.ChangeMade) words.Key {
 	switch {
 	case c.Purpose == policy.Restore, c.Purpose == policy.Return:
 		return restoring
@@ -110,7 +111,7 @@ func (m Month) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Since %s (UTC): %s, %d failed. Times are estimates: each gap between two checks counts as what the check at its end saw.\n\n",
 		m.From.Format(time.DateOnly), count(m.Probes, "check"), m.Failures)
-	for _, r := range m.Rows() {
+	for _, r := range m.Rows(words.English()) {
 		fmt.Fprintf(&b, "- **%s:** %s.\n", r.What, line(r.Text))
 	}
 	return b.String()
@@ -120,33 +121,42 @@ func (m Month) Markdown() string {
 type Row struct{ What, Text string }
 
 // Rows gives the month in lines, none where nothing was watched.
-func (m Month) Rows() []Row {
+func (m Month) Rows(l *words.Lang) []Row {
 	if m.Watched == 0 {
 		return nil
 	}
 	rows := []Row{
-		{"WebSocket could be opened", fmt.Sprintf("%.2f %% of %s watched", 100*m.Available, long(m.Watched))},
-		{"Cut off", fmt.Sprintf("about %s, of which %s by Tunnel Medic's own restarts", long(m.Lost), long(m.LostByUs))},
+		{l.Say("month.open"), l.Say("month.open-text", words.With{"share": words.Share(m.Available), "span": rounded(m.Watched)})},
+		{l.Say("month.lost"), l.Say("month.lost-text", words.With{"span": rounded(m.Lost), "ours": rounded(m.LostByUs)})},
 	}
 	var causes, parts []string
 	for _, c := range m.Causes {
+		with := words.With{"n": c.Incidents, "cause": c.Cause, "span": rounded(c.Lost)}
 		if c.Incidents > 0 {
-			causes = append(causes, fmt.Sprintf("%d × %s (%s)", c.Incidents, c.Cause, long(c.Lost)))
+			causes = append(causes, l.Say("month.incident", with))
 		} else {
-			causes = append(causes, fmt.Sprintf("%s (%s, no incident)", c.Cause, long(c.Lost)))
+			causes = append(causes, l.Say("month.no-incident", with))
 		}
 	}
 	if len(causes) > 0 {
-		rows = append(rows, Row{"By cause", strings.Join(causes, ", ")})
+		rows = append(rows, Row{l.Say("month.causes"), strings.Join(causes, ", ")})
 	}
-	for _, what := range []string{recovery, noEffect, restoring, retrying, reviving} {
+	for _, what := range []words.Key{recovery, noEffect, restoring, retrying, reviving} {
 		if n := m.Followed[what]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+			parts = append(parts, l.Say(what, words.With{"n": n}))
 		}
 	}
-	told := "none"
+	told := l.Say("month.none")
 	if m.Restarts > 0 {
-		told = strings.Join(append([]string{fmt.Sprint(m.Restarts)}, parts...), "; ")
+		told = strings.Join(append([]string{l.Number(int64(m.Restarts))}, parts...), "; ")
 	}
-	return append(rows, Row{"Restarts by Tunnel Medic", told})
+	return append(rows, Row{l.Say("month.restarts"), told})
+}
+
+// rounded leaves out what an estimate does not know: of minutes and hours the seconds.
+func rounded(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Minute)
 }

@@ -279,7 +279,7 @@ func TestTheMonthCountsWhatRestartsWereFollowedBy(t *testing.T) {
 	if math.Abs(m.Available-0.99) > 1e-9 || m.Followed[recovery] != 1 || m.Restarts != 1 || len(m.Causes) != 1 || m.Causes[0].Incidents != 1 {
 		t.Errorf("%+v", m)
 	}
-	if text := m.Markdown(); !strings.Contains(text, "99.00 % of 24 h watched") || !strings.Contains(text, "**Restarts by Tunnel Medic:** 1; 1 followed by recovery.") {
+	if text := m.Markdown(); !strings.Contains(text, "99.00% of 1 d watched") || !strings.Contains(text, "**Restarts by Tunnel Medic:** 1; 1 followed by recovery.") {
 		t.Error(text)
 	}
 	if m := MonthOf(h, nil, onset.AddDate(0, 3, 0)); m.Watched != 0 || !strings.Contains(m.Markdown(), "Nothing has been watched") {

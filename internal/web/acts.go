@@ -15,6 +15,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 const (
@@ -42,13 +43,17 @@ type asked struct {
 // answer is what came of it.
 type answer struct {
 	OK      bool   `json:"ok"`
-	Message string `json:"message"`
+	Message string `json:"message"` // in the asker's language, once it is given
 	status  int
+	text    words.Text
 }
 
-func done(message string) answer { return answer{true, message, http.StatusAccepted} }
-func not(status int, message string) answer {
-	return answer{false, message, status}
+func done(key words.Key, with ...words.With) answer {
+	return answer{OK: true, status: http.StatusAccepted, text: words.Of(key, with...)}
+}
+
+func not(status int, key words.Key, with ...words.With) answer {
+	return answer{status: status, text: words.Of(key, with...)}
 }
 
 // act answers a POST: to a script with JSON, to a form with a page.
@@ -61,13 +66,14 @@ func (p *pages) act(name string, do func(ctx context.Context, a asked) answer) h
 			defer cancel()
 			got := do(ctx, a)
 			bad = &got
-			p.Log.Info().Str("by", user(r)).Str("protocol", a.Protocol).Bool("done", got.OK).Msgf("Asked on the page: %s. %s", name, got.Message)
+			p.Log.Info().Str("by", user(r)).Str("protocol", a.Protocol).Bool("done", got.OK).Msgf("Asked on the page: %s. %s", name, words.English().Text(got.text))
 		}
 		p.respond(w, r, form, name, *bad)
 	}
 }
 
 func (p *pages) respond(w http.ResponseWriter, r *http.Request, form bool, name string, a answer) {
+	a.Message = p.lang(r).Text(a.text)
 	switch {
 	case !form:
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -82,8 +88,8 @@ func (p *pages) respond(w http.ResponseWriter, r *http.Request, form bool, name 
 
 // parse takes the body in, and checks that it comes from this page.
 func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form bool, bad *answer) {
-	refuse := func(status int, message string) (asked, bool, *answer) {
-		b := not(status, message)
+	refuse := func(status int, why words.Key) (asked, bool, *answer) {
+		b := not(status, why)
 		return asked{}, form, &b
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -93,34 +99,34 @@ func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form boo
 	case "application/json":
 		raw, err := io.ReadAll(r.Body)
 		if err != nil {
-			return refuse(tooLarge(err), "The request is too large, or broke off.")
+			return refuse(tooLarge(err), "page.not.request")
 		}
 		if len(strings.TrimSpace(string(raw))) > 0 {
 			d := json.NewDecoder(strings.NewReader(string(raw)))
 			d.DisallowUnknownFields()
 			if d.Decode(&a) != nil || d.More() {
-				return refuse(http.StatusBadRequest, "The request is not the JSON that is understood here.")
+				return refuse(http.StatusBadRequest, "page.not.body")
 			}
 		}
 	case "application/x-www-form-urlencoded":
 		form = true
 		if err := r.ParseForm(); err != nil {
-			return refuse(tooLarge(err), "The request is too large, or broken.")
+			return refuse(tooLarge(err), "page.not.request")
 		}
 		token = r.PostForm.Get("token")
 		a.Protocol = r.PostForm.Get("protocol")
 		if m := r.PostForm.Get("minutes"); m != "" {
 			n, err := strconv.Atoi(m)
 			if err != nil {
-				return refuse(http.StatusBadRequest, "The minutes must be a whole number.")
+				return refuse(http.StatusBadRequest, "page.not.minutes")
 			}
 			a.Minutes = &n
 		}
 	default:
-		return refuse(http.StatusUnsupportedMediaType, "Only JSON, and this page's own forms, are understood here.")
+		return refuse(http.StatusUnsupportedMediaType, "page.not.kind")
 	}
 	if subtle.ConstantTimeCompare([]byte(token), []byte(p.token)) != 1 {
-		return refuse(http.StatusForbidden, "This page is from before Tunnel Medic was restarted, or the request is not from it. Load the page again.")
+		return refuse(http.StatusForbidden, "page.not.token")
 	}
 	if status, why := p.mayPress(r); why != "" {
 		return refuse(status, why)
@@ -132,25 +138,25 @@ func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form boo
 // Assistant's can reach the page by ingress; its buttons are for administrators. Who it
 // is, ingress says, and takes such headers of the visitor's own away (Supervisor's
 // api/ingress.py).
-func (p *pages) mayPress(r *http.Request) (status int, why string) {
+func (p *pages) mayPress(r *http.Request) (status int, why words.Key) {
 	id := r.Header.Get("X-Remote-User-Id")
 	if p.Admin == nil || id == "" && loopback(r) { // on this machine itself: a developer without an ingress
 		return 0, ""
 	}
 	if id == "" {
-		return http.StatusForbidden, "Home Assistant did not say who you are. Close this page and open it again from Home Assistant."
+		return http.StatusForbidden, "page.not.nobody"
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), actPatience/2)
 	defer cancel()
 	switch admin, err := p.Admin(ctx, id); {
 	case err != nil:
 		p.Log.Warn().Err(err).Str("by", user(r)).Msg("A button was pressed, and Home Assistant could not be asked who may.")
-		return http.StatusServiceUnavailable, "Home Assistant could not be asked whether you are an administrator. Try again in a minute."
+		return http.StatusServiceUnavailable, "page.not.asked"
 	case !admin:
 		if now, last := time.Now().Unix(), p.denied.Load(); now-last >= 60 && p.denied.CompareAndSwap(last, now) { // a child may press for hours
 			p.Log.Info().Str("by", user(r)).Msg("A button was pressed by somebody who is no administrator of Home Assistant; nothing was done.")
 		}
-		return http.StatusForbidden, "Only administrators of Home Assistant can do this."
+		return http.StatusForbidden, "page.not.administrator"
 	}
 	return 0, ""
 }
@@ -174,19 +180,19 @@ func user(r *http.Request) string {
 
 func (p *pages) probe(context.Context, asked) answer {
 	p.Medic.Probe() // pressed twice, it is one probe: the loop keeps its distance
-	return done("A probe is on its way.")
+	return done("page.done.probe")
 }
 
 func (p *pages) try(ctx context.Context, a asked) answer {
 	protocol, err := evidence.ParseProtocol(a.Protocol)
 	if err != nil || a.Protocol == "" {
-		return not(http.StatusBadRequest, "The protocol must be auto, quic or http2.")
+		return not(http.StatusBadRequest, "page.not.protocol")
 	}
 	if t := p.Medic.Status().Trial; t != nil {
-		return not(http.StatusConflict, "A protocol is being changed or proven already ("+t.Protocol+"). Wait until it is done.")
+		return not(http.StatusConflict, "page.not.trying", words.With{"protocol": t.Protocol})
 	}
-	return granted(p.Hands.Try(ctx, protocol), "Trying "+protocol.String()+" now. It takes about a minute to prove itself.",
-		not(http.StatusServiceUnavailable, "Tunnel Medic is busy with something else. Nothing was begun; try again in a minute."))
+	return granted(p.Hands.Try(ctx, protocol), done("page.done.trying", words.With{"protocol": protocol}),
+		not(http.StatusServiceUnavailable, "page.not.busy"))
 }
 
 func (p *pages) pause(ctx context.Context, a asked) answer {
@@ -195,33 +201,33 @@ func (p *pages) pause(ctx context.Context, a asked) answer {
 		minutes = *a.Minutes
 	}
 	if minutes < 1 || minutes > maxPause {
-		return not(http.StatusBadRequest, "A pause is 1 minute to 7 days ("+strconv.Itoa(maxPause)+" minutes) long.")
+		return not(http.StatusBadRequest, "page.not.pause", words.With{"n": maxPause})
 	}
-	return granted(p.Hands.Pause(ctx, time.Duration(minutes)*time.Minute), said["pause"], done("Noted. It is paused as soon as the step under way has ended."))
+	return granted(p.Hands.Pause(ctx, time.Duration(minutes)*time.Minute), done("page.done.pause"), done("page.done.pause-later"))
 }
 
 func (p *pages) resume(ctx context.Context, _ asked) answer {
-	return granted(p.Hands.Resume(ctx), said["resume"], done("Noted. It resumes as soon as the step under way has ended."))
+	return granted(p.Hands.Resume(ctx), done("page.done.resume"), done("page.done.resume-later"))
 }
 
 func (p *pages) forget(ctx context.Context, _ asked) answer {
 	if err := p.Forget(ctx); err != nil {
 		p.Log.Warn().Err(err).Msg("What was put into Home Assistant could not be removed.")
-		return not(http.StatusBadGateway, "Home Assistant could not be asked just now. Try again when it is up.")
+		return not(http.StatusBadGateway, "page.not.away")
 	}
-	return done(said["forget"])
+	return done("page.done.forget")
 }
 
 // granted puts the loop's answer into words; late is for a loop that is busy.
-func granted(err error, good string, late answer) answer {
+func granted(err error, good, late answer) answer {
 	var why policy.Refusal
 	switch {
 	case err == nil:
-		return done(good)
+		return good
 	case errors.As(err, &why):
-		return not(http.StatusConflict, why.Error())
+		return not(http.StatusConflict, "page.not.refused", words.With{"why": why})
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return late
 	}
-	return not(http.StatusInternalServerError, "That did not work; the log says why.")
+	return not(http.StatusInternalServerError, "page.not.failed")
 }

@@ -1,72 +1,40 @@
 package web
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
-// clock writes times as people in the house read them.
+// clock writes what people read, in their language, and times as the house has them.
 type clock struct {
+	*words.Lang
 	now time.Time
 	loc *time.Location
 }
 
+func (c clock) at(t time.Time, how words.Precision) words.Moment {
+	return words.Moment{At: t, In: c.loc, How: how}
+}
+
 // hour is the hour of the day, with the day where it is another one.
-func (c clock) hour(t time.Time) string {
+func (c clock) hour(t time.Time) words.Moment {
 	if c.now.In(c.loc).Format(time.DateOnly) != t.In(c.loc).Format(time.DateOnly) {
-		return t.In(c.loc).Format("Mon 15:04")
+		return c.at(t, words.WeekdayHour)
 	}
-	return t.In(c.loc).Format("15:04:05")
+	return c.at(t, words.HourOnly)
 }
 
-func (c clock) day(t time.Time) string    { return t.In(c.loc).Format("2 January 2006, 15:04") }
-func (c clock) moment(t time.Time) string { return t.In(c.loc).Format("Mon 2 Jan, 15:04") }
-
-// span is a length of time in one or two units.
-func (c clock) span(d time.Duration) string {
-	d = max(d, 0)
-	two := func(a int, an string, b int, bn string) string {
-		if b == 0 {
-			return fmt.Sprintf("%d %s", a, an)
-		}
-		return fmt.Sprintf("%d %s %d %s", a, an, b, bn)
-	}
-	switch s := int(d.Round(time.Second) / time.Second); {
-	case s < 60:
-		return fmt.Sprintf("%d s", s)
-	case s < 3600:
-		return two(s/60, "min", s%60, "s")
-	case s < 86400:
-		return two(s/3600, "h", s%3600/60, "min")
-	default:
-		return two(s/86400, "d", s%86400/3600, "h")
-	}
-}
+func (c clock) moment(t time.Time) string { return c.Moment(c.at(t, words.DayAndHour)) }
 
 func (c clock) step(s policy.Step) stepView {
-	return stepView{At: c.hour(s.At), ISO: s.At.Format(time.RFC3339), Kind: string(s.Kind), Class: stepClass(s.Kind), Text: s.Text}
+	return stepView{At: c.Moment(c.hour(s.At)), ISO: s.At.Format(time.RFC3339), Kind: string(s.Kind), Class: stepClass(s.Kind), Text: s.Text}
 }
 
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
-
-func number(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
+// stateWord is the state's name for people.
+func (c clock) stateWord(p policy.Phase) string { return c.Say(words.State(p)) }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
-
-// millis writes a latency; the space in it does not break.
-func millis(ms int64) string {
-	if ms < 1 {
-		return "less than 1\u00a0ms"
-	}
-	return strconv.FormatInt(ms, 10) + "\u00a0ms"
-}

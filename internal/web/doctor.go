@@ -36,7 +36,7 @@ const doctorLimit = 90 * time.Second
 func (p *pages) doctor(w http.ResponseWriter, r *http.Request) {
 	_, form, bad := p.parse(w, r)
 	if bad == nil && !p.examining.TryLock() {
-		busy := not(http.StatusConflict, "The doctor is at work already. Wait until the looks are done.")
+		busy := not(http.StatusConflict, "page.not.doctor")
 		bad = &busy
 	}
 	if bad != nil {

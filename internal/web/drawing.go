@@ -7,16 +7,16 @@ import (
 )
 
 func (v *homeView) timelineSection() g.Node {
-	drawn := quiet(text("Nothing has been seen yet. It fills as time goes by."))
+	drawn := quiet(text(v.Say("page.timeline-none")))
 	if t := &v.Timeline; t.Known {
-		drawn = g.Group{t.figure(), t.list()}
+		drawn = g.Group{v.figure(), v.list()}
 	}
 	return el("section", class("card wide"), aria("labelledby", "h-time"),
 		el("div", class("between"),
-			el("h2", id("h-time"), text("Timeline")),
-			el("nav", class("tabs"), aria("label", "Length of the timeline"),
-				tab(v.Base, "24 hours", !v.Timeline.Week),
-				tab(v.Base+"?range=7d", "7 days", v.Timeline.Week),
+			el("h2", id("h-time"), text(v.Say("page.timeline"))),
+			el("nav", class("tabs"), aria("label", v.Say("page.timeline-length")),
+				tab(v.Base, v.Say("page.timeline-day"), !v.Timeline.Week),
+				tab(v.Base+"?range=7d", v.Say("page.timeline-week"), v.Timeline.Week),
 			),
 		),
 		el("div", id("timeline"), live, drawn),
@@ -27,7 +27,8 @@ func tab(to, length string, here bool) g.Node {
 	return el("a", href(to), g.If(here, aria("current", "page")), text(length))
 }
 
-func (v *timelineView) figure() g.Node {
+func (h *homeView) figure() g.Node {
+	v := &h.Timeline
 	return el("figure",
 		v.strip(),
 		el("div", class("plot"), el("span", class("top"), text(v.Top)), v.probes()),
@@ -36,7 +37,7 @@ func (v *timelineView) figure() g.Node {
 			el("ul", class("legend"), g.Map(v.Legend, func(l legend) g.Node {
 				return el("li", stateClass(l.Class), icon(l.Class), text(l.Word), blank, note(l.Time))
 			})),
-			quiet(text("Line: how long probes took. Bars from above: probes that failed.")),
+			quiet(text(h.Say("page.timeline-legend"))),
 		),
 	)
 }
@@ -61,11 +62,12 @@ func (v *timelineView) probes() g.Node {
 }
 
 // list is the timeline for those who would rather read it.
-func (v *timelineView) list() g.Node {
-	return el("details", id("changes"), el("summary", text("As a list")),
+func (h *homeView) list() g.Node {
+	v := &h.Timeline
+	return el("details", id("changes"), el("summary", text(h.Say("page.timeline-list"))),
 		el("p", text(v.Text)),
 		el("ul", class("changes"), g.Map(v.Changes, func(c change) g.Node {
-			return el("li", stateClass(c.Class), icon(c.Class), timeOf(c.ISO, c.At), blank, el("span", text(c.Word)), aside("for "+c.For))
+			return el("li", stateClass(c.Class), icon(c.Class), timeOf(c.ISO, c.At), blank, el("span", text(c.Word)), aside(c.For))
 		})),
 	)
 }

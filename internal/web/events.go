@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"tunnelmedic/internal/words"
 )
 
 const (
@@ -23,10 +21,11 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 	news, ok := p.Feed.listen()
 	if !ok {
 		w.Header().Set("Retry-After", "30")
-		http.Error(w, "Too many pages are open already.", http.StatusServiceUnavailable)
+		http.Error(w, p.lang(r).Say("page.not.full"), http.StatusServiceUnavailable)
 		return
 	}
 	defer p.Feed.leave(news)
+	l := p.lang(r)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store, no-transform")
 	w.Header().Set("X-Accel-Buffering", "no")
@@ -43,7 +42,7 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 	_ = out.SetReadDeadline(time.Time{}) // the limit for a request, which has been read
 	patient()
 	_, _, seq := p.Feed.since(1<<63 - 1)
-	if _, err := fmt.Fprint(w, "retry: 3000\n\n"); err != nil || send("status", seq, p.Medic.Status().In(words.English())) != nil || out.Flush() != nil {
+	if _, err := fmt.Fprint(w, "retry: 3000\n\n"); err != nil || send("status", seq, p.Medic.Status().In(l)) != nil || out.Flush() != nil {
 		return
 	}
 	beat := time.NewTicker(beatEvery)
@@ -64,7 +63,7 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 				}
 			}
 			seq = now
-			if send("status", seq, status) != nil || out.Flush() != nil {
+			if send("status", seq, status.In(l)) != nil || out.Flush() != nil {
 				return
 			}
 		case <-beat.C:

@@ -1,9 +1,10 @@
 package web
 
 import (
-	"strconv"
-
 	g "maragu.dev/gomponents"
+
+	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // page is the main page, a section after the other as they are read. The longer
@@ -30,7 +31,7 @@ func (v *homeView) brand() g.Node {
 	return el("header", class("brand"),
 		el("img", attr("src", v.Icon), attr("alt", ""), attr("width", "28"), attr("height", "28")),
 		el("h1", text("Tunnel Medic")),
-		el("span", class("tag"), id("mode"), live, g.If(v.Mode == "observe", text("observe only"))),
+		el("span", class("tag"), id("mode"), live, g.If(v.Mode == "observe", text(v.stateWord(policy.Observing)))),
 	)
 }
 
@@ -43,20 +44,20 @@ func (v *homeView) messages() g.Node {
 	}
 	return g.Group{
 		el("div", id("message"), role("status"), hiddenIf(v.Message == ""), class(kind), text(v.Message)),
-		el("div", id("offline"), role("alert"), attr("hidden"), class("message bad"),
-			text("Tunnel Medic does not answer at the moment. This page comes back by itself.")),
+		el("div", id("offline"), role("alert"), attr("hidden"), attr("data-press", v.Say("page.offline-press")), class("message bad"),
+			text(v.Say("page.offline"))),
 	}
 }
 
 // stateSection says how things stand; a screen reader is told when that changes.
 func (v *homeView) stateSection() g.Node {
 	return g.Group{
-		el("section", id("state"), class("hero st-"+v.Look.Class), live, aria("label", "State"),
+		el("section", id("state"), class("hero st-"+v.Look.Class), live, aria("label", v.Say("page.state")),
 			icon(v.Look.Class),
 			el("div",
 				el("h2", id("headline"), text(v.Look.Headline)),
 				el("p", text(v.Look.Text)),
-				quiet(el("span", class("badge"), text(v.Look.Word)), text(" for "+v.Look.Since)),
+				quiet(el("span", class("badge"), text(v.Look.Word)), blank, text(v.Look.Since)),
 			),
 		),
 		el("p", id("announce"), class("unseen"), role("status"), aria("live", "polite"), live, text(v.Look.Headline+".")),
@@ -65,27 +66,27 @@ func (v *homeView) stateSection() g.Node {
 
 // troubleSection says what keeps Tunnel Medic itself from its work.
 func (v *homeView) troubleSection() g.Node {
-	return el("section", id("troubles"), class("card wide"), live, hiddenIf(len(v.Troubles) == 0), aria("label", "What keeps Tunnel Medic from its work"),
+	return el("section", id("troubles"), class("card wide"), live, hiddenIf(len(v.Troubles) == 0), aria("label", v.Say("page.troubles")),
 		g.Map(v.Troubles, func(line string) g.Node { return el("p", text(line)) }),
 	)
 }
 
 func (v *homeView) nowSection() g.Node {
-	return el("section", id("now"), class("card wide"), live, hiddenIf(v.Going == "" && v.Progress == ""), aria("label", "What is happening"),
+	return el("section", id("now"), class("card wide"), live, hiddenIf(v.Going == "" && v.Progress == ""), aria("label", v.Say("page.now")),
 		g.If(v.Going != "", el("h2", text(v.Going))),
-		el("div", role("log"), aria("label", "Steps"),
+		el("div", role("log"), aria("label", v.Say("page.steps")),
 			el("ol", id("steps"), class("steps"), attr("data-log"), stepItems(v.Steps)),
 		),
-		g.If(v.Progress != "", el("p", id("progress"), class("quiet"), text("On trial: "+v.Progress+" so far."))),
+		g.If(v.Progress != "", el("p", id("progress"), class("quiet"), text(v.Progress))),
 	)
 }
 
 func (v *homeView) adviceSection() g.Node {
-	return el("section", id("advice"), class("card wide"), live, hiddenIf(len(v.Advice) == 0), aria("label", "What you can do"),
+	return el("section", id("advice"), class("card wide"), live, hiddenIf(len(v.Advice) == 0), aria("label", v.Say("page.todo")),
 		g.If(len(v.Advice) > 0, g.Group{
-			el("h2", text("What you can do")),
+			el("h2", text(v.Say("page.todo"))),
 			el("ol", class("advice"), g.Map(v.Advice, func(line string) g.Node { return el("li", text(line)) })),
-			el("details", el("summary", text("What this rests on")),
+			el("details", el("summary", text(v.Say("page.basis"))),
 				el("p", text(v.Diagnosis.Basis), aside("("+v.Diagnosis.Cause.String()+")")),
 				evidenceFacts(v.Seen),
 			),
@@ -95,25 +96,25 @@ func (v *homeView) adviceSection() g.Node {
 
 func (v *homeView) pastSection() g.Node {
 	return el("section", class("card wide"), aria("labelledby", "h-past"),
-		el("h2", id("h-past"), text("Past incidents")),
+		el("h2", id("h-past"), text(v.Say("page.past"))),
 		el("div", id("past"), live, v.pastList()),
 	)
 }
 
 func (v *homeView) pastList() g.Node {
 	if len(v.Past) == 0 {
-		return quiet(text("None so far."))
+		return quiet(text(v.Say("page.past-none")))
 	}
 	return g.Group{
 		el("ul", class("past"), g.Map(v.Past, v.pastItem)),
-		g.If(v.More > 0, el("p", el("a", href(v.Base+"?all"), text("All incidents ("+strconv.Itoa(v.More)+" more)")))),
+		g.If(v.More > 0, el("p", el("a", href(v.Base+"?all"), text(v.Say("page.past-all", words.With{"n": v.More}))))),
 	}
 }
 
 func (v *homeView) pastItem(p pastView) g.Node {
 	return el("li", stateClass(p.Class), icon(p.Class),
 		el("a", href(v.incidentPath(p.ID)),
-			el("strong", text(p.Outcome)), aside(prefixed("after ", p.Took)), blank,
+			el("strong", text(p.Outcome)), aside(p.After), blank,
 			el("span", class("what"), text(p.Summary)),
 			el("span", class("quiet"), timeOf(p.ISO, p.When), text(prefixed(" · ", p.Change))),
 		),
@@ -128,10 +129,10 @@ func (v *homeView) monthSection() g.Node {
 	}
 	if len(v.Notes) > 0 {
 		notes := g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) })
-		rows = append(rows, fact("Cloudflare's own word", notes, quiet(text("Healing does not depend on it."))))
+		rows = append(rows, fact(v.Say("page.cloudflare"), notes, quiet(text(v.Say("page.cloudflare-note")))))
 	}
 	return el("section", class("card wide"), aria("labelledby", "h-month"), hiddenIf(len(rows) == 0),
-		el("h2", id("h-month"), text("The last 30 days")),
+		el("h2", id("h-month"), text(v.Say("page.month"))),
 		facts(rows),
 	)
 }
@@ -139,9 +140,9 @@ func (v *homeView) monthSection() g.Node {
 func (v *homeView) footer() g.Node {
 	return el("footer",
 		quiet(text("Tunnel Medic "+v.Version)),
-		g.If(v.CanForget, el("details", el("summary", text("Before you uninstall")),
-			el("p", text("Removes the entities and the notification that Tunnel Medic has put into Home Assistant. They come back when it is started again.")),
-			v.form("forget", acts, el("button", text("Remove them now"))),
+		g.If(v.CanForget, el("details", el("summary", text(v.Say("page.uninstall"))),
+			el("p", text(v.Say("page.uninstall-text"))),
+			v.form("forget", acts, el("button", text(v.Say("page.uninstall-button")))),
 		)),
 	)
 }

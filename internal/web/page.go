@@ -16,7 +16,6 @@ import (
 
 	g "maragu.dev/gomponents"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
@@ -69,6 +68,7 @@ type frame struct {
 	Token  string
 	Style  string
 	Script string
+	Tag    string // of the language
 	Icon   string
 	Class  string // of the state: its colour
 }
@@ -79,7 +79,7 @@ func (p *pages) frame(r *http.Request, title string) frame {
 		base = prefix + "/"
 	}
 	at := func(name string) string { return base + "assets/" + p.version[name] + "/" + name }
-	return frame{Title: title, Base: base, Token: p.token,
+	return frame{Title: title, Base: base, Token: p.token, Tag: p.lang(r).Tag,
 		Style: at("style.css"), Script: at("script.js"), Icon: at("icon.svg")}
 }
 
@@ -95,12 +95,15 @@ func (p *pages) asset(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, assets, "assets/"+name)
 }
 
+// lang is the language of whoever asks.
+func (c Config) lang(*http.Request) *words.Lang { return c.Voice.Lang() }
+
 // render writes a page whole or not at all.
 func (p *pages) render(w http.ResponseWriter, status int, page g.Node) {
 	var b bytes.Buffer
 	if err := page.Render(&b); err != nil {
 		p.Log.Error().Err(err).Msg("The page could not be made.")
-		http.Error(w, "The page could not be made; the log says why.", http.StatusInternalServerError)
+		http.Error(w, p.lang(nil).Say("page.not.made"), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -128,27 +131,26 @@ func (p *pages) incidents() []journal.Incident {
 }
 
 func (p *pages) home(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, http.StatusOK, said[r.URL.Query().Get("done")], false)
+	message := ""
+	if key := words.Key("page.done." + r.URL.Query().Get("done")); slices.Contains(said, key) {
+		message = p.lang(r).Say(key)
+	}
+	p.show(w, r, http.StatusOK, message, false)
 }
 
 // said is what a page without script says after a button was pressed.
-var said = map[string]string{
-	"probe":  "A probe is on its way.",
-	"try":    "The trial has begun.",
-	"pause":  "Paused: probes go on, nothing is changed.",
-	"resume": "Resumed.",
-	"forget": "Everything that Tunnel Medic had put into Home Assistant is removed.",
-}
+var said = []words.Key{"page.done.probe", "page.done.try", "page.done.pause", "page.done.resume", "page.done.forget"}
 
 // show renders the main page, with a message on top if there is one.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message string, bad bool, rows ...DoctorRow) {
 	now := time.Now()
-	s := p.Medic.Status().In(words.English())
+	l := p.lang(r)
+	s := p.Medic.Status().In(l)
 	v := homeView{frame: p.frame(r, "Tunnel Medic"), Status: s, Message: message, Bad: bad, Doctor: p.Doctor != nil, Rows: rows, CanForget: p.Forget != nil, CanAct: p.Hands != nil}
-	v.clock = clock{now, p.location()}
+	v.clock = clock{l, now, p.location()}
 	v.fill()
 	if s.Incident == nil && s.Trial != nil && p.Feed != nil { // a trial that belongs to no incident is told all the same
-		v.Going = "What is happening"
+		v.Going = v.Say("page.now")
 		_, steps, _ := p.Feed.since(0)
 		for _, step := range steps {
 			if !step.At.Before(s.Since) {
@@ -159,7 +161,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 	v.Timeline = v.timeline(p.Feed, r.URL.Query().Get("range") == "7d")
 	list := p.incidents()
 	if p.Month != nil {
-		v.Month = p.Month(list)
+		v.Month = p.Month(list).Rows(l)
 	}
 	v.More = max(0, len(list)-shown)
 	if r.URL.Query().Has("all") {
@@ -195,19 +197,19 @@ func (p *pages) incident(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "There is no incident of this id.", http.StatusNotFound)
 		return
 	}
-	c := clock{time.Now(), p.location()}
+	c := clock{p.lang(r), time.Now(), p.location()}
 	if plain {
 		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
 		w.Header().Set("Content-Disposition", `inline; filename="tunnelmedic-`+id+`.md"`)
 		_, _ = w.Write([]byte(p.Report(inc)))
 		return
 	}
-	v := incidentView{frame: p.frame(r, "Incident of "+c.day(inc.Onset)), Incident: inc, Past: c.past(inc), clock: c}
+	v := incidentView{frame: p.frame(r, c.Say("page.incident", words.With{"moment": c.at(inc.Onset, words.Date)})), Incident: inc, Past: c.past(inc), clock: c}
 	v.frame.Class = v.Past.Class
 	for _, s := range inc.Steps {
 		v.Steps = append(v.Steps, c.step(s))
 	}
-	v.Seen = evidenceList(inc.Seen)
+	v.Seen = c.evidenceList(inc.Seen)
 	p.render(w, http.StatusOK, v.page())
 }
 
@@ -260,25 +262,20 @@ type bar struct {
 type stepView struct{ At, ISO, Kind, Class, Text string }
 type seenView struct{ What, Text string }
 
-// stateWords are the states' names for people.
-var stateWords = map[policy.Phase]string{
-	policy.Starting: "starting", policy.Healthy: "healthy", policy.Suspect: "trouble", policy.Treating: "mending", policy.Holding: "waiting",
-	policy.Blind: "not watched", policy.Observing: "observing", policy.Paused: "paused",
-}
-
 func (v *homeView) fill() {
 	s := &v.Status
 	v.Look = v.face(s)
 	v.frame.Class = v.Look.Class
 	v.Left = max(0, s.Budget-s.Restarts)
 	if t := s.Trial; t != nil && t.Settled && t.Probes > 0 {
-		v.Progress = plural(t.Probes-t.Failures, "good probe")
+		good := words.Count{N: t.Probes - t.Failures, Of: "count.goodchecks"}
+		v.Progress = v.Say("page.trial", words.With{"checks": good})
 		if t.Failures > 0 {
-			v.Progress += ", " + plural(t.Failures, "failure")
+			v.Progress = v.Say("page.trial-failures", words.With{"checks": good, "failures": words.Count{N: t.Failures, Of: "count.failures"}})
 		}
 	}
 	if s.Incident != nil {
-		v.Going = "What is happening"
+		v.Going = v.Say("page.now")
 		for _, step := range s.Incident.Steps {
 			v.Steps = append(v.Steps, v.step(step))
 		}
@@ -286,93 +283,101 @@ func (v *homeView) fill() {
 	v.Trouble = !s.Healthy() && s.State != policy.Starting && s.State != policy.Treating
 	if v.Trouble {
 		v.Advice = s.Diagnosis.Advice
-		v.Seen = evidenceList(s.Diagnosis.Seen)
+		v.Seen = v.evidenceList(s.Diagnosis.Seen)
 	}
 	if p := s.LastProbe; p != nil {
-		v.Checked = v.hour(p.At)
+		v.Checked = v.Moment(v.hour(p.At))
 	}
 	for _, a := range s.Allowed {
 		if a != s.Protocol.Setting {
 			v.Tries = append(v.Tries, a)
 		}
 	}
-	v.Bar = bar{Score: number(s.Detector.Score), Alarm: number(s.Detector.Alarm), Over: s.Detector.Score >= s.Detector.Alarm}
+	v.Bar = bar{Score: v.Decimal(s.Detector.Score), Alarm: v.Decimal(s.Detector.Alarm), Over: s.Detector.Score >= s.Detector.Alarm}
 	if s.Detector.Alarm > 0 { // the alarm line stands at four fifths
 		v.Bar.Width = min(100, int(80*s.Detector.Score/s.Detector.Alarm+0.5))
 	}
 }
 
-// face puts the state into one sentence, its meaning into a second.
+// face puts the state into one sentence, its meaning into others.
 func (v *homeView) face(s *medic.Status) look {
-	l := look{Class: string(s.State), Word: stateWords[s.State], Since: v.span(v.now.Sub(s.Since))}
+	l := look{Class: string(s.State), Word: v.stateWord(s.State), Since: v.Say("page.state-for", words.With{"span": v.now.Sub(s.Since)})}
 	good := ""
 	if p := s.LastProbe; p != nil && p.OK {
-		good = "Last check at " + v.hour(p.At) + ": answered in " + millis(p.TookMS) + "."
+		good = v.Say("page.face.last-good", words.With{"hour": v.hour(p.At), "took": words.Millis(p.TookMS)})
 	}
+	summary := s.Diagnosis.Summary
 	switch s.State {
 	case policy.Starting:
-		l.Headline, l.Text = "Having a first look", "Tunnel Medic has just started."
+		l.Headline, l.Text = v.Say("page.face.starting"), v.Say("page.face.starting-text")
 	case policy.Healthy:
-		l.Headline, l.Text = "Home Assistant can be reached", "The connection from outside through the tunnel is good. "+good
+		l.Headline, l.Text = v.Say("page.face.healthy"), sentences(v.Say("page.face.healthy-text"), good)
 	case policy.Suspect:
-		l.Headline, l.Text = "Home Assistant cannot be reached", s.Diagnosis.Summary
+		l.Headline, l.Text = v.Say("page.face.down"), summary
 		if s.Incident == nil && s.Detector.Score > 0 {
-			l.Headline, l.Text = "Looking closely", "A probe failed. More are made now, to tell a fault from a hiccup."
+			l.Headline, l.Text = v.Say("page.face.closely"), v.Say("page.face.closely-text")
 		}
 		if len(s.Gates) > 0 {
-			l.Text = s.Diagnosis.Summary + " Nothing is changed for now: " + strings.Join(policy.Words(s.Gates), "; ") + "."
+			l.Text = sentences(summary, v.gates(s.Gates))
 		}
 	case policy.Treating:
 		l.Headline, l.Text = v.treating(s)
 	case policy.Holding:
-		l.Headline, l.Text = "Home Assistant cannot be reached", s.Diagnosis.Summary
+		l.Headline, l.Text = v.Say("page.face.down"), summary
 		if slices.Contains(s.Gates, policy.GateQUIC) {
-			l.Text += " Nothing is changed: " + string(policy.GateQUIC) + "."
+			l.Text = sentences(l.Text, v.gates([]policy.Gate{policy.GateQUIC}))
 		}
 		if v.now.Before(s.HoldUntil) {
-			l.Text += " It is checked all the time; the tunnel is left alone until " + v.hour(s.HoldUntil) + "."
+			l.Text = sentences(l.Text, v.Say("page.face.hold", words.With{"hour": v.hour(s.HoldUntil)}))
 		}
 	case policy.Blind:
-		l.Headline, l.Text = "The connection cannot be watched", s.Diagnosis.Summary
+		l.Headline, l.Text = v.Say("page.face.blind"), summary
 	case policy.Observing:
-		l.Headline, l.Text = "Home Assistant cannot be reached", s.Diagnosis.Summary+" The mode is observe, so nothing is changed."
+		l.Headline, l.Text = v.Say("page.face.down"), sentences(summary, v.Say("page.face.observing"))
 	case policy.Paused:
-		l.Headline = "Paused until " + v.hour(s.PausedUntil)
+		l.Headline, l.Text = v.Say("page.face.paused", words.With{"hour": v.hour(s.PausedUntil)}), v.Say("page.face.paused-text")
 		if policy.Forever(s.PausedUntil) {
-			l.Headline = "Healing is switched off"
-		}
-		l.Text = "Nothing is changed until then. "
-		if policy.Forever(s.PausedUntil) {
-			l.Text = "Nothing is changed until you switch it on again. "
+			l.Headline, l.Text = v.Say("page.face.off"), v.Say("page.face.off-text")
 		}
 		if s.Healthy() {
-			l.Text += "Home Assistant can be reached from outside. " + good
+			l.Text = sentences(l.Text, v.Say("page.face.paused-well"), good)
 		} else {
-			l.Text += s.Diagnosis.Summary
+			l.Text = sentences(l.Text, summary)
 		}
 	}
 	return l
 }
 
+// gates says what keeps the program from acting.
+func (v *homeView) gates(closed []policy.Gate) string {
+	return v.Say("page.face.gates", words.With{"gates": strings.Join(policy.Words(closed), "; ")})
+}
+
+// sentences stand one after the other; empty ones are left out.
+func sentences(list ...string) string {
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
+}
+
 func (v *homeView) treating(s *medic.Status) (headline, text string) {
 	t := s.Trial
 	if t == nil {
-		return "Mending the connection", s.Diagnosis.Summary
+		return v.Say("page.face.fixing"), s.Diagnosis.Summary
 	}
+	to := words.With{"protocol": t.Protocol}
 	switch t.Purpose {
 	case policy.ByHand:
-		headline = "Trying " + t.Protocol
+		headline = v.Say("page.face.trying", to)
 	case policy.Failback:
-		headline = "Trying your own setting again"
+		headline = v.Say("page.face.own-again")
 	case policy.Restore, policy.Return, policy.HandBack:
-		headline = "Going back to " + t.Protocol
+		headline = v.Say("page.face.switching-back", to)
 	default:
-		headline = "Mending the connection"
+		headline = v.Say("page.face.fixing")
 	}
 	if t.Settled {
-		return headline, "The tunnel is connected with " + t.Protocol + "; now it has to prove itself."
+		return headline, v.Say("page.face.proving", to)
 	}
-	return headline, "The tunnel is restarted with the protocol " + t.Protocol + ". This takes some seconds, up to two minutes."
+	return headline, v.Say("page.face.restarting", to)
 }
 
 // incidentView is the page of one incident.
@@ -387,25 +392,26 @@ type incidentView struct {
 
 // pastView is an incident in a list.
 type pastView struct {
-	ID, Class, Outcome, When, ISO, Took, Summary, Change string
+	ID, Class, Outcome, When, ISO, After, Lasted, Summary, Change string
 }
 
 func (c clock) past(i journal.Incident) pastView {
-	v := pastView{ID: i.ID, When: c.moment(i.Onset), ISO: i.Onset.Format(time.RFC3339), Summary: summaryOf(i.Cause)}
+	v := pastView{ID: i.ID, When: c.moment(i.Onset), ISO: i.Onset.Format(time.RFC3339), Summary: c.Cause(i.Cause)}
 	switch i.Outcome {
 	case policy.StepCured:
-		v.Class, v.Outcome = "healthy", "Mended with "+mendedBy(i).String()
+		v.Class, v.Outcome = "healthy", c.Say("page.outcome.cured", words.With{"protocol": mendedBy(i)})
 	case policy.StepRecovered:
-		v.Class, v.Outcome = "healthy", "Ended by itself"
+		v.Class, v.Outcome = "healthy", c.Say("page.outcome.recovered")
 	case policy.StepUser:
-		v.Class, v.Outcome = "paused", "Ended by a change by hand"
+		v.Class, v.Outcome = "paused", c.Say("page.outcome.changed-by-hand")
 	case "":
-		v.Class, v.Outcome = "holding", "Still open"
+		v.Class, v.Outcome = "holding", c.Say("page.outcome.open")
 	default:
-		v.Class, v.Outcome = "paused", "Ended ("+string(i.Outcome)+")"
+		v.Class, v.Outcome = "paused", c.Say("page.outcome.lapsed")
 	}
 	if !i.Ended.IsZero() {
-		v.Took = c.span(i.Ended.Sub(i.Onset))
+		took := words.With{"span": i.Ended.Sub(i.Onset)}
+		v.After, v.Lasted = c.Say("page.past-took", took), c.Say("page.past-lasted", took)
 	}
 	if i.Before != i.After {
 		v.Change = i.Before.String() + " → " + i.After.String()
@@ -424,29 +430,30 @@ func mendedBy(i journal.Incident) evidence.Protocol {
 	return i.After
 }
 
-func summaryOf(cause diagnosis.Cause) string {
-	return words.English().Cause(cause)
+// evidenceNames are the looks, in the order of the way from outside to Home Assistant,
+// with the keys of their names.
+var evidenceNames = []struct {
+	look string
+	name words.Key
+}{
+	{"public", "page.seen.public"}, {"page", "page.seen.page"}, {"connector", "page.seen.connector"}, {"quic", "page.seen.quic"}, {"addon", "page.seen.addon"},
+	{"service", "page.seen.service"}, {"direct", "page.seen.direct"}, {"core", "page.seen.core"}, {"core log", "page.seen.core-log"}, {"start page", "page.seen.start-page"},
+	{"changed before", "page.seen.changed-before"}, {"turned away", "page.seen.turned-away"}, {"internet", "page.seen.internet"}, {"supervisor", "page.seen.supervisor"},
+	{"carried", "page.seen.carried"}, {"log", "page.seen.log"}, {"zone", "page.seen.zone"}, {"name at home", "page.seen.name-at-home"}, {"name outside", "page.seen.name-outside"},
 }
 
-// evidenceNames are the looks' names for people, in the order of the way from
-// outside to Home Assistant.
-var evidenceNames = []struct{ key, name string }{
-	{"public", "WebSocket from outside"}, {"page", "Page from outside"}, {"connector", "Tunnel"}, {"quic", "QUIC to Cloudflare"}, {"addon", "Add-on"}, {"service", "Tunnel's service"},
-	{"direct", "WebSocket inside the house"}, {"core", "Home Assistant Core"}, {"core log", "Home Assistant's log"}, {"start page", "Start page"}, {"changed before", "Changed just before"}, {"internet", "Internet"}, {"supervisor", "Supervisor"},
-}
-
-func evidenceList(seen map[string]string) []seenView {
+func (c clock) evidenceList(seen map[string]string) []seenView {
 	var list []seenView
 	known := map[string]bool{}
 	for _, n := range evidenceNames {
-		known[n.key] = true
-		if text := seen[n.key]; text != "" {
-			list = append(list, seenView{n.name, text})
+		known[n.look] = true
+		if text := seen[n.look]; text != "" {
+			list = append(list, seenView{c.Say(n.name), text})
 		}
 	}
-	for _, key := range sortedKeys(seen) {
-		if !known[key] {
-			list = append(list, seenView{strings.ToUpper(key[:min(1, len(key))]) + key[min(1, len(key)):], seen[key]})
+	for _, look := range sortedKeys(seen) { // of an incident that an earlier version has kept
+		if !known[look] {
+			list = append(list, seenView{look, seen[look]})
 		}
 	}
 	return list

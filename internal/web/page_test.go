@@ -30,6 +30,7 @@ import (
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/report"
+	"tunnelmedic/internal/words"
 )
 
 // loop stands for the loop: it keeps what it is asked.
@@ -345,7 +346,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
 	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Seen: ill.Seen, Particulars: diagnosis.Particulars{Variant: "known", Service: evil, Here: evil}}
 	s.LastProbe.Colo = evil
-	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) []report.Row { return []report.Row{{What: evil, Text: evil}} }}, evil)
+	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) report.Month { return report.Month{Watched: time.Hour, Causes: []report.ByCause{{Cause: evil, Incidents: 1}}} }}, evil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	main, incident := httptest.NewRecorder(), httptest.NewRecorder()
 	p.show(main, r, http.StatusOK, evil, true, DoctorRow{Component: evil, Came: evil, Verdict: evil, Do: evil})
@@ -354,7 +355,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	for name, c := range map[string]struct {
 		page                  string
 		inAttributes, inTexts int
-	}{"the main page": {main.Body.String(), 7, 24}, "an incident": {incident.Body.String(), 2, 5}} {
+	}{"the main page": {main.Body.String(), 7, 23}, "an incident": {incident.Body.String(), 2, 4}} {
 		inAttributes, inTexts := 0, 0
 		for n := range parsed(t, c.page).Descendants() {
 			if (n.Data == "script" || n.Data == "img") && !strings.HasPrefix(attribute(n, "src"), "/assets/") {
@@ -446,7 +447,7 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 	}
 	h := newHouse(t)
 	heads := map[string]policy.Phase{}
-	for state := range stateWords {
+	for _, state := range order {
 		s := wellNow()
 		s.State = state
 		h.loop.mu.Lock()
@@ -461,7 +462,7 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 		heads[head[1]] = state
 	}
 	if len(heads) < 5 {
-		t.Errorf("only %d sentences for %d states", len(heads), len(stateWords))
+		t.Errorf("only %d sentences for %d states", len(heads), len(order))
 	}
 }
 
@@ -476,7 +477,7 @@ func TestThePageShowsWhatTheIssueOfTheMomentIs(t *testing.T) {
 	s.Edges = []string{"198.41.192.7"}
 	h.loop.status = s
 	_, _, page := h.get("/")
-	for _, want := range []string{"Mending the connection", "4 of 4 probes failed", "6 good probes, 1 failure", "198.41.192.7", "Evidence 12.2, alarm at 9.2", "1 of 6", `data-step="alarm"`} {
+	for _, want := range []string{"Restoring remote access", "4 of 4 probes failed", "6 good checks, 1 failure", "198.41.192.7", "Evidence 12.2, alarm at 9.2", "1 of 6", `data-step="alarm"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not show %q", want)
 		}
@@ -489,7 +490,7 @@ func TestThePageShowsWhatTheIssueOfTheMomentIs(t *testing.T) {
 func TestAnIncidentHasItsPageAndItsText(t *testing.T) {
 	h := newHouse(t)
 	status, _, page := h.get("/incidents/20261121T120000Z")
-	if status != 200 || !strings.Contains(page, "Mended with http2") || !strings.Contains(page, "lasted 24 s") {
+	if status != 200 || !strings.Contains(page, "Fixed with http2") || !strings.Contains(page, "lasted 24 s") {
 		t.Errorf("HTTP %d", status)
 	}
 	status, header, text := h.get("/incidents/20261121T120000Z.md")
@@ -762,14 +763,14 @@ func TestTheTimeline(t *testing.T) {
 	if want := []string{"215: 0/2 100 ms", "263: 1/1 -1 ms", "275: 0/1 100 ms"}; !slices.Equal(seen, want) {
 		t.Errorf("probes %q, want %q", seen, want)
 	}
-	v := clock{noon, time.UTC}.timeline(f, false)
-	if !strings.Contains(v.Text, "healthy 23 h") || !strings.Contains(v.Text, "waiting 1 h") || !strings.Contains(v.Text, "4 probes, 1 failed, 100 ms on average") {
+	v := clock{words.English(), noon, time.UTC}.timeline(f, false)
+	if !strings.Contains(v.Text, "healthy 23 h") || !strings.Contains(v.Text, "waiting 1 h") || !strings.Contains(v.Text, "4 checks, 1 failed, 100 ms on average") {
 		t.Errorf("in words: %s", v.Text)
 	}
 	if len(v.Misses) != 1 || v.Line == "" || len(v.Marks) != 5 {
 		t.Errorf("drawn: %d misses, line %q", len(v.Misses), v.Line)
 	}
-	if v := (clock{noon, time.UTC}).timeline(f, true); !strings.Contains(v.Text, "1 d 5 h") {
+	if v := (clock{words.English(), noon, time.UTC}).timeline(f, true); !strings.Contains(v.Text, "1 d 5 h") {
 		t.Errorf("the week in words: %s", v.Text)
 	}
 }

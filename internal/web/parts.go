@@ -8,7 +8,7 @@ import (
 
 // document is a whole page around what it shows.
 func (f *frame) document(content ...g.Node) g.Node {
-	return g.Group{g.Raw("<!doctype html>"), el("html", attr("lang", "en"), attr("data-state", f.Class),
+	return g.Group{g.Raw("<!doctype html>"), el("html", attr("lang", f.Tag), attr("data-state", f.Class),
 		el("head",
 			el("meta", attr("charset", "utf-8")),
 			el("meta", attr("name", "viewport"), attr("content", "width=device-width, initial-scale=1")),

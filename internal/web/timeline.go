@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // The drawing's own units; the browser stretches it to the width there is.
@@ -75,33 +76,33 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 			a = max(0, b-least)
 		}
 		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: string(s.State),
-			Title: fmt.Sprintf("%s, %s for %s", c.moment(s.From), stateWords[s.State], c.span(s.To.Sub(s.From)))})
+			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": words.Text{Key: words.State(s.State)}, "span": s.To.Sub(s.From)})})
 	}
 	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
 		s := states[i]
-		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: string(s.State), Word: stateWords[s.State], For: c.span(s.To.Sub(s.From))})
+		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: string(s.State), Word: c.stateWord(s.State), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
 	}
-	var said []string
+	var said words.List
 	for _, p := range order {
 		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, legend{string(p), stateWords[p], c.span(d)})
-			said = append(said, stateWords[p]+" "+c.span(d))
+			v.Legend = append(v.Legend, legend{string(p), c.stateWord(p), c.Span(d)})
+			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": words.Text{Key: words.State(p)}, "span": d}})
 		}
 	}
 	v.Known = len(states) > 0
 	v.drawProbes(probes)
-	v.Text = "The last 24 hours: "
+	v.Text = c.Say("page.timeline-said-day", words.With{"states": said})
 	if isWeek {
-		v.Text = "The last 7 days: "
+		v.Text = c.Say("page.timeline-said-week", words.With{"states": said})
 	}
-	v.Text += strings.Join(said, ", ") + "." + probesInWords(probes)
+	v.Text += c.probesInWords(probes)
 	for i := range 5 {
 		t := from.Add(back * time.Duration(i) / 4).In(c.loc)
 		switch {
 		case i == 4:
-			v.Marks = append(v.Marks, "now")
+			v.Marks = append(v.Marks, c.Say("page.timeline-now"))
 		case isWeek:
-			v.Marks = append(v.Marks, t.Format("Mon 15h"))
+			v.Marks = append(v.Marks, c.Moment(c.at(t, words.WeekdayMark)))
 		default:
 			v.Marks = append(v.Marks, t.Format("15:04"))
 		}
@@ -172,7 +173,7 @@ func (v *timelineView) drawMisses(probes []sample, step float64) {
 	}
 }
 
-func probesInWords(probes []sample) string {
+func (c clock) probesInWords(probes []sample) string {
 	n, failed, sum, good := 0, 0, 0, 0
 	for _, p := range probes {
 		n += p.Probes
@@ -185,14 +186,14 @@ func probesInWords(probes []sample) string {
 	if n == 0 {
 		return ""
 	}
-	text := " " + plural(n, "probe")
-	if failed > 0 {
-		text += ", " + strconv.Itoa(failed) + " failed"
+	checks := words.Count{N: n, Of: "count.checks"}
+	switch {
+	case good == 0:
+		return " " + c.Say("page.timeline-all-failed", words.With{"checks": checks})
+	case failed > 0:
+		return " " + c.Say("page.timeline-failed", words.With{"checks": checks, "failed": failed, "n": sum / good})
 	}
-	if good > 0 {
-		text += fmt.Sprintf(", %d ms on average", sum/good)
-	}
-	return text + "."
+	return " " + c.Say("page.timeline-checks", words.With{"checks": checks, "n": sum / good})
 }
 
 // nice is the next round number.

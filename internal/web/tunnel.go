@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	g "maragu.dev/gomponents"
+
+	"tunnelmedic/internal/words"
 )
 
 // tunnelSection is what is watched, and how it is set.
 func (v *homeView) tunnelSection() g.Node {
-	address, app, transport := text("not found yet"), text("not found yet"), text("not known")
+	address, app, transport := text(v.Say("page.not-found")), text(v.Say("page.not-found")), text(v.Say("page.not-known"))
 	if v.Target.URL != "" {
 		address = outward(v.Target.URL)
 	}
@@ -21,14 +23,14 @@ func (v *homeView) tunnelSection() g.Node {
 		transport = el("strong", text(v.Protocol.Transport))
 	}
 	return el("section", class("card"), aria("labelledby", "h-tunnel"),
-		el("h2", id("h-tunnel"), text("Tunnel")),
+		el("h2", id("h-tunnel"), text(v.Say("page.tunnel"))),
 		facts(id("facts"), live,
-			fact("Address", address),
-			fact("Add-on", app),
-			fact("Protocol in use", transport),
-			fact("Protocol set", text(cmp.Or(v.Protocol.Setting, "not known")), aside(v.ownSetting())),
-			fact("Connections", v.connections()),
-			fact("Restarts", text(strconv.Itoa(v.Restarts)+" of "+strconv.Itoa(v.Budget)), aside("allowed in 24 hours")),
+			fact(v.Say("page.address"), address),
+			fact(v.Say("page.app"), app),
+			fact(v.Say("page.transport"), transport),
+			fact(v.Say("page.setting"), text(cmp.Or(v.Protocol.Setting, v.Say("page.not-known"))), aside(v.ownSetting())),
+			fact(v.Say("page.connections"), v.connections()),
+			fact(v.Say("page.restarts"), text(v.Say("page.restarts-of", words.With{"n": v.Restarts, "budget": v.Budget})), aside(v.Say("page.restarts-note"))),
 		),
 	)
 }
@@ -39,17 +41,17 @@ func (v *homeView) ownSetting() string {
 	case v.Protocol.Own == "":
 		return ""
 	case v.Protocol.Own == v.Protocol.Setting:
-		return "your own setting"
+		return v.Say("page.own")
 	case v.FailbackDue.IsZero():
-		return "your own is " + v.Protocol.Own
+		return v.Say("page.own-is", words.With{"own": v.Protocol.Own})
 	}
-	return "your own is " + v.Protocol.Own + ", tried again from " + v.moment(v.FailbackDue)
+	return v.Say("page.own-again", words.With{"own": v.Protocol.Own, "moment": v.at(v.FailbackDue, words.DayAndHour)})
 }
 
 func (v *homeView) connections() g.Node {
 	return g.Group{
-		text(strconv.Itoa(v.Protocol.Ready) + " of 4"),
-		g.If(len(v.Locations) > 0, aside("to "+strings.Join(v.Locations, ", "))),
+		text(v.Say("page.connections-of", words.With{"n": v.Protocol.Ready})),
+		g.If(len(v.Locations) > 0, aside(v.Say("page.connections-to", words.With{"places": strings.Join(v.Locations, ", ")}))),
 		g.If(len(v.Edges) > 0, el("ul", class("edges"), g.Map(v.Edges, func(edge string) g.Node { return el("li", el("code", text(edge))) }))),
 	}
 }
@@ -57,12 +59,12 @@ func (v *homeView) connections() g.Node {
 // checkSection is the last probe, and how much speaks for a fault.
 func (v *homeView) checkSection() g.Node {
 	return el("section", class("card"), aria("labelledby", "h-check"),
-		el("h2", id("h-check"), text("Last check")),
+		el("h2", id("h-check"), text(v.Say("page.check"))),
 		el("div", id("check"), live,
 			v.lastProbe(),
-			el("h3", text("Evidence for a fault")),
-			v.Bar.draw(),
-			el("p", class("quiet between"), el("span", text(v.Bar.Score)), el("span", class("at80"), text("alarm at "+v.Bar.Alarm))),
+			el("h3", text(v.Say("page.evidence"))),
+			v.Bar.draw(v.Say("page.evidence-meaning", words.With{"score": v.Bar.Score, "alarm": v.Bar.Alarm})),
+			el("p", class("quiet between"), el("span", text(v.Bar.Score)), el("span", class("at80"), text(v.Say("page.evidence-alarm", words.With{"alarm": v.Bar.Alarm})))),
 		),
 	)
 }
@@ -70,29 +72,29 @@ func (v *homeView) checkSection() g.Node {
 func (v *homeView) lastProbe() g.Node {
 	p := v.LastProbe
 	if p == nil {
-		return quiet(text("None yet."))
+		return quiet(text(v.Say("page.check-none")))
 	}
-	result, status := el("strong", text("failed")), ""
+	result, status := el("strong", text(v.Say("page.check-failed"))), ""
 	if p.OK {
-		result = text("good")
+		result = text(v.Say("page.check-good"))
 	}
 	if p.Status != 0 {
 		status = "HTTP " + strconv.Itoa(p.Status)
 	}
 	return facts(
-		fact("When", text(v.Checked)),
-		fact("Result", result, aside(status)),
-		fact("Took", text(millis(p.TookMS))),
-		g.If(p.Colo != "", fact("Cloudflare", text(p.Colo), aside("data centre"))),
+		fact(v.Say("page.check-when"), text(v.Checked)),
+		fact(v.Say("page.check-result"), result, aside(status)),
+		fact(v.Say("page.check-took"), text(v.Millis(p.TookMS))),
+		g.If(p.Colo != "", fact("Cloudflare", text(p.Colo), aside(v.Say("page.check-place")))),
 	)
 }
 
-func (b *bar) draw() g.Node {
+func (b *bar) draw(meaning string) g.Node {
 	kind := "bar"
 	if b.Over {
 		kind = "bar over"
 	}
-	return stretched(kind, 100, 10, picture("Evidence "+b.Score+", alarm at "+b.Alarm),
+	return stretched(kind, 100, 10, picture(meaning),
 		rect{W: "100", H: "10"}.draw("track"),
 		rect{W: strconv.Itoa(b.Width), H: "10"}.draw("fill"),
 		path("M80 0v10", class("line")),

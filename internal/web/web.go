@@ -49,7 +49,8 @@ type Config struct {
 	Feed     *Feed                                 // timeline and events
 	Hands    Hands                                 // the buttons
 	Location func() *time.Location                 // of the house; nil = UTC
-	Month    func([]journal.Incident) []report.Row // the month at a glance
+	Month    func([]journal.Incident) report.Month // the month at a glance
+	Voice    *words.Voice                          // the household's language; nil: English
 	Doctor   func(context.Context, func(DoctorRow)) (summary string, err error)
 	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
 	Forget   func(context.Context) error // takes everything out of Home Assistant again
@@ -63,7 +64,7 @@ type Config struct {
 // Handler serves the page, its JSON and /healthz.
 func Handler(c Config) http.Handler {
 	page := http.NewServeMux()
-	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Medic.Status().In(words.English())) })
+	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.Medic.Status().In(c.lang(r))) })
 	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) {
 		list := c.Incidents.Incidents()
 		for i := range list {

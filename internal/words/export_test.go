@@ -3,6 +3,8 @@ package words
 import (
 	"maps"
 	"slices"
+
+	"tunnelmedic/internal/policy"
 )
 
 // Keys gives every key of the English file, sorted.
@@ -31,4 +33,11 @@ func (e entry) forms() []string {
 }
 
 // Composed says that a key is put together by the program, from the member of an enum.
-func Composed(Key) bool { return false }
+func Composed(key Key) bool {
+	for _, p := range []policy.Phase{policy.Starting, policy.Healthy, policy.Suspect, policy.Treating, policy.Holding, policy.Blind, policy.Observing, policy.Paused} {
+		if key == State(p) {
+			return true
+		}
+	}
+	return false
+}

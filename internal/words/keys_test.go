@@ -174,6 +174,10 @@ var samples = words.With{
 	"service": "http://homeassistant:8123", "here": "http://homeassistant:80", "status": 502, "settings": words.Text{Key: "settings.screen"},
 	"reason": words.Text{Key: "forwarded.no-host"}, "brief": words.Count{N: 31, Of: "count.sockets"}, "logged": words.Count{N: 1, Of: "count.signins"},
 	"changes": "Home Assistant went from 2026.10.3 to 2026.11.0, 12 minutes before", "setting": "http2", "own": "auto", "protocol": evidence.HTTP2,
+	"state": words.Text{Key: "state.holding"}, "span": 2*time.Hour + 10*time.Minute, "ours": 18 * time.Second, "states": words.List{"healthy 23 h", "waiting 1 h"},
+	"checks": words.Count{N: 4, Of: "count.checks"}, "failures": words.Count{N: 1, Of: "count.failures"}, "failed": 1, "cause": "upgrade-stripped",
+	"moment": words.Moment{At: time.Date(2026, 11, 26, 18, 4, 0, 0, time.UTC)}, "places": "fra03, ams01", "budget": 6, "alarm": "9.2", "score": "3.0",
+	"transport": evidence.OverQUIC, "took": words.Millis(46), "why": "the restarts of the day are used up",
 	"lasted": 83 * time.Minute, "gates": "the internet is down", "step": "http2 is proven.",
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 }

@@ -28,6 +28,15 @@ type Text struct {
 	With With
 }
 
+// Of makes a Text.
+func Of(key Key, with ...With) Text {
+	t := Text{Key: key}
+	if len(with) > 0 {
+		t.With = with[0]
+	}
+	return t
+}
+
 // Lang is a language. What Lang.Say writes is one line of plain text.
 type Lang struct {
 	// Tag is the language as HTML and Home Assistant name it, such as "en".

@@ -82,13 +82,13 @@ func (l *Lang) value(v any) string {
 	case time.Duration:
 		return l.Span(v)
 	case Moment:
-		return l.moment(v)
+		return l.Moment(v)
 	case Share:
 		return l.Say("number.percent", With{"share": digits(l.decimal(float64(v)*100, 2))})
 	case Decimal:
-		return l.decimal(float64(v), 1)
+		return l.Decimal(float64(v))
 	case Millis:
-		return l.millis(v)
+		return l.Millis(int64(v))
 	case List:
 		return l.list(v)
 	case digits:
@@ -117,6 +117,9 @@ func (l *Lang) Number(n int64) string {
 	return s
 }
 
+// Decimal writes a number with one digit behind the mark.
+func (l *Lang) Decimal(f float64) string { return l.decimal(f, 1) }
+
 func (l *Lang) decimal(f float64, places int) string {
 	return strings.Replace(strconv.FormatFloat(f, 'f', places, 64), ".", l.texts["number.mark"].other, 1)
 }
@@ -142,15 +145,16 @@ func (l *Lang) Span(d time.Duration) string {
 	}
 }
 
-// millis writes a latency.
-func (l *Lang) millis(ms Millis) string {
+// Millis writes a latency.
+func (l *Lang) Millis(ms int64) string {
 	if ms < 1 {
 		return l.Say("span.blink")
 	}
-	return l.Say("span.millis", With{"n": int64(ms)})
+	return l.Say("span.millis", With{"n": ms})
 }
 
-func (l *Lang) moment(m Moment) string {
+// Moment writes a point in time.
+func (l *Lang) Moment(m Moment) string {
 	t := m.At
 	if m.In != nil {
 		t = t.In(m.In)

@@ -169,7 +169,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 		if strings.Contains(s.Diagnosis.Changed, "protocol") || strings.Contains(s.Diagnosis.Changed, "debug") {
 			t.Errorf("it tells of what it did itself, or of a flag's value: %q", s.Diagnosis.Changed)
 		}
-		if m := h.World.Core.Notifications()["tunnelmedic"].Message; !strings.Contains(m, "need not be the reason") {
+		if m := h.World.Core.Notifications()["tunnelmedic"].Message; !strings.Contains(m, "may not be the reason") {
 			t.Errorf("%q", m)
 		}
 		h.World.SetFaults(lab.Faults{})

@@ -105,7 +105,7 @@
         if (ask && got.ok) { ask.open = false; ask.querySelector('summary').focus(); }
       }
     } catch {
-      say('Tunnel Medic does not answer. Try again in a moment.', true);
+      say($('offline').dataset.press, true);
     }
     button.removeAttribute('aria-busy');
     soon();
@@ -115,7 +115,13 @@
   async function doctor(form) {
     const place = $('doctor');
     const table = document.createElement('table');
-    table.innerHTML = '<thead><tr><th><span class="unseen">Verdict</span></th><th>Look</th><th>What came</th></tr></thead><tbody></tbody>';
+    const heads = table.createTHead().insertRow();
+    for (const head of [place.dataset.verdict, place.dataset.look, place.dataset.came]) {
+      const th = document.createElement('th');
+      th.textContent = head;
+      heads.append(th);
+    }
+    table.createTBody();
     place.replaceChildren(table);
     place.hidden = false;
     const res = await fetch(form.action, { method: 'POST', body: '{}', headers: { 'Content-Type': 'application/json', 'X-Tunnelmedic-Token': token } });
