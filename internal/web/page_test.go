@@ -346,7 +346,9 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
 	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Seen: ill.Seen, Particulars: diagnosis.Particulars{Variant: "known", Service: evil, Here: evil}}
 	s.LastProbe.Colo = evil
-	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) report.Month { return report.Month{Watched: time.Hour, Causes: []report.ByCause{{Cause: evil, Incidents: 1}}} }}, evil)
+	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) report.Month {
+		return report.Month{Watched: time.Hour, Causes: []report.ByCause{{Cause: evil, Incidents: 1}}}
+	}}, evil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	main, incident := httptest.NewRecorder(), httptest.NewRecorder()
 	p.show(main, r, http.StatusOK, evil, true, DoctorRow{Component: evil, Came: evil, Verdict: evil, Do: evil})
