@@ -55,7 +55,7 @@ func (v *homeView) tryForm(protocol string) g.Node {
 func (v *homeView) doctorRows() g.Node {
 	return el("div", id("doctor"), class("doctor"),
 		attr("data-verdict", v.Say("page.doctor-verdict")), attr("data-look", v.Say("page.doctor-look")), attr("data-came", v.Say("page.doctor-came")),
-		 hiddenIf(len(v.Rows) == 0), role("region"), aria("label", v.Say("page.doctor-rows")), aria("live", "polite"),
+		hiddenIf(len(v.Rows) == 0), role("region"), aria("label", v.Say("page.doctor-rows")), aria("live", "polite"),
 		g.If(len(v.Rows) > 0, el("table",
 			el("thead", el("tr",
 				el("th", text(v.Say("page.doctor-verdict"))), el("th", text(v.Say("page.doctor-look"))), el("th", text(v.Say("page.doctor-came"))),
