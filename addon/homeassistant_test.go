@@ -145,7 +145,7 @@ func entitiesInCore(t *testing.T, ha *core, d *daemon) {
 	t.Helper()
 	t.Log("the entities, with their classes")
 	for id, want := range map[string]map[string]any{
-		"binary_sensor.tunnel_medic_connectivity":         {"device_class": "connectivity", "friendly_name": "Tunnel Medic Connectivity", "state": "on"},
+		"binary_sensor.tunnel_medic_connectivity":         {"device_class": "connectivity", "friendly_name": "Tunnel Medic Remote access", "state": "on"},
 		"sensor.tunnel_medic_diagnosis":                   {"device_class": "enum", "state": "healthy"},
 		"sensor.tunnel_medic_protocol_in_use":             {"device_class": "enum", "state": "quic"},
 		"sensor.tunnel_medic_last_cure":                   {"device_class": "timestamp", "state": "unknown"},

@@ -74,7 +74,7 @@ func (e *Entities) sendStates(ctx context.Context, told map[string]string, gone 
 		if gone {
 			state = "unavailable"
 		}
-		attrs := map[string]any{"friendly_name": "Tunnel Medic " + en.name}
+		attrs := map[string]any{"friendly_name": "Tunnel Medic " + en.name(e.Voice.Lang())}
 		for key, value := range map[string]string{"device_class": en.class, "unit_of_measurement": en.unit, "state_class": en.stateClass, "icon": en.icon} {
 			if value != "" {
 				attrs[key] = value

@@ -7,6 +7,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // The topics. The state is one JSON value; each entity takes its part of it.
@@ -30,8 +31,8 @@ const (
 // what is a device class, a unit or a category there is named so here.
 type entity struct {
 	key        string // in the state, and of the unique id
+	id         string // of the entity, behind "tunnel_medic_": the same in every language, as automations name it
 	platform   string
-	name       string
 	class      string
 	unit       string
 	stateClass string
@@ -50,14 +51,14 @@ func entities() []entity {
 		causes = append(causes, row.ID)
 	}
 	return []entity{
-		{key: "connectivity", platform: "binary_sensor", name: "Connectivity", class: "connectivity"},
-		{key: "diagnosis", platform: "sensor", name: "Diagnosis", class: "enum", icon: "mdi:stethoscope", options: causes, attributes: true},
-		{key: "protocol", platform: "sensor", name: "Protocol in use", class: "enum", category: "diagnostic", icon: "mdi:transit-connection-variant", options: []string{"quic", "http2"}},
-		{key: "last_cure", platform: "sensor", name: "Last cure", class: "timestamp", category: "diagnostic"},
-		{key: "probe_latency", platform: "sensor", name: "Probe latency", class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", precision: true},
-		{key: "restarts_24h", platform: "sensor", name: "Tunnel restarts in 24 hours", stateClass: "measurement", category: "diagnostic", icon: "mdi:restart", precision: true},
-		{key: "probe", platform: "button", name: "Probe now", icon: "mdi:radar", command: probeTopic},
-		{key: "healing", platform: "switch", name: "Healing", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true},
+		{key: "connectivity", id: "connectivity", platform: "binary_sensor", class: "connectivity"},
+		{key: "diagnosis", id: "diagnosis", platform: "sensor", class: "enum", icon: "mdi:stethoscope", options: causes, attributes: true},
+		{key: "protocol", id: "protocol_in_use", platform: "sensor", class: "enum", category: "diagnostic", icon: "mdi:transit-connection-variant", options: []string{"quic", "http2"}},
+		{key: "last_cure", id: "last_cure", platform: "sensor", class: "timestamp", category: "diagnostic"},
+		{key: "probe_latency", id: "probe_latency", platform: "sensor", class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", precision: true},
+		{key: "restarts_24h", id: "tunnel_restarts_in_24_hours", platform: "sensor", stateClass: "measurement", category: "diagnostic", icon: "mdi:restart", precision: true},
+		{key: "probe", id: "probe_now", platform: "button", icon: "mdi:radar", command: probeTopic},
+		{key: "healing", id: "healing", platform: "switch", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true},
 	}
 }
 
@@ -132,8 +133,8 @@ func cured(steps []policy.Step) *time.Time {
 }
 
 // discovery is the device's description for Home Assistant.
-func discovery(version, page string, heals bool) ([]byte, error) {
-	device := map[string]any{"identifiers": []string{"tunnelmedic"}, "name": "Tunnel Medic", "manufacturer": "Tunnel Medic", "model": "Cloudflare Tunnel watch", "sw_version": version}
+func discovery(l *words.Lang, version, page string, heals bool) ([]byte, error) {
+	device := map[string]any{"identifiers": []string{"tunnelmedic"}, "name": "Tunnel Medic", "manufacturer": "Tunnel Medic", "model": l.Say("entity.model"), "sw_version": version}
 	if page != "" {
 		device["configuration_url"] = "homeassistant:/" + page
 	}
@@ -144,7 +145,7 @@ func discovery(version, page string, heals bool) ([]byte, error) {
 			components[e.key] = map[string]any{"platform": e.platform}
 			continue
 		}
-		components[e.key] = e.config()
+		components[e.key] = e.config(l)
 	}
 	return json.Marshal(map[string]any{
 		"device":       device,
@@ -155,8 +156,12 @@ func discovery(version, page string, heals bool) ([]byte, error) {
 	})
 }
 
-func (e entity) config() map[string]any {
-	c := map[string]any{"platform": e.platform, "unique_id": "tunnelmedic_" + e.key, "name": e.name}
+// name is the entity's name for people.
+func (e entity) name(l *words.Lang) string { return l.Say(words.Key("entity." + e.key)) }
+
+func (e entity) config(l *words.Lang) map[string]any {
+	c := map[string]any{"platform": e.platform, "unique_id": "tunnelmedic_" + e.key, "name": e.name(l),
+		"default_entity_id": e.platform + ".tunnel_medic_" + e.id}
 	for key, value := range map[string]string{"device_class": e.class, "unit_of_measurement": e.unit, "state_class": e.stateClass, "entity_category": e.category, "icon": e.icon, "command_topic": e.command} {
 		if value != "" {
 			c[key] = value

@@ -425,7 +425,7 @@ func (e *Entities) messages() []message {
 	if !e.told {
 		return nil
 	}
-	config, err := discovery(e.Version, e.Page, e.heals)
+	config, err := discovery(e.Voice.Lang(), e.Version, e.Page, e.heals)
 	state, err2 := json.Marshal(e.now)
 	attrs, err3 := json.Marshal(e.attrs)
 	if err := errors.Join(err, err2, err3); err != nil {

@@ -12,6 +12,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // well is a healthy home's status.
@@ -64,7 +65,7 @@ func TestWhatTheEntitiesShow(t *testing.T) {
 }
 
 func TestTheDeviceIsDescribedByHomeAssistantsConventions(t *testing.T) {
-	raw, err := discovery("1.0.0", "/hassio/ingress/x", true)
+	raw, err := discovery(words.English(), "1.0.0", "/hassio/ingress/x", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +99,15 @@ func TestTheDeviceIsDescribedByHomeAssistantsConventions(t *testing.T) {
 		if d.Components[key]["unique_id"] != "tunnelmedic_"+key {
 			t.Errorf("%s has the unique id %v", key, d.Components[key]["unique_id"])
 		}
+		if name, _ := d.Components[key]["name"].(string); name == "" || strings.HasPrefix(name, "entity.") {
+			t.Errorf("%s is called %q", key, name)
+		}
 	}
 	options, _ := d.Components["diagnosis"]["options"].([]any)
 	if !slices.Contains(options, any("healthy")) || !slices.Contains(options, any("unknown")) {
 		t.Errorf("the diagnosis may be %v", options)
 	}
-	raw, _ = discovery("1.0.0", "", false)
+	raw, _ = discovery(words.English(), "1.0.0", "", false)
 	if !strings.Contains(string(raw), `"healing":{"platform":"switch"}`) {
 		t.Error("in mode observe the switch is still there")
 	}
