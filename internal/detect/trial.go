@@ -129,6 +129,15 @@ func Over(run int, p float64) bool { return run >= goodRun(p, certainly) }
 // goodRun is how many good looks in a row make a loss of p, gone unseen, no more
 // probable than alpha. Never below the run that clears a trial.
 func goodRun(p, alpha float64) int {
-	p = math.Min(math.Max(p, 0.05), 0.95)
-	return int(math.Max(math.Ceil(math.Log(alpha)/math.Log(1-p)), math.Ceil(clear/against(fault, noise).success)))
+	return max(luck(p, alpha), int(math.Ceil(clear/against(fault, noise).success)))
 }
+
+// luck is how many good looks in a row a loss of p leaves with a probability of alpha.
+func luck(p, alpha float64) int {
+	p = min(max(p, 0.05), 0.95)
+	return int(math.Ceil(math.Log(alpha) / math.Log(1-p)))
+}
+
+// Ending says whether so many good looks in a row make it likely that a fault with this
+// share is over: it leaves them by luck once in five times.
+func Ending(run int, share float64) bool { return run >= luck(share, 0.2) }

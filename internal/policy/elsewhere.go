@@ -17,6 +17,6 @@ func (s State) Kept(now time.Time) State {
 // spent and learned in this home, and a pause, hold for every app.
 func (s State) Elsewhere(kept State) State {
 	kept = kept.clone()
-	kept.Phase, kept.Since, kept.Restarts, kept.Cures, kept.PausedUntil = s.Phase, s.Since, s.Restarts, s.Cures, s.PausedUntil
+	kept.Phase, kept.Since, kept.Restarts, kept.Cures, kept.PausedUntil, kept.PausedFor = s.Phase, s.Since, s.Restarts, s.Cures, s.PausedUntil, s.PausedFor
 	return kept
 }

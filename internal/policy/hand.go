@@ -83,7 +83,7 @@ func (r Rules) refuse(s *State, now time.Time, in Sight, p evidence.Protocol) er
 func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
 	s = s.clone()
 	var d Decision
-	s.PausedUntil = until
+	s.PausedUntil, s.PausedFor = until, until.Sub(now)
 	d.say(now, StepPaused, evidence.Default, "Paused until %s: probes go on, nothing is changed.", until.In(r.location()).Format("15:04"))
 	r.finish(&s, &d, now, Sight{})
 	return s, d

@@ -145,6 +145,9 @@ func (i *Incident) count(in Sight, set evidence.Protocol, lasting bool) {
 // ended says whether so many good probes in a row cannot be luck.
 func (i *Incident) ended() bool { return detect.Over(i.Run, i.share()) }
 
+// ending says whether it is worth to look more closely whether it has.
+func (i *Incident) ending() bool { return detect.Ending(i.Run, i.share()) }
+
 // pause is for how long connections that break again and again may stand in between: a
 // log counts breaks of ten minutes (lostWindow in internal/tunnel).
 const pause = 10 * time.Minute

@@ -12,6 +12,9 @@ import (
 // wait, and Home Assistant logs every probe that does not sign in.
 const gathering = 150
 
+// closely is how many looks are made closely when a suspicion begins anew.
+const closely = 8
+
 // next spaces the probes: often where the answer decides something, seldom where
 // it only waits, and never so often that it prolongs the trouble. Closest after a
 // failure: then a few answers decide, and the household is waiting.
@@ -40,6 +43,10 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return r.Burst // a total loss that lets one through is ending: see it soon
 	case s.Incident != nil && !r.proven(s) && s.Detector.Suspects() && now.Sub(s.Incident.Alarm) < gathering*r.Burst:
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
+	case s.Incident != nil && s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:
+		return burst // after a start of the program it gathers anew, and people are cut off
+	case s.Incident != nil && s.Incident.ending():
+		return 5 * r.Burst
 	case s.Incident != nil:
 		return patient(s.Incident.Alarm)
 	case s.Felled:

@@ -14,6 +14,8 @@ type Plan struct {
 	Failback    *Comeback   `json:"failback,omitempty"` // set after a cure
 	PausedUntil time.Time   `json:"paused_until,omitzero"`
 	Restarts    []time.Time `json:"restarts,omitempty"` // of the last 24 hours
+	// PausedFor is how long the pause was to be: a clock that goes back must not prolong it.
+	PausedFor time.Duration `json:"paused_for,omitempty"`
 
 	Felled    bool      `json:"felled,omitempty"`   // the add-on does not run, by a restart of ours
 	Revivals  int       `json:"revivals,omitempty"` // new starts under the same protocol, each soon after the last

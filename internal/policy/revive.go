@@ -81,7 +81,7 @@ func (r Rules) mayRevive(s *State, now time.Time, a act, in Sight) time.Time {
 	switch {
 	case s.Revivals == 0:
 		return time.Time{}
-	case a == raising && in.Remedy == diagnosis.Tell:
+	case a == starting || a == raising && in.Remedy == diagnosis.Tell: // nobody is cut off by one more try
 		return s.RevivedAt.Add(min(soon(r)<<min(s.Revivals-1, 10), r.HoldBase))
 	case a == raising:
 		return s.RevivedAt.Add(soon(r))

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -110,7 +111,7 @@ func (r Rules) forget(s *State, now time.Time) {
 	}
 	atMost(&s.HoldUntil, holdSteps*r.HoldBase)
 	if !Forever(s.PausedUntil) {
-		atMost(&s.PausedUntil, LongestPause)
+		atMost(&s.PausedUntil, cmp.Or(s.PausedFor, LongestPause))
 	}
 	atMost(&s.TroubleSince, 0)
 	if s.Incident != nil {
