@@ -38,7 +38,8 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 	case s.Trial != nil:
 		return r.Burst
 	case s.Trouble == diagnosis.RateLimited:
-		return 5 * r.Interval
+		// Seldomer the longer it lasts: what it hides may have to be mended.
+		return min(max(now.Sub(s.TroubleSince), r.Interval), 5*r.Interval)
 	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > detect.NearlyAll:
 		return r.Burst // a total loss that lets one through is ending: see it soon
 	case s.Incident != nil && !r.proven(s) && s.Detector.Suspects() && now.Sub(s.Incident.Alarm) < gathering*r.Burst:

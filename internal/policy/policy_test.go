@@ -689,8 +689,12 @@ func TestRateLimitsAreNotProlonged(t *testing.T) {
 	h := newHome(t, evidence.Auto)
 	h.sight = func(in *Sight) { in.Cause = diagnosis.RateLimited }
 	h.look(abstains)
-	if h.d.Next < 5*h.r.Interval {
+	if h.d.Next < h.r.Interval {
 		t.Errorf("next probe in %s", h.d.Next)
+	}
+	h.runFor(time.Hour)
+	if h.d.Next < 5*h.r.Interval {
+		t.Errorf("after an hour of it the next probe is in %s", h.d.Next)
 	}
 }
 

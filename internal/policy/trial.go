@@ -219,6 +219,14 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 		if s.Failback != nil {
 			s.Failback.Due = now.Add(max(r.Failback, time.Hour))
 		}
+	case out.Result == OverBudget && s.Set == t.Protocol: // it is stored: the next start takes it
+		s.Trial = nil
+		if s.Failback != nil {
+			s.Failback.Due = later(s.Failback.Due, now.Add(s.Failback.Wait))
+		}
+		if s.Incident != nil {
+			r.hold(s, d, now)
+		}
 	default:
 		t.Retry = now.Add(soon(r)) // the way back is never given up
 	}

@@ -105,7 +105,7 @@ func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Ou
 	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
 		in.Begun = max(in.Begun, 1) // an earlier version of this program did not count
 	}
-	out, err := t.outcome(t.resume(ctx, in))
+	out, err := t.outcome(t.resume(ctx, &in))
 	out.Sent = in.Stage == journal.Writing
 	out.Restarts = max(out.Restarts, in.Begun) // one before the interruption counts though its end was not seen
 	return out, err
@@ -119,7 +119,9 @@ func (t *Treatment) outcome(out policy.Outcome, err error) (policy.Outcome, erro
 	return out, err
 }
 
-func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
+// resume takes from what was begun a restart that shows to have never been sent.
+func (t *Treatment) resume(ctx context.Context, begun *journal.Intention) (policy.Outcome, error) {
+	in := *begun
 	if in.Stage == journal.Writing {
 		if _, err := t.settledOn(ctx, in); err != nil {
 			return policy.Outcome{}, err
@@ -129,14 +131,10 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	there, err := tunnel.ProtocolOf(info.Options)
+	if err := t.written(in, info); err != nil {
+		return policy.Outcome{}, err
+	}
 	switch {
-	case err != nil:
-		return policy.Outcome{}, t.end(policy.UserChanged, in.From)
-	case !in.Knows(there):
-		return policy.Outcome{}, t.end(policy.UserChanged, there)
-	case there != in.To:
-		return policy.Outcome{}, t.end(policy.NotAvailable, there) // it had not been written
 	case in.Stage == journal.Writing && t.replaced(ctx, in):
 		// The disk took no further note, and the restart was made all the same.
 		in.Stage, in.Begun = journal.Connecting, max(in.Begun, 1)
@@ -148,10 +146,13 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 			return policy.Outcome{}, t.notRunning(ctx, in)
 		}
 	}
-	switch done, err := t.wasRestarted(ctx, info, in); {
+	was, err := t.restartWas(ctx, info, in)
+	switch {
 	case err != nil:
 		return policy.Outcome{}, err
-	case done:
+	case was == neverSent:
+		in.Begun, begun.Begun = in.Begun-1, begun.Begun-1
+	case was == made:
 		t.Log.Info().Str("protocol", in.To.String()).Msg("Taking up an interrupted change: the restart had been done.")
 		return t.from(ctx, in, journal.Connecting)
 	}
@@ -159,37 +160,68 @@ func (t *Treatment) resume(ctx context.Context, in journal.Intention) (policy.Ou
 	return t.from(ctx, in, journal.Restarting)
 }
 
-// wasRestarted says whether the restart that was begun before the interruption has
-// been done. Supervisor carries it out without us and may be at it still: it gets
-// its time, so that no household is restarted twice for one change.
-func (t *Treatment) wasRestarted(ctx context.Context, info supervisor.Info, in journal.Intention) (bool, error) {
-	if in.Stage != journal.Restarting {
-		return in.Stage == journal.Connecting, nil
+// written ends the change where something else is stored than what it was to write.
+func (t *Treatment) written(in journal.Intention, info supervisor.Info) error {
+	switch there, err := tunnel.ProtocolOf(info.Options); {
+	case err != nil:
+		return t.end(policy.UserChanged, in.From)
+	case !in.Knows(there):
+		return t.end(policy.UserChanged, there)
+	case there != in.To:
+		return t.end(policy.NotAvailable, there) // it had not been written
 	}
-	for stood := false; ; {
-		done, silent := t.runs(ctx, info, in)
-		if done {
-			return true, nil
+	return nil
+}
+
+// fate is what became of a restart that was begun before an interruption.
+type fate uint8
+
+const (
+	notMade   fate = iota // as far as can be seen
+	neverSent             // for certain
+	made
+)
+
+// restartWas says what became of the restart that was begun before the interruption.
+// Supervisor carries it out without us and may be at it still: it gets its time, so that
+// no household is restarted twice for one change.
+func (t *Treatment) restartWas(ctx context.Context, info supervisor.Info, in journal.Intention) (was fate, err error) {
+	if in.Stage != journal.Restarting {
+		if in.Stage == journal.Connecting {
+			was = made
 		}
-		stood = stood || !silent && t.stands(in, info)
+		return was, nil
+	}
+	for {
+		done, silent := t.runs(ctx, info, in)
+		switch {
+		case done:
+			return made, nil
+		case !silent && t.stands(in, info):
+			was = neverSent
+		}
 		patience := t.Patience.Late
 		if silent { // the old process is gone, so the restart was done: the new one is coming up
 			patience = max(patience, t.Patience.Settle(in.To))
 		}
 		if age := time.Since(in.At); age > patience || age < 0 {
-			if info.State == evidence.StateStopped && !in.Felled && (stood || t.ending(ctx, in, in.At) == tunnel.EndedBySignal) {
-				return false, t.stoppedByHand(ctx, in)
-			}
-			return false, nil
+			return was, t.heldBy(ctx, info, in, was)
 		}
 		if err := t.pause(ctx); err != nil {
-			return false, err
+			return was, err
 		}
-		var err error
 		if info, err = t.surely(ctx, in); err != nil {
-			return false, err
+			return was, err
 		}
 	}
+}
+
+// heldBy ends the change where a person has stopped the app that a restart did not start anew.
+func (t *Treatment) heldBy(ctx context.Context, info supervisor.Info, in journal.Intention, was fate) error {
+	if info.State != evidence.StateStopped || in.Felled || was != neverSent && t.ending(ctx, in, in.At) != tunnel.EndedBySignal {
+		return nil
+	}
+	return t.stoppedByHand(ctx, in)
 }
 
 // stands says whether the process that a restart was to end still answers, so that the
