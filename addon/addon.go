@@ -131,7 +131,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
 	voice := &words.Voice{}
-	home := settle(ctx, super, log)
+	home := settle(ctx, super, log, voice)
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page(), voice)
 	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), Voice: voice, LastCure: lastCure(j)})
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})

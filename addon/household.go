@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/words"
 )
 
 // How often Supervisor is asked where the program is: soon again while it could not
@@ -26,6 +27,7 @@ const (
 type household struct {
 	super   *supervisor.Client
 	log     zerolog.Logger
+	voice   *words.Voice
 	changed func() // called when it knows better than before; nil: nobody waits for it
 
 	mu      sync.Mutex
@@ -37,8 +39,8 @@ type household struct {
 
 // settle asks Supervisor where the program is. That none of it is to be had keeps nothing
 // from working, and is asked again.
-func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger) *household {
-	h := &household{super: super, log: log, zone: time.Local}
+func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger, voice *words.Voice) *household {
+	h := &household{super: super, log: log, zone: time.Local, voice: voice}
 	h.ask(ctx)
 	return h
 }
@@ -67,12 +69,12 @@ func (h *household) keepAsking(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		zone, page := h.location(), h.page()
+		zone, page, lang := h.location(), h.page(), h.voice.Lang()
 		wait = settleLater
 		if !h.ask(ctx) {
 			wait = settleSoon
 		}
-		if h.changed != nil && (h.location().String() != zone.String() || h.page() != page) {
+		if h.changed != nil && (h.location().String() != zone.String() || h.page() != page || h.voice.Lang() != lang) {
 			h.changed()
 		}
 	}
@@ -84,8 +86,12 @@ func (h *household) ask(ctx context.Context) bool {
 	defer cancel()
 	info, err := h.super.SystemInfo(ctx)
 	self, err2 := h.super.Self(ctx)
-	if err := errors.Join(err, err2); err != nil {
-		h.log.Debug().Err(err).Msg("Time zone and page are not wholly known yet.")
+	core, err3 := h.super.CoreConfig(ctx)
+	if err := errors.Join(err, err2, err3); err != nil {
+		h.log.Debug().Err(err).Msg("Time zone, page and language are not wholly known yet.")
+	}
+	if err3 == nil {
+		h.voice.Speak(core.Language)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,7 +110,7 @@ func (h *household) ask(ctx context.Context) bool {
 	if h.slug != "" && (err == nil || h.path == "") {
 		h.path = pagePath(h.slug, info.HomeAssistant)
 	}
-	return err == nil && err2 == nil
+	return err == nil && err2 == nil && err3 == nil
 }
 
 // pagePath is where Home Assistant shows an app's page: /app/<slug> since 2026.2. The

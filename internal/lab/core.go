@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -115,7 +116,7 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request, path string) 
 	case get && path == "":
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "API running."})
 	case get && path == "config":
-		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
+		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": cmp.Or(c.w.opt.Language, "en"), "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
 	case post && kind == "services":
 		c.callService(rw, name, raw)

@@ -18,6 +18,7 @@ type CoreConfig struct {
 	State        string `json:"state"` // RUNNING, STARTING, NOT_RUNNING…
 	TimeZone     string `json:"time_zone"`
 	LocationName string `json:"location_name"`
+	Language     string `json:"language"` // such as "de" or "pt-BR"
 }
 
 // CoreConfig reads Core's configuration; kind CoreAway while Core is down or starting.
@@ -36,6 +37,7 @@ func (c *Client) CoreConfig(ctx context.Context) (CoreConfig, error) {
 	}
 	c.coreStopped.Store(false)
 	cfg.Version, cfg.State, cfg.LocationName = plain.Name(cfg.Version), plain.Name(cfg.State), plain.Name(cfg.LocationName)
+	cfg.Language = plain.Name(cfg.Language)
 	return cfg, nil
 }
 

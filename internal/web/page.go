@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -95,15 +96,26 @@ func (p *pages) asset(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, assets, "assets/"+name)
 }
 
-// lang is the language of whoever asks.
-func (c Config) lang(*http.Request) *words.Lang { return c.Voice.Lang() }
+// langCookie is in which the script keeps the language of the frontend around the page.
+const langCookie = "tunnelmedic_lang"
+
+// lang is the language of whoever asks: that of the frontend around the page, else the
+// browser's, else the household's.
+func (c Config) lang(r *http.Request) *words.Lang {
+	if k, err := r.Cookie(langCookie); err == nil {
+		if l := words.In(k.Value); l != nil {
+			return l
+		}
+	}
+	return cmp.Or(words.Accepted(r.Header.Get("Accept-Language")), c.Voice.Lang())
+}
 
 // render writes a page whole or not at all.
-func (p *pages) render(w http.ResponseWriter, status int, page g.Node) {
+func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, page g.Node) {
 	var b bytes.Buffer
 	if err := page.Render(&b); err != nil {
 		p.Log.Error().Err(err).Msg("The page could not be made.")
-		http.Error(w, p.lang(nil).Say("page.not.made"), http.StatusInternalServerError)
+		http.Error(w, p.lang(r).Say("page.not.made"), http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -176,7 +188,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 		}
 		v.Past = append(v.Past, v.past(inc))
 	}
-	p.render(w, status, v.page())
+	p.render(w, r, status, v.page())
 }
 
 // shown is how many past incidents the main page lists at first.
@@ -210,7 +222,7 @@ func (p *pages) incident(w http.ResponseWriter, r *http.Request) {
 		v.Steps = append(v.Steps, c.step(s))
 	}
 	v.Seen = c.evidenceList(inc.Seen)
-	p.render(w, http.StatusOK, v.page())
+	p.render(w, r, http.StatusOK, v.page())
 }
 
 // homeView is the main page.

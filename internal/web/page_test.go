@@ -436,7 +436,7 @@ func attribute(n *html.Node, name string) string {
 func TestAPageThatBreaksOffIsNotShownInHalf(t *testing.T) {
 	w := httptest.NewRecorder()
 	broken := g.NodeFunc(func(io.Writer) error { return errors.New("broken") })
-	newPages(Config{Log: zerolog.Nop()}, "").render(w, http.StatusOK, el("main", text("a good half"), broken))
+	newPages(Config{Log: zerolog.Nop()}, "").render(w, httptest.NewRequest(http.MethodGet, "/", nil), http.StatusOK, el("main", text("a good half"), broken))
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "half") {
 		t.Errorf("HTTP %d: %s", w.Code, w.Body)
 	}

@@ -5,6 +5,16 @@
   'use strict';
   const base = document.querySelector('main').dataset.base;
   const $ = (id) => document.getElementById(id);
+
+  // The frontend around the page says which language its user reads.
+  let lang = '';
+  try {
+    lang = parent !== window && parent.document.querySelector('home-assistant')?.hass?.language || '';
+  } catch { /* another origin's frame */ }
+  if (/^[A-Za-z0-9-]{2,20}$/.test(lang) && !document.cookie.split('; ').includes('tunnelmedic_lang=' + lang)) {
+    document.cookie = `tunnelmedic_lang=${lang}; path=${base}; max-age=31536000; samesite=strict`;
+    if (lang.split('-')[0] !== document.documentElement.lang) { location.reload(); return; }
+  }
   let token = document.querySelector('meta[name=token]').content;
 
   function say(text, bad) {
