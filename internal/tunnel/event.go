@@ -112,7 +112,8 @@ var signs = []sign{
 	{message: "context canceled", kind: Nothing},
 
 	// A request whose service could not be asked. The error may hold what strangers ask for.
-	{message: "rest request failed", kind: StartFailed, reason: ByAPIAway}, // of the app's start, below
+	{message: "rest request failed", kind: StartFailed, reason: ByAPIAway},                // of the app's start, below
+	{message: "request failed", err: "canceled by remote with error code", kind: Nothing}, // a visitor who went away, over QUIC (CFD#1101, CFD#1300)
 	{message: "request failed", err: "no host in request url", kind: OriginFailed, reason: NoHost},
 	{message: "request failed", err: "server gave http response to https client", kind: OriginFailed, reason: OriginTLS},
 	{message: "request failed", err: "malformed http response", kind: OriginFailed, reason: OriginTLS},
@@ -179,6 +180,7 @@ var signs = []sign{
 	{err: "unable to reach the origin service", kind: OriginFailed},
 	{message: "unable to reach the origin service", kind: OriginFailed},
 	{err: "incoming request ended abruptly", kind: Nothing},
+	{err: "canceled by remote with error code", kind: Nothing},
 
 	// The app's start, and what cloudflared prints for it.
 	{message: "please open the following url and log in", kind: LoginWanted},
@@ -204,6 +206,7 @@ var harmless = []string{
 	"failed to sufficiently increase receive buffer size",
 	"cannot determine default origin certificate path", // with a token there is none
 	"icmp router terminated", "icmp proxy",
+	"dns local resolver", // of private networks behind the tunnel; the tunnel needs it for nothing (ingress/origins/dns.go; APP#1039)
 	"no more connections active and exiting",
 	"group id", "ping_group_range", // ICMP wants a group that containers do not have
 	"please try the following things to diagnose", "ensure that argotunnel.com", "ensure that your dns resolver", "run your system's equivalent", "see github issue",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,8 @@ var logs = map[string]struct {
 		evidence.Log{Unknown: 3, Failures: 3, LastError: "2028-07-01T10:00:10Z FTL Giving up"}},
 	"requests-of-strangers": {"began quic 10:00:00; registered 0 quic 10:00:01; origin-failed 0 (origin off) 10:00:06; origin-failed 0 (origin TLS) 10:00:07; origin-failed 2 (no host) 10:00:08",
 		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, NoHost: 1, OriginTLS: 1, OriginOff: 1}},
+	"visitors-who-leave": {"began 06:00:00; began quic 06:00:00; registered 0 quic 06:00:01",
+		evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
 	"waits-for-login":         {"began; login-wanted; login-wanted", evidence.Log{LoginWanted: true, Failures: 2}},
 	"start-dns-entry-10000":   {"began; began; logged-in; start-failed (authentication); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartAuthentication, Failures: 2}},
 	"start-dns-entry-refused": {"start-failed (DNS entry); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartDNSEntry, Failures: 2}},
@@ -151,6 +154,15 @@ func TestLogsAreReadWhateverCarriesTheirLines(t *testing.T) {
 				return message + " connIndex=" + n + ` error="` + fields + " " + rest
 			})
 		},
+		// cloudflared 2026.10 words QUIC's errors more fully, and nobody here has seen them yet.
+		"an error that says more": func(s string) string {
+			return eachLine(s, func(l string) string {
+				return errorText.ReplaceAllString(l, `error="quic connection: $1 (remote: true, code: 0x0)"`)
+			})
+		},
+		"a field that is new": func(s string) string {
+			return eachLine(s, func(l string) string { return errorText.ReplaceAllString(l, `attempt=3 $0`) })
+		},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			for name, want := range logs {
@@ -170,6 +182,24 @@ func TestLogsAreReadWhateverCarriesTheirLines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var errorText = regexp.MustCompile(`error="((?:[^"\\\\]|\\\\.)*)"`)
+
+// Whatever the next cloudflared calls what broke inside, that something broke is not lost.
+func TestWordsThatNobodyKnowsAreTroubleAllTheSame(t *testing.T) {
+	for name := range logs {
+		text := readFile(t, "testdata/log/"+name+".log")
+		strange := errorText.ReplaceAllString(text, `error="the flux is out of phase"`)
+		late := aMinuteAfter(Events(text)).Add(48 * time.Hour)
+		known, l := ReadLog(text, late, time.Time{}), ReadLog(strange, late, time.Time{})
+		if l.Failures < known.Failures || l.Registered != known.Registered || l.Initial != known.Initial {
+			t.Errorf("%s: %d failures of %d are left, registered %d of %d", name, l.Failures, known.Failures, l.Registered, known.Registered)
+		}
+		if then, now := brokenOnly(happened(Events(text))), brokenOnly(happened(Events(strange))); then != "" && now == "" {
+			t.Errorf("%s: of %q nothing is left", name, then)
+		}
 	}
 }
 
@@ -270,7 +300,7 @@ func TestWhatTheLogAmountsTo(t *testing.T) {
 
 // A log that holds failures is never quiet, whoever words them.
 func TestALogOfFailuresIsNotQuiet(t *testing.T) {
-	quiet := map[string]bool{"stops-in-order": true, "requests-of-strangers": true}
+	quiet := map[string]bool{"stops-in-order": true, "requests-of-strangers": true, "visitors-who-leave": true}
 	for name := range logs {
 		text := readFile(t, "testdata/log/"+name+".log")
 		if l := ReadLog(text, aMinuteAfter(Events(text)).Add(48*time.Hour), time.Time{}); l.Quiet() != quiet[name] {

@@ -41,6 +41,7 @@ func TestWhatLogsComeTo(t *testing.T) {
 		"no-dates":                    down,
 		"words-to-come":               down,
 		"requests-of-strangers":       {diagnosis.ConnectorHung, diagnosis.Restart}, // of the tunnel it says nothing, and that for long
+		"visitors-who-leave":          {diagnosis.ConnectorHung, diagnosis.Restart}, // nor this one
 		"waits-for-login":             {diagnosis.WaitingForLogin, diagnosis.Tell},
 		"start-dns-entry-10000":       {diagnosis.StartRefused, diagnosis.Tell},
 		"start-dns-entry-refused":     {diagnosis.StartRefused, diagnosis.Tell},
