@@ -30,12 +30,12 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 	}{
 		"no Cloudflared add-on is installed": {
 			world:    lab.Options{AddOns: []lab.AddOn{}},
-			says:     []string{"No Cloudflared app is installed", "Install and start it"},
+			says:     []string{"No Cloudflared app is installed", "Install it and start it"},
 			putRight: func(w *lab.World) error { return w.User.Installs(lab.DefaultAddOns()[0]) },
 		},
 		"several are running": {
 			world:    lab.Options{AddOns: append(lab.DefaultAddOns(), second)},
-			says:     []string{"Several Cloudflared apps are running", "9074a9fa_cloudflared, 396f0234_cloudflared", "cloudflared_slug"},
+			says:     []string{"Several Cloudflared apps are running", "9074a9fa_cloudflared, 396f0234_cloudflared", "\"Cloudflared app\""},
 			putRight: func(w *lab.World) error { return w.User.Stops(second.Slug) },
 		},
 		"it is installed but stopped": {
@@ -51,7 +51,7 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 		"the public address is not known": {
 			// No external_hostname, rules that lead elsewhere, and an external URL that is no public one.
 			world: lab.Options{AddOns: nameless, FindURL: true, ServiceURL: "http://files.internal:80", ExternalURL: "http://home.internal:8123"},
-			says:  []string{"The public address of Home Assistant could not be found", "public_url"},
+			says:  []string{"The public address of Home Assistant was not found", "\"Public address\""},
 			// What puts it right is our own option, which is read at a start.
 		},
 	} {

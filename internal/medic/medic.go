@@ -91,7 +91,8 @@ type Medic struct {
 	slug      string    // of the add-on that the state belongs to
 	found     time.Time // when the target was found
 	part      parting   // from the app that was watched before
-	blind     string    // why there is nothing to look at
+	blind     string    // why there is nothing to look at, as the log says it
+	why       words.Text
 	connector *tunnel.Connector
 	treat     *treatment.Treatment
 	incident  *journal.Incident

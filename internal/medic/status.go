@@ -32,7 +32,8 @@ type Status struct {
 	Allowed     []string      `json:"allowed,omitempty"` // protocols that may be tried
 	Trial       *TrialStatus  `json:"trial,omitempty"`   // the change under way
 	Gates       []policy.Gate `json:"gates,omitempty"`   // what keeps it from acting although the alarm is up
-	Blind       string        `json:"blind,omitempty"`   // why there is nothing to watch
+	Blind       string        `json:"blind,omitempty"`   // why there is nothing to watch, as [Status.In] says it
+	Why         words.Text    `json:"-"`                 // the same, to be said
 	HoldUntil   time.Time     `json:"hold_until,omitzero"`
 	PausedUntil time.Time     `json:"paused_until,omitzero"`
 	FailbackDue time.Time     `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
@@ -125,7 +126,8 @@ func (s Status) In(l *words.Lang) Status {
 	d := &s.Diagnosis
 	d.Advice = []string{}
 	switch {
-	case s.Blind != "":
+	case s.Why.Key != "":
+		s.Blind = l.Text(s.Why)
 		d.Summary = s.Blind
 		return s
 	case s.State == policy.Starting: // nothing was seen yet
@@ -159,7 +161,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	}
 	s.Detector.Score = p.Detector.Score()
 	s.Restarts = p.Spent(time.Now())
-	s.Gates, s.Blind = m.gates, plain.Sentence(m.blind)
+	s.Gates, s.Blind, s.Why = m.gates, "", words.Text{}
 	s.HoldUntil, s.PausedUntil, s.FailbackDue = p.HoldUntil, p.PausedUntil, time.Time{}
 	if p.Failback != nil {
 		s.FailbackDue = p.Failback.Due
@@ -193,6 +195,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		s.Diagnosis.Seen = map[string]string{}
 	}
 	if m.blind != "" {
+		s.Why = m.why
 		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown, Remedy: diagnosis.Tell, Seen: map[string]string{}}
 	}
 	return *s

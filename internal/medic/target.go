@@ -3,7 +3,6 @@ package medic
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // How often it is looked whether what is watched is still what is to be watched:
@@ -72,32 +72,28 @@ func (m *Medic) find(ctx context.Context) {
 		// The address was found before, and its source is out of reach: it has not changed for that.
 		m.log.Debug().Err(err).Msg("Looking for the address again later.")
 	case trouble != nil:
-		m.goBlind(zerolog.WarnLevel, trouble.Error())
+		m.goBlind(zerolog.WarnLevel, trouble.Text)
 		if t.Slug != "" && (m.connector == nil || m.target.Slug != t.Slug) {
 			m.attach(t)
 		}
 	case supervisor.Is(err, supervisor.Unauthorised):
 		// No waiting ends this, so it is not told as a Supervisor that is away.
-		m.goBlind(zerolog.ErrorLevel, refusedToken)
+		m.goBlind(zerolog.ErrorLevel, words.Of("blind.token-refused"))
 	case m.target.URL != nil:
 		// Supervisor is away; what was watched is still watched.
 		m.log.Debug().Err(err).Msg("Looking for the app again later.")
 	default:
-		m.goBlind(zerolog.WarnLevel, err.Error())
+		m.goBlind(zerolog.WarnLevel, words.Of("blind.error", words.With{"error": err}))
 	}
 }
 
-// refusedToken is told when Supervisor does not know our token: it gives a new one at
-// each start of the app.
-const refusedToken = "Supervisor does not accept Tunnel Medic's token, so nothing can be watched or changed. " +
-	"Restart the Tunnel Medic app, which gives it a new one; if that does not help, uninstall it and install it again."
-
 // goBlind notes why there is nothing to look at, and says it once.
-func (m *Medic) goBlind(level zerolog.Level, why string) {
-	if m.blind != why {
-		m.log.WithLevel(level).Msg(why)
+func (m *Medic) goBlind(level zerolog.Level, why words.Text) {
+	said := words.English().Text(why)
+	if m.blind != said {
+		m.log.WithLevel(level).Msg(said)
 	}
-	m.blind = why
+	m.blind, m.why = said, why
 }
 
 // warnUntrusted says that credentials which are set are not used, and why.
@@ -204,7 +200,7 @@ func (m *Medic) holdOff(slug string) {
 	if m.part.from != slug {
 		m.part = parting{from: slug}
 	}
-	m.goBlind(zerolog.WarnLevel, fmt.Sprintf("What Tunnel Medic has changed in %s, which is not watched any more, is put back first.", slug))
+	m.goBlind(zerolog.WarnLevel, words.Of("blind.parting", words.With{"app": slug}))
 }
 
 // undo takes back what is unproven on the app that was watched, and starts it where it

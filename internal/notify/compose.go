@@ -80,8 +80,8 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 			Message: parts(c.md("notify.down.away")+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), c.md("notify.down.observing")),
 			short:   sentences(s.Diagnosis.Summary, c.Say("notify.down.observing-short"))}
 	case policy.Blind:
-		if s.Blind != "" && now.Sub(s.Since) >= patience { // at a boot much is not ready for a moment
-			return &notice{Title: c.Say("notify.blind.title"), about: subject{kind: blind, gates: s.Blind}, Message: plain.Markdown(s.Blind)}
+		if s.Why.Key != "" && now.Sub(s.Since) >= patience { // at a boot much is not ready for a moment
+			return &notice{Title: c.Say("notify.blind.title"), about: subject{kind: blind, gates: string(s.Why.Key)}, Message: plain.Markdown(s.Blind)}
 		}
 	case policy.Suspect:
 		if n := c.shut(now, patience); n != nil {

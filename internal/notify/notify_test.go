@@ -19,6 +19,7 @@ import (
 	"tunnelmedic/internal/notify"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/words"
 )
 
 const every = 2 * time.Minute // between probes while all is well
@@ -246,7 +247,7 @@ func TestWhatPhonesRingFor(t *testing.T) {
 		"mending":                                 {status: just(sick(policy.Treating)), shows: "Tunnel Medic is restoring remote access"},
 		"a fail-back at night is nobody's news":   {status: just(status(policy.Treating))},
 		"changed by hand":                         {status: just(status(policy.Suspect)), steps: step(policy.StepUser), shows: "Tunnel Medic leaves your change alone"},
-		"nothing to watch":                        {status: func() medic.Status { s := status(policy.Blind); s.Blind = "No add-on."; return s }, shows: "Tunnel Medic has nothing to watch yet"},
+		"nothing to watch":                        {status: func() medic.Status { s := status(policy.Blind); s.Why = words.Of("blind.no-app"); return s }, shows: "Tunnel Medic has nothing to watch yet"},
 		"a gate that is closed for a moment":      {status: func() medic.Status { return gated(10 * time.Second) }},
 		"a gate that stays closed":                {status: func() medic.Status { return gated(5 * time.Minute) }, shows: cannot, rings: true},
 		"paused: what needs you waits":            {status: func() medic.Status { s := tell(diagnosis.AccessLogin, time.Hour); s.State = policy.Paused; return s }},

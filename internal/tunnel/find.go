@@ -16,6 +16,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/words"
 )
 
 // Target is what is watched.
@@ -35,10 +36,12 @@ type Target struct {
 	Beside []string
 }
 
-// Trouble is why there is nothing to watch: a sentence, and what to do about it.
-type Trouble struct{ Summary, Advice string }
+// Trouble is why there is nothing to watch, and what a person can do about it.
+type Trouble struct{ words.Text }
 
-func (t *Trouble) Error() string { return t.Summary + " " + t.Advice }
+func (t *Trouble) Error() string { return words.English().Text(t.Text) }
+
+func trouble(key words.Key, with ...words.With) error { return &Trouble{words.Of(key, with...)} }
 
 // Wish is what the user has set, and what is known from before; all may be empty.
 type Wish struct {
@@ -80,9 +83,9 @@ func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, besi
 	case len(running) == 1:
 		chosen = running[0]
 	case len(running) == 0:
-		return chosen, nil, &Trouble{"Several Cloudflared apps are installed and none is running (" + slugs(mine) + ").", "Start the one you use, or name it in the option cloudflared_slug."}
+		return chosen, nil, trouble("blind.none-runs", words.With{"apps": slugs(mine)})
 	default:
-		return chosen, nil, &Trouble{"Several Cloudflared apps are running (" + slugs(running) + ").", "Name the one to watch in the option cloudflared_slug."}
+		return chosen, nil, trouble("blind.several-run", words.With{"apps": slugs(running)})
 	}
 	for _, a := range all {
 		if a.Slug != chosen.Slug {
@@ -97,11 +100,11 @@ func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, besi
 func none(all []supervisor.AddOn, w Wish) error {
 	switch {
 	case w.Slug != "":
-		return &Trouble{"The app " + w.Slug + " is not installed.", "Check the option cloudflared_slug, or leave it empty to have the app detected automatically."}
+		return trouble("blind.not-installed", words.With{"app": w.Slug})
 	case len(all) > 0:
-		return &Trouble{"The only Cloudflared app here (" + slugs(all) + ") is from a store that Tunnel Medic does not know.", "If it is the one you use, name it in the option cloudflared_slug."}
+		return trouble("blind.strange-store", words.With{"apps": slugs(all)})
 	}
-	return &Trouble{"No Cloudflared app is installed.", "Install and start it; Tunnel Medic detects it automatically."}
+	return trouble("blind.no-app")
 }
 
 func slugs(list []supervisor.AddOn) string {
@@ -146,7 +149,7 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 	if w.URL != "" {
 		t.How = "the option public_url"
 		if t.URL, err = probe.CheckURL(w.URL); err != nil {
-			return t, &Trouble{"The option public_url cannot be used.", err.Error() + "."}
+			return t, trouble("blind.bad-address", words.With{"error": err})
 		}
 		t.Trusted = true
 		return t, nil
@@ -170,9 +173,9 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 	case supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) || supervisor.Is(err, supervisor.Interrupted):
 		return t, fmt.Errorf("looking for the public address: %w", err)
 	case info.State == evidence.StateStopped || info.State == evidence.StateError:
-		return t, &Trouble{"The Cloudflared app is not running, and the public address is not known.", "Start it, or set the option public_url to the address at which you reach Home Assistant from outside."}
+		return t, trouble("blind.not-running")
 	}
-	return t, &Trouble{"The public address of Home Assistant could not be found.", "Set the option public_url to the address at which you reach Home Assistant from outside, such as https://ha.example.com."}
+	return t, trouble("blind.no-address")
 }
 
 // choose is Choose, and holds what it has chosen against the store's whole address.

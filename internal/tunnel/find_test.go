@@ -134,8 +134,8 @@ func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
 		trouble []string
 		fails   bool // with an error that is no trouble
 	}{
-		"the user's own word goes before all":          {house: all, wish: tunnel.Wish{URL: "https://own.example.com"}, rules: toHA, url: "https://own.example.com", how: "public_url"},
-		"an impossible own word is said":               {house: all, wish: tunnel.Wish{URL: "http://own.example.com"}, rules: toHA, trouble: []string{"public_url", "https://own.example.com"}},
+		"the user's own word goes before all":          {house: all, wish: tunnel.Wish{URL: "https://own.example.com"}, rules: toHA, url: "https://own.example.com", how: "\"Public address\""},
+		"an impossible own word is said":               {house: all, wish: tunnel.Wish{URL: "http://own.example.com"}, rules: toHA, trouble: []string{"\"Public address\"", "https://own.example.com"}},
 		"then the app's external_hostname":             {house: all, rules: toHA, url: "https://app.example.com", how: "external_hostname"},
 		"with a token external_hostname means nothing": {house: home(t, known, `{"external_hostname":"app.example.com","tunnel_token":"x"}`, ""), rules: toHA, url: "https://rules.example.com", how: "ingress rules"},
 		"with a token and a silent connector neither":  {house: home(t, known, `{"external_hostname":"app.example.com","tunnel_token":"x"}`, "https://core.example.com"), url: "https://core.example.com", how: "external URL"},
@@ -152,8 +152,8 @@ func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
 		"external_hostname in capitals":           {house: home(t, known, `{"external_hostname":" HA.Example.COM "}`, ""), url: "https://ha.example.com"},
 		"external_hostname with a dot at the end": {house: home(t, known, `{"external_hostname":"ha.example.com."}`, ""), url: "https://ha.example.com"},
 		"external_hostname with an umlaut":        {house: home(t, known, `{"external_hostname":"haus.bücher.example"}`, ""), url: "https://haus.xn--bcher-kva.example"},
-		"external_hostname that is an address":    {house: home(t, known, `{"external_hostname":"192.0.2.1"}`, ""), trouble: []string{"could not be found"}},
-		"external_hostname with a password":       {house: home(t, known, `{"external_hostname":"https://me:secret@ha.example.com"}`, ""), trouble: []string{"could not be found"}},
+		"external_hostname that is an address":    {house: home(t, known, `{"external_hostname":"192.0.2.1"}`, ""), trouble: []string{"was not found"}},
+		"external_hostname with a password":       {house: home(t, known, `{"external_hostname":"https://me:secret@ha.example.com"}`, ""), trouble: []string{"was not found"}},
 		"external_hostname that is a number":      {house: home(t, known, `{"external_hostname":8123}`, "https://core.example.com"), url: "https://core.example.com"},
 
 		// Several names.
@@ -175,7 +175,7 @@ func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
 		"a wildcard behind a nearer rule":       {house: home(t, known, token, "https://nas.example.com"), rules: ingress(rule("nas.example.com", "http://nas"), rule("*.example.com", ha)), url: "https://nas.example.com", how: "external URL"},
 		"all that is left leads there":          {house: home(t, known, `{"catch_all_service":"http://homeassistant:8123"}`, "https://ha.example.com"), url: "https://ha.example.com", how: "options"},
 		"a name goes before all that is left":   {house: home(t, known, `{"external_hostname":"ha.example.com","catch_all_service":"http://homeassistant:8123"}`, "https://home.duckdns.example"), url: "https://ha.example.com", how: "external_hostname"},
-		"a wildcard without an external URL":    {house: home(t, known, token, ""), rules: ingress(rule("*.example.com", ha)), trouble: []string{"could not be found"}},
+		"a wildcard without an external URL":    {house: home(t, known, token, ""), rules: ingress(rule("*.example.com", ha)), trouble: []string{"was not found"}},
 
 		// Paths.
 		"a path that does not fit":            {house: home(t, known, token, ""), rules: ingress(ruleAt("a.example.com", "^/blog", ha), rule("b.example.com", ha)), url: "https://b.example.com"},
@@ -204,15 +204,15 @@ func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
 		"an address as a name is none":          {house: home(t, known, token, ""), rules: ingress(rule("192.0.2.7", ha), rule("ha.example.com", ha)), url: "https://ha.example.com"},
 		"other services are not Home Assistant": {house: home(t, known, token, "https://core.example.com"), rules: ingress(rule("files.example.com", "http://files.internal:80"), rule("ssh.example.com", "ssh://homeassistant:8123"), rule("db.example.com", "tcp://192.168.1.10:8123"), rule("u.example.com", "unix:/run/ha.sock"), rule("h.example.com", "hello_world")), url: "https://core.example.com", how: "external URL"},
 
-		"an external URL over http is not outside":    {house: home(t, known, "", "http://core.example.com:8123"), trouble: []string{"could not be found", "public_url"}},
-		"nothing is known":                            {house: home(t, known, "", ""), trouble: []string{"could not be found", "public_url", "https://ha.example.com"}},
-		"rules that are no JSON are passed":           {house: home(t, known, "", ""), rules: "<html>", trouble: []string{"public_url"}},
+		"an external URL over http is not outside":    {house: home(t, known, "", "http://core.example.com:8123"), trouble: []string{"was not found", "\"Public address\""}},
+		"nothing is known":                            {house: home(t, known, "", ""), trouble: []string{"was not found", "\"Public address\"", "https://ha.example.com"}},
+		"rules that are no JSON are passed":           {house: home(t, known, "", ""), rules: "<html>", trouble: []string{"\"Public address\""}},
 		"the list of apps is not to be had":           {house: house{addOnErr: away}, fails: true},
 		"the app cannot be read":                      {house: all.with(func(h *house) { h.infoErr = away }), fails: true},
 		"while Core is away its URL is still to come": {house: home(t, known, "", "").with(func(h *house) { h.coreErr = &supervisor.Error{Kind: supervisor.CoreAway, Status: 502} }), fails: true},
 		"while Supervisor is away nothing is decided": {house: home(t, known, "", "").with(func(h *house) { h.coreErr = away }), fails: true},
 		"a stop of the program is no trouble":         {house: home(t, known, "", "").with(func(h *house) { h.coreErr = &supervisor.Error{Kind: supervisor.Interrupted} }), fails: true},
-		"a Core that answers nonsense is a trouble":   {house: home(t, known, "", "").with(func(h *house) { h.coreErr = &supervisor.Error{Kind: supervisor.Unexpected} }), trouble: []string{"public_url"}},
+		"a Core that answers nonsense is a trouble":   {house: home(t, known, "", "").with(func(h *house) { h.coreErr = &supervisor.Error{Kind: supervisor.Unexpected} }), trouble: []string{"\"Public address\""}},
 		"none installed":                              {trouble: []string{"No Cloudflared app"}},
 		"an app that does not run may know it later":  {house: home(t, known, "", "").with(func(h *house) { h.info.State = evidence.StateStopped }), trouble: []string{"not running", "Start it"}},
 	} {

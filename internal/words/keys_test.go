@@ -1,6 +1,7 @@
 package words_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -178,7 +179,9 @@ var samples = words.With{
 	"checks": words.Count{N: 4, Of: "count.checks"}, "failures": words.Count{N: 1, Of: "count.failures"}, "failed": 1, "cause": "upgrade-stripped",
 	"moment": words.Moment{At: time.Date(2026, 11, 26, 18, 4, 0, 0, time.UTC)}, "places": "fra03, ams01", "budget": 6, "alarm": "9.2", "score": "3.0",
 	"transport": evidence.OverQUIC, "took": words.Millis(46), "why": "the restarts of the day are used up",
-	"lasted": 83 * time.Minute, "gates": "the internet is down", "step": "http2 is proven.",
+	"lasted": 83 * time.Minute,
+	"app":    "9074a9fa_cloudflared", "apps": "9074a9fa_cloudflared, 396f0234_cloudflared", "error": errors.New("it must begin with https://"),
+	"gates": "the internet is down", "step": "http2 is proven.",
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 }
 
