@@ -7,6 +7,10 @@ import (
 	"tunnelmedic/internal/journal"
 )
 
+// forgets is by how much a clock must have gone ahead for a restart of this episode to be
+// older than a day: some hours go by in the episode itself.
+const forgets = 14 * time.Hour
+
 // shift makes the next life's clock differ from the last one's: time in a bubble cannot
 // jump, so everything that the journal remembers does, the other way.
 func (p *play) shift(ahead time.Duration) {
@@ -18,8 +22,9 @@ func (p *play) shift(ahead time.Duration) {
 	p.disk.kill(nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.budget *= 2 // another day, by that clock
-	p.truth.late = p.truth.late || ahead < 0
+	if p.ahead += max(ahead, 0); p.ahead >= forgets { // a program whose clock says tomorrow cannot know better
+		p.ahead, p.budget = 0, p.budget+p.daily
+	}
 }
 
 // move adds to every moment in a value.

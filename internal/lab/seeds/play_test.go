@@ -76,7 +76,9 @@ type play struct {
 	rests   map[string]time.Duration // see [Result]
 	shut    time.Time                // since then nobody gets in; zero: somebody does
 	observe bool
-	budget  int
+	budget  int           // restarts that are allowed
+	daily   int           // of them in a day
+	ahead   time.Duration // by which the clock went, all in all, since another day's were allowed
 }
 
 // truth is what people did, which the program has to find out and to respect.
@@ -91,7 +93,6 @@ type truth struct {
 	touched   bool      // anything that may call for an act has happened
 	paused    time.Time // until then, by a person
 	apiAway   time.Time // since then; zero: it answers
-	late      bool      // the clock went back: what was to end at a moment ends later
 	failed    bool      // an act of a person's has failed half way: theirs to mend
 }
 
@@ -148,6 +149,7 @@ func build(t *testing.T, plan Plan) *play {
 		p.budget = 1 + r.IntN(4)
 		env["TUNNELMEDIC_MAX_RESTARTS_PER_DAY"] = fmt.Sprint(p.budget)
 	}
+	p.daily = p.budget
 	if r.IntN(12) == 0 {
 		p.observe = true
 		env["TUNNELMEDIC_MODE"] = "observe"

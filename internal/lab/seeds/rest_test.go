@@ -165,7 +165,7 @@ func (p *play) unsettled() (left []unkept) {
 		left = append(left, not("the home is open again", "the app is %s with %d connections, and of the visitors %.0f %% get in", s, n, 100*share))
 	}
 	// What the program knows, not what a disk that was full knows of it.
-	if ph := p.h.Status().State; ph != policy.Healthy && !(ph == policy.Paused && t.late) {
+	if ph := p.h.Status().State; ph != policy.Healthy {
 		left = append(left, not(knownOpen, "the state is %q", ph))
 	}
 	return left
