@@ -134,7 +134,7 @@ func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
 		trouble []string
 		fails   bool // with an error that is no trouble
 	}{
-		"the user's own word goes before all":          {house: all, wish: tunnel.Wish{URL: "https://own.example.com"}, rules: toHA, url: "https://own.example.com", how: "\"Public address\""},
+		"the user's own word goes before all":          {house: all, wish: tunnel.Wish{URL: "https://own.example.com"}, rules: toHA, url: "https://own.example.com", how: "public_url"},
 		"an impossible own word is said":               {house: all, wish: tunnel.Wish{URL: "http://own.example.com"}, rules: toHA, trouble: []string{"\"Public address\"", "https://own.example.com"}},
 		"then the app's external_hostname":             {house: all, rules: toHA, url: "https://app.example.com", how: "external_hostname"},
 		"with a token external_hostname means nothing": {house: home(t, known, `{"external_hostname":"app.example.com","tunnel_token":"x"}`, ""), rules: toHA, url: "https://rules.example.com", how: "ingress rules"},
@@ -214,7 +214,7 @@ func TestTheAddressIsFoundWhereItIsMostSurelyRight(t *testing.T) {
 		"a stop of the program is no trouble":         {house: home(t, known, "", "").with(func(h *house) { h.coreErr = &supervisor.Error{Kind: supervisor.Interrupted} }), fails: true},
 		"a Core that answers nonsense is a trouble":   {house: home(t, known, "", "").with(func(h *house) { h.coreErr = &supervisor.Error{Kind: supervisor.Unexpected} }), trouble: []string{"\"Public address\""}},
 		"none installed":                              {trouble: []string{"No Cloudflared app"}},
-		"an app that does not run may know it later":  {house: home(t, known, "", "").with(func(h *house) { h.info.State = evidence.StateStopped }), trouble: []string{"not running", "Start it"}},
+		"an app that does not run may know it later":  {house: home(t, known, "", "").with(func(h *house) { h.info.State = evidence.StateStopped }), trouble: []string{"not running", "Start the app"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := tunnel.Find(t.Context(), c.house, c.wish, rules(t, c.rules))
