@@ -481,7 +481,7 @@ func TestTheFormAndTheProgramAcceptTheSame(t *testing.T) {
 func TestDocsExplainEveryState(t *testing.T) {
 	docs := storeFiles(t)["DOCS.md"]
 	for _, state := range []policy.Phase{policy.Starting, policy.Healthy, policy.Suspect, policy.Treating, policy.Holding, policy.Blind, policy.Observing, policy.Paused} {
-		if !strings.Contains(docs, "\n| `"+string(state)+"` | ") {
+		if !strings.Contains(docs, "\n| `"+state.String()+"` | ") {
 			t.Errorf("state %s stands in internal/policy and is missing in DOCS.md, table of states", state)
 		}
 	}
@@ -507,24 +507,9 @@ func TestLinksWithinTheDocsLeadSomewhere(t *testing.T) {
 
 func TestDOCSNamesEveryStep(t *testing.T) {
 	docs := storeFiles(t)["DOCS.md"]
-	sources, err := filepath.Glob(filepath.Join(root, "internal/policy/*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps := 0
-	for _, file := range sources {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	for kind := policy.StepSuspected; !strings.HasPrefix(kind.String(), "unknown("); kind++ {
+		if !regexp.MustCompile("(?m)^\\|.*`" + kind.String() + "`.*\\|.*\\|$").MatchString(docs) {
+			t.Errorf("DOCS.md does not name the step %s", kind)
 		}
-		for _, m := range regexp.MustCompile(`\bStep\w+ +StepKind = "([\w-]+)"`).FindAllSubmatch(text, -1) {
-			steps++
-			if !regexp.MustCompile("(?m)^\\|.*`" + string(m[1]) + "`.*\\|.*\\|$").MatchString(docs) {
-				t.Errorf("DOCS.md does not name the step %s", m[1])
-			}
-		}
-	}
-	if steps < 20 {
-		t.Errorf("%d steps were found", steps)
 	}
 }

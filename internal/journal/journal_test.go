@@ -135,7 +135,7 @@ func TestAnUnreadableJournalIsKeptAsideAndSaid(t *testing.T) {
 		"a trial without incident":       with(func(r *journal.Record) { r.Policy.Incident = nil }),
 		"a fail-back without cure":       with(func(r *journal.Record) { r.Policy.Trial.Purpose = policy.Failback }),
 		"a return without cure":          with(func(r *journal.Record) { r.Policy.Trial.Purpose = policy.Return }),
-		"a trial without purpose":        with(func(r *journal.Record) { r.Policy.Trial.Purpose = "" }),
+		"a trial without purpose":        with(func(r *journal.Record) { r.Policy.Trial.Purpose = policy.NoPurpose }),
 		"an incident without id":         with(func(r *journal.Record) { r.Policy.Incident.ID = "" }),
 		"an id that leads elsewhere":     with(func(r *journal.Record) { r.Policy.Incident.ID = "../../x" }),
 		"a hold below zero":              with(func(r *journal.Record) { r.Policy.HoldLevel = -1 }),

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
-	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/sensor"
@@ -388,9 +386,6 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		m.gates = dec.Closed
 	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
 	}
-	for i := range dec.Steps { // whatever foreign name a sentence holds
-		dec.Steps[i].Text = plain.Sentence(dec.Steps[i].Text)
-	}
 	m.state = state
 	m.record(dec.Steps, d)
 	// What the disk does not take, memory has; watchDisk says so.
@@ -411,10 +406,11 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 		}
 	}
 	if held {
-		m.log.Info().Strs("gates", policy.Words(dec.Closed)).Msgf("Nothing is changed for now: %s.", strings.Join(policy.Words(dec.Closed), "; "))
+		en := words.English()
+		m.log.Info().Interface("gates", dec.Closed).Msg(en.Say("page.face.gates", words.With{"gates": words.Gates(dec.Closed)}))
 		for _, g := range dec.Closed {
-			if a := g.Advice(); a != "" {
-				m.log.Info().Str("gate", string(g)).Msg(a)
+			if a := en.GateAdvice(g); a != "" {
+				m.log.Info().Stringer("gate", g).Msg(a)
 			}
 		}
 	}
@@ -425,14 +421,14 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 }
 
 func (m *Medic) say(s policy.Step, d *diagnosis.Diagnosis) {
-	ev := m.log.Info().Str("step", string(s.Kind)).Str("protocol", s.Protocol.String()).Str("transport", m.state.Transport.String())
+	ev := m.log.Info().Stringer("step", s.Kind).Str("protocol", s.Protocol.String()).Str("transport", m.state.Transport.String())
 	if m.incident != nil {
 		ev = ev.Str("incident", m.incident.ID)
 	}
 	if d != nil {
 		ev = ev.Str("cause", d.Cause.String())
 	}
-	ev.Msg(s.Text)
+	ev.Msg(words.English().Step(s))
 }
 
 // record writes the incident's story. Steps that belong to none are for the log

@@ -125,6 +125,10 @@ func (s Status) Reachable() bool {
 func (s Status) In(l *words.Lang) Status {
 	d := &s.Diagnosis
 	d.Advice = []string{}
+	if s.Incident != nil {
+		i := *s.Incident
+		i.Steps, s.Incident = l.Steps(i.Steps), &i
+	}
 	switch {
 	case s.Why.Key != "":
 		s.Blind = l.Text(s.Why)
@@ -136,7 +140,7 @@ func (s Status) In(l *words.Lang) Status {
 	of := diagnosis.Diagnosis{Cause: d.Cause, Remedy: d.Remedy, Particulars: d.Particulars}
 	d.Summary, d.Basis, d.Advice = l.Summary(of), l.Basis(of), append(d.Advice, l.Advice(of)...)
 	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) { // the way that the advice speaks of is shut
-		d.Advice = []string{policy.GateQUIC.Advice()}
+		d.Advice = []string{l.GateAdvice(policy.GateQUIC)}
 	}
 	if c := d.Particulars.Clients; c != nil {
 		d.Seen = maps.Clone(d.Seen)

@@ -332,12 +332,9 @@ func (m *Medic) switchTo(slug string) {
 
 // farewell is what people are told of the app that is left.
 func (m *Medic) farewell(slug string, now time.Time) []policy.Step {
-	text := "The Cloudflared app " + m.slug + " is not there any more."
-	if slug != "" {
-		text = "Another Cloudflared app is watched from now on: " + slug + " instead of " + m.slug + "."
+	why := policy.WhyAppLeft
+	if slug == "" {
+		why = policy.WhyAppGone
 	}
-	if m.state.Incident != nil || m.state.Trial != nil {
-		text += " The treatment ends here."
-	}
-	return []policy.Step{{At: now, Kind: policy.StepUser, Protocol: m.state.Set, Text: text}}
+	return []policy.Step{{At: now, Kind: policy.StepUser, Protocol: m.state.Set, Why: why, App: m.slug, Instead: slug, Ends: m.state.Incident != nil || m.state.Trial != nil}}
 }

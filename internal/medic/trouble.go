@@ -9,6 +9,7 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // errOvertaken ends the loop where the data folder, which could not be read, came back.
@@ -88,7 +89,7 @@ func (m *Medic) aside(what string, do func()) {
 func (m *Medic) watchDisk() {
 	switch t := m.journal.Trouble(); {
 	case t.Err != nil && m.unkept.Err == nil:
-		m.log.Error().Err(t.Err).Msgf("Nothing can be kept: %s. Watching and telling go on from memory; nothing is changed until it can be. %s", journal.Plain(t.Err), policy.GateDisk.Advice())
+		m.log.Error().Err(t.Err).Msgf("Nothing can be kept: %s. Watching and telling go on from memory; nothing is changed until it can be. %s", journal.Plain(t.Err), words.English().GateAdvice(policy.GateDisk))
 		m.unkept = t
 	case t.Err == nil && m.unkept.Err != nil:
 		m.log.Info().Msgf("The disk takes what is written again, after %s; nothing that was held in memory is lost.", time.Since(m.unkept.Since).Round(time.Second))
@@ -105,10 +106,10 @@ func (m *Medic) watchDisk() {
 func (m *Medic) troubles() []string {
 	var list []string
 	if m.unkept.Err != nil {
-		list = append(list, fmt.Sprintf("Nothing can be kept: %s. Watching goes on; nothing is changed until it can be. %s", journal.Plain(m.unkept.Err), policy.GateDisk.Advice()))
+		list = append(list, fmt.Sprintf("Nothing can be kept: %s. Watching goes on; nothing is changed until it can be. %s", journal.Plain(m.unkept.Err), words.English().GateAdvice(policy.GateDisk)))
 	}
 	if m.state.Doubt == policy.Unsure {
-		list = append(list, fmt.Sprintf("The journal was damaged, and %s. Nothing is changed until you say. %s", policy.GateMemory, policy.GateMemory.Advice()))
+		list = append(list, fmt.Sprintf("The journal was damaged, and %s. Nothing is changed until you say. %s", words.English().Gate(policy.GateMemory), words.English().GateAdvice(policy.GateMemory)))
 	}
 	return list
 }

@@ -2,10 +2,12 @@ package medic
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // wish is what a person asks for. The loop alone touches the state, so it is the
@@ -31,7 +33,7 @@ const (
 const maxWishes = 8
 
 // errMany is the answer when too many wait.
-const errMany = policy.Refusal("Too many wishes are waiting already. Try again in a minute.")
+var errMany = policy.Refusal{Because: policy.TooMany}
 
 // Pause asks for quiet: probes go on, nothing is changed. What is being proven at
 // the moment is proven to its end.
@@ -83,7 +85,9 @@ func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool) {
 		}
 		state, d, refused := m.decide(w, in)
 		if refused != nil {
-			m.log.Info().Str("protocol", w.protocol.String()).Msg("A trial was asked for by hand, and is not made. " + refused.Error())
+			var why policy.Refusal
+			errors.As(refused, &why)
+			m.log.Info().Stringer("protocol", w.protocol).Msg("A trial was asked for by hand, and is not made. " + words.English().Text(words.Refused(why)))
 			w.answer <- refused
 			continue
 		}
@@ -110,7 +114,7 @@ func (m *Medic) decide(w wish, in policy.Sight) (policy.State, policy.Decision, 
 	case trying:
 		select {
 		case <-w.gone:
-			return state, dec, policy.Refusal("Nobody waited for it any more.")
+			return state, dec, policy.Refusal{Because: policy.NobodyLeft}
 		default:
 			return rules.Try(m.state, now, in, w.protocol)
 		}

@@ -131,12 +131,12 @@ func (c composer) shut(now time.Time, patience time.Duration) *notice {
 	if len(s.Gates) == 0 || gathering || s.Incident == nil || now.Sub(s.Incident.Onset) < patience {
 		return nil
 	}
-	why := c.Say("notify.down.gates", words.With{"gates": strings.Join(policy.Words(s.Gates), "; ")})
+	why := c.Say("notify.down.gates", words.With{"gates": words.Gates(s.Gates)})
 	var ours []string
 	for _, g := range s.Gates {
-		if a := g.Advice(); a != "" {
+		if a := c.GateAdvice(g); a != "" {
 			why = sentences(why, a)
-			ours = append(ours, string(g))
+			ours = append(ours, g.String())
 		}
 	}
 	slices.Sort(ours)
@@ -176,12 +176,12 @@ func (c composer) closing(steps []policy.Step) *notice {
 		case policy.StepCured:
 			good := c.Say("notify.good.cured", words.With{"protocol": step.Protocol})
 			n := c.good(good, cured)
-			n.Message = parts(n.Message, c.md("notify.good.seen", words.With{"step": step.Text}), c.after())
+			n.Message = parts(n.Message, c.md("notify.good.seen", words.With{"step": c.Step(step)}), c.after())
 			return n
 		case policy.StepRecovered:
 			return c.good(c.Say("notify.good.recovered"), recovered)
 		case policy.StepUser:
-			return &notice{Title: c.Say("notify.by-hand.title"), about: subject{kind: byHand}, closing: true, Message: plain.Markdown(step.Text)}
+			return &notice{Title: c.Say("notify.by-hand.title"), about: subject{kind: byHand}, closing: true, Message: plain.Markdown(c.Step(step))}
 		}
 	}
 	return nil

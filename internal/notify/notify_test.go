@@ -256,7 +256,7 @@ func TestWhatPhonesRingFor(t *testing.T) {
 		t.Run(rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, home := start(t, nil, "mobile_app_pixel", "mobile_app_tablet")
-				if c.before.State != "" {
+				if c.before.State != policy.Unwatched {
 					n.Tell(c.before, nil)
 				}
 				home.heard()

@@ -11,35 +11,41 @@ import (
 
 // Gate is a condition that must hold before the tunnel is touched. Closed, it is
 // named in the log and on the page.
-type Gate string
+type Gate uint8
 
+// The gates.
 const (
-	GateMode       Gate = "the mode is observe"
-	GatePause      Gate = "paused by hand"
-	GateHold       Gate = "waiting after an earlier treatment"
-	GateCloudflare Gate = "the probe did not come through Cloudflare"
-	GateDirect     Gate = "Home Assistant itself was not reached directly"
-	GateInternet   Gate = "the internet is down"
-	GateUptime     Gate = "cloudflared has not run long enough"
-	GateConnector  Gate = "cloudflared does not say how it is"
-	GateStart      Gate = "Cloudflare's API does not answer, and Cloudflared cannot start without it"
-	GateSetting    Gate = "the add-on's options cannot be read"
-	GateSecret     Gate = "the options hold a !secret, which writing them back could reveal"
-	GateSupervisor Gate = "Supervisor is away or busy with the add-on"
-	GateEvidence   Gate = "a restart needs more proof than an alarm; it is being gathered"
-	GateBudget     Gate = "the restarts of the day are used up"
-	GateCandidates Gate = "every allowed protocol was tried"
-	GateQUIC       Gate = "QUIC, the other way, does not get through this network to Cloudflare"
+	NoGate         Gate = iota
+	GateMode            // the mode is observe
+	GatePause           // paused by hand
+	GateHold            // waiting after an earlier treatment
+	GateCloudflare      // the probe did not come through Cloudflare
+	GateDirect          // Home Assistant itself was not reached directly
+	GateInternet        // the internet is down
+	GateUptime          // cloudflared has not run long enough
+	GateConnector       // cloudflared does not say how it is
+	GateStart           // Cloudflare's API does not answer, and Cloudflared cannot start without it
+	GateSetting         // the app's options cannot be read
+	GateSecret          // the options hold a !secret, which writing them back could reveal
+	GateSupervisor      // Supervisor is away or busy with the app
+	GateEvidence        // a restart needs more proof than an alarm; it is being gathered
+	GateBudget          // the restarts of the day are used up
+	GateCandidates      // every allowed protocol was tried
+	GateQUIC            // QUIC, the other way, does not get through this network to Cloudflare
+	GateMemory          // whether the present protocol is the user's own is not known any more
+	GateDisk            // nothing can be kept on the disk
 )
 
-// Words gives gates as texts.
-func Words(gates []Gate) []string {
-	list := make([]string, len(gates))
-	for i, g := range gates {
-		list[i] = string(g)
-	}
-	return list
-}
+var gateNames = []string{"", "mode", "pause", "hold", "cloudflare", "direct", "internet", "uptime", "connector", "start", "setting", "secret", "supervisor",
+	"evidence", "budget", "candidates", "quic", "memory", "disk"}
+
+func (g Gate) String() string { return nameOf(gateNames, g) }
+
+// MarshalText writes the gate's name.
+func (g Gate) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText reads it.
+func (g *Gate) UnmarshalText(b []byte) error { return parse(gateNames, "gate", b, g) }
 
 // act is a kind of act upon the tunnel, a column of the table of gates. The way back
 // after a trial has none: it is never kept from the tunnel.
@@ -88,8 +94,8 @@ var gateTable = []struct {
 	{GateStart, cutting | starting | raising, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.Startable != evidence.Off }},
 	{GateEvidence, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool { return s.Incident == nil || r.proven(s) }},
 	// One for the trial, one for the way back.
-	{GateBudget, changing, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.spent(now)+2 <= r.Budget }},
-	{GateBudget, restarting, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.spent(now)+1 <= r.Budget }},
+	{GateBudget, changing, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.Spent(now)+2 <= r.Budget }},
+	{GateBudget, restarting, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.Spent(now)+1 <= r.Budget }},
 	{GateCandidates, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool {
 		return len(r.candidates(s)) > 0 || s.QUICShut && len(s.Incident.Tried) == 0
 	}},
@@ -136,33 +142,41 @@ func (r Rules) candidates(s *State) []evidence.Protocol {
 // one is enough of; and one that needs QUIC where that seems to be blocked may take
 // the tunnel down.
 func (r Rules) split(s *State) (good, gambles []evidence.Protocol) {
-	inc := s.Incident
-	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !inc.tried(evidence.HTTP2) {
+	i := s.Incident
+	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !i.tried(evidence.HTTP2) {
 		gambles = append(gambles, s.Set) // a new start takes no detour over QUIC
 	}
-	started := len(inc.Tried) > 0
-	order := []evidence.Protocol{s.Own} // of two that use the same transport, it need not go back
-	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
-		if p != s.Own.Effective() {
-			order = append(order, p)
-		}
-	}
-	for _, p := range order {
-		e := p.Effective()
-		allowed := slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == e })
-		if !allowed || inc.tried(e) || e == s.Set.Effective() || e == inc.Setting.Effective() {
-			continue
-		}
+	for _, p := range r.untried(s) {
 		switch {
-		case inc.expected(p) == evidence.NoTransport:
+		case i.expected(p) == evidence.NoTransport:
 		case !s.gamble(p):
 			good = append(good, p)
-		case s.shut(p) && e == evidence.QUIC: // it would not connect, and never fall back
-		case s.shut(p) || !started:
+		case s.shut(p) && p.Effective() == evidence.QUIC: // it would not connect, and never fall back
+		case s.shut(p) || len(i.Tried) == 0:
 			gambles = append(gambles, p)
 		}
 	}
 	return good, gambles
+}
+
+// untried lists the other allowed protocols that have not had their chance, the user's own
+// first: of two that use the same transport, it need not go back.
+func (r Rules) untried(s *State) []evidence.Protocol {
+	list := []evidence.Protocol{s.Own}
+	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
+		if p != s.Own.Effective() {
+			list = append(list, p)
+		}
+	}
+	return slices.DeleteFunc(list, func(p evidence.Protocol) bool {
+		e := p.Effective()
+		return !r.allows(p) || s.Incident.tried(e) || e == s.Set.Effective() || e == s.Incident.Setting.Effective()
+	})
+}
+
+// allows says whether a protocol is among those that may be tried.
+func (r Rules) allows(p evidence.Protocol) bool {
+	return slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == p.Effective() })
 }
 
 // gamble says whether a protocol is one that very likely will not help: it would use
@@ -222,18 +236,6 @@ func (i *Incident) tried(p evidence.Protocol) bool {
 		}
 	}
 	return n > 1 || n == 1 && !wrong || failed > 1
-}
-
-// unable says whether the attempt never came to a verdict, by what may be the protocol's
-// fault (cloudflared cannot run with it, or cannot connect) or chance (a crash, the
-// internet away for a moment). It gets a second chance, after a hold.
-func (a Attempt) unable() bool {
-	//exhaustive:ignore
-	switch a.Result {
-	case Rejected, Crashed, OtherTransport, Unsettled:
-		return true
-	}
-	return false
 }
 
 // misjudged says whether what was tried looks better than what is there now.

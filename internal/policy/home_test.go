@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -188,7 +189,7 @@ func (h *home) told(k StepKind) int {
 
 func (h *home) story() (text string) {
 	for _, s := range h.steps[max(0, len(h.steps)-30):] {
-		text += s.At.Format("02 15:04:05 ") + string(s.Kind) + ": " + s.Text + "\n"
+		text += s.At.Format("02 15:04:05 ") + fmt.Sprintf("%s of %s, %s %s %s %+v\n", s.Kind, s.Protocol, s.Purpose, s.Result, s.Why, s.Seen)
 	}
 	return text
 }
@@ -201,9 +202,9 @@ func (h *home) ordered(want ...Change) {
 }
 
 // deepCopy is independent of the package's own clone.
-func deepCopy[T any](v T) T { return copied(reflect.ValueOf(v)).Interface().(T) }
+func deepCopy[T any](v T) T { return duplicate(reflect.ValueOf(v)).Interface().(T) }
 
-func copied(v reflect.Value) reflect.Value {
+func duplicate(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	out.Set(v)
 	//exhaustive:ignore
@@ -211,27 +212,27 @@ func copied(v reflect.Value) reflect.Value {
 	case reflect.Pointer:
 		if !v.IsNil() && v.Type() != reflect.TypeFor[*time.Location]() {
 			out.Set(reflect.New(v.Type().Elem()))
-			out.Elem().Set(copied(v.Elem()))
+			out.Elem().Set(duplicate(v.Elem()))
 		}
 	case reflect.Slice:
 		if !v.IsNil() {
 			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
 			for i := range v.Len() {
-				out.Index(i).Set(copied(v.Index(i)))
+				out.Index(i).Set(duplicate(v.Index(i)))
 			}
 		}
 	case reflect.Map:
 		if !v.IsNil() {
 			out.Set(reflect.MakeMap(v.Type()))
 			for k, e := range v.Seq2() {
-				out.SetMapIndex(k, copied(e))
+				out.SetMapIndex(k, duplicate(e))
 			}
 		}
 	case reflect.Struct:
 		if v.Type() != reflect.TypeFor[time.Time]() {
 			for i := range v.NumField() {
 				if v.Type().Field(i).IsExported() {
-					out.Field(i).Set(copied(v.Field(i)))
+					out.Field(i).Set(duplicate(v.Field(i)))
 				}
 			}
 		}

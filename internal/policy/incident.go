@@ -17,6 +17,13 @@ type Case struct {
 	HoldLevel int       `json:"hold_level,omitempty"`
 }
 
+func (c Case) clone() Case {
+	if c.Incident, c.Trial = copied(c.Incident), copied(c.Trial); c.Incident != nil {
+		c.Incident.Tried = slices.Clone(c.Incident.Tried)
+	}
+	return c
+}
+
 // Incident is what the policy needs to know of an open incident.
 type Incident struct {
 	ID           string             `json:"id"`
@@ -52,56 +59,17 @@ type Attempt struct {
 	Holds  int    `json:"holds,omitempty"` // of the incident, before it
 }
 
-// left is the result of a protocol that was in force before a better one was kept.
-const left Result = "left"
-
 // unjudged says whether the attempt has not shown that the fault is there under its
 // protocol, too.
-func (a Attempt) unjudged() bool { return a.Result != left && (!a.Fair || a.Failures == 0) }
+func (a Attempt) unjudged() bool { return a.Result != Left && (!a.Fair || a.Failures == 0) }
 
-// OnTrial is a change that was ordered and, once settled, is being proven.
-type OnTrial struct {
-	Protocol     evidence.Protocol  `json:"protocol"`
-	Purpose      Purpose            `json:"purpose"`
-	Since        time.Time          `json:"since"` // ordered; once settled, settled
-	Settled      bool               `json:"settled,omitempty"`
-	Back         evidence.Protocol  `json:"back,omitempty"` // of a trial by hand: what was there before
-	Transport    evidence.Transport `json:"transport,omitempty"`
-	detect.Tally `json:"-"`         // proven anew after a restart of the program
-	Silent       time.Time          `json:"-"`              // since when no probe has given a verdict
-	Ended        time.Time          `json:"-"`              // since when the app has not run, by an error
-	Lasting      bool               `json:"-"`              // proven, but for how long it must stand
-	Sent         bool               `json:"sent,omitempty"` // the setting was sent once, and may take effect late
-	Unfair       bool               `json:"unfair,omitempty"`
-	Retry        time.Time          `json:"retry,omitzero"`  // when to order it again; zero: it is under way
-	Tries        int                `json:"tries,omitempty"` // how often it was put off
-}
+// unable says whether the attempt never came to a verdict, by what may be the protocol's
+// fault (cloudflared cannot run with it, or cannot connect) or chance (a crash, the
+// internet away for a moment). It gets a second chance, after a hold.
+func (a Attempt) unable() bool { return results[a.Result].unable }
 
 // total is what was seen under the setting at the onset.
 func (i *Incident) total() detect.Tally { return i.Tally.Plus(i.Later) }
-
-// settle makes the total one that is kept, before it becomes what a trial is held
-// against.
-func (i *Incident) settle() { i.Tally, i.Later, i.LaterRun = i.total(), detect.Tally{}, 0 }
-
-// moveTo makes the protocol that stays the one which the incident is about: what
-// comes is held against it from now on, and what was there before it becomes one that
-// was tried.
-func (i *Incident) moveTo(p evidence.Protocol, over evidence.Transport) {
-	if p == i.Setting {
-		return
-	}
-	left := Attempt{Protocol: i.Setting, Transport: i.Transport, Tally: i.total(), Fair: true, Result: left}
-	i.Setting, i.Transport, i.Tally, i.Later, i.LaterRun, i.Run = p, over, detect.Tally{}, detect.Tally{}, 0, 0
-	i.Tried = slices.DeleteFunc(i.Tried, func(a Attempt) bool {
-		here := a.Protocol == p && a.Fair
-		if here {
-			i.Tally = i.Tally.Plus(a.Tally)
-		}
-		return here
-	})
-	i.Tried = append(i.Tried, left)
-}
 
 // struck is total up to the last failure. The good probes since then may be the
 // fault's end: counted in, they would make it look the rarer the longer it is gone,
@@ -121,32 +89,52 @@ func (i *Incident) share() float64 {
 	return t.Rate()
 }
 
-func (i *Incident) count(in Sight, set evidence.Protocol, lasting bool) {
-	switch in.Vote {
-	case diagnosis.Abstains:
+// settle makes the total one that is kept, before it becomes what a trial is held
+// against.
+func (i *Incident) settle() { i.Tally, i.Later, i.LaterRun = i.total(), detect.Tally{}, 0 }
+
+// moveTo makes the protocol that stays the one which the incident is about: what
+// comes is held against it from now on, and what was there before it becomes one that
+// was tried.
+func (i *Incident) moveTo(p evidence.Protocol, over evidence.Transport) {
+	if p == i.Setting {
 		return
-	case diagnosis.Works:
-		i.Run++
-	case diagnosis.Fails:
-		i.Run = 0
 	}
-	if set == i.Setting {
-		i.Later.Count(in.look())
-		if lasting {
-			i.Lasting.Count(in.look())
+	left := Attempt{Protocol: i.Setting, Transport: i.Transport, Tally: i.total(), Fair: true, Result: Left}
+	i.Setting, i.Transport, i.Tally, i.Run = p, over, detect.Tally{}, 0
+	i.Later, i.LaterRun = detect.Tally{}, 0
+	i.Tried = slices.DeleteFunc(i.Tried, func(a Attempt) bool {
+		here := a.Protocol == p && a.Fair
+		if here {
+			i.Tally = i.Tally.Plus(a.Tally)
 		}
-		i.LaterRun++
-		if in.Vote == diagnosis.Fails {
-			i.LaterRun = 0
-		}
-	}
+		return here
+	})
+	i.Tried = append(i.Tried, left)
 }
 
-// ended says whether so many good probes in a row cannot be luck.
-func (i *Incident) ended() bool { return detect.Over(i.Run, i.share()) }
-
-// ending says whether it is worth to look more closely whether it has.
-func (i *Incident) ending() bool { return detect.Ending(i.Run, i.share()) }
+// count takes a look while no protocol is on trial.
+func (i *Incident) count(now time.Time, in Sight, set evidence.Protocol, lasting bool) {
+	look := in.look()
+	switch {
+	case look == detect.NoVerdict:
+		return
+	case look == detect.Good:
+		i.Run++
+	default:
+		i.Run, i.LastBad = 0, now
+	}
+	if set != i.Setting {
+		return
+	}
+	i.Later.Count(look)
+	if lasting {
+		i.Lasting.Count(look)
+	}
+	if i.LaterRun++; look.Failed() {
+		i.LaterRun = 0
+	}
+}
 
 // pause is for how long connections that break again and again may stand in between: a
 // log counts breaks of ten minutes (lostWindow in internal/tunnel).
@@ -170,9 +158,92 @@ const restart = 25
 // home as noisy as this one.
 func (s *State) certain() bool { return s.Noise.Certainty(s.Incident.struck()) >= restart }
 
-// unlikely says whether what came after the alarm speaks against a loss as rare as
-// any that the detector looks for.
-func (s *State) unlikely() bool { return s.Incident.Run > 0 && s.Noise.Refutes(s.Incident.Later) }
+// followed counts a look of an open incident, and says whether the incident is over: so
+// many good looks in a row cannot be luck, or what came after the alarm speaks against a
+// loss as rare as any that is looked for.
+func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bool) {
+	i := s.Incident
+	i.count(now, in, s.Set, now.Sub(i.Alarm) >= r.dying())
+	if i.pausing(now) {
+		return false
+	}
+	certain := s.certain()
+	switch noise := i.Run > 0 && s.Noise.Refutes(i.Later); {
+	case certain && detect.Over(i.Run, i.share()):
+		s.shutCase(d, now, Step{Kind: StepRecovered})
+	case !certain && (noise || detect.Over(i.Run, i.share())): // as far as can be told, this home's noise
+		s.Noise.Learn(i.struck().First())
+		s.shutCase(d, now, Step{Kind: StepRecovered, Why: WhyNoise, Seen: i.struck()})
+	default:
+		return false
+	}
+	return true
+}
+
+// unseen is after how long without a verdict an incident is no longer one that can be
+// followed: something stands before the WebSocket that the probe cannot see past.
+const unseen = day
+
+// lapse closes an incident that could not be followed for a day.
+func (s *State) lapse(d *Decision, now time.Time, in Sight) {
+	i := s.Incident
+	if i == nil {
+		return
+	}
+	i.Silent = since(i.Silent, s.Trial == nil && in.Vote == diagnosis.Abstains, now)
+	if !i.Silent.IsZero() && now.Sub(i.Silent) >= unseen {
+		s.shutCase(d, now, Step{Kind: StepLapsed, Cause: in.Cause})
+	}
+}
+
+// since is from when on something has been so; the zero time while it is not.
+func since(t time.Time, is bool, now time.Time) time.Time {
+	switch {
+	case !is:
+		return time.Time{}
+	case t.IsZero():
+		return now
+	}
+	return t
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// try orders the next candidate, or concludes the incident's treatment.
+func (r Rules) try(s *State, d *Decision, now time.Time) {
+	left := r.candidates(s)
+	// One restart is always kept for the way back.
+	if len(left) == 0 || s.Spent(now)+2 > r.Budget || now.Before(s.PausedUntil) || s.Unkept {
+		r.giveUp(s, d, now)
+		return
+	}
+	s.Incident.settle()
+	step := Step{Other: s.Set}
+	if left[0] == s.Set {
+		step.Why = WhySameAgain
+	}
+	s.begin(d, now, left[0], Trial, step)
+}
+
+// giveUp puts the user's own setting back, and waits. Where the trouble began under
+// another one, a cure of before, and their own has just shown to be worse than
+// that, the cure goes back.
+func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
+	cure := s.Incident.Setting
+	switch worse := cure != s.Own && s.worse(s.Own); {
+	case worse && s.Set != cure:
+		s.begin(d, now, cure, Restore, Step{Why: WhyWorse, Other: s.Own})
+	case !worse && s.Set != s.Own:
+		s.begin(d, now, s.Own, Restore, Step{})
+	default:
+		r.hold(s, d, now)
+	}
+}
 
 // worse says whether a protocol that was tried lost clearly more than what was
 // there. What an earlier incident cured counts, too.
@@ -187,4 +258,33 @@ func (s *State) worse(p evidence.Protocol) bool {
 		seen = seen.Plus(f.Tally)
 	}
 	return seen.Failures > 0 && seen.Rate() >= 1.2*i.share()
+}
+
+// holdSteps is how many times its base a hold grows to: 30 minutes doubling to 6 hours.
+const holdSteps = 12
+
+// hold waits for recovery: what can be tried has been.
+func (r Rules) hold(s *State, d *Decision, now time.Time) {
+	s.Trial = nil
+	s.Incident.moveTo(s.Set, s.Transport)
+	s.HoldUntil = now.Add(min(r.HoldBase<<min(s.HoldLevel, 10), holdSteps*r.HoldBase))
+	s.HoldLevel++
+	s.Incident.Holds++
+	s.Incident.Run = 0
+	why := WhyElsewhere
+	switch {
+	case s.Set != s.Own:
+		why = WhyUnclean
+	case len(r.candidates(s)) > 0 || slices.ContainsFunc(s.Incident.Tried, Attempt.unjudged):
+		why = WhyNotTried
+	}
+	d.tell(now, Step{Kind: StepHold, Protocol: s.Set, Why: why, Until: r.local(s.HoldUntil)})
+}
+
+// Exhausted says whether the open incident has seen the fault under every allowed
+// protocol, and none is kept for being better than the user's own. A protocol that
+// could not be tried, or did not connect, has shown nothing of it.
+func (r Rules) Exhausted(s State) bool {
+	i := s.Incident
+	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && len(r.candidates(&s)) == 0 && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
 }

@@ -12,50 +12,76 @@ import (
 // wait, and Home Assistant logs every probe that does not sign in.
 const gathering = 150
 
-// closely is how many looks are made closely when a suspicion begins anew.
-const closely = 8
-
 // next spaces the probes: often where the answer decides something, seldom where
 // it only waits, and never so often that it prolongs the trouble. Closest after a
 // failure: then a few answers decide, and the household is waiting.
 func (r Rules) next(s *State, now time.Time) time.Duration {
-	// A tenth of the time that it has already lasted: soon at first, then less and less.
-	patient := func(since time.Time) time.Duration { return min(max(now.Sub(since)/10, r.Burst), r.Interval) }
-	burst := r.Burst
 	switch {
-	case s.Last == detect.Explicit:
-		burst /= 8
-	case s.Last.Failed():
-		burst /= 4
-	}
-	switch {
-	case s.Trial != nil && !s.Trial.Retry.IsZero():
-		return max(s.Trial.Retry.Sub(now), r.Burst)
-	case s.Trial != nil && s.Trial.Lasting:
-		return 5 * r.Burst
-	case s.Trial != nil && s.Trial.Failures > 0:
-		return r.Burst / 4 // it is not clean: soon it is known whether it stays
 	case s.Trial != nil:
-		return r.Burst
+		return r.proof(s.Trial, now)
 	case s.Trouble == diagnosis.RateLimited:
 		// Seldomer the longer it lasts: what it hides may have to be mended.
 		return min(max(now.Sub(s.TroubleSince), r.Interval), 5*r.Interval)
-	case s.Incident != nil && s.Incident.Run > 0 && s.Incident.share() > detect.NearlyAll:
-		return r.Burst // a total loss that lets one through is ending: see it soon
-	case s.Incident != nil && !r.proven(s) && s.Detector.Suspects() && now.Sub(s.Incident.Alarm) < gathering*r.Burst:
-		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
-	case s.Incident != nil && s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:
-		return burst // after a start of the program it gathers anew, and people are cut off
-	case s.Incident != nil && s.Incident.ending():
-		return 5 * r.Burst
 	case s.Incident != nil:
-		return patient(s.Incident.Alarm)
+		return r.following(s, now)
 	case s.Felled:
 		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
 	case s.Detector.Suspects() && s.Last != detect.NoVerdict:
-		return burst
+		return r.burst(s.Last)
 	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval
 	}
-	return patient(s.TroubleSince)
+	return r.patient(now.Sub(s.TroubleSince))
 }
+
+// burst is the least time after a look that decides something.
+func (r Rules) burst(last detect.Look) time.Duration {
+	//exhaustive:ignore
+	switch last {
+	case detect.Explicit:
+		return r.Burst / 8
+	case detect.Silent:
+		return r.Burst / 4
+	}
+	return r.Burst
+}
+
+// proof spaces the probes of a trial.
+func (r Rules) proof(t *OnTrial, now time.Time) time.Duration {
+	switch {
+	case !t.Retry.IsZero():
+		return max(t.Retry.Sub(now), r.Burst)
+	case t.Lasting:
+		return 5 * r.Burst
+	case t.Failures > 0:
+		return r.Burst / 4 // it is not clean: soon it is known whether it stays
+	}
+	return r.Burst
+}
+
+// closely is how many looks are made closely when a suspicion begins anew.
+const closely = 8
+
+// following spaces the probes of an open incident.
+func (r Rules) following(s *State, now time.Time) time.Duration {
+	i := s.Incident
+	switch {
+	case i.Run > 0 && i.share() > detect.NearlyAll:
+		return r.Burst // a total loss that lets one through is ending: see it soon
+	case !r.proven(s) && s.Detector.Suspects() && now.Sub(i.Alarm) < gathering*r.Burst:
+		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
+	case s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:
+		return r.burst(s.Last) // after a start of the program it gathers anew, and people are cut off
+	case detect.Ending(i.Run, i.share()):
+		return 5 * r.Burst
+	}
+	return r.patient(now.Sub(i.Alarm))
+}
+
+// patient is a tenth of the time that it has already lasted: soon at first, then less and less.
+func (r Rules) patient(lasted time.Duration) time.Duration {
+	return min(max(lasted/10, r.Burst), r.Interval)
+}
+
+// soon is when something that could not be done is tried again: after a minute.
+func soon(r Rules) time.Duration { return r.HoldBase / 30 }

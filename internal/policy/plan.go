@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"tunnelmedic/internal/detect"
@@ -26,6 +28,12 @@ type Plan struct {
 	Cures map[string]Cure `json:"cures,omitempty"` // by protocol flag: what helped in this home
 }
 
+func (p Plan) clone() Plan {
+	p.Failback = copied(p.Failback)
+	p.Restarts, p.Cures = slices.Clone(p.Restarts), maps.Clone(p.Cures)
+	return p
+}
+
 // Comeback is the plan to try the user's own setting again.
 type Comeback struct {
 	Due          time.Time         `json:"due"`
@@ -44,10 +52,10 @@ type Cure struct {
 
 const cureHalfLife = 14 * day
 
-// spent is how many restarts the budget of the last 24 hours has paid for.
-func (s *State) spent(now time.Time) int {
+// Spent is how many restarts were made in the 24 hours before now.
+func (p Plan) Spent(now time.Time) int {
 	n := 0
-	for _, t := range s.Restarts {
+	for _, t := range p.Restarts {
 		if now.Sub(t) < day {
 			n++
 		}
@@ -58,29 +66,74 @@ func (s *State) spent(now time.Time) int {
 // Left is how many restarts the day's budget has left; below zero if none, because zero
 // stands for any number.
 func (r Rules) Left(s State, now time.Time) int {
-	if left := r.Budget - s.spent(now); left > 0 {
+	if left := r.Budget - s.Spent(now); left > 0 {
 		return left
 	}
 	return -1
 }
 
-// Spent is how many restarts were made in the 24 hours before now.
-func (s State) Spent(now time.Time) int { return s.spent(now) }
-
 // remember notes that a protocol has helped.
-func (s *State) remember(now time.Time, p evidence.Protocol) {
-	if s.Cures == nil {
-		s.Cures = map[string]Cure{}
+func (p *Plan) remember(now time.Time, helped evidence.Protocol) {
+	if p.Cures == nil {
+		p.Cures = map[string]Cure{}
 	}
-	s.Cures[p.String()] = Cure{Weight: s.cured(now, p) + 1, At: now}
+	p.Cures[helped.String()] = Cure{Weight: p.cured(now, helped) + 1, At: now}
 }
 
 // cured is how much speaks for a protocol from earlier incidents in this home.
-func (s *State) cured(now time.Time, p evidence.Protocol) float64 {
-	c := s.Cures[p.String()]
-	return decayed(c.Weight, now.Sub(c.At))
+func (p Plan) cured(now time.Time, by evidence.Protocol) float64 {
+	c := p.Cures[by.String()]
+	return c.Weight * math.Exp2(-float64(max(now.Sub(c.At), 0))/float64(cureHalfLife))
 }
 
-func decayed(weight float64, age time.Duration) float64 {
-	return weight * math.Exp2(-float64(max(age, 0))/float64(cureHalfLife))
+// The quiet hours, in which the user's own protocol is tried again, and how much of
+// them is left when it is no longer waited for a moment at which nobody is connected.
+const (
+	quietFrom, quietTo = 3, 5
+	lastCall           = 30 * time.Minute
+)
+
+// failBack tries the user's own protocol again, some time after a cure.
+func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
+	f := s.Failback
+	if f != nil && s.Set == s.Own { // it came back by another way
+		s.Failback = nil
+		return
+	}
+	if f == nil || now.Before(f.Due) || !r.convenient(now, in.InUse) || len(r.gates(failingBack, s, now, in)) > 0 {
+		return
+	}
+	s.begin(d, now, s.Own, Failback, Step{Span: f.Wait})
+}
+
+// convenient says whether it is a moment at which nobody minds a restart: in the
+// quiet hours, when nobody is connected. Then the restart is shorter, too: cloudflared
+// does not wait for open WebSockets (docs/FACTS.md, cloudflared). Where somebody always is, towards the
+// end of those hours. Fail-back times below an hour are those of tests, which cannot
+// wait for the night.
+func (r Rules) convenient(now time.Time, inUse bool) bool {
+	return r.Failback < time.Hour || r.Quiet(now) && !(inUse && r.Quiet(now.Add(max(lastCall, 2*r.Interval))))
+}
+
+// Quiet says whether the return to the user's own setting may come now, by the clock.
+func (r Rules) Quiet(now time.Time) bool {
+	h := r.local(now).Hour()
+	return r.Failback < time.Hour || quietFrom <= h && h < quietTo
+}
+
+// local is a moment by the house's clock.
+func (r Rules) local(t time.Time) time.Time {
+	if r.Location == nil {
+		return t.UTC()
+	}
+	return t.In(r.Location)
+}
+
+// owe plans the return to the user's own setting where another one is in force
+// that was never proven: the way back was blocked.
+func (s *State) owe(now time.Time) {
+	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
+		return
+	}
+	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Cause: s.Incident.Cause, Tally: s.Incident.total()}
 }

@@ -5,7 +5,8 @@
 // Whatever keeps the program from acting stands in one place (gates), whatever
 // ends an incident stands in another (recovered, accept), and no single good
 // probe resets anything that was meant to grow: waits and holds are only
-// shortened by time spent in health.
+// shortened by time spent in health. What happened is told as values (Step), and
+// no sentence is made here.
 package policy
 
 import (
@@ -32,20 +33,6 @@ type Rules struct {
 
 const day = 24 * time.Hour
 
-// Phase is the state of the program as people see it.
-type Phase string
-
-const (
-	Starting  Phase = "starting"
-	Healthy   Phase = "healthy"
-	Suspect   Phase = "suspect"   // something is wrong, or may be; it is looked at closely
-	Treating  Phase = "treating"  // a protocol is being changed or on trial
-	Holding   Phase = "holding"   // what could be tried was tried; waiting for recovery
-	Blind     Phase = "blind"     // the WebSocket cannot be watched
-	Observing Phase = "observing" // a fault that could be treated, in mode observe
-	Paused    Phase = "paused"    // a person asked for quiet
-)
-
 // Sight is what one look amounts to.
 type Sight struct {
 	Vote   diagnosis.Vote
@@ -70,16 +57,6 @@ type Sight struct {
 	Unkept            bool                // nothing can be kept on the disk
 }
 
-// Purpose is why a protocol is set.
-type Purpose string
-
-const (
-	Trial    Purpose = "trial"    // may cure it
-	Restore  Purpose = "restore"  // the user's own goes back
-	Failback Purpose = "failback" // after a cure: is the user's own well again?
-	Return   Purpose = "return"   // it was not
-)
-
 // Change is an order to set a protocol and restart the add-on with it.
 type Change struct {
 	Protocol evidence.Protocol
@@ -92,44 +69,7 @@ type Decision struct {
 	Next   time.Duration // until the next probe
 	Closed []Gate        // what keeps it from acting although there is reason to
 	Open   bool          // every gate was asked, and is open
-	Steps  []Step        // what happened, for the people
-}
-
-// Result is how an ordered change ended.
-type Result string
-
-const (
-	Settled        Result = "settled"       // restarted, running, connected over the transport that was asked for
-	Unsettled      Result = "not connected" // running, but no connection within the settle time
-	Crashed        Result = "not running"   // the add-on does not stay up with it
-	OtherTransport Result = "connected, but not over the transport that was asked for"
-	Rejected       Result = "rejected" // Supervisor would not take the setting; nothing was restarted
-	UserChanged    Result = "changed by hand"
-	UserStopped    Result = "stopped by hand"
-
-	// With these the tunnel runs on as before.
-	Busy         Result = "Supervisor was busy with the app"
-	AtRisk       Result = "secret at risk"
-	NotAvailable Result = "Supervisor did not answer"
-	NotRestarted Result = "Supervisor did not restart the app"
-	CannotStart  Result = "Cloudflare's API does not answer, and Cloudflared cannot start without it"
-	OverBudget   Result = "the restarts of the day are used up"
-)
-
-// Untouched says whether the tunnel runs on as before.
-func (r Result) Untouched() bool {
-	//exhaustive:ignore
-	switch r {
-	case Busy, AtRisk, NotAvailable, NotRestarted, CannotStart, OverBudget, Unkept:
-		return true
-	}
-	return false
-}
-
-// fair says whether a trial that ended so has shown something of the protocol. One that
-// could not be made has not.
-func (r Result) fair() bool {
-	return !r.Untouched() && r != Rejected && r != OtherTransport && r != Crashed && r != UserStopped
+	Steps  []Step        // what happened
 }
 
 // Outcome is what the treatment reports of a change.
@@ -149,15 +89,12 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	if in.SettingKnown {
 		r.notice(&s, &d, now, in.Setting)
 	}
-	if in.Blind == "" {
-		s.Looked = true
+	s.Setting.note(in)
+	s.Suspicion.note(now, in)
+	if in.Vote == diagnosis.Works && in.Blind == "" {
+		s.RevivedFor = diagnosis.Unknown
 	}
-	if in.Transport != evidence.NoTransport {
-		s.Transport = in.Transport
-	}
-	s.note(now, in)
 	s.Felled = s.Felled && !in.SupervisorFree
-	s.Unkept = in.Unkept
 	r.notStarted(&s, &d, now, in)
 	switch {
 	case s.Trial != nil:
@@ -174,40 +111,37 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 	s = s.clone()
 	var d Decision
-	for range out.Restarts {
-		s.Restarts = append(s.Restarts, now)
-	}
+	s.Restarts = append(s.Restarts, slices.Repeat([]time.Time{now}, out.Restarts)...)
 	if s.Incident != nil {
 		s.Incident.Restarts += out.Restarts
 	}
-	t := s.Trial
-	if t == nil { // nothing was ordered: nothing to conclude
-		r.finish(&s, &d, now, Sight{})
-		return s, d
-	}
-	s.fell(out)
-	if r.revived(&s, &d, now, out) {
-		r.finish(&s, &d, now, Sight{})
-		return s, d
-	}
-	switch out.Result {
-	case Settled:
-		r.settled(&s, &d, now, out)
-	case UserChanged:
-		r.byHand(&s, &d, now, out.Setting)
-	case UserStopped:
-		s.Set = out.Setting
-		s.owe(now)
-		s.yield(&d, now, r.HoldBase, "The add-on was stopped by hand. It stays stopped, and the treatment ends.")
-	case Busy, NotAvailable, AtRisk, NotRestarted, CannotStart, OverBudget, Unkept:
-		s.Set = out.Setting
-		r.postponed(&s, &d, now, out)
-	default:
-		s.Set = out.Setting
-		r.failed(&s, &d, now, out.Result)
+	if s.Trial != nil { // else nothing was ordered: nothing to conclude
+		r.conclude(&s, &d, now, out)
 	}
 	r.finish(&s, &d, now, Sight{})
 	return s, d
+}
+
+func (r Rules) conclude(s *State, d *Decision, now time.Time, out Outcome) {
+	s.fell(out)
+	if out.Result == UserChanged {
+		r.byHand(s, d, now, out.Setting)
+		return
+	}
+	s.Set = out.Setting
+	switch {
+	case out.Result == UserStopped:
+		s.owe(now)
+		s.giveWay(d, now, r.HoldBase, Step{Why: WhyAppStopped})
+	case s.Trial.Purpose == Revive:
+		r.revived(s, d, now, out)
+	case out.Result == Settled:
+		r.settled(s, d, now, out)
+	case out.Result.Untouched():
+		r.postponed(s, d, now, out)
+	default:
+		r.failed(s, d, now, out.Result)
+	}
 }
 
 // Awake takes up the state after a start of the program. A change that was ordered
@@ -245,9 +179,9 @@ func (r Rules) Abandon(s State, now time.Time) State {
 
 // finish derives the phase and the time of the next probe.
 func (r Rules) finish(s *State, d *Decision, now time.Time, in Sight) {
-	if s.Trial != nil && !s.Trial.Settled && d.Change == nil && !s.Trial.Retry.IsZero() && !now.Before(s.Trial.Retry) {
-		s.Trial.Retry = time.Time{}
-		d.Change = &Change{s.Trial.Protocol, s.Trial.Purpose}
+	if t := s.Trial; t != nil && !t.Settled && d.Change == nil && !t.Retry.IsZero() && !now.Before(t.Retry) {
+		t.Retry = time.Time{}
+		d.Change = &Change{t.Protocol, t.Purpose}
 	}
 	if p := r.phase(s, now, in); p != s.Phase {
 		s.Phase, s.Since = p, now

@@ -1,12 +1,12 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -118,7 +118,7 @@ func TestEveryClosedGateNamesItselfAndNothingIsOrdered(t *testing.T) {
 		GateBudget:     func(h *home) { h.s.Restarts = slices.Repeat([]time.Time{h.now}, 5) },
 		GateCandidates: func(h *home) { h.r.Allowed = []evidence.Protocol{evidence.Auto} },
 	} {
-		t.Run(string(gate), func(t *testing.T) {
+		t.Run(gate.String(), func(t *testing.T) {
 			h := stripped(t, evidence.Auto, quic)
 			shut(h)
 			h.times(40, fails)
@@ -295,10 +295,10 @@ func TestARecoveryNeedsARunThatIsNotLuck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inc := Incident{Tally: detect.Tally{Failures: c.bad, Probes: c.of}}
 			inc.Run = c.run - 1
-			if inc.ended() {
+			if detect.Over(inc.Run, inc.share()) {
 				t.Error("over too soon")
 			}
-			if inc.Run = c.run; !inc.ended() {
+			if inc.Run = c.run; !detect.Over(inc.Run, inc.share()) {
 				t.Error("not over")
 			}
 			if p := math.Pow(1-inc.share(), float64(c.run)); p > 1e-4 {
@@ -386,7 +386,7 @@ func TestACleanTrialTakesAsManyProbesAsItNeeds(t *testing.T) {
 
 func TestATrialThatDoesNotConnectIsUndone(t *testing.T) {
 	for _, result := range []Result{Unsettled, Crashed, Rejected} {
-		t.Run(string(result), func(t *testing.T) {
+		t.Run(result.String(), func(t *testing.T) {
 			h := stripped(t, evidence.Auto, quic)
 			h.outcome = func(c Change) *Outcome {
 				if c.Purpose != Trial {
@@ -527,7 +527,7 @@ func TestWhatAPersonDidDuringATreatmentStands(t *testing.T) {
 
 func TestAnOrderThatCouldNotBeCarriedOutIsNotLost(t *testing.T) {
 	for _, result := range []Result{Busy, NotAvailable, AtRisk} {
-		t.Run("the first trial: "+string(result), func(t *testing.T) {
+		t.Run("the first trial: "+result.String(), func(t *testing.T) {
 			h := stripped(t, evidence.Auto, quic)
 			h.outcome = func(Change) *Outcome { return &Outcome{Result: result, Setting: evidence.Auto} }
 			h.untilOrder()
@@ -541,7 +541,7 @@ func TestAnOrderThatCouldNotBeCarriedOutIsNotLost(t *testing.T) {
 				t.Errorf("after %s", h.now.Sub(at))
 			}
 		})
-		t.Run("the way back: "+string(result), func(t *testing.T) {
+		t.Run("the way back: "+result.String(), func(t *testing.T) {
 			h := stripped(t, evidence.Auto, quic, http2)
 			blocked := 0
 			h.outcome = func(c Change) *Outcome {
@@ -602,7 +602,7 @@ func TestFailbackWaitsForAQuietHourOfTheHouse(t *testing.T) {
 			due := h.s.Failback.Due
 			h.lossy = nil
 			h.run("trying", func() bool { return h.told(StepFailback) > 0 })
-			at := h.steps[slices.IndexFunc(h.steps, func(s Step) bool { return s.Kind == StepFailback })].At.In(h.r.location())
+			at := h.steps[slices.IndexFunc(h.steps, func(s Step) bool { return s.Kind == StepFailback })].At.In(cmp.Or(c.zone, time.UTC))
 			if at.Before(due) || at.Sub(due) > 28*time.Hour || at.Hour() < 3 || at.Hour() >= 5 {
 				t.Errorf("due %s, tried %s", due, at)
 			}
@@ -1193,8 +1193,8 @@ func TestTheLastWordSaysWhetherItWasAFault(t *testing.T) {
 		h.times(failures, fails)
 		h.run("over", func() bool { h.lossy = nil; return h.s.Incident == nil })
 		last := h.steps[len(h.steps)-1]
-		if last.Kind != StepRecovered || strings.Contains(last.Text, "has ended by itself") != fault || strings.Contains(last.Text, "4 failures in 4 probes") == fault {
-			t.Errorf("after %d failures: %s", failures, last.Text)
+		if last.Kind != StepRecovered || (last.Why == NoReason) != fault || last.Seen == (detect.Tally{Failures: 4, Probes: 4}) == fault {
+			t.Errorf("after %d failures: %+v", failures, last)
 		}
 		if h.s.Noise.Failures > 0 == fault {
 			t.Errorf("after %d failures noise is %+v", failures, h.s.Noise)

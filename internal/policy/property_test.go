@@ -38,7 +38,7 @@ func TestWhateverHappens(t *testing.T) {
 				if result != Crashed { // what does not run after a restart of ours is started again, whatever it costs
 					restarts = append(restarts, h.now)
 				}
-				history += h.now.Format("02 15:04:05 ") + string(c.Purpose) + " " + c.Protocol.String() + " " + string(result) + "\n"
+				history += h.now.Format("02 15:04:05 ") + c.Purpose.String() + " " + c.Protocol.String() + " " + result.String() + "\n"
 			case UserChanged:
 				out.Setting = evidence.Protocol(rng.IntN(4))
 			default:
@@ -53,12 +53,12 @@ func TestWhateverHappens(t *testing.T) {
 			}
 			return out
 		}
-		var shut Gate
+		shut := NoGate
 		h.sight = func(in *Sight) {
 			if !wild {
 				return
 			}
-			shut = ""
+			shut = NoGate
 			switch rng.IntN(40) {
 			case 0:
 				in.ThroughCloudflare, shut = false, GateCloudflare
@@ -105,8 +105,8 @@ func TestWhateverHappens(t *testing.T) {
 			}
 			n, trial := len(h.orders), h.s.Trial
 			h.look(v)
-			if trial == nil && len(h.orders) > n && h.orders[n].Purpose == Trial && (shut != "" || h.now.Before(h.s.PausedUntil)) {
-				t.Fatalf("seed %d: tried behind %q\n%s", seed, shut, h.story())
+			if trial == nil && len(h.orders) > n && h.orders[n].Purpose == Trial && (shut != NoGate || h.now.Before(h.s.PausedUntil)) {
+				t.Fatalf("seed %d: tried behind %s\n%s", seed, shut, h.story())
 			}
 		}
 		for i := range restarts {

@@ -7,25 +7,16 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-// Revive is a new start under the same protocol: of a tunnel that does not come
-// back by itself, or of an add-on that ended with an error. One that a person
-// stopped is never started.
-const Revive Purpose = "revive"
-
-// The steps of a revival.
-const (
-	StepReviving StepKind = "reviving"
-	StepRevived  StepKind = "revived"
-)
-
 // stuck is after how many MinUptimes without a connection a tunnel counts as one
 // that does not come back by itself: four minutes. An outage of the edge takes
 // HTTP/2 half a minute, and auto needs 131 s to give QUIC up (docs/FACTS.md, cloudflared).
 const stuck = 2
 
-// revive orders a new start where nothing but that can help, and every gate is open.
+// revive orders a new start under the same protocol, of a tunnel that does not come back by
+// itself or of an app that ended with an error, where nothing but that can help and every
+// gate is open. An app that a person stopped is never started.
 func (r Rules) revive(s *State, d *Decision, now time.Time, in Sight) {
-	a, text := r.revival(s, in)
+	a, why := s.revival(in)
 	lasted := now.Sub(s.TroubleSince)
 	if a == 0 || lasted < r.patience(a, in.Cause) || now.Before(r.mayRevive(s, now, a, in)) {
 		return
@@ -34,26 +25,24 @@ func (r Rules) revive(s *State, d *Decision, now time.Time, in Sight) {
 		return
 	}
 	s.Revivals, s.RevivedAt, s.RevivedFor = s.Revivals+1, now, in.Cause
-	s.Trial = &OnTrial{Protocol: s.Set, Purpose: Revive, Since: now}
-	d.Change = &Change{Protocol: s.Set, Purpose: Revive}
-	d.say(now, StepReviving, s.Set, text, lasted.Round(time.Second), s.Set)
+	s.begin(d, now, s.Set, Revive, Step{Why: why, Span: lasted.Round(time.Second)})
 }
 
-// revival says which act a look calls for, 0 for none, and how it is announced. A tunnel
-// that is down may come back by itself, so it is restarted only after a while.
-func (r Rules) revival(s *State, in Sight) (a act, text string) {
+// revival says which act a look calls for, 0 for none, and why. A tunnel that is down may
+// come back by itself, so it is restarted only after a while.
+func (s *State) revival(in Sight) (act, Why) {
 	down := in.State == evidence.StateError || in.State == evidence.StateStopped
 	switch {
 	case s.Felled && down:
-		return raising, "The Cloudflared app has not been running for %s, since a restart by Tunnel Medic. Starting it, with the same protocol (%s)."
+		return raising, WhyNotRunning
 	case in.Remedy == diagnosis.Start:
-		return starting, "The Cloudflared app has not been running for %s: it ended with an error. Starting it, with the same protocol (%s)."
+		return starting, WhyFailed
 	case in.Cause == diagnosis.ConnectorHung || in.Cause == diagnosis.TunnelDown:
-		return restarting, "The tunnel has had no connection for %s, and does not come back on its own. Restarting it, with the same protocol (%s)."
+		return restarting, WhyHangs
 	case in.Remedy == diagnosis.Restart && s.RevivedFor != in.Cause: // once: it helps at once, or not at all
-		return restarting, "This has lasted for %s, and a restart can mend it. Restarting the tunnel, with the same protocol (%s)."
+		return restarting, WhyMends
 	}
-	return 0, ""
+	return 0, NoReason
 }
 
 // patience is how long a trouble must have lasted before the tunnel is started anew.
@@ -72,9 +61,6 @@ func (r Rules) patience(a act, c diagnosis.Cause) time.Duration {
 // two minutes of its becoming possible; only where a person has to do something first,
 // the wait is longer.
 func (r Rules) mayRevive(s *State, now time.Time, a act, in Sight) time.Time {
-	if s.RevivedAt.After(now) { // by a clock that was wrong
-		s.RevivedAt = now
-	}
 	if now.Sub(s.RevivedAt) >= day {
 		s.Revivals = 0
 	}
@@ -89,34 +75,21 @@ func (r Rules) mayRevive(s *State, now time.Time, a act, in Sight) time.Time {
 	return s.RevivedAt.Add(min(r.HoldBase<<min(s.Revivals-1, 10), holdSteps*r.HoldBase))
 }
 
-// revived concludes a revival, unless a person's hand ended it.
-func (r Rules) revived(s *State, d *Decision, now time.Time, out Outcome) (done bool) {
-	t := s.Trial
-	if t.Purpose != Revive || out.Result == UserChanged || out.Result == UserStopped {
-		return false
-	}
-	s.Trial, s.Set = nil, out.Setting
+// revived concludes a revival.
+func (r Rules) revived(s *State, d *Decision, now time.Time, out Outcome) {
+	step := Step{Kind: StepRefused, Protocol: s.Trial.Protocol, Purpose: Revive, Result: out.Result, Transport: out.Transport}
+	s.Trial = nil
 	s.TroubleSince = now // whatever is wrong now gets its time anew
-	switch out.Result {
-	case Settled, OtherTransport:
+	switch {
+	case out.Result == Settled || out.Result == OtherTransport:
 		s.Transport = out.Transport
-		d.say(now, StepRevived, t.Protocol, "The tunnel is connected again (%s).", orUnknown(out.Transport))
-	case Busy, NotAvailable, AtRisk, NotRestarted, CannotStart, OverBudget:
-		// It was not done, so it does not count: the next may be soon.
+		step.Kind, step.Result = StepRevived, NoResult
+	case out.Result.Untouched(): // it was not done, so it does not count: the next may be soon
 		s.Revivals, s.RevivedFor = max(s.Revivals-1, 0), diagnosis.Unknown
 		s.HoldUntil = later(s.HoldUntil, now.Add(soon(r)))
-		d.say(now, StepPostponed, t.Protocol, "The Cloudflared app could not be restarted now (%s).", out.Result)
-	default:
-		d.say(now, StepRefused, t.Protocol, "A restart did not help (%s).", out.Result)
+		step.Kind = StepPostponed
 	}
-	return true
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	d.tell(now, step)
 }
 
 // fell notes what a change leaves behind: an add-on that does not run after a restart of
@@ -129,26 +102,4 @@ func (s *State) fell(out Outcome) {
 	case Settled, Unsettled, OtherTransport, UserStopped:
 		s.Felled = false
 	}
-}
-
-// tries is how often a way back that could not be gone is tried again at once,
-// after growing waits: for three hours. Then it waits for the quiet hours (owe),
-// and an add-on that does not run for its revival.
-const tries = 8
-
-// again puts a way back that could not be gone on the table anew, while another
-// protocol stands there or the add-on does not run.
-func (r Rules) again(s *State, d *Decision, now time.Time, why Result) bool {
-	t := s.Trial
-	if s.Set == t.Protocol && !s.Felled || t.Tries >= tries {
-		return false
-	}
-	wait := min(soon(r)<<t.Tries, r.HoldBase)
-	if s.Felled { // nobody is let in until then
-		wait = soon(r)
-	}
-	t.Retry = now.Add(wait)
-	t.Tries++
-	d.say(now, StepPostponed, t.Protocol, "Could not switch back to %s (%s). Trying again at %s.", t.Protocol, why, t.Retry.In(r.location()).Format("15:04"))
-	return true
 }

@@ -2,12 +2,10 @@ package policy
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
 	"tunnelmedic/internal/detect"
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -22,6 +20,19 @@ type State struct {
 	Suspicion
 	Case
 	Plan
+}
+
+func (s State) clone() State {
+	s.Case, s.Plan = s.Case.clone(), s.Plan.clone()
+	return s
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }
 
 // Alert says whether anything is suspected or under way.
@@ -39,65 +50,53 @@ func (s State) Story() string {
 	return ""
 }
 
-// baseline is what the fault looked like before the trial.
-func (s *State) baseline() detect.Tally {
-	switch {
-	case s.Incident != nil:
-		return s.Incident.total()
-	case s.Failback != nil:
-		return s.Failback.Tally
-	}
-	return detect.Tally{Failures: 1, Probes: 1}
-}
-
-// flapped says whether what is on trial is tried because connections broke again and
-// again: then a run of good looks proves nothing, and ten minutes must pass.
-func (s *State) flapped() bool {
-	switch t := s.Trial; {
-	case t != nil && t.Purpose == Trial && s.Incident != nil:
-		return s.Incident.Cause == diagnosis.TunnelFlapping
-	case t != nil && t.Purpose == Failback && s.Failback != nil:
-		return s.Failback.Cause == diagnosis.TunnelFlapping
-	}
-	return false
-}
-
 // begin orders a change.
-func (s *State) begin(d *Decision, now time.Time, p evidence.Protocol, why Purpose, text string, args ...any) {
+func (s *State) begin(d *Decision, now time.Time, p evidence.Protocol, why Purpose, step Step) {
 	s.Trial = &OnTrial{Protocol: p, Purpose: why, Since: now}
-	s.Detector = detect.Detector{}
+	if why != Revive {
+		s.Detector = detect.Detector{}
+	}
 	d.Change = &Change{Protocol: p, Purpose: why}
-	d.say(now, stepOf[why], p, text, args...)
+	step.Kind, step.Protocol, step.Purpose = stepOf[why], p, why
+	d.tell(now, step)
 }
 
-// yield ends whatever is under way in favour of what a person did.
-func (s *State) yield(d *Decision, now time.Time, hold time.Duration, text string, args ...any) {
-	d.say(now, StepUser, s.Set, text, args...)
+// giveWay ends whatever is under way in favour of what a person did.
+func (s *State) giveWay(d *Decision, now time.Time, hold time.Duration, step Step) {
+	step.Kind, step.Protocol = StepUser, s.Set
+	d.tell(now, step)
 	if s.Trial != nil || s.Incident != nil {
 		s.HoldUntil = now.Add(hold) // their choice gets its time before anything is tried again
 	}
 	s.Trial, s.Incident, s.Detector = nil, nil, detect.Detector{}
 }
 
-// recovered closes the incident: the fault has gone without our doing.
-func (s *State) recovered(d *Decision, now time.Time) {
-	if s.certain() {
-		d.say(now, StepRecovered, s.Set, "Home Assistant can be reached again; the fault has ended by itself.")
-	} else { // as far as can be told, this home's noise
-		d.say(now, StepRecovered, s.Set, "The probes are good again. Too few had failed to call it a fault: %s.", seen(s.Incident.struck()))
-		s.Noise.Learn(s.Incident.struck().First())
-	}
+// shutCase ends the incident without a cure.
+func (s *State) shutCase(d *Decision, now time.Time, step Step) {
+	step.Protocol = s.Set
+	d.tell(now, step)
 	s.owe(now)
 	s.Incident, s.Detector = nil, detect.Detector{}
 }
 
-// owe plans the return to the user's own setting where another one is in force
-// that was never proven: the way back was blocked.
-func (s *State) owe(now time.Time) {
-	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
-		return
-	}
-	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Cause: s.Incident.Cause, Tally: s.Incident.total()}
+// Kept is what stays of a state while another app is watched: the user's own setting,
+// the protocol that was left in force, and the plan to go back from it. Whatever was
+// open there is finished or undone before.
+func (s State) Kept(now time.Time) State {
+	s = s.clone()
+	s.owe(now)
+	s.Unkept, s.Woke = false, false
+	return State{Setting: s.Setting, Case: Case{HoldUntil: s.HoldUntil, HoldLevel: s.HoldLevel}, Plan: Plan{Failback: s.Failback, Felled: s.Felled}}
+}
+
+// Elsewhere is the state with which another app is watched from now on; kept is what
+// stayed from when it was watched before, the zero value if it never was. What was
+// spent and learned in this home, and a pause, hold for every app.
+func (s State) Elsewhere(kept State) State {
+	kept = kept.clone()
+	kept.Phase, kept.Since, kept.Restarts, kept.Cures, kept.PausedUntil = s.Phase, s.Since, s.Restarts, s.Cures, s.PausedUntil
+	kept.PausedFor = s.PausedFor
+	return kept
 }
 
 // forget drops what no longer counts. Times further in the future than they can
@@ -114,6 +113,7 @@ func (r Rules) forget(s *State, now time.Time) {
 		atMost(&s.PausedUntil, cmp.Or(s.PausedFor, LongestPause))
 	}
 	atMost(&s.TroubleSince, 0)
+	atMost(&s.RevivedAt, 0)
 	if s.Incident != nil {
 		atMost(&s.Incident.Alarm, 0)
 		atMost(&s.Incident.Silent, 0)
@@ -134,23 +134,4 @@ func (r Rules) forget(s *State, now time.Time) {
 	if s.HoldLevel > 0 && s.Incident == nil && now.Sub(s.HoldUntil) >= day {
 		s.HoldLevel = 0
 	}
-}
-
-func (s State) clone() State {
-	if s.Incident != nil {
-		c := *s.Incident
-		c.Tried = slices.Clone(c.Tried)
-		s.Incident = &c
-	}
-	if s.Trial != nil {
-		c := *s.Trial
-		s.Trial = &c
-	}
-	if s.Failback != nil {
-		c := *s.Failback
-		s.Failback = &c
-	}
-	s.Restarts = slices.Clone(s.Restarts)
-	s.Cures = maps.Clone(s.Cures)
-	return s
 }

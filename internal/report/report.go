@@ -13,6 +13,7 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/secret"
+	"tunnelmedic/internal/words"
 )
 
 // Form is for whom a report is.
@@ -183,9 +184,9 @@ func partly(i journal.Incident) string {
 
 func ending(i journal.Incident) string {
 	if s := step(i, i.Outcome); s != nil {
-		return s.Text
+		return words.English().Step(*s)
 	}
-	return string(i.Outcome)
+	return i.Outcome.String()
 }
 
 func restarts(i journal.Incident) (n int) {

@@ -30,7 +30,7 @@ func begun(setting evidence.Protocol, transport evidence.Transport) *story {
 func minute(n int) time.Time { return onset.Add(time.Duration(n) * time.Minute) }
 
 func (s *story) step(at int, k policy.StepKind, p evidence.Protocol) *story {
-	s.Steps = append(s.Steps, policy.Step{At: minute(at), Kind: k, Protocol: p, Text: "Step " + string(k) + "."})
+	s.Steps = append(s.Steps, policy.Step{At: minute(at), Kind: k, Protocol: p, Text: "Step " + k.String() + "."})
 	return s
 }
 

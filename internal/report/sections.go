@@ -12,6 +12,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 func (d Dossier) environment(b *strings.Builder) {
@@ -79,11 +80,11 @@ func (d Dossier) timeline(b *strings.Builder) {
 	add(i.LastGood, "Last good check.")
 	add(i.Onset, "First failed check%s.", firstRay(i))
 	for _, s := range i.Steps {
-		add(s.At, "%s", s.Text)
+		add(s.At, "%s", words.English().Step(s))
 	}
 	for _, c := range i.Account.Changes {
 		if c.Result != policy.Settled { // where it settled a step says so
-			add(c.At.Add(c.Took), "Change from %s to %s: %s after %s.", flag(c.From), flag(c.To), c.Result, long(c.Took))
+			add(c.At.Add(c.Took), "Change from %s to %s: %s after %s.", flag(c.From), flag(c.To), words.English().Result(c.Result), long(c.Took))
 		}
 	}
 	until := d.Now
@@ -235,8 +236,8 @@ func (d Dossier) tried(b *strings.Builder) {
 	}
 	b.WriteString("| At (UTC) | Why | Set from → to | In use before → after | Result | Restarts | Took |\n|---|---|---|---|---|---:|---:|\n")
 	for _, c := range i.Account.Changes {
-		fmt.Fprintf(b, "| %s | %s | %s → %s | %s → %s | %s | %d | %s |\n", short(c.At), line(cmp.Or(purposes[c.Purpose], string(c.Purpose))),
-			flag(c.From), flag(c.To), transport(c.Before), transport(c.After), line(string(c.Result)), c.Restarts, long(c.Took))
+		fmt.Fprintf(b, "| %s | %s | %s → %s | %s → %s | %s | %d | %s |\n", short(c.At), line(cmp.Or(purposes[c.Purpose], c.Purpose.String())),
+			flag(c.From), flag(c.To), transport(c.Before), transport(c.After), line(words.English().Result(c.Result)), c.Restarts, long(c.Took))
 	}
 	b.WriteString("\nHow the checks went under each is in the first table of the evidence. The tunnel's other options were not touched.\n")
 }

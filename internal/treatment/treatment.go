@@ -88,7 +88,7 @@ func DefaultPatience() Patience {
 // stopped is a treatment that ended before its last step, with the reason.
 type stopped struct{ policy.Outcome }
 
-func (s *stopped) Error() string { return string(s.Result) }
+func (s *stopped) Error() string { return s.Result.String() }
 
 // Do carries out a change. Its From is the protocol stored as far as we know; one
 // that differs is a person's doing and ends the change before it begins.

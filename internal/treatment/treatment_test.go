@@ -581,7 +581,7 @@ func TestAnEndOfTheContextLeavesTheIntention(t *testing.T) {
 				return nil
 			}
 			out, err := b.treatment().Do(ctx, trial())
-			if !errors.Is(err, context.Canceled) || out.Result != "" {
+			if !errors.Is(err, context.Canceled) || out.Result != policy.NoResult {
 				t.Errorf("got %+v, %v: an outcome that is not known is none", out, err)
 			}
 		})

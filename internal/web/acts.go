@@ -225,7 +225,7 @@ func granted(err error, good, late answer) answer {
 	case err == nil:
 		return good
 	case errors.As(err, &why):
-		return not(http.StatusConflict, "page.not.refused", words.With{"why": why})
+		return not(http.StatusConflict, "page.not.refused", words.With{"why": words.Refused(why)})
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return late
 	}

@@ -31,7 +31,7 @@ func (c clock) hour(t time.Time) words.Moment {
 func (c clock) moment(t time.Time) string { return c.Moment(c.at(t, words.DayAndHour)) }
 
 func (c clock) step(s policy.Step) stepView {
-	return stepView{At: c.Moment(c.hour(s.At)), ISO: s.At.Format(time.RFC3339), Kind: string(s.Kind), Class: stepClass(s.Kind), Text: s.Text}
+	return stepView{At: c.Moment(c.hour(s.At)), ISO: s.At.Format(time.RFC3339), Kind: s.Kind.String(), Class: stepClass(s.Kind), Text: c.Step(s)}
 }
 
 // stateWord is the state's name for people.

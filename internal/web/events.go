@@ -58,6 +58,7 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 			patient()
 			status, steps, now := p.Feed.since(seq)
 			for _, step := range steps {
+				step.Text = l.Step(step.Step)
 				if send("step", step.Seq, step) != nil {
 					return
 				}

@@ -186,7 +186,7 @@ func (f *Feed) look(now time.Time, back time.Duration, samples int) ([]stretch, 
 		if i+1 < len(f.spans) {
 			to = f.spans[i+1].At
 		}
-		if to.After(from) && s.At.Before(now) && s.State != "" {
+		if to.After(from) && s.At.Before(now) && s.State != policy.Unwatched {
 			at := s.At
 			if at.Before(from) {
 				at = from

@@ -313,14 +313,14 @@ func (v *homeView) fill() {
 
 // face puts the state into one sentence, its meaning into others.
 func (v *homeView) face(s *medic.Status) look {
-	l := look{Class: string(s.State), Word: v.stateWord(s.State), Since: v.Say("page.state-for", words.With{"span": v.now.Sub(s.Since)})}
+	l := look{Class: s.State.String(), Word: v.stateWord(s.State), Since: v.Say("page.state-for", words.With{"span": v.now.Sub(s.Since)})}
 	good := ""
 	if p := s.LastProbe; p != nil && p.OK {
 		good = v.Say("page.face.last-good", words.With{"hour": v.hour(p.At), "took": words.Millis(p.TookMS)})
 	}
 	summary := s.Diagnosis.Summary
 	switch s.State {
-	case policy.Starting:
+	case policy.Unwatched, policy.Starting:
 		l.Headline, l.Text = v.Say("page.face.starting"), v.Say("page.face.starting-text")
 	case policy.Healthy:
 		l.Headline, l.Text = v.Say("page.face.healthy"), sentences(v.Say("page.face.healthy-text"), good)
@@ -362,7 +362,7 @@ func (v *homeView) face(s *medic.Status) look {
 
 // gates says what keeps the program from acting.
 func (v *homeView) gates(closed []policy.Gate) string {
-	return v.Say("page.face.gates", words.With{"gates": strings.Join(policy.Words(closed), "; ")})
+	return v.Say("page.face.gates", words.With{"gates": words.Gates(closed)})
 }
 
 // sentences stand one after the other; empty ones are left out.
@@ -416,7 +416,7 @@ func (c clock) past(i journal.Incident) pastView {
 		v.Class, v.Outcome = "healthy", c.Say("page.outcome.recovered")
 	case policy.StepUser:
 		v.Class, v.Outcome = "paused", c.Say("page.outcome.changed-by-hand")
-	case "":
+	case policy.NoStep:
 		v.Class, v.Outcome = "holding", c.Say("page.outcome.open")
 	default:
 		v.Class, v.Outcome = "paused", c.Say("page.outcome.lapsed")

@@ -268,7 +268,7 @@ func TestWhatTheLoopAnswersIsSaid(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"a refusal in its own words", policy.Refusal("Not now: the restarts of the day are used up."), false, 409, "Not now: the restarts of the day are used up."},
+		{"a refusal in words", policy.Refusal{Because: policy.GatesShut, Gates: []policy.Gate{policy.GateBudget}}, false, 409, "Not now: the restarts of the day are used up."},
 		{"while something is on trial", nil, true, 409, "already (quic)"},
 		{"a trouble of ours, without its details", errors.New("disk full at /data"), false, 500, "the log says why"},
 	} {
@@ -288,14 +288,14 @@ func TestWhatTheLoopAnswersIsSaid(t *testing.T) {
 
 func TestAFormThatIsRefusedGetsThePageWithTheReason(t *testing.T) {
 	h := newHouse(t)
-	h.loop.answer = policy.Refusal("Not now: <paused>.")
+	h.loop.answer = policy.Refusal{Because: policy.GatesShut, Gates: []policy.Gate{policy.GateBudget}}
 	res, err := http.PostForm(h.url+"/api/try", url.Values{"token": {h.token()}, "protocol": {"http2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
 	raw, _ := io.ReadAll(res.Body)
-	if res.StatusCode != 409 || !strings.Contains(string(raw), `class="message bad">Not now: &lt;paused&gt;.</div>`) {
+	if res.StatusCode != 409 || !strings.Contains(string(raw), `class="message bad">Not now: the restarts of the day are used up.</div>`) {
 		t.Errorf("HTTP %d, and no reason on the page", res.StatusCode)
 	}
 }
@@ -338,8 +338,8 @@ const evil = `"'><script>alert(1)</script><img src=x onerror=alert(1)>`
 
 func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	ill := past()
-	ill.ID, ill.URL, ill.Outcome, ill.Seen = evil, evil, policy.StepKind(evil), map[string]string{evil: evil}
-	ill.Steps = []policy.Step{{At: noon, Kind: policy.StepKind(evil), Text: evil}}
+	ill.ID, ill.URL, ill.Outcome, ill.Seen = evil, evil, policy.StepUser, map[string]string{evil: evil}
+	ill.Steps = []policy.Step{{At: noon, Kind: policy.StepUser, Text: evil}}
 	s := wellNow()
 	s.State, s.Version, s.Mode, s.Allowed, s.Edges, s.Locations, s.Notes, s.Incident = policy.Suspect, evil, evil, []string{evil}, []string{evil}, []string{evil}, []string{evil}, &ill
 	s.Target = medic.TargetStatus{Slug: evil, Name: evil, URL: evil}
@@ -357,7 +357,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	for name, c := range map[string]struct {
 		page                  string
 		inAttributes, inTexts int
-	}{"the main page": {main.Body.String(), 7, 23}, "an incident": {incident.Body.String(), 2, 4}} {
+	}{"the main page": {main.Body.String(), 6, 23}, "an incident": {incident.Body.String(), 1, 3}} {
 		inAttributes, inTexts := 0, 0
 		for n := range parsed(t, c.page).Descendants() {
 			if (n.Data == "script" || n.Data == "img") && !strings.HasPrefix(attribute(n, "src"), "/assets/") {
@@ -457,7 +457,7 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 		h.loop.mu.Unlock()
 		_, _, page := h.get("/")
 		head := regexp.MustCompile(`<h2 id="headline">([^<]+)</h2>`).FindStringSubmatch(page)
-		if head == nil || !strings.Contains(page, `id="i-`+string(state)+`"`) || !strings.Contains(string(style), ".st-"+string(state)+" ") || !strings.Contains(page, `data-state="`+string(state)+`"`) {
+		if head == nil || !strings.Contains(page, `id="i-`+state.String()+`"`) || !strings.Contains(string(style), ".st-"+state.String()+" ") || !strings.Contains(page, `data-state="`+state.String()+`"`) {
 			t.Errorf("%s has no sentence, shape or colour", state)
 			continue
 		}
@@ -473,7 +473,7 @@ func TestThePageShowsWhatTheIssueOfTheMomentIs(t *testing.T) {
 	s := wellNow()
 	s.State, s.Detector.Score = policy.Treating, 12.2
 	inc := past()
-	inc.Ended, inc.Outcome = time.Time{}, ""
+	inc.Ended, inc.Outcome = time.Time{}, policy.NoStep
 	s.Incident = &inc
 	s.Trial = &medic.TrialStatus{Protocol: "http2", Purpose: policy.Trial, Settled: true, Probes: 7, Failures: 1}
 	s.Edges = []string{"198.41.192.7"}

@@ -75,17 +75,17 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 		if least := 6.0; b-a < least && s.State != policy.Healthy { // what was short must still be seen
 			a = max(0, b-least)
 		}
-		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: string(s.State),
+		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: s.State.String(),
 			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": words.Text{Key: words.State(s.State)}, "span": s.To.Sub(s.From)})})
 	}
 	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
 		s := states[i]
-		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: string(s.State), Word: c.stateWord(s.State), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
+		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: s.State.String(), Word: c.stateWord(s.State), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
 	}
 	var said words.List
 	for _, p := range order {
 		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, legend{string(p), c.stateWord(p), c.Span(d)})
+			v.Legend = append(v.Legend, legend{p.String(), c.stateWord(p), c.Span(d)})
 			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": words.Text{Key: words.State(p)}, "span": d}})
 		}
 	}

@@ -65,9 +65,10 @@ type Config struct {
 func Handler(c Config) http.Handler {
 	page := http.NewServeMux()
 	page.HandleFunc("GET /api/status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.Medic.Status().In(c.lang(r))) })
-	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) {
+	page.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, r *http.Request) {
 		list := c.Incidents.Incidents()
 		for i := range list {
+			list[i].Steps = c.lang(r).Steps(list[i].Steps)
 			list[i].Account = journal.Account{} // one at a time, by its id: it is some ten times the rest
 		}
 		reply(w, list)
@@ -78,6 +79,7 @@ func Handler(c Config) http.Handler {
 			http.Error(w, "There is no incident of this id.", http.StatusNotFound)
 			return
 		}
+		i.Steps = c.lang(r).Steps(i.Steps)
 		reply(w, i)
 	})
 	p := newPages(c, rand.Text())

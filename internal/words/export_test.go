@@ -1,6 +1,7 @@
 package words
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,10 +39,24 @@ func Composed(key Key) bool {
 	if strings.HasPrefix(string(key), "entity.") { // package mqtt puts it together, and a test there asks for each
 		return true
 	}
-	for _, p := range []policy.Phase{policy.Starting, policy.Healthy, policy.Suspect, policy.Treating, policy.Holding, policy.Blind, policy.Observing, policy.Paused} {
-		if key == State(p) {
-			return true
-		}
+	return slices.Contains(Members(), Key(strings.TrimSuffix(string(key), ".advice")))
+}
+
+// Members are the keys of the members of the policy's enums.
+func Members() (keys []Key) {
+	every(&keys, "result.", policy.Settled)
+	every(&keys, "gate.", policy.GateMode)
+	every(&keys, "refused.", policy.UnderWay)
+	every(&keys, "state.", policy.Starting)
+	return keys
+}
+
+// every gives the keys of an enum's members, from one on.
+func every[E interface {
+	~uint8
+	fmt.Stringer
+}](keys *[]Key, prefix string, from E) {
+	for e := from; !strings.HasPrefix(e.String(), "unknown("); e++ {
+		*keys = append(*keys, Key(prefix+e.String()))
 	}
-	return false
 }

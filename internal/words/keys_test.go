@@ -20,6 +20,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
 )
 
@@ -137,6 +138,11 @@ func TestEveryKeyThatIsUsedHasASentenceAndEverySentenceAUse(t *testing.T) {
 			t.Errorf("%q is used nowhere", key)
 		}
 	}
+	for _, key := range words.Members() {
+		if !known[key] {
+			t.Errorf("there is no %q", key)
+		}
+	}
 	for key, place := range at {
 		if !known[key] {
 			t.Errorf("%s: there is no %q", place, key)
@@ -178,10 +184,12 @@ var samples = words.With{
 	"state": words.Text{Key: "state.holding"}, "span": 2*time.Hour + 10*time.Minute, "ours": 18 * time.Second, "states": words.List{"healthy 23 h", "waiting 1 h"},
 	"checks": words.Count{N: 4, Of: "count.checks"}, "failures": words.Count{N: 1, Of: "count.failures"}, "failed": 1, "cause": "upgrade-stripped",
 	"moment": words.Moment{At: time.Date(2026, 11, 26, 18, 4, 0, 0, time.UTC)}, "places": "fra03, ams01", "budget": 6, "alarm": "9.2", "score": "3.0",
-	"transport": evidence.OverQUIC, "took": words.Millis(46), "why": "the restarts of the day are used up",
+	"transport": evidence.OverQUIC, "took": words.Millis(46), "why": words.Refused(policy.Refusal{Because: policy.UnderWay}),
 	"lasted": 83 * time.Minute,
-	"app":    "9074a9fa_cloudflared", "apps": "9074a9fa_cloudflared, 396f0234_cloudflared", "error": errors.New("it must begin with https://"),
-	"gates": "the internet is down", "step": "http2 is proven.",
+	"app":    "9074a9fa_cloudflared", "apps": "9074a9fa_cloudflared, 396f0234_cloudflared", "instead": "local_cloudflared", "error": errors.New("it must begin with https://"),
+	"gates": words.Gates([]policy.Gate{policy.GateInternet, policy.GateMode}), "step": "http2 is proven.",
+	"other": evidence.Auto, "result": words.Text{Key: "result.still-fails"}, "over": words.Text{Key: "transport.unknown"},
+	"lost": 4, "passed": 22, "lostbefore": 2, "earlier": words.Count{N: 2, Of: "count.checks"}, "until": words.Moment{At: time.Date(2026, 11, 25, 18, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 }
 

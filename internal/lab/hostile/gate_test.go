@@ -125,7 +125,7 @@ func (g *gate) place(req *http.Request) place {
 	if in == nil {
 		return place{}
 	}
-	p := place{purpose: string(in.Purpose)}
+	p := place{purpose: in.Purpose.String()}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wrote = g.wrote && in.Stage == journal.Writing

@@ -9,6 +9,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // TestQUICIsTriedOnlyWhereItsHandshakeStands: a home on http2 loses some of its
@@ -45,7 +46,7 @@ func TestQUICIsTriedOnlyWhereItsHandshakeStands(t *testing.T) {
 				return
 			}
 			h.until("the gate", func() bool {
-				return h.phase(policy.Holding) && strings.Contains(h.log.String(), string(policy.GateQUIC))
+				return h.phase(policy.Holding) && strings.Contains(h.log.String(), words.English().Gate(policy.GateQUIC))
 			})
 			if h.comes(2*time.Second, func() bool {
 				return h.w.Supervisor.Restarts() > 0 || !slices.Equal(h.w.Supervisor.RunParameters(), own)

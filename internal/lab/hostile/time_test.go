@@ -1,7 +1,6 @@
 package hostile
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -43,10 +42,11 @@ func TestFailback(t *testing.T) {
 	if n := h.w.Supervisor.Restarts(); n != 4 {
 		t.Errorf("%d restarts, not 4: the cure, there and back, and there", n)
 	}
-	text, _ := json.Marshal(incidents(h))
-	for _, word := range []string{"the fault is back", "the fault has passed by itself"} {
-		if !strings.Contains(string(text), word) {
-			t.Errorf("the incident does not say %q: %s", word, text)
+	for _, kind := range []policy.StepKind{policy.StepReturning, policy.StepFailedBack} {
+		if !slices.ContainsFunc(incidents(h), func(i journal.Incident) bool {
+			return slices.ContainsFunc(i.Steps, func(s policy.Step) bool { return s.Kind == kind })
+		}) {
+			t.Errorf("no incident tells of %s: %+v", kind, incidents(h))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
+	"tunnelmedic/internal/policy"
 )
 
 // deed is what a cause calls for, as Supervisor sees it.
@@ -306,7 +307,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 		if done := strings.Join(meddled(w), " "); c.deed == starts && strings.Contains(done, "restart") || c.deed != starts && !strings.Contains(done, "restart") {
 			h.Errorf("done: %s, want: %s", done, c.deed)
 		}
-		h.Wait("it is well", 20*time.Minute, func() bool { return h.Status().State == "healthy" })
+		h.Wait("it is well", 20*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		row = fmt.Sprintf("%-60s seen after %8s   %s: open again after %s", name, named.Round(time.Second), c.deed, took.Round(time.Second))
 	})
 	return row

@@ -18,6 +18,7 @@ import (
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // spoiled is the machine's disk, which can be told to fail.
@@ -227,7 +228,7 @@ func playDisk(t *testing.T, m moment, k trouble) (end string) {
 
 		disk.kind.Store(nil)
 		h.Wait("it says that it is over", 15*time.Minute, func() bool {
-			return starting && h.Status().State != "" || strings.Contains(h.Log()[len(before):], "takes what is written again") || ended(h)
+			return starting && h.Status().State != policy.Unwatched || strings.Contains(h.Log()[len(before):], "takes what is written again") || ended(h)
 		})
 		if ended(h) { // the folder came back with a journal in it
 			_ = h.Stop()
@@ -314,7 +315,7 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 					if !s.Unsure || !slices.Contains(s.Gates, policy.GateMemory) || strings.Count(h.Log(), "The journal was unreadable") != 1 {
 						h.Errorf("unsure %v, gates %v, said %d times", s.Unsure, s.Gates, strings.Count(h.Log(), "The journal was unreadable"))
 					}
-					if page, err := h.Get("/"); err != nil || !strings.Contains(string(page), string(policy.GateMemory)) || !strings.Contains(string(page), "Resume") {
+					if page, err := h.Get("/"); err != nil || !strings.Contains(string(page), words.English().Gate(policy.GateMemory)) || !strings.Contains(string(page), "Resume") {
 						h.Errorf("the page does not say it: %v", err)
 					}
 					// The person sets their own again.

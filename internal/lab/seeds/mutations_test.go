@@ -14,22 +14,22 @@ type patch struct{ file, from, to string }
 var mutants = []*mutation{
 	{"the budget is off", []string{"both strip WebSockets"}, []patch{
 		{"internal/policy/plan.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"},
-		{"internal/policy/gates.go", "return s.spent(now)+2 <= r.Budget", "return true"},
-		{"internal/policy/gates.go", "return s.spent(now)+1 <= r.Budget", "return true"},
-		{"internal/policy/watch.go", "s.spent(now)+2 > r.Budget", "false"}}},
+		{"internal/policy/gates.go", "return s.Spent(now)+2 <= r.Budget", "return true"},
+		{"internal/policy/gates.go", "return s.Spent(now)+1 <= r.Budget", "return true"},
+		{"internal/policy/incident.go", "s.Spent(now)+2 > r.Budget", "false"}}},
 	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
 		{"internal/treatment/treatment.go", "		halted = halted && !in.Felled\n", "		halted = false\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
-		{"internal/policy/watch.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"},
-		{"internal/policy/trial.go", "now.Sub(t.Since) >= proving", "now.Sub(t.Since) >= 1000*day"},
-		{"internal/policy/trial.go", "	if in.Vote == diagnosis.Abstains {\n		if t.Silent.IsZero()", "	if in.Vote == diagnosis.Abstains {\n		return\n		if t.Silent.IsZero()"}}},
+		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"},
+		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
+		{"internal/policy/trial.go", "since(t.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
 	{"a trial has no exit but a verdict", []string{"quic strips WebSockets", "cloudflared ends with an error while a protocol is proven"}, []patch{
-		{"internal/policy/trial.go", "now.Sub(t.Ended) >= lost", "now.Sub(t.Ended) >= 1000*day"},
-		{"internal/policy/trial.go", "now.Sub(t.Since) >= proving", "now.Sub(t.Since) >= 1000*day"},
-		{"internal/policy/trial.go", "	if in.Vote == diagnosis.Abstains {\n		if t.Silent.IsZero()", "	if in.Vote == diagnosis.Abstains {\n		return\n		if t.Silent.IsZero()"}}},
+		{"internal/policy/trial.go", "lasts(t.Ended, lost)", "false"},
+		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
+		{"internal/policy/trial.go", "since(t.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
 	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return false"}}},
 	{"only what is connected is treated", []string{"UDP is blocked"}, []patch{{"internal/medic/look.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
 	{"a cure is told when it is tried", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
@@ -42,7 +42,7 @@ var mutants = []*mutation{
 		{"internal/policy/gates.go", "return in.Startable != evidence.Off", "return true"},
 		{"internal/treatment/treatment.go", "case t.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
 	{"what a restart felled is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0", "		s.Felled = false"}}},
-	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/watch.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
+	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/incident.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
 	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return r.Heal }", "{ return true }"}}},
 	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
@@ -51,7 +51,7 @@ var mutants = []*mutation{
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
 		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"},
-		{"internal/policy/watch.go", " || s.Unkept {", " {"}}},
+		{"internal/policy/incident.go", " || s.Unkept {", " {"}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
 		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
 		{"internal/web/listener.go", "!peer.IsLoopback() && !d.config.known(peer)", "peer.IsLoopback() && false"}}},
@@ -67,5 +67,5 @@ var mutants = []*mutation{
 		{"internal/supervisor/client.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + c.http.Token"}}},
 	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
 	{"a person's protocol is not taken for theirs", []string{"a person sets a protocol"}, []patch{
-		{"internal/policy/hand.go", "	s.Own, s.Set, s.Doubt = setting, setting, NoDoubt\n", "	s.Set, s.Doubt = setting, NoDoubt\n"}}},
+		{"internal/policy/setting.go", "{ s.Own, s.Set, s.Doubt = p, p, NoDoubt }", "{ s.Set, s.Doubt = p, NoDoubt }"}}},
 }
