@@ -1,9 +1,9 @@
 # Supervisor passes BUILD_FROM (from build.yaml), BUILD_VERSION and BUILD_ARCH.
 # BuildKit adds BUILDPLATFORM and TARGETARCH.
-ARG BUILD_FROM=ghcr.io/home-assistant/base:3.24-2026.06.1
+ARG BUILD_FROM=ghcr.io/home-assistant/base:3.24-2026.06.1@sha256:94ff231402a5e7ad2a82e261ad5fa4ffae7d7bb095c3febb2edbdf309c9b6aca
 
 # Go cross-compiles, so this stage runs on the building machine's own processor.
-FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine AS build
+FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine@sha256:ce864e7223ac17b1775e6fd0b4c0db580c2eb50e7953a427916379e4b92a1628 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod \

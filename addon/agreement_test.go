@@ -177,6 +177,9 @@ func translationDisagreements(f files, options []option, known map[string]option
 	return found
 }
 
+// supervisorTakes is RE_DOCKER_IMAGE_BUILD of Supervisor's apps/validate.py: no digest.
+var supervisorTakes = regexp.MustCompile(`^([a-zA-Z\-.:\d{}]+/)*?([\-\w{}]+)/([\-\w{}]+)(:[.\-\w{}]+)?$`)
+
 var (
 	tableRow = regexp.MustCompile("^\\| `([a-z_]+)` \\| (.*?) \\| (.+) \\|$")
 	codeSpan = regexp.MustCompile("`([^`]*)`")
@@ -239,12 +242,17 @@ func imageDisagreements(t *testing.T, f files, c config) (found []string) {
 	}
 	f.decode(t, "build.yaml", &build)
 	docker := dockerfile(f["Dockerfile"])
-	base := arg(docker, "BUILD_FROM")
+	base, digest, pinned := strings.Cut(arg(docker, "BUILD_FROM"), "@sha256:")
+	if !pinned || len(digest) != 64 {
+		say("the Dockerfile's base image has no digest")
+	}
 	for _, arch := range c.Arch {
 		from, ok := build.From[arch]
 		switch {
 		case !ok:
 			say("architecture %s stands in config.yaml under arch and is missing in build.yaml under build_from", arch)
+		case !supervisorTakes.MatchString(from):
+			say("Supervisor does not take the base image for %s in build.yaml", arch)
 		case from != base:
 			say("the base image for %s is %s in build.yaml and %s in the Dockerfile", arch, from, base)
 		}
@@ -256,9 +264,9 @@ func imageDisagreements(t *testing.T, f files, c config) (found []string) {
 	}
 
 	goMod := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(f["go.mod"])
-	builder := regexp.MustCompile(`(?m)^FROM .*golang:([0-9.]+)`).FindStringSubmatch(f["Dockerfile"])
+	builder := regexp.MustCompile(`(?m)^FROM .*golang:([0-9.]+)-alpine@sha256:[0-9a-f]{64} `).FindStringSubmatch(f["Dockerfile"])
 	if goMod == nil || builder == nil || version.Compare("go"+builder[1], "go"+goMod[1]) < 0 {
-		say("the Dockerfile builds with an older Go than go.mod asks for, or one of them names none")
+		say("the Dockerfile builds with an older Go than go.mod asks for, or one of them names none, or without a digest")
 	}
 	for _, label := range []string{`io.hass.type="app"`, `io.hass.version="${BUILD_VERSION}"`, `io.hass.arch="${BUILD_ARCH}"`} {
 		if !strings.Contains(last(docker, "LABEL"), label) {
@@ -380,7 +388,9 @@ func TestWhatStandsOnlyInOnePlaceOrOtherwiseIsNamed(t *testing.T) {
 		"zones not looked for":           {f.without(t, "Dockerfile", `(?m)^RUN test .*\n`), noZones},
 		"zones that may be missing":      {f.with(t, "Dockerfile", `Europe/Berlin`, `Europe/Berlin || true`), noZones},
 		"zones of the builder":           {f.with(t, "Dockerfile", `(?m)^(FROM \$\{BUILD_FROM\})\n\n((?:#.*\n)+RUN test .*\n)`, "$2\n$1\n"), noZones},
-		"an older Go":                    {f.with(t, "Dockerfile", `golang:[0-9.]+`, `golang:1.20`), "the Dockerfile builds with an older Go than go.mod asks for, or one of them names none"},
+		"a digest in build.yaml":         {f.with(t, "build.yaml", `(?m)(aarch64: .*)$`, "$1@sha256:"+strings.Repeat("0", 64)), "Supervisor does not take the base image for aarch64 in build.yaml"},
+		"a base without digest":          {f.with(t, "Dockerfile", `(?m)^(ARG BUILD_FROM=.*)@.*$`, "$1"), "the Dockerfile's base image has no digest"},
+		"an older Go":                    {f.with(t, "Dockerfile", `golang:[0-9.]+`, `golang:1.20`), "the Dockerfile builds with an older Go than go.mod asks for, or one of them names none, or without a digest"},
 	} {
 		if got := disagreements(t, c.f); !slices.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
