@@ -5,6 +5,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
 )
 
 // part gives the key of a cause's sentences of one kind, in the wording that fits what is
@@ -12,8 +13,13 @@ import (
 // none of its own.
 func (l *Lang) part(c diagnosis.Cause, kind, variant string) Key {
 	key := Key("cause." + c.String() + "." + kind)
-	if variant != "" && l.has(key+Key("."+variant)) {
-		return key + Key("."+variant)
+	if variant == "" {
+		return key
+	}
+	for _, v := range []string{variant, "known"} { // where there is a variant, the values are known
+		if own := key + Key("."+v); l.has(own) {
+			return own
+		}
 	}
 	return key
 }
@@ -33,11 +39,28 @@ func (l *Lang) Summary(d diagnosis.Diagnosis) string {
 }
 
 // Advice gives the steps that a person can take against a diagnosis, none where there is
-// nothing to do.
-func (l *Lang) Advice(d diagnosis.Diagnosis) []string {
+// nothing to do; they hold in any state of the program.
+func (l *Lang) Advice(d diagnosis.Diagnosis) []string { return l.advice(d, "advice.rotate") }
+
+// AdviceIn gives them as they are in a state.
+func (l *Lang) AdviceIn(p policy.Phase, d diagnosis.Diagnosis) []string {
+	key := Key("advice.fixing")
+	//exhaustive:ignore
+	switch p {
+	case policy.Observing:
+		key = "advice.observing"
+	case policy.Holding:
+		key = "advice.held"
+	case policy.Paused:
+		key = "advice.paused"
+	}
+	return l.advice(d, key)
+}
+
+func (l *Lang) advice(d diagnosis.Diagnosis, rotate Key) []string {
 	var steps []string
 	if d.Remedy == diagnosis.Rotate {
-		steps = append(steps, l.Say("advice.rotate"))
+		steps = append(steps, l.Say(rotate))
 	}
 	return append(steps, l.List(l.part(d.Cause, "advice", d.Variant), particulars(d.Particulars))...)
 }
