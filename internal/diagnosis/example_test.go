@@ -30,5 +30,5 @@ func ExampleOf() {
 	// upgrade-stripped, remedy rotate
 	//   The WebSocket upgrade is lost on its way through the tunnel: pages load, but dashboards cannot connect.
 	// proxy-not-trusted, remedy tell
-	//   Home Assistant does not trust the tunnel as a proxy, and refuses everything that comes through it.
+	//   Home Assistant does not trust the tunnel as a proxy and refuses everything that comes through it.
 }

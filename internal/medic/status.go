@@ -138,7 +138,7 @@ func (s Status) In(l *words.Lang) Status {
 		return s
 	}
 	of := diagnosis.Diagnosis{Cause: d.Cause, Remedy: d.Remedy, Particulars: d.Particulars}
-	d.Summary, d.Basis, d.Advice = l.Summary(of), l.Basis(of), append(d.Advice, l.Advice(of)...)
+	d.Summary, d.Basis, d.Advice = l.Summary(of), l.Basis(of), append(d.Advice, l.AdviceIn(s.situation(), of)...)
 	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) { // the way that the advice speaks of is shut
 		d.Advice = []string{l.GateAdvice(policy.GateQUIC)}
 	}
@@ -147,6 +147,13 @@ func (s Status) In(l *words.Lang) Status {
 		d.Seen["turned away"] = l.TurnedAway(*c)
 	}
 	return s
+}
+
+// situation is what the program can do about what is wrong. Proof that is being gathered
+// keeps it from nothing.
+func (s Status) situation() words.Situation {
+	shut := slices.ContainsFunc(s.Gates, func(g policy.Gate) bool { return g != policy.GateEvidence })
+	return words.Situation{Heals: s.Mode != "observe", Phase: s.State, Shut: shut}
 }
 
 // publish builds the status anew. e and d are nil where nothing was looked at since.

@@ -42,19 +42,25 @@ func (l *Lang) Summary(d diagnosis.Diagnosis) string {
 // nothing to do; they hold in any state of the program.
 func (l *Lang) Advice(d diagnosis.Diagnosis) []string { return l.advice(d, "advice.rotate") }
 
-// AdviceIn gives them as they are in a state.
-func (l *Lang) AdviceIn(p policy.Phase, d diagnosis.Diagnosis) []string {
-	key := Key("advice.fixing")
-	//exhaustive:ignore
-	switch p {
-	case policy.Observing:
-		key = "advice.observing"
-	case policy.Holding:
-		key = "advice.held"
-	case policy.Paused:
-		key = "advice.paused"
+// Situation is what the program can do about a fault, so that the advice does not
+// contradict it.
+type Situation struct {
+	Heals bool // the mode is heal
+	Phase policy.Phase
+	Shut  bool // something keeps it from acting
+}
+
+// AdviceIn gives them as they are in a situation.
+func (l *Lang) AdviceIn(now Situation, d diagnosis.Diagnosis) []string {
+	switch {
+	case !now.Heals:
+		return l.advice(d, "advice.observing")
+	case now.Phase == policy.Paused:
+		return l.advice(d, "advice.paused")
+	case now.Phase == policy.Holding, now.Shut:
+		return l.advice(d, "advice.held")
 	}
-	return l.advice(d, key)
+	return l.advice(d, "advice.fixing")
 }
 
 func (l *Lang) advice(d diagnosis.Diagnosis, rotate Key) []string {
