@@ -224,7 +224,7 @@ func (c *Core) logf(level, logger, format string, args ...any) {
 	if l, err := time.LoadLocation(c.w.opt.Timezone); err == nil {
 		at = at.In(l)
 	}
-	line := fmt.Sprintf("%s %s (MainThread) [homeassistant.components.%s] ", at.Format("2006-01-02 15:04:05.000"), level, logger) + fmt.Sprintf(format, args...)
+	line := fmt.Sprintf("%s %s (MainThread) [homeassistant.components.%s] ", at.Format("2006-01-02 15:04:05.000-07:00"), level, logger) + fmt.Sprintf(format, args...)
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	if c.log = append(c.log, line); len(c.log) > keptCoreLog {
