@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -94,13 +95,8 @@ func (o *Outside) troubled(t Trouble, rw http.ResponseWriter, req *http.Request)
 	case Redirecting:
 		http.Redirect(rw, req, o.w.Edge.door.url()+"/elsewhere", http.StatusFound)
 	case Endless:
-		block := []byte(strings.Repeat("x", 64<<10))
-		_, _ = rw.Write([]byte(`{"incidents":"`))
-		for range 1024 {
-			if _, err := rw.Write(block); err != nil {
-				break
-			}
-		}
+		_, _ = io.WriteString(rw, `{"incidents":"`)
+		fill(rw, 64<<20)
 	default:
 		return false
 	}

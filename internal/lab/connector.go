@@ -142,7 +142,7 @@ func (r *run) live() int {
 	if r.opt.TunnelToken != "" {
 		first = "Using Cloudflare Remote Management Tunnel"
 	}
-	w.Supervisor.logRaw(r.app, time.Now().Format("[15:04:05] ")+"INFO: "+first)
+	r.app.log(time.Now().Format("[15:04:05] ") + "INFO: " + first)
 	if !w.sleep(r.term, w.timings.Setup) {
 		return 0
 	}
@@ -159,13 +159,13 @@ func (r *run) live() int {
 	protocol, err := evidence.ParseProtocol(flag)
 	switch {
 	case err != nil:
-		w.Supervisor.logf(r.app, "ERR", "Couldn't start tunnel error=\"unknown protocol %s, Available protocols: [auto http2 quic]\"", flag)
+		r.app.logf("ERR", "Couldn't start tunnel error=\"unknown protocol %s, Available protocols: [auto http2 quic]\"", flag)
 		return 1
 	case r.opt.PostQuantum && protocol == evidence.HTTP2 && older(w.opt.Version, 2026, 5, 0):
-		w.Supervisor.logf(r.app, "ERR", "Couldn't start tunnel error=\"post-quantum is only supported with the quic transport\"")
+		r.app.logf("ERR", "Couldn't start tunnel error=\"post-quantum is only supported with the quic transport\"")
 		return 1
 	case w.faults.ConnectorDies:
-		w.Supervisor.logf(r.app, "ERR", "Couldn't start tunnel error=\"the lab makes it so\"")
+		r.app.logf("ERR", "Couldn't start tunnel error=\"the lab makes it so\"")
 		return 1
 	}
 	r.listening = true
@@ -174,8 +174,8 @@ func (r *run) live() int {
 	if protocol == evidence.HTTP2 && !w.faults.IgnoresFlag {
 		r.transport = evidence.OverHTTP2
 	}
-	w.Supervisor.logf(r.app, "INF", "Starting metrics server on [::]:36500/metrics")
-	w.Supervisor.logf(r.app, "INF", "Initial protocol %s", r.transport)
+	r.app.logf("INF", "Starting metrics server on [::]:36500/metrics")
+	r.app.logf("INF", "Initial protocol %s", r.transport)
 	w.changed()
 	r.connect(protocol)
 	return r.leave()
@@ -186,11 +186,11 @@ func (r *run) live() int {
 func (r *run) login() int {
 	w := r.w
 	for _, line := range []string{"INFO: Checking for existing certificate...", "NOTICE: No certificate found", "INFO: Creating new certificate...", "NOTICE: Please follow the Cloudflare Auth-Steps:"} {
-		w.Supervisor.logRaw(r.app, time.Now().Format("[15:04:05] ")+line)
+		r.app.log(time.Now().Format("[15:04:05] ") + line)
 	}
 	for _, line := range []string{"Please open the following URL and log in with your Cloudflare account:", "",
 		"https://dash.cloudflare.com/argotunnel?aud=&callback=https%3A%2F%2Flogin.cloudflareaccess.org%2F" + LoginSecret + "%3D", "", "Leave cloudflared running to download the cert automatically."} {
-		w.Supervisor.logRaw(r.app, line)
+		r.app.log(line)
 	}
 	w.changed()
 	w.until(r.term, forever, func() bool { return false })
@@ -203,7 +203,7 @@ func (r *run) login() int {
 func (r *run) prepared() bool {
 	w := r.w
 	say := func(level, format string, args ...any) {
-		w.Supervisor.logRaw(r.app, time.Now().Format("[15:04:05] ")+level+": "+fmt.Sprintf(format, args...))
+		r.app.log(time.Now().Format("[15:04:05] ") + level + ": " + fmt.Sprintf(format, args...))
 	}
 	say("INFO", "Checking if existing tunnel matches name given in config")
 	if w.faults.APIAway || w.faults.InternetDown {
@@ -218,7 +218,7 @@ func (r *run) prepared() bool {
 	}
 	say("INFO", "Creating DNS entry %s...", r.opt.ExternalHostname)
 	if w.faults.APIRefuses {
-		w.Supervisor.logRaw(r.app, "Failed to add route: code: 10000, reason: Authentication error")
+		r.app.log("Failed to add route: code: 10000, reason: Authentication error")
 		say("FATAL", "Failed to create DNS entry %s.", r.opt.ExternalHostname)
 		return false
 	}
@@ -240,7 +240,7 @@ func (r *run) connect(protocol evidence.Protocol) {
 				continue
 			}
 			r.transport = evidence.OverHTTP2
-			w.Supervisor.logf(r.app, "INF", "Switching to fallback protocol http2")
+			r.app.logf("INF", "Switching to fallback protocol http2")
 			continue
 		}
 		back := w.timings.First
@@ -258,9 +258,9 @@ func (r *run) connect(protocol evidence.Protocol) {
 			if w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
 				break
 			}
-			w.Supervisor.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
+			r.app.logf("INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
 			ever, r.conns[i], r.located = true, true, true
-			w.Supervisor.logf(r.app, "INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
+			r.app.logf("INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
 			w.changed()
 		}
 		r.stand()
@@ -328,28 +328,28 @@ func (r *run) passable() bool {
 func (r *run) complain() {
 	w := r.w
 	if w.faults.InternetDown {
-		w.Supervisor.logf(r.app, "ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed error=\"lookup _v2-origintunneld._tcp.argotunnel.com: i/o timeout\" event=0")
+		r.app.logf("ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed error=\"lookup _v2-origintunneld._tcp.argotunnel.com: i/o timeout\" event=0")
 		return
 	}
-	w.Supervisor.logf(r.app, "INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=0 event=0 ip=198.41.192.7")
+	r.app.logf("INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=0 event=0 ip=198.41.192.7")
 	switch {
 	case w.faults.TunnelRejected:
-		w.Supervisor.logf(r.app, "ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
+		r.app.logf("ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
 	case w.faults.Dial == Unregistered && r.transport == evidence.OverQUIC:
 		const why = "control stream encountered a failure while serving"
-		w.Supervisor.logf(r.app, "ERR", "failed to serve tunnel connection error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-		w.Supervisor.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		r.app.logf("ERR", "failed to serve tunnel connection error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		r.app.logf("ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 	case w.faults.Dial != "" && r.transport == evidence.OverQUIC:
-		w.Supervisor.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", dialErrors[w.faults.Dial])
+		r.app.logf("ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", dialErrors[w.faults.Dial])
 	case r.transport == evidence.OverQUIC:
-		w.Supervisor.logf(r.app, "ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
+		r.app.logf("ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
 	default:
 		why := "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
 		if w.faults.Dial == Unroutable {
 			why = "DialContext error: dial tcp 198.41.192.7:7844: connect: network is unreachable"
 		}
-		w.Supervisor.logf(r.app, "ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-		w.Supervisor.logf(r.app, "ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		r.app.logf("ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		r.app.logf("ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
 	}
 }
 
@@ -377,15 +377,15 @@ func (r *run) lose() {
 			}
 			why = []string{"accept stream listener", "datagram manager", "control stream"}[i%3] + " encountered a failure while serving"
 			for k := range inner {
-				r.w.Supervisor.logf(r.app, "ERR", "%s %s", inner[(i+k)%3], at)
+				r.app.logf("ERR", "%s %s", inner[(i+k)%3], at)
 			}
-			r.w.Supervisor.logf(r.app, "WRN", "failed to serve tunnel connection error=\"%s\" %s", why, at)
+			r.app.logf("WRN", "failed to serve tunnel connection error=\"%s\" %s", why, at)
 		} else {
-			r.w.Supervisor.logf(r.app, "INF", "Lost connection with the edge connIndex=%d", i)
+			r.app.logf("INF", "Lost connection with the edge connIndex=%d", i)
 		}
-		r.w.Supervisor.logf(r.app, "WRN", "Serve tunnel error error=\"%s\" %s", why, at)
-		r.w.Supervisor.logf(r.app, "INF", "Retrying connection in up to 1s %s", at)
-		r.w.Supervisor.logf(r.app, "WRN", "Connection terminated error=\"%s\" connIndex=%d", why, i)
+		r.app.logf("WRN", "Serve tunnel error error=\"%s\" %s", why, at)
+		r.app.logf("INF", "Retrying connection in up to 1s %s", at)
+		r.app.logf("WRN", "Connection terminated error=\"%s\" connIndex=%d", why, i)
 		r.conns[i] = false
 	}
 	r.closeSockets()
@@ -399,7 +399,7 @@ func (r *run) leave() int {
 	if r.ctx.Err() != nil {
 		return 137
 	}
-	w.Supervisor.logf(r.app, "INF", "Initiating graceful shutdown due to signal terminated ...")
+	r.app.logf("INF", "Initiating graceful shutdown due to signal terminated ...")
 	r.conns = [4]bool{}
 	waiting := len(r.sockets) > 0
 	w.changed()
@@ -441,7 +441,7 @@ func (n *Connector) Crash() {
 	r := n.run
 	if r != nil && r.app.running() {
 		r.app.State = evidence.StateError
-		n.w.Supervisor.logf(r.app, "ERR", "signal: segmentation fault")
+		r.app.logf("ERR", "signal: segmentation fault")
 		r.kill()
 	}
 	n.w.mu.Unlock()
@@ -488,7 +488,7 @@ func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Fo
 	if err != nil {
 		r.open--
 		r.errors++
-		w.Supervisor.logf(r.app, "ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
+		r.app.logf("ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
 		return nil, err
 	}
 	x.release = func() {

@@ -28,17 +28,21 @@ POST   /control/user      the user's hands: {"action":…,"slug":…}, slug bein
 GET    /control/log       what the Cloudflared add-on wrote
 
 Faults, all of them left out when nothing is wrong:
-  upgrade           {"quic":{"share":0…1,"form":F},"http2":{…}}; F is no-upgrade, no-connection, no-key, no-version,
-                    refused, silent or hanging
-  edge              websockets_off access access_refuses challenge rate_limited misrouted elsewhere_too unrouted edge_silent cache_everything (true),
-                    empty_data (0…1), mutual_tls ("rule" "alert"), certificate ("expired" "name" "unknown"), firewall (1005 1006 1009 1010 1020), answer {"status","header","body","to":"websocket"|"page"}
-  network           internet_down udp_blocked tcp_blocked split_dns resolver_down,
-                    quic ("versions" "rejected" "inspected" "slow" "retry")
-  connector         tunnel_rejected connector_hung connector_dies wrong_scheme proxy_strips, flap_quic ("200ms")
-  Home Assistant    core_down core_starting proxy_not_trusted origin_silent banned frontend_updating, forwarded ("unset" "address" "proto" "protos" "host")
-  Supervisor        supervisor_down not_manager busy secrets_resolved killed_shows_error,
-                    supervisor_state ("setup"), start_fails ("options" "port" "docker")
 `
+
+// faultHelp tells all faults, part by part.
+func faultHelp() string {
+	var b strings.Builder
+	part := ""
+	for _, f := range AllFaults() {
+		if f.Part != part {
+			part = f.Part
+			fmt.Fprintf(&b, "\n  %s\n", part)
+		}
+		fmt.Fprintf(&b, "    %-20s %s (%s)\n", f.Name, f.About, f.Values)
+	}
+	return b.String()
+}
 
 // Snapshot is the world at one moment, as /control/state gives it.
 type Snapshot struct {
@@ -81,7 +85,7 @@ func (w *World) Snapshot() Snapshot {
 // is answered with 400 and one line.
 func (w *World) Control() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /control", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, help) })
+	mux.HandleFunc("GET /control", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, help+faultHelp()) })
 	mux.HandleFunc("GET /control/state", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Snapshot()) })
 	mux.HandleFunc("GET /control/faults", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Faults()) })
 	mux.HandleFunc("PUT /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, Faults{}) })

@@ -94,9 +94,11 @@ func (c *Core) SignIns() int {
 	return c.signIns
 }
 
-// serveAPI is Core's REST API behind Supervisor's proxy.
-func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request, path string) {
-	if !allow(rw, req, http.MethodGet, http.MethodPost, http.MethodDelete) {
+// serveAPI is Core's REST API behind Supervisor's proxy (APIProxy of its api/proxy.py).
+func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
+	words := strings.Split(req.Header.Get("Authorization"), " ")
+	if words[len(words)-1] != SupervisorToken {
+		plain(rw, http.StatusUnauthorized)
 		return
 	}
 	if f := c.w.Faults(); f.CoreDown || f.CoreStarting {
@@ -110,21 +112,20 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request, path string) 
 	}
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	get, post := req.Method == http.MethodGet, req.Method == http.MethodPost
-	kind, name, _ := strings.Cut(path, "/")
-	switch {
-	case get && path == "":
+	kind, name, _ := strings.Cut(req.PathValue("path"), "/")
+	switch req.Method + " " + kind {
+	case "GET ":
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "API running."})
-	case get && path == "config":
+	case "GET config":
 		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": cmp.Or(c.w.opt.Language, "en"), "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
-	case post && kind == "services":
+	case "POST services":
 		c.callService(rw, name, raw)
-	case post && kind == "events" && name != "":
+	case "POST events":
 		c.events = append(c.events, Event{time.Now(), name, raw})
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Event " + name + " fired."})
 		c.w.changed()
-	case kind == "states" && name != "":
+	case "GET states", "POST states", "DELETE states":
 		c.serveState(rw, req.Method, name, raw)
 	default:
 		plain(rw, http.StatusNotFound)

@@ -18,24 +18,20 @@ func (w *World) OpenShare() float64 {
 }
 
 func (w *World) openShare() float64 {
-	f := w.faults
-	if f.CoreDown || f.CoreStarting || f.CoreUnreachable || f.OriginSilent || f.Banned || w.Core.banned {
+	f, r := &w.faults, w.Connector.run
+	switch {
+	case f.shut("home") || w.Core.banned:
 		return 0
-	}
-	if f.SplitDNS && !f.InternetDown {
+	case f.SplitDNS && !f.InternetDown:
 		return 1
-	}
-	if f.InternetDown || f.EdgeSilent || f.WebSocketsOff || f.Access || f.Challenge || f.Firewall != 0 || f.RateLimited || f.Misrouted || f.Unrouted || f.WrongScheme || f.ProxyStrips || f.ProxyAnswers != 0 || f.MutualTLS != "" || f.Certificate != "" ||
-		f.ProxyNotTrusted || f.Answer != nil && f.Answer.To != "page" {
+	case f.shut("way") || f.Answer != nil && f.Answer.To != "page":
 		return 0
-	}
-	if f.ElsewhereToo {
+	case f.ElsewhereToo:
 		return 1
-	}
-	if w.Connector.run == nil || w.Connector.run.ready() == 0 || w.Connector.run.hung || f.CoreMoved != w.Connector.run.followed {
+	case r == nil || r.ready() == 0 || r.hung || f.CoreMoved != r.followed:
 		return 0
 	}
-	return 1 - f.Upgrade[w.Connector.run.transport].Share
+	return 1 - f.Upgrade[r.transport].Share
 }
 
 // meter integrates a share over time.

@@ -112,7 +112,7 @@ func (e *Edge) fromCache(rw *watched, req *http.Request, f Faults, ray string) {
 type caught struct {
 	status int
 	header http.Header
-	body   *bytes.Buffer
+	body   io.Writer
 }
 
 func (c *caught) Header() http.Header         { return c.header }

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path"
 	"slices"
@@ -128,54 +129,61 @@ func pathFits(pattern, p string) bool {
 
 // spoil does what the injection says. It says whether the call is answered, or
 // never will be, so that nothing is left to do.
-func (s *Supervisor) spoil(i *Injection, rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) bool {
+func (i *Injection) spoil(w *World, rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) bool {
 	if i.Delay > 0 {
-		t := time.NewTimer(i.Delay.value())
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-i.cleared:
-		case <-req.Context().Done():
-		case <-s.w.ctx.Done():
-		}
+		i.wait(w, req, i.Delay.value())
 	}
 	if i.Status == 0 && !i.Hang && !i.Reset && i.Huge == 0 {
 		return false
 	}
 	if i.AfterEffect {
-		effect(&nowhere{header: http.Header{}})
+		effect(&caught{header: http.Header{}, body: io.Discard})
 	}
 	switch {
 	case i.Hang:
-		select {
-		case <-i.cleared:
-		case <-req.Context().Done():
-		case <-s.w.ctx.Done():
-		}
+		i.wait(w, req, forever)
 		panic(http.ErrAbortHandler)
 	case i.Reset:
 		reset(rw)
 	case i.Huge > 0:
 		rw.Header().Set("Content-Type", "application/json")
-		_, _ = rw.Write([]byte(`{"result":"ok","data":{"filling":"`))
-		block := []byte(strings.Repeat("x", 32<<10))
-		for n := i.Huge; n > 0; n -= int64(len(block)) {
-			if _, err := rw.Write(block); err != nil {
-				return true
-			}
+		_, _ = io.WriteString(rw, `{"result":"ok","data":{"filling":"`)
+		if fill(rw, i.Huge) {
+			_, _ = io.WriteString(rw, `"}}`)
 		}
-		_, _ = rw.Write([]byte(`"}}`))
 	default:
 		kind := i.ContentType
-		if kind == "" {
-			kind = "text/plain; charset=utf-8"
-			if strings.HasPrefix(i.Body, "{") {
-				kind = "application/json; charset=utf-8"
-			}
+		if kind == "" && strings.HasPrefix(i.Body, "{") {
+			kind = "application/json; charset=utf-8"
+		} else if kind == "" {
+			kind = plainText
 		}
 		rw.Header().Set("Content-Type", kind)
 		rw.WriteHeader(i.Status)
-		_, _ = rw.Write([]byte(i.Body))
+		_, _ = io.WriteString(rw, i.Body)
+	}
+	return true
+}
+
+// wait waits, until the injection is cleared or the caller goes.
+func (i *Injection) wait(w *World, req *http.Request, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-i.cleared:
+	case <-req.Context().Done():
+	case <-w.ctx.Done():
+	}
+}
+
+// fill writes so many bytes that say nothing, unless the reader has enough before.
+func fill(to io.Writer, n int64) bool {
+	block := strings.Repeat("x", 64<<10)
+	for ; n > 0; n -= int64(len(block)) {
+		if _, err := io.WriteString(to, block); err != nil {
+			return false
+		}
 	}
 	return true
 }
@@ -191,10 +199,3 @@ func reset(rw http.ResponseWriter) {
 	}
 	_ = conn.Close()
 }
-
-// nowhere is where an answer goes that nobody gets.
-type nowhere struct{ header http.Header }
-
-func (n *nowhere) Header() http.Header         { return n.header }
-func (n *nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (n *nowhere) WriteHeader(int)             {}

@@ -37,8 +37,8 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 		rw.WriteHeader(status)
 		_, _ = fmt.Fprintf(rw, `{"status":%d,"readyConnections":%d,"connectorId":"%s"}`, status, r.ready(), r.id)
 	case "/diag/tunnel":
-		n.w.Supervisor.logf(r.app, "DBG", "Received request to get tunnel state event=diag")
-		n.w.Supervisor.logf(r.app, "DBG", "Sent tunnel state event=diag")
+		r.app.logf("DBG", "Received request to get tunnel state event=diag")
+		r.app.logf("DBG", "Sent tunnel state event=diag")
 		type connection struct {
 			IsConnected bool   `json:"isConnected,omitempty"`
 			Protocol    int    `json:"protocol,omitempty"` // 1 is quic; 0, http2, is left out

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,19 +78,17 @@ type schema struct {
 	resolve bool // the bug: secrets are stored resolved
 }
 
-// cloudflaredFields follow the Cloudflared add-on's.
+// cloudflaredFields follow the config of the Cloudflared app (homeassistant-apps/app-cloudflared, January 2026).
 var cloudflaredFields = []field{
-	{key: "external_hostname", typ: "str"},
-	{key: "additional_hosts", list: true, nested: []field{
-		{key: "hostname", typ: "str"}, {key: "service", typ: "str"}, {key: "internalOnly", typ: "bool?"}, {key: "disableChunkedEncoding", typ: "bool?"}}},
+	{key: "external_hostname", typ: "str?"},
+	{key: "additional_hosts", list: true, nested: []field{{key: "hostname", typ: "str"}, {key: "service", typ: "str"}, {key: "disableChunkedEncoding", typ: "bool?"}}},
 	{key: "tunnel_name", typ: "str?"},
-	{key: "tunnel_token", typ: "str?"},
-	{key: "catch_all_service", typ: "url?"},
+	{key: "catch_all_service", typ: "str?"},
 	{key: "nginx_proxy_manager", typ: "bool?"},
-	{key: "use_builtin_proxy", typ: "bool?"},
+	{key: "tunnel_token", typ: "str?"},
 	{key: "post_quantum", typ: "bool?"},
+	{key: "run_parameters", list: true, typ: "match(^(--edge-bind-address|--edge-ip-version|--grace-period|--ha-connections|--logfile|--loglevel|--pidfile|--protocol|--region|--retries|--tag)=.*$)?"},
 	{key: "log_level", typ: "list(trace|debug|info|notice|warning|error|fatal)?"},
-	{key: "run_parameters", list: true, typ: "match(^--(edge-bind-address|edge-ip-version|grace-period|no-prechecks|protocol|region|retries|tag|transport-loglevel)=.+$)?"},
 }
 
 // validate gives the options as Supervisor stores them: unknown keys dropped,
@@ -100,7 +97,7 @@ var cloudflaredFields = []field{
 func (s *schema) validate(raw json.RawMessage) (json.RawMessage, error) {
 	in, err := members(raw)
 	if err != nil {
-		return nil, errors.New("expected a dictionary. Got " + pyRepr(raw))
+		return nil, errors.New("expected dict. Got " + pyRepr(raw))
 	}
 	if s == nil {
 		return object(in), nil
@@ -164,6 +161,8 @@ func (s *schema) element(f field, raw json.RawMessage) (json.RawMessage, error) 
 	return json.Marshal(out)
 }
 
+// single is _single_validate of Supervisor's apps/options.py. A secret is checked as what it stands for,
+// and stored as it was written, unless the release has the bug.
 func (s *schema) single(f field, raw json.RawMessage) (json.RawMessage, error) {
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
@@ -172,46 +171,41 @@ func (s *schema) single(f field, raw json.RawMessage) (json.RawMessage, error) {
 	if v == nil {
 		return nil, complain("Missing required option '%s' in %s (%s)", f.key, s.name, s.slug)
 	}
-	text, isText := v.(string)
-	if name, ok := strings.CutPrefix(text, "!secret "); ok {
+	written, isText := v.(string)
+	name, secret := strings.CutPrefix(written, "!secret ")
+	if secret {
 		plain, known := s.secrets[name]
 		if !known {
 			return nil, complain("Unknown secret '%s' in %s (%s)", name, s.name, s.slug)
 		}
-		if !s.resolve {
-			return raw, nil
-		}
-		text = plain
 		v = plain
 	}
-	typ := strings.TrimSuffix(f.typ, "?")
-	bad := func(what string) error { return fmt.Errorf("%s for dictionary value @ data['%s']", what, f.key) }
-	switch arg, _ := strings.CutPrefix(typ, "match("); {
-	case typ == "bool":
+	kind, arg, _ := strings.Cut(strings.TrimSuffix(f.typ, "?"), "(")
+	arg = strings.TrimSuffix(arg, ")")
+	shown := fmt.Sprint(v) // as Python's str, for the words and numbers that come here
+	switch words := slices.Sorted(slices.Values(strings.Split(arg, "|"))); {
+	case kind == "str" && !isText:
+		return nil, errors.New("expected str")
+	case kind == "bool":
 		b, err := pyBool(v)
 		if err != nil {
-			return nil, bad("expected boolean")
+			return nil, err
 		}
-		return json.Marshal(b)
-	case !isText:
-		return nil, bad("not a valid value")
-	case typ == "url":
-		if u, err := url.Parse(text); err != nil || u.Scheme == "" || u.Host == "" {
-			return nil, bad("expected a URL")
-		}
-	case arg != typ:
-		if !regexp.MustCompile(strings.TrimSuffix(arg, ")")).MatchString(text) {
-			return nil, bad("does not match regular expression " + strings.TrimSuffix(arg, ")"))
-		}
-	case strings.HasPrefix(typ, "list("):
-		if !slices.Contains(strings.Split(strings.TrimSuffix(strings.TrimPrefix(typ, "list("), ")"), "|"), text) {
-			return nil, bad("value must be one of the listed")
-		}
+		v = b
+	case kind == "match" && !regexp.MustCompile(arg).MatchString(shown):
+		return nil, errors.New("does not match regular expression " + arg)
+	case kind == "list" && !slices.Contains(words, shown):
+		return nil, errors.New("value must be one of ['" + strings.Join(words, "', '") + "']")
+	case kind != "str":
+		v = shown
+	}
+	if secret && !s.resolve {
+		return raw, nil
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	err := e.Encode(text)
+	err := e.Encode(v)
 	return bytes.TrimSpace(b.Bytes()), err
 }
 
@@ -229,6 +223,10 @@ func pyBool(v any) (bool, error) {
 		return v, nil
 	case float64:
 		return v != 0, nil
+	case []any:
+		return len(v) > 0, nil
+	case map[string]any:
+		return len(v) > 0, nil
 	case string:
 		switch strings.ToLower(v) {
 		case "1", "true", "yes", "on", "enable":
@@ -237,7 +235,7 @@ func pyBool(v any) (bool, error) {
 			return false, nil
 		}
 	}
-	return false, errors.New("not a boolean")
+	return false, errors.New("expected boolean")
 }
 
 // pyRepr writes JSON as Python's repr does: Supervisor's texts are made so.

@@ -6,24 +6,36 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"tunnelmedic/internal/evidence"
 )
 
-// Supervisor is Home Assistant's Supervisor: its API, and the add-ons that it runs.
-// World.mu guards what it remembers.
+// Supervisor is Home Assistant's Supervisor: its API, version 1, and the apps that it runs.
+// docs/LAB.md is the table of its answers. World.mu guards what it remembers.
 type Supervisor struct {
 	w    *World
 	door *door
+	mux  *http.ServeMux
 
 	apps       []*app
 	injections []*Injection
 	restarts   int
 }
 
-// serve is Supervisor's API, version 1.
+func newSupervisor(w *World) *Supervisor {
+	s := &Supervisor{w: w}
+	s.mux = s.routes()
+	return s
+}
+
+// URL is that of Supervisor's API.
+func (s *Supervisor) URL() string { return s.door.url() }
+
+// serve spoils the call if an injection says so, and lets it take effect.
 func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
 	rw, done := s.w.watch("supervisor", out, req)
 	defer done()
@@ -34,176 +46,137 @@ func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
 		}
 		s.w.opt.Tap(req, func() { s.answer(rw, req) })
 	}
-	if i := s.injection(req); i != nil && s.spoil(i, rw, req, answer) {
+	if i := s.injection(req); i != nil && i.spoil(s.w, rw, req, answer) {
 		return
 	}
 	answer(rw)
 }
 
-// answer is the call without anything injected: state, then token, then role, then route, as
-// Supervisor's own layers lie.
+// What an app may call, by Supervisor's api/middleware/security.py.
+var (
+	blacklisted = regexp.MustCompile(`^/(core|homeassistant)/api/hassio[/_]`)
+	unguarded   = regexp.MustCompile(`^/(core/api/.*|core/websocket|supervisor/ping)$`)
+	bypass      = regexp.MustCompile(`^/(addons/self/[^/]+|info|services.*|discovery.*|auth)$`)
+	roles       = map[bool]*regexp.Regexp{ // by whether it is manager, or default
+		false: regexp.MustCompile(`^/.+/info$`),
+		true:  regexp.MustCompile(`^/(.+/info|addons(/[^/]+/.+|/reload)?|(core|host|jobs|network|supervisor)/.+|(backups|store).*)$`),
+	}
+)
+
+// answer is the call as Supervisor's own layers lie: state, token, role, route.
 func (s *Supervisor) answer(rw http.ResponseWriter, req *http.Request) {
-	f := s.w.Faults()
-	if f.SupervisorState != "" {
-		fail(rw, refuse(http.StatusBadRequest, "System is not ready with state: %s", f.SupervisorState))
-		return
+	f, p := s.w.Faults(), req.URL.Path
+	token := req.Header.Get("X-Supervisor-Token")
+	if token == "" {
+		words := strings.Split(req.Header.Get("Authorization"), " ")
+		token = words[len(words)-1]
 	}
-	p := req.URL.Path
-	token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
-	if rest, ok := strings.CutPrefix(p, "/core/api/"); ok {
-		if token != SupervisorToken {
-			plain(rw, http.StatusUnauthorized)
-			return
-		}
-		s.w.Core.serveAPI(rw, req, rest)
-		return
-	}
-	if p == "/core/websocket" {
-		s.w.Core.serveProxied(rw, req)
-		return
-	}
-	manager := !f.NotManager
 	switch {
-	case p == "/supervisor/ping":
-		succeed(rw, struct{}{})
-		return
+	case f.SupervisorState != "" && !slices.Contains([]string{"startup", "running", "freeze"}, f.SupervisorState):
+		fail(rw, refuse(http.StatusBadRequest, "System is not ready with state: %s", f.SupervisorState))
+	case blacklisted.MatchString(p):
+		plain(rw, http.StatusForbidden)
+	case unguarded.MatchString(p):
+		s.route(rw, req)
 	case token == "":
 		plain(rw, http.StatusUnauthorized)
-		return
-	case token != SupervisorToken, !manager && !strings.HasSuffix(p, "/info") && !strings.HasPrefix(p, "/services") && !strings.HasPrefix(p, "/addons/self/"):
+	case token != SupervisorToken || !bypass.MatchString(p) && !roles[!f.NotManager].MatchString(p):
 		plain(rw, http.StatusForbidden)
-		return
-	}
-	if rest, ok := strings.CutPrefix(p, "/addons/"); ok {
-		slug, call, _ := strings.Cut(rest, "/")
-		if slug == "self" {
-			slug = SelfSlug
-		}
-		s.serveAddOn(rw, req, slug, call, manager)
-		return
-	}
-	read := map[string]func() any{
-		"/addons":          s.addOns,
-		"/info":            s.info,
-		"/supervisor/info": s.supervisorInfo,
-		"/core/info":       s.coreInfo,
-		"/network/info":    s.networkInfo,
-	}[p]
-	switch {
-	case read != nil:
-		if allow(rw, req, http.MethodGet) {
-			succeed(rw, read())
-		}
-	case p == "/core/logs", p == "/core/logs/latest":
-		switch {
-		case !allow(rw, req, http.MethodGet):
-		case strings.Contains(req.Header.Get("Accept"), "application/json"):
-			text(rw, http.StatusBadRequest, "Invalid content type requested. Only text/plain and text/x-log supported for now.")
-		default:
-			text(rw, http.StatusOK, s.w.Core.Log())
-		}
-	case p == "/core/stats":
-		if !allow(rw, req, http.MethodGet) {
-			return
-		}
-		if s.w.Faults().CoreDown {
-			fail(rw, refuse(http.StatusBadRequest, "Container homeassistant is not running"))
-			return
-		}
-		succeed(rw, map[string]any{"cpu_percent": 7.5, "memory_usage": 412 << 20, "memory_limit": 4 << 30, "memory_percent": 10.1, "network_rx": 1 << 20, "network_tx": 1 << 20, "blk_read": 0, "blk_write": 0})
-	case p == "/services/mqtt":
-		if !allow(rw, req, http.MethodGet) {
-			return
-		}
-		if s.w.opt.MQTT == nil {
-			fail(rw, refuse(http.StatusBadRequest, "Service not enabled"))
-			return
-		}
-		succeed(rw, s.w.opt.MQTT)
-	case strings.HasPrefix(p, "/store/repositories/"):
-		if !allow(rw, req, http.MethodGet) {
-			return
-		}
-		slug := strings.TrimPrefix(p, "/store/repositories/")
-		source, ok := s.store(slug)
-		if !ok {
-			fail(rw, refuse(http.StatusNotFound, "Repository %s does not exist in the store", slug))
-			return
-		}
-		succeed(rw, map[string]any{"slug": slug, "name": slug, "source": source, "url": source, "maintainer": "somebody"})
 	default:
-		plain(rw, http.StatusNotFound)
+		s.route(rw, req)
 	}
 }
 
-func (s *Supervisor) serveAddOn(rw http.ResponseWriter, req *http.Request, slug, call string, manager bool) {
-	method := http.MethodPost
-	switch call {
-	case "info", "stats", "logs", "logs/latest":
-		method = http.MethodGet
-	case "options", "options/validate", "start", "stop", "restart":
-	default:
-		plain(rw, http.StatusNotFound)
-		return
-	}
-	if !allow(rw, req, method) {
-		return
-	}
-	s.w.mu.Lock()
-	a := s.find(slug)
-	installed := a != nil && a.installed
-	s.w.mu.Unlock()
-	if !installed && call != "info" {
-		fail(rw, refuse(http.StatusBadRequest, "App %s is not installed", slug))
-		return
-	}
-	var err error
-	switch call {
-	case "info":
-		succeed(rw, s.addOnInfo(a, slug, manager))
-		return
-	case "logs", "logs/latest":
-		s.addOnLogs(rw, req, a, call == "logs/latest")
-		return
-	case "stats":
-		var stats any
-		if stats, err = s.addOnStats(a); err == nil {
-			succeed(rw, stats)
-			return
+// route finds the call, or answers as aiohttp does for one that there is not.
+func (s *Supervisor) route(rw http.ResponseWriter, req *http.Request) {
+	if no, pattern := s.mux.Handler(req); pattern == "" {
+		lost := &caught{header: http.Header{}, body: io.Discard}
+		no.ServeHTTP(lost, req)
+		if allowed := lost.header.Get("Allow"); allowed != "" {
+			rw.Header().Set("Allow", strings.ReplaceAll(allowed, " ", ""))
 		}
-	case "options":
-		err = s.postOptions(a, req)
-	case "options/validate":
-		var raw json.RawMessage
-		if raw, err = readJSON(req); err == nil {
-			s.w.mu.Lock()
-			_, invalid := a.schema(s.w).validate(raw)
-			s.w.mu.Unlock()
-			message := ""
-			if invalid != nil {
-				message = invalid.Error()
+		plain(rw, lost.status)
+		return
+	}
+	s.mux.ServeHTTP(rw, req)
+}
+
+func (s *Supervisor) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	call := func(pattern string, do func(*http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(rw http.ResponseWriter, req *http.Request) {
+			data, err := do(req)
+			if err != nil {
+				fail(rw, err)
+				return
 			}
-			succeed(rw, map[string]any{"message": message, "valid": invalid == nil, "pwned": false})
-			return
-		}
-	default:
-		err = s.act(slug, call, true)
+			writeJSON(rw, http.StatusOK, map[string]any{"result": "ok", "data": data})
+		})
 	}
-	if err != nil {
-		fail(rw, err)
-		return
+	read := func(path string, data func() any) {
+		call("GET "+path, func(*http.Request) (any, error) {
+			s.w.mu.Lock()
+			defer s.w.mu.Unlock()
+			return data(), nil
+		})
 	}
-	succeed(rw, struct{}{})
+	read("/supervisor/ping", func() any { return struct{}{} })
+	read("/addons", s.list)
+	read("/info", s.info)
+	read("/supervisor/info", s.supervisorInfo)
+	read("/core/info", s.coreInfo)
+	read("/network/info", s.networkInfo)
+	call("GET /core/stats", s.coreStats)
+	call("GET /services/{service}", s.service)
+	call("GET /store/repositories/{repository}", s.repository)
+	mux.HandleFunc("GET /core/logs", s.coreLogs)
+	mux.HandleFunc("GET /core/logs/latest", s.coreLogs)
+	for _, method := range []string{"GET", "POST", "DELETE"} {
+		mux.HandleFunc(method+" /core/api/{path...}", s.w.Core.serveAPI)
+	}
+	mux.HandleFunc("GET /core/websocket", s.w.Core.serveProxied)
+
+	call("GET /addons/{app}/info", s.appInfo)
+	mux.HandleFunc("GET /addons/{app}/logs", s.appLogs)
+	mux.HandleFunc("GET /addons/{app}/logs/latest", s.appLogs)
+	about := func(pattern string, do func(*app, *http.Request) (any, error)) {
+		call(pattern, func(req *http.Request) (any, error) {
+			a, err := s.called(req)
+			if err != nil {
+				return nil, err
+			}
+			return do(a, req)
+		})
+	}
+	about("GET /addons/{app}/stats", s.stats)
+	about("POST /addons/{app}/options", s.postOptions)
+	about("POST /addons/{app}/options/validate", s.validateOptions)
+	for _, what := range []string{"start", "stop", "restart"} {
+		about("POST /addons/{app}/"+what, func(a *app, _ *http.Request) (any, error) { return struct{}{}, s.act(a.Slug, what, true) })
+	}
+	return mux
 }
 
-func (s *Supervisor) postOptions(a *app, req *http.Request) error {
+// called is the app that a call is about.
+func (s *Supervisor) called(req *http.Request) (*app, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	slug := req.PathValue("app")
+	if slug == "self" {
+		slug = SelfSlug
+	}
+	return s.lookup(slug)
+}
+
+// postOptions replaces the options. What the schema of a setting takes beside them is not kept here.
+func (s *Supervisor) postOptions(a *app, req *http.Request) (any, error) {
 	raw, err := readJSON(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ms, err := members(raw)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "expected a dictionary. Got %s", pyRepr(raw))
+		return nil, refuse(http.StatusBadRequest, "expected a dictionary. Got %s", pyRepr(raw))
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
@@ -214,112 +187,199 @@ func (s *Supervisor) postOptions(a *app, req *http.Request) error {
 			options = m.value
 		case "boot", "auto_update", "watchdog", "network", "ingress_panel", "audio_input", "audio_output":
 		default:
-			return refuse(http.StatusBadRequest, "extra keys not allowed @ data['%s']. Got %s", m.key, pyRepr(m.value))
+			return nil, refuse(http.StatusBadRequest, "extra keys not allowed @ data['%s']. Got %s", m.key, pyRepr(m.value))
 		}
 	}
-	switch string(options) {
-	case "":
-		return nil
-	case "null": // Supervisor's way to reset them to the defaults
-		options = json.RawMessage(`{"external_hostname":"","additional_hosts":[]}`)
+	switch _, err := members(options); {
+	case options == nil:
+		return struct{}{}, nil
+	case string(options) == "null": // back to the defaults
+		a.Options = json.RawMessage(`{}`)
+		s.w.changed()
+		return struct{}{}, nil
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "not a valid value for dictionary value @ data['options']. Got %s", pyRepr(options))
 	}
-	return s.setOptions(a, options)
+	return struct{}{}, s.setOptions(a, options)
 }
 
+// validateOptions takes an empty body, or an empty dictionary, for what is stored.
+func (s *Supervisor) validateOptions(a *app, req *http.Request) (any, error) {
+	raw, err := readJSON(req)
+	if err != nil {
+		return nil, err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if string(raw) == "{}" {
+		raw = a.merged()
+	}
+	message := ""
+	if _, err := a.schema(s.w).validate(raw); err != nil {
+		message = err.Error()
+	}
+	return map[string]any{"message": message, "valid": message == "", "pwned": false}, nil
+}
+
+// readJSON takes no body for an empty dictionary, as json_loads of Supervisor's api/utils.py does.
 func readJSON(req *http.Request) (json.RawMessage, error) {
 	raw, err := io.ReadAll(io.LimitReader(req.Body, bodyLimit))
+	if len(raw) == 0 {
+		raw = []byte(`{}`)
+	}
 	if err != nil || !json.Valid(raw) {
 		return nil, refuse(http.StatusBadRequest, "Invalid json")
 	}
 	return raw, nil
 }
 
-func (s *Supervisor) addOns() any {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
+func (s *Supervisor) list() any {
 	all := []any{}
 	for _, a := range s.apps {
 		if a.installed {
 			all = append(all, map[string]any{"slug": a.Slug, "name": a.Name, "description": a.Name, "advanced": false, "stage": "stable", "version": a.Version, "version_latest": a.Version,
-				"update_available": false, "available": true, "detached": false, "homeassistant": nil, "state": a.State, "repository": repository(a.Slug), "build": false,
+				"update_available": false, "available": true, "detached": false, "homeassistant": nil, "state": a.State, "repository": storeOf(a.Slug), "build": false,
 				"url": nil, "icon": true, "logo": true, "system_managed": false})
 		}
 	}
 	return map[string]any{"addons": all}
 }
 
-// store gives a store's address. Every installed app has one: Supervisor keeps a store
+// stores are those that have the Cloudflared app.
+var stores = map[string]string{"9074a9fa": "https://github.com/brenner-tobias/ha-addons", "396f0234": "https://github.com/homeassistant-apps/repository"}
+
+// repository gives a store's address. Every installed app has one: Supervisor keeps a store
 // while an app from it is installed.
-func (s *Supervisor) store(slug string) (source string, ok bool) {
-	if source, ok = s.w.opt.Stores[slug]; ok {
-		return source, true
-	}
-	if source, ok = map[string]string{"9074a9fa": "https://github.com/brenner-tobias/ha-addons", "396f0234": "https://github.com/homeassistant-apps/repository", "local": "local", "core": "core"}[slug]; ok {
-		return source, true
-	}
+func (s *Supervisor) repository(req *http.Request) (any, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	for _, a := range s.apps {
-		ok = ok || a.installed && repository(a.Slug) == slug
+	slug := req.PathValue("repository")
+	source := s.w.opt.Stores[slug]
+	if source == "" {
+		source = stores[slug]
 	}
-	return "https://github.com/somebody/" + slug, ok
+	if source == "" && (slug == "local" || slug == "core") {
+		source = slug
+	}
+	if source == "" && slices.ContainsFunc(s.apps, func(a *app) bool { return a.installed && storeOf(a.Slug) == slug }) {
+		source = "https://github.com/somebody/" + slug
+	}
+	if source == "" {
+		return nil, refuse(http.StatusNotFound, "Repository %s does not exist in the store", slug)
+	}
+	return map[string]any{"slug": slug, "name": slug, "source": source, "url": source, "maintainer": "somebody"}, nil
 }
 
-func repository(slug string) string { r, _, _ := strings.Cut(slug, "_"); return r }
+func storeOf(slug string) string { store, _, _ := strings.Cut(slug, "_"); return store }
 
-func (s *Supervisor) addOnInfo(a *app, slug string, manager bool) any {
+// appInfo is the store's word on an app that is not installed.
+func (s *Supervisor) appInfo(req *http.Request) (any, error) {
+	a, err := s.called(req)
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	host := strings.ReplaceAll(slug, "_", "-")
-	if a == nil || !a.installed {
-		return map[string]any{"slug": slug, "name": "Cloudflared", "hostname": host, "version": nil, "version_latest": "6.0.3", "state": evidence.StateUnknown, "update_available": false,
-			"options": struct{}{}, "schema": nil, "boot": "manual", "watchdog": nil, "protected": nil, "rating": 7, "ip_address": nil, "repository": repository(slug)}
+	slug := req.PathValue("app")
+	if errors.Is(err, errNotInstalled) {
+		return map[string]any{"slug": slug, "name": "Cloudflared", "version": nil, "version_latest": cloudflaredVersion, "installed": false, "state": evidence.StateUnknown, "update_available": false,
+			"options": json.RawMessage(cloudflaredDefaults), "rating": 7, "repository": storeOf(slug), "available": true, "build": false, "detached": false, "stage": "stable"}, nil
 	}
-	options := json.RawMessage(`{}`)
-	if manager {
-		options = a.Options
+	if err != nil {
+		return nil, err
 	}
+	options := a.merged()
+	if s.w.faults.NotManager && a.Slug != SelfSlug {
+		options = json.RawMessage(`{}`)
+	}
+	host := strings.ReplaceAll(a.Slug, "_", "-")
 	info := map[string]any{"slug": a.Slug, "name": a.Name, "hostname": host, "dns": []string{host + ".local.hass.io"}, "description": a.Name, "version": a.Version, "version_latest": a.Version,
 		"update_available": false, "state": a.State, "options": options, "schema": []any{}, "boot": "auto", "watchdog": false, "protected": true, "rating": 6, "auto_update": false,
-		"ip_address": "172.30.33.4", "repository": repository(a.Slug), "host_network": false, "ingress": a.Slug == SelfSlug}
+		"ip_address": connectorIP, "repository": storeOf(a.Slug), "host_network": false, "ingress": a.Slug == SelfSlug}
 	if a.Slug == SelfSlug {
 		info["ingress_url"], info["ingress_entry"], info["ingress_port"] = "/api/hassio_ingress/lab/", "/api/hassio_ingress/lab", 8099
 	}
-	return info
+	return info, nil
 }
 
-func (s *Supervisor) addOnStats(a *app) (any, error) {
+func (s *Supervisor) stats(a *app, _ *http.Request) (any, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	if !a.running() {
-		return nil, &refusal{status: http.StatusBadRequest, text: "App " + a.Slug + " is not running", key: "app_not_running_error", extra: map[string]any{"app": a.Slug}}
+		return nil, &refusal{http.StatusBadRequest, "App " + a.Slug + " is not running", "app_not_running_error", map[string]any{"app": a.Slug}}
 	}
 	return map[string]any{"cpu_percent": 0.4, "memory_usage": 41_943_040, "memory_limit": 4_102_213_632, "memory_percent": 1.02, "network_rx": 0, "network_tx": 0, "blk_read": 0, "blk_write": 0}, nil
 }
 
-// addOnLogs answers with text, errors included.
-func (s *Supervisor) addOnLogs(rw http.ResponseWriter, req *http.Request, a *app, latest bool) {
-	if strings.Contains(req.Header.Get("Accept"), "application/json") {
-		text(rw, http.StatusBadRequest, "Invalid content type requested. Only text/plain and text/x-log supported for now.")
+func (s *Supervisor) coreStats(*http.Request) (any, error) {
+	if s.w.Faults().CoreDown {
+		return nil, refuse(http.StatusBadRequest, "Container homeassistant is not running")
+	}
+	return map[string]any{"cpu_percent": 7.5, "memory_usage": 412 << 20, "memory_limit": 4 << 30, "memory_percent": 10.1, "network_rx": 1 << 20, "network_tx": 1 << 20, "blk_read": 0, "blk_write": 0}, nil
+}
+
+func (s *Supervisor) service(req *http.Request) (any, error) {
+	switch name := req.PathValue("service"); {
+	case name != "mqtt" && name != "mysql":
+		return nil, refuse(http.StatusNotFound, "Service does not exist")
+	case name == "mysql": // the app's config asks for MQTT alone
+		return nil, refuse(http.StatusForbidden, "No access to mysql service!")
+	case s.w.opt.MQTT == nil:
+		return nil, refuse(http.StatusBadRequest, "Service not enabled")
+	}
+	return s.w.opt.MQTT, nil
+}
+
+// appLogs answers with text, errors included.
+func (s *Supervisor) appLogs(rw http.ResponseWriter, req *http.Request) {
+	a, err := s.called(req)
+	var r *refusal
+	if errors.As(err, &r) {
+		text(rw, r.status, r.text)
 		return
 	}
 	s.w.mu.Lock()
-	runs := a.logs
+	runs := slices.Clone(a.logs)
+	s.w.mu.Unlock()
+	logs(rw, req, "addon_"+a.Slug+", app_"+a.Slug, runs)
+}
+
+func (s *Supervisor) coreLogs(rw http.ResponseWriter, req *http.Request) {
+	logs(rw, req, "homeassistant", []logRun{{strings.Split(s.w.Core.Log(), "\n")}})
+}
+
+// logs is advanced_logs_handler of Supervisor's api/host.py: the newest lines, or the whole latest run.
+func logs(rw http.ResponseWriter, req *http.Request, identifiers string, runs []logRun) {
+	latest := strings.HasSuffix(req.URL.Path, "/latest")
 	if latest && len(runs) > 0 {
 		runs = runs[len(runs)-1:]
 	}
-	body := logText(runs)
-	s.w.mu.Unlock()
-	if latest && body == "" {
-		text(rw, http.StatusInternalServerError, "Could not determine the container's log epoch: no log entries found")
+	var all []string
+	for _, r := range runs {
+		all = append(all, r.lines...)
+	}
+	accept := req.Header.Get("Accept")
+	switch {
+	case latest && len(all) == 0:
+		text(rw, http.StatusInternalServerError, "Cannot determine CONTAINER_LOG_EPOCH of "+identifiers+". Check Supervisor logs for details")
+		return
+	case !slices.Contains([]string{"", "*/*", "text/plain", "text/x-log"}, accept):
+		text(rw, http.StatusBadRequest, "Invalid content type requested. Only text/plain and text/x-log supported for now.")
 		return
 	}
-	text(rw, http.StatusOK, body)
+	newest := 100
+	if n, err := strconv.Atoi(req.URL.Query().Get("lines")); err == nil {
+		newest = max(2, n)
+	} else if latest {
+		newest = len(all)
+	}
+	text(rw, http.StatusOK, joined(all[max(0, len(all)-newest):]))
 }
 
 func (s *Supervisor) info() any {
+	state := s.w.faults.SupervisorState
+	if state == "" {
+		state = "running"
+	}
 	return map[string]any{"supervisor": "2026.08.3", "homeassistant": *s.w.Core.version.Load(), "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
-		"features": []string{"reboot", "network", "journal"}, "machine": "generic-x86-64", "arch": "amd64", "supported_arch": []string{"amd64"}, "state": "running", "supported": true,
+		"features": []string{"reboot", "network", "journal"}, "machine": "generic-x86-64", "arch": "amd64", "supported_arch": []string{"amd64"}, "state": state, "supported": true,
 		"channel": "stable", "logging": "info", "timezone": s.w.opt.Timezone}
 }
 
@@ -331,10 +391,11 @@ func (s *Supervisor) supervisorInfo() any {
 // coreInfo names the port at which Home Assistant really listens here.
 func (s *Supervisor) coreInfo() any {
 	port, _ := strconv.Atoi(s.w.Core.port())
-	if s.w.Faults().CoreMoved {
+	if s.w.faults.CoreMoved {
 		port = movedPort
 	}
-	return map[string]any{"version": *s.w.Core.version.Load(), "version_latest": *s.w.Core.version.Load(), "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
+	version := *s.w.Core.version.Load()
+	return map[string]any{"version": version, "version_latest": version, "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
 		"image": "ghcr.io/home-assistant/generic-x86-64-homeassistant", "boot": true, "port": port, "ssl": false, "watchdog": true}
 }
 
@@ -342,27 +403,25 @@ func (s *Supervisor) coreInfo() any {
 const movedPort = 80
 
 func (s *Supervisor) networkInfo() any {
-	up := !s.w.Faults().InternetDown
+	up := !s.w.faults.InternetDown
 	lan := map[string]any{"interface": "end0", "type": "ethernet", "enabled": true, "connected": true, "primary": true, "mac": "02:00:00:00:00:10",
 		"ipv4": map[string]any{"method": "auto", "address": []string{LANAddress + "/24"}, "gateway": "192.168.7.1", "nameservers": []string{"192.168.7.1"}, "ready": true}, "ipv6": nil, "wifi": nil, "vlan": nil}
 	return map[string]any{"interfaces": []any{lan}, "docker": map[string]any{"interface": "hassio", "address": "172.30.32.0/23", "gateway": "172.30.32.1", "dns": "172.30.32.3"},
 		"host_internet": up, "supervisor_internet": up}
 }
 
-// allow answers 405 to other methods.
-func allow(rw http.ResponseWriter, req *http.Request, methods ...string) bool {
-	for _, m := range methods {
-		if req.Method == m {
-			return true
-		}
-	}
-	rw.Header().Set("Allow", strings.Join(methods, ","))
-	plain(rw, http.StatusMethodNotAllowed)
-	return false
+// refusal is an error as Supervisor's API words it.
+type refusal struct {
+	status int
+	text   string
+	key    string
+	extra  map[string]any
 }
 
-func succeed(rw http.ResponseWriter, data any) {
-	writeJSON(rw, http.StatusOK, map[string]any{"result": "ok", "data": data})
+func (r *refusal) Error() string { return r.text }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status: status, text: fmt.Sprintf(format, args...)}
 }
 
 func fail(rw http.ResponseWriter, err error) {
@@ -379,7 +438,7 @@ func fail(rw http.ResponseWriter, err error) {
 
 func writeJSON(rw http.ResponseWriter, status int, body any) {
 	rw.Header().Set("Content-Type", "application/json; charset=utf-8")
-	rw.Header().Set("Server", "Python/3.14 aiohttp/3.13.2")
+	rw.Header().Set("Server", aiohttpServer)
 	rw.WriteHeader(status)
 	e := json.NewEncoder(rw)
 	e.SetEscapeHTML(false)
@@ -392,7 +451,7 @@ func plain(rw http.ResponseWriter, status int) {
 }
 
 func text(rw http.ResponseWriter, status int, body string) {
-	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	rw.Header().Set("Content-Type", plainText)
 	rw.WriteHeader(status)
 	_, _ = io.WriteString(rw, body)
 }

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -12,35 +11,6 @@ import (
 
 const app_ = "/addons/" + DefaultSlug
 
-func TestSecurityAndRoutingAnswerInPlainText(t *testing.T) {
-	w := start(t, Options{})
-	for name, c := range map[string]struct {
-		a      answer
-		status int
-		body   string
-	}{
-		"no token is 401":                     {get(t, w.Supervisor.URL()+"/info"), 401, "401: Unauthorized"},
-		"a wrong token is 403":                {get(t, w.Supervisor.URL()+"/info", "Authorization", "Bearer no"), 403, "403: Forbidden"},
-		"a wrong token at the proxy is 401":   {get(t, w.Supervisor.URL()+"/core/api/config", "Authorization", "Bearer no"), 401, "401: Unauthorized"},
-		"no such path is 404":                 {super(t, w, "GET", "/nope", ""), 404, "404: Not Found"},
-		"no such call of an add-on is 404":    {super(t, w, "GET", app_+"/nope", ""), 404, "404: Not Found"},
-		"another method is 405":               {super(t, w, "POST", "/info", ""), 405, "405: Method Not Allowed"},
-		"the proxy takes no PUT":              {super(t, w, "PUT", "/core/api/config", ""), 405, "405: Method Not Allowed"},
-		"an unknown service of Core's is 400": {super(t, w, "POST", "/core/api/services/notify/nobody", `{"message":"x"}`), 400, "400: Bad Request"},
-	} {
-		want(t, c.a, c.status)
-		if c.a.body != c.body || !strings.HasPrefix(c.a.header.Get("Content-Type"), "text/plain") {
-			t.Errorf("%s: %q %v", name, c.a.body, c.a.header)
-		}
-	}
-}
-
-func TestASystemThatIsNotReadySaysItsState(t *testing.T) {
-	w := start(t, Options{Faults: Faults{SupervisorState: "setup"}})
-	a := super(t, w, "GET", "/info", "")
-	want(t, a, 400, `"result":"error"`, "System is not ready with state: setup")
-}
-
 func TestOnlyInstalledAddOnsAreListed(t *testing.T) {
 	w := start(t, Options{})
 	a := super(t, w, "GET", "/addons", "")
@@ -49,82 +19,6 @@ func TestOnlyInstalledAddOnsAreListed(t *testing.T) {
 		t.Error("the list shows options")
 	}
 	want(t, super(t, start(t, Options{AddOns: []AddOn{}}), "GET", "/addons", ""), 200, SelfSlug)
-}
-
-func TestAnAddOnThatIsNotInstalledAnswers200WithoutVersion(t *testing.T) {
-	w := start(t, Options{AddOns: []AddOn{}})
-	d := data(t, super(t, w, "GET", app_+"/info", ""))
-	if v, there := d["version"]; !there || v != nil || d["state"] != "unknown" {
-		t.Error(d)
-	}
-	want(t, super(t, w, "POST", app_+"/restart", ""), 400)
-}
-
-func TestWithoutManagerOptionsAreEmptyAndTheListIsForbidden(t *testing.T) {
-	w := start(t, Options{})
-	d := data(t, super(t, w, "GET", app_+"/info", ""))
-	if d["hostname"] != "9074a9fa-cloudflared" || len(d["options"].(map[string]any)) == 0 {
-		t.Error(d)
-	}
-	w.SetFaults(Faults{NotManager: true})
-	if o := data(t, super(t, w, "GET", app_+"/info", ""))["options"].(map[string]any); len(o) != 0 {
-		t.Error("options are shown", o)
-	}
-	for _, c := range [][2]string{{"GET", "/addons"}, {"POST", app_ + "/options"}, {"POST", app_ + "/restart"}, {"GET", app_ + "/logs"}} {
-		want(t, super(t, w, c[0], c[1], ""), 403, "403: Forbidden")
-	}
-	want(t, super(t, w, "GET", "/services/mqtt", ""), 400, "Service not enabled")
-}
-
-func TestOptionsAreReplacedAsAWholeAndValidatedAlone(t *testing.T) {
-	w := start(t, Options{})
-	before := string(w.Supervisor.Options(DefaultSlug))
-	a := super(t, w, "POST", app_+"/options", `{"options":{"run_parameters":["--protocol=http2"],"tunnel_token":"very-secret"}}`)
-	want(t, a, 400, `"error_key":"app_configuration_invalid_error"`, "Missing option 'external_hostname' in root in Cloudflared (9074a9fa_cloudflared). Got {'run_parameters': ['--protocol=http2'], 'tunnel_token': 'very-secret'}\"")
-	if string(w.Supervisor.Options(DefaultSlug)) != before {
-		t.Error("something was saved")
-	}
-	for name, c := range map[string]struct{ post, stored string }{
-		"the whole is replaced, order kept":       {`{"run_parameters":["--protocol=quic"],"additional_hosts":[],"external_hostname":"a.example.com"}`, ""},
-		"unknown keys are dropped":                {`{"external_hostname":"","additional_hosts":[{"hostname":"h","service":"s","odd":1}],"odd":true}`, `{"external_hostname":"","additional_hosts":[{"hostname":"h","service":"s"}]}`},
-		"booleans are read as Supervisor does":    {`{"external_hostname":"","additional_hosts":[],"post_quantum":"yes"}`, `{"external_hostname":"","additional_hosts":[],"post_quantum":true}`},
-		"an unresolved secret stays as it is":     {`{"external_hostname":"","additional_hosts":[],"tunnel_token":"!secret tunnel_token"}`, ""},
-		"signs of HTML and other scripts survive": {`{"external_hostname":"<ä&>","additional_hosts":[]}`, ""},
-	} {
-		if c.stored == "" {
-			c.stored = c.post
-		}
-		data(t, super(t, w, "POST", app_+"/options", `{"options":`+c.post+`}`))
-		if have := string(w.Supervisor.Options(DefaultSlug)); have != c.stored {
-			t.Errorf("%s: %s", name, have)
-		}
-	}
-	for name, post := range map[string]string{
-		"null for a key":             `{"external_hostname":"","additional_hosts":[],"tunnel_token":null}`,
-		"a list that is none":        `{"external_hostname":"","additional_hosts":{}}`,
-		"a protocol without dashes":  `{"external_hostname":"","additional_hosts":[],"run_parameters":["protocol=http2"]}`,
-		"a protocol in two words":    `{"external_hostname":"","additional_hosts":[],"run_parameters":["--protocol http2"]}`,
-		"a number for a text":        `{"external_hostname":5,"additional_hosts":[]}`,
-		"a log level nobody knows":   `{"external_hostname":"","additional_hosts":[],"log_level":"loud"}`,
-		"a catch-all that is no URL": `{"external_hostname":"","additional_hosts":[],"catch_all_service":"there"}`,
-		"a secret nobody knows":      `{"external_hostname":"","additional_hosts":[],"tunnel_token":"!secret nope"}`,
-		"a host without its service": `{"external_hostname":"","additional_hosts":[{"hostname":"h"}]}`,
-		"a word for a boolean":       `{"external_hostname":"","additional_hosts":[],"post_quantum":"maybe"}`,
-	} {
-		before := string(w.Supervisor.Options(DefaultSlug))
-		want(t, super(t, w, "POST", app_+"/options", `{"options":`+post+`}`), 400, "app_configuration_invalid_error")
-		if string(w.Supervisor.Options(DefaultSlug)) != before {
-			t.Errorf("%s: it was saved", name)
-		}
-		d := data(t, super(t, w, "POST", app_+"/options/validate", post))
-		if d["valid"] != false || d["message"] == "" {
-			t.Errorf("%s: validate says %v", name, d)
-		}
-	}
-	d := data(t, super(t, w, "POST", app_+"/options/validate", `{"external_hostname":"","additional_hosts":[]}`))
-	if d["valid"] != true || d["message"] != "" || d["pwned"] != false {
-		t.Error(d)
-	}
 }
 
 func TestSomeReleasesBurnSecretsWhenOptionsArePostedBack(t *testing.T) {
@@ -265,60 +159,6 @@ func TestLogsAreTextAndTheirErrorsToo(t *testing.T) {
 	if w.Supervisor.Restarts() != 0 {
 		t.Error("the user's own restart counts")
 	}
-}
-
-func TestInformation(t *testing.T) {
-	w := start(t, Options{MQTT: &MQTT{Host: "core-mosquitto", Port: 1883, Username: "addons", Password: "p", Protocol: "3.1.1"}})
-	if d := data(t, super(t, w, "GET", "/info", "")); d["timezone"] != "Europe/Berlin" || d["machine"] == "" {
-		t.Error(d)
-	}
-	if d := data(t, super(t, w, "GET", "/core/info", "")); "http://127.0.0.1:"+jsonNumber(d["port"]) != w.Core.URL() || d["ssl"] != false {
-		t.Error(d)
-	}
-	if d := data(t, super(t, w, "GET", "/supervisor/info", "")); d["version"] == nil {
-		t.Error(d)
-	}
-	if d := data(t, super(t, w, "GET", "/services/mqtt", "")); d["host"] != "core-mosquitto" || d["port"] != 1883.0 {
-		t.Error(d)
-	}
-	if d := data(t, super(t, w, "GET", app_+"/stats", "")); d["memory_usage"] == nil {
-		t.Error(d)
-	}
-	for _, down := range []bool{false, true} {
-		w.SetFaults(Faults{InternetDown: down})
-		if d := data(t, super(t, w, "GET", "/network/info", "")); d["host_internet"] != !down || d["supervisor_internet"] != !down {
-			t.Error(down, d)
-		}
-	}
-}
-
-func jsonNumber(v any) string { b, _ := json.Marshal(v); return string(b) }
-
-func TestTheCoreProxyKeepsWhatItIsTold(t *testing.T) {
-	w := start(t, Options{})
-	want(t, super(t, w, "GET", "/core/api/config", ""), 200, `"external_url":"`+w.Edge.URL()+`"`, `"state":"RUNNING"`, `"version":`)
-	want(t, super(t, w, "POST", "/core/api/services/persistent_notification/create", `{"title":"T","message":"M","notification_id":"tunnelmedic"}`), 200, "[]")
-	if n := w.Core.Notifications()["tunnelmedic"]; n.Title != "T" || n.Message != "M" {
-		t.Error(n)
-	}
-	want(t, super(t, w, "POST", "/core/api/services/persistent_notification/dismiss", `{"notification_id":"tunnelmedic"}`), 200)
-	if len(w.Core.Notifications()) != 0 || len(w.Core.NotificationLog()) != 2 || !w.Core.NotificationLog()[1].Dismissed {
-		t.Error(w.Core.NotificationLog())
-	}
-	want(t, super(t, w, "POST", "/core/api/services/notify/mobile_app_pixel", `{"message":"M"}`), 200)
-	want(t, super(t, w, "POST", "/core/api/events/tunnelmedic", `{"state":"healthy"}`), 200, "Event tunnelmedic fired.")
-	if e := w.Core.Events(); len(e) != 1 || e[0].Name != "tunnelmedic" || string(e[0].Data) != `{"state":"healthy"}` {
-		t.Error(e)
-	}
-	if n := w.Core.NotifyCalls(); len(n) != 1 || n[0].Name != "mobile_app_pixel" {
-		t.Error(n)
-	}
-	want(t, super(t, w, "POST", "/core/api/states/sensor.x", `{"state":"1"}`), 201)
-	want(t, super(t, w, "POST", "/core/api/states/sensor.x", `{"state":"2"}`), 200)
-	want(t, super(t, w, "GET", "/core/api/states/sensor.x", ""), 200, `"2"`)
-	want(t, super(t, w, "DELETE", "/core/api/states/sensor.x", ""), 200)
-	want(t, super(t, w, "GET", "/core/api/states/sensor.x", ""), 404)
-	want(t, super(t, w, "POST", "/core/api/events/x", `{`), 400)
 }
 
 func TestInjections(t *testing.T) {

@@ -72,8 +72,9 @@ func New(opt Options) (_ *World, err error) {
 		return nil, fmt.Errorf("faults of the lab: %w", err)
 	}
 	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), change: make(chan struct{})}
-	w.Supervisor, w.Connector, w.User = &Supervisor{w: w}, &Connector{w: w}, &Hands{w: w}
+	w.Connector, w.User = &Connector{w: w}, &Hands{w: w}
 	w.Core = &Core{w: w, notifications: map[string]Notification{}, states: map[string]json.RawMessage{}}
+	w.Supervisor = newSupervisor(w)
 	w.Edge = &Edge{w: w, rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
 	w.Outside = &Outside{w: w}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -240,9 +241,6 @@ func Environ(env map[string]string) []string {
 
 // URL is Home Assistant's as the world outside knows it.
 func (e *Edge) URL() string { return e.url }
-
-// SupervisorURL, OriginURL, ConnectorURL and ControlURL are where the parts listen.
-func (s *Supervisor) URL() string { return s.door.url() }
 
 // URL is Home Assistant's on the internal network.
 func (c *Core) URL() string { return "http://" + c.addr() }

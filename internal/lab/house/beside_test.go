@@ -149,7 +149,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 	house.Run(t, lab.Options{HAVersion: "2026.8.3"}, nil, func(h *house.House) {
 		saying(h, "healthy", 5*time.Minute)
 		h.Sleep(30 * time.Minute)
-		if err := h.World.User.SetsOptions(lab.DefaultSlug, []byte(`{"external_hostname":"ha.example.com","additional_hosts":[],"tunnel_token":"`+lab.TunnelToken+`","run_parameters":["--transport-loglevel=debug"]}`)); err != nil {
+		if err := h.World.User.SetsOptions(lab.DefaultSlug, []byte(`{"external_hostname":"ha.example.com","additional_hosts":[],"tunnel_token":"`+lab.TunnelToken+`","run_parameters":["--loglevel=debug"]}`)); err != nil {
 			t.Fatal(err)
 		}
 		h.Sleep(2 * time.Hour)
@@ -161,7 +161,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 			s = h.Status()
 			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "2026.9.0")
 		})
-		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "minutes before", "flags of cloudflared went from none to transport-loglevel"} {
+		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "minutes before", "flags of cloudflared went from none to loglevel"} {
 			if !strings.Contains(s.Diagnosis.Changed, want) || !strings.Contains(s.Diagnosis.Seen["changed before"], want) || !strings.Contains(s.Incident.Seen["changed before"], want) {
 				t.Errorf("%q is not in %q, or not kept: %q", want, s.Diagnosis.Changed, s.Incident.Seen["changed before"])
 			}

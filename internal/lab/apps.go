@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -27,7 +26,6 @@ type app struct {
 	installed bool
 	job       bool // a start, stop or restart is under way
 	logs      []logRun
-	since     time.Time
 }
 
 // logRun is what one run of a container wrote.
@@ -47,6 +45,30 @@ func (a *app) schema(w *World) *schema {
 	return &schema{fields: cloudflaredFields, name: a.Name, slug: a.Slug, secrets: map[string]string{"tunnel_token": TunnelToken}, resolve: w.faults.SecretsResolved}
 }
 
+// The Cloudflared app's own, by its config.
+const (
+	cloudflaredVersion  = "6.0.3"
+	cloudflaredDefaults = `{"external_hostname":"","additional_hosts":[]}`
+)
+
+// merged are the options as the app gets them and info tells: its own over the defaults (App.options of
+// Supervisor's apps/app.py).
+func (a *app) merged() json.RawMessage {
+	if !a.cloudflared() {
+		return a.Options
+	}
+	all, _ := members(json.RawMessage(cloudflaredDefaults))
+	own, _ := members(a.Options) // both were read before
+	for _, m := range own {
+		if i := slices.IndexFunc(all, func(d member) bool { return d.key == m.key }); i >= 0 {
+			all[i].value = m.value
+		} else {
+			all = append(all, m)
+		}
+	}
+	return object(all)
+}
+
 // DefaultAddOns are those of a world that was not told which to have: the
 // Cloudflared add-on, with everything in its options that must survive, and
 // another add-on with a secret that is none of our business.
@@ -64,7 +86,7 @@ func DefaultAddOns(runParameters ...string) []AddOn {
 		RunParameters    []string `json:"run_parameters"`
 	}{PublicHost, []any{map[string]string{"hostname": "files.example.com", "service": "http://files.internal:80"}}, "homeassistant", TunnelToken, false, "info", runParameters})
 	return []AddOn{
-		{Slug: DefaultSlug, Name: "Cloudflared", Version: "6.0.3", Options: options},
+		{Slug: DefaultSlug, Name: "Cloudflared", Version: cloudflaredVersion, Options: options},
 		{Slug: "core_mosquitto", Name: "Mosquitto broker", Version: "6.5.2", Options: json.RawMessage(`{"logins":[{"username":"house","password":"lab-mosquitto-password"}]}`)},
 	}
 }
@@ -97,7 +119,7 @@ func (s *Supervisor) install() error {
 			return fmt.Errorf("options of %s: %w", a.Slug, err)
 		}
 		a.Options = slices.Clone(a.Options)
-		one := &app{AddOn: a, installed: true, since: time.Now()}
+		one := &app{AddOn: a, installed: true}
 		s.apps = append(s.apps, one)
 		if one == s.watched() && one.running() {
 			s.w.Connector.start(one)
@@ -126,27 +148,29 @@ func (s *Supervisor) find(slug string) *app {
 	return nil
 }
 
-// refusal is an error as Supervisor's API words it.
-type refusal struct {
-	status int
-	text   string
-	key    string
-	extra  map[string]any
-}
+// errNotInstalled is Supervisor's word on an app that it knows of from a store alone.
+var errNotInstalled = refuse(http.StatusBadRequest, "App is not installed")
 
-func (r *refusal) Error() string { return r.text }
-
-func refuse(status int, format string, args ...any) error {
-	return &refusal{status: status, text: fmt.Sprintf(format, args...)}
+// lookup finds an installed app. The stores know the Cloudflared app, and what was installed once.
+// The caller holds mu.
+func (s *Supervisor) lookup(slug string) (*app, error) {
+	store, name, _ := strings.Cut(slug, "_")
+	switch a := s.find(slug); {
+	case a != nil && a.installed:
+		return a, nil
+	case a != nil, name == "cloudflared" && stores[store] != "":
+		return nil, errNotInstalled
+	}
+	return nil, refuse(http.StatusNotFound, "App %s does not exist", slug)
 }
 
 // hold takes the add-on's job for as long as do takes, or says that another holds it.
 func (s *Supervisor) hold(slug string, do func(*app) error) error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	a := s.find(slug)
-	if a == nil || !a.installed {
-		return refuse(http.StatusBadRequest, "App %s is not installed", slug)
+	a, err := s.lookup(slug)
+	if err != nil {
+		return err
 	}
 	if a.job || s.w.faults.Busy {
 		return refuse(http.StatusBadRequest, "Another job is running for job group app_%s", a.Slug)
@@ -160,8 +184,8 @@ func (s *Supervisor) hold(slug string, do func(*app) error) error {
 // done: the caller's going away does not stop it.
 func (s *Supervisor) act(slug, what string, byAPI bool) error {
 	return s.hold(slug, func(a *app) error {
-		if what == "restart" && byAPI && s.w.faults.RestartFaked {
-			return nil // App.restart swallows that Docker could not stop the container
+		if what != "start" && byAPI && s.w.faults.RestartFaked {
+			return nil // stop_container of Supervisor's docker/manager.py swallows that Docker could not stop it; start finds it running
 		}
 		wasRunning := a.running()
 		if what != "start" {
@@ -206,17 +230,17 @@ func (s *Supervisor) startApp(a *app) error {
 	}
 	switch s.w.faults.StartFails {
 	case BadOptions:
-		return s.invalid(a, complain("Missing option 'external_hostname' in root in %s (%s). Got %s", a.Name, a.Slug, pyRepr(a.Options)))
+		return invalid(a, complain("Missing option 'additional_hosts' in root in %s (%s). Got %s", a.Name, a.Slug, pyRepr(a.Options)))
 	case BadPort:
-		return &refusal{status: http.StatusBadRequest, text: "Cannot start app " + a.Slug + " because port 36500 is already in use", key: "app_port_conflict", extra: map[string]any{"name": a.Slug, "port": 36500}}
+		return &refusal{http.StatusBadRequest, "Cannot start app " + a.Slug + " because port 36500 is already in use", "app_port_conflict", map[string]any{"name": a.Slug, "port": 36500}}
 	case BadDocker:
 		a.State = evidence.StateError
-		return &refusal{status: http.StatusInternalServerError, text: "An unknown error occurred with app " + a.Slug + ". Check supervisor logs for details (check with 'ha supervisor logs')", key: "app_unknown_error", extra: map[string]any{"app": a.Slug}}
+		return &refusal{http.StatusInternalServerError, "An unknown error occurred with app " + a.Slug + ". Check Supervisor logs for details", "app_unknown_error", map[string]any{"app": a.Slug}}
 	}
-	if _, err := a.schema(s.w).validate(a.Options); err != nil {
-		return s.invalid(a, err)
+	if _, err := a.schema(s.w).validate(a.merged()); err != nil {
+		return invalid(a, err)
 	}
-	a.State, a.since = evidence.StateStarted, time.Now()
+	a.State = evidence.StateStarted
 	if a == s.watched() {
 		s.w.Connector.start(a)
 	}
@@ -224,16 +248,15 @@ func (s *Supervisor) startApp(a *app) error {
 	return nil
 }
 
-func (s *Supervisor) invalid(a *app, err error) error {
-	return &refusal{status: http.StatusBadRequest, text: "App " + a.Slug + " has invalid options: " + err.Error(), key: "app_configuration_invalid_error",
-		extra: map[string]any{"app": a.Slug, "validation_error": err.Error()}}
+func invalid(a *app, err error) error {
+	return &refusal{http.StatusBadRequest, "App " + a.Slug + " has invalid options: " + err.Error(), "app_configuration_invalid_error", map[string]any{"app": a.Slug, "validation_error": err.Error()}}
 }
 
 // setOptions stores options, all of them, or none. The caller holds mu.
 func (s *Supervisor) setOptions(a *app, raw json.RawMessage) error {
 	stored, err := a.schema(s.w).validate(raw)
 	if err != nil {
-		return s.invalid(a, err)
+		return invalid(a, err)
 	}
 	a.Options = stored
 	s.w.changed()
@@ -281,132 +304,26 @@ func (s *Supervisor) SetState(slug string, state evidence.AddOnState) {
 	}
 }
 
-// SetsOptions is the user saving the add-on's options on its page.
-func (h *Hands) SetsOptions(slug string, raw json.RawMessage) error {
-	h.w.mu.Lock()
-	defer h.w.mu.Unlock()
-	a := h.w.Supervisor.find(slug)
-	if a == nil || !a.installed {
-		return errors.New(slug + " is not installed")
-	}
-	return h.w.Supervisor.setOptions(a, raw)
-}
-
-// SetsProtocol is the user writing a protocol into run_parameters and saving,
-// without a restart; Default takes the flag away. Other flags stay as they are.
-func (h *Hands) SetsProtocol(slug string, p evidence.Protocol) error {
-	ms, err := members(h.w.Supervisor.Options(slug))
-	if err != nil {
-		return errors.New(slug + " is not installed")
-	}
-	flags := []string{}
-	i := slices.IndexFunc(ms, func(m member) bool { return m.key == "run_parameters" })
-	if i >= 0 {
-		if err := json.Unmarshal(ms[i].value, &flags); err != nil {
-			return fmt.Errorf("reading run_parameters: %w", err)
-		}
-		flags = slices.DeleteFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--protocol=") })
-	} else {
-		ms = append(ms, member{key: "run_parameters"})
-		i = len(ms) - 1
-	}
-	if p != evidence.Default {
-		flags = append(flags, "--protocol="+p.Flag())
-	}
-	if ms[i].value, err = json.Marshal(flags); err != nil {
-		return err
-	}
-	return h.SetsOptions(slug, object(ms))
-}
-
-// Stops is the user's stop button; it returns when the add-on is stopped.
-func (h *Hands) Stops(slug string) error { return h.w.Supervisor.act(slug, "stop", false) }
-
-// Starts is the user's start button.
-func (h *Hands) Starts(slug string) error { return h.w.Supervisor.act(slug, "start", false) }
-
-// Restarts is the user's restart button. It does not count in Restarts.
-func (h *Hands) Restarts(slug string) error { return h.w.Supervisor.act(slug, "restart", false) }
-
-// Updates is an update of the add-on, by a person or by itself, as App.update of Supervisor
-// goes: it holds the add-on while it pulls the new image, then stops it, takes its time over
-// the rest, and starts what ran again, with the options stored by then. It blocks until done.
-func (h *Hands) Updates(slug, version string, pull, install time.Duration) error {
-	s := h.w.Supervisor
-	return s.hold(slug, func(a *app) error {
-		h.w.sleep(h.w.ctx, pull)
-		ran := a.running()
-		s.stopApp(a)
-		if !h.w.sleep(h.w.ctx, install) {
-			return h.w.ctx.Err()
-		}
-		a.Version = version
-		if !ran {
-			return nil
-		}
-		return s.startApp(a)
-	})
-}
-
-// Uninstalls takes the add-on away; its options go with it.
-func (h *Hands) Uninstalls(slug string) error {
-	if err := h.w.Supervisor.act(slug, "stop", false); err != nil {
-		return err
-	}
-	h.w.mu.Lock()
-	defer h.w.mu.Unlock()
-	a := h.w.Supervisor.find(slug)
-	a.installed, a.Options, a.State, a.logs = false, json.RawMessage(`{}`), evidence.StateUnknown, nil
-	h.w.changed()
-	return nil
-}
-
-// Installs puts an add-on in, or back, and starts it if its state says so.
-func (h *Hands) Installs(a AddOn) error {
-	if a.Options == nil {
-		a.Options = json.RawMessage(`{}`)
-	}
-	start := a.State == "" || a.State == evidence.StateStarted
-	a.State = evidence.StateStopped
-	h.w.mu.Lock()
-	if have := h.w.Supervisor.find(a.Slug); have != nil {
-		if have.installed {
-			h.w.mu.Unlock()
-			return errors.New(a.Slug + " is installed already")
-		}
-		have.AddOn, have.installed = a, true
-	} else {
-		h.w.Supervisor.apps = append(h.w.Supervisor.apps, &app{AddOn: a, installed: true})
-	}
-	h.w.changed()
-	h.w.mu.Unlock()
-	if start {
-		return h.Starts(a.Slug)
-	}
-	return nil
-}
-
-// RestartsCore restarts Home Assistant; it is back after Timings.CoreStart.
-func (h *Hands) RestartsCore() { h.w.ChangeFaults(func(f *Faults) { f.CoreStarting = true }) }
-
 // Log is what the add-on's containers wrote so far, all runs.
 func (s *Supervisor) Log(slug string) string {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	a := s.find(slug)
-	if a == nil {
-		return ""
+	var all []string
+	if a := s.find(slug); a != nil {
+		for _, r := range a.logs {
+			all = append(all, r.lines...)
+		}
 	}
-	return logText(a.logs)
+	return joined(all)
 }
 
 // logf writes a line as cloudflared does. The caller holds mu.
-func (s *Supervisor) logf(a *app, level, format string, args ...any) {
-	s.logRaw(a, time.Now().UTC().Format(time.RFC3339)+" "+level+" "+fmt.Sprintf(format, args...))
+func (a *app) logf(level, format string, args ...any) {
+	a.log(time.Now().UTC().Format(time.RFC3339) + " " + level + " " + fmt.Sprintf(format, args...))
 }
 
-// logRaw writes a line as it is. The caller holds mu.
-func (s *Supervisor) logRaw(a *app, line string) {
+// log writes a line as it is. The caller holds mu.
+func (a *app) log(line string) {
 	if len(a.logs) == 0 {
 		a.logs = append(a.logs, logRun{})
 	}
@@ -416,15 +333,11 @@ func (s *Supervisor) logRaw(a *app, line string) {
 	}
 }
 
-func logText(runs []logRun) string {
-	var b strings.Builder
-	for _, r := range runs {
-		for _, l := range r.lines {
-			b.WriteString(l)
-			b.WriteByte('\n')
-		}
+func joined(lines []string) string {
+	if len(lines) == 0 {
+		return ""
 	}
-	return b.String()
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // sleep waits without mu, which the caller holds before and after. It says
@@ -460,6 +373,3 @@ func (w *World) until(ctx context.Context, d time.Duration, cond func() bool) bo
 	}
 	return true
 }
-
-// Hands are what people do in this world.
-type Hands struct{ w *World }
