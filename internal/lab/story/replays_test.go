@@ -76,9 +76,9 @@ func TestReplays(t *testing.T) {
 func spoil(sc *story.Scenario, trouble lab.Trouble) {
 	sc.Env = map[string]string{"TUNNELMEDIC_CLOUDFLARE_API_TOKEN": lab.CloudflareToken}
 	script := sc.Script
-	sc.Script = func(ctx context.Context, s *story.Stage) error {
+	sc.Script = func(s *story.Stage) {
 		s.World.Outside.Change(func(c *lab.Cloudflare) { c.Page, c.API = trouble, trouble })
-		return script(ctx, s)
+		script(s)
 	}
 }
 

@@ -6,11 +6,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Daemon func(ctx context.Context, environ []string, out io.Writer) error
 // Stage is a scenario being played: the world, the daemon in it, and the teller.
 type Stage struct {
 	World *lab.World
+	ctx   context.Context // ends with the story
 	tell  *teller
 	url   string // of the daemon's page
 	dir   string // of the daemon's data
@@ -81,12 +83,8 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	}
 	defer os.RemoveAll(dir)
 	env := w.Env()
-	env["TUNNELMEDIC_DATA_DIR"] = dir
-	env["TUNNELMEDIC_OPTIONS_FILE"] = dir + "/options.json"
-	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
-	for k, v := range sc.Env {
-		env[k] = v
-	}
+	maps.Copy(env, map[string]string{"TUNNELMEDIC_DATA_DIR": dir, "TUNNELMEDIC_OPTIONS_FILE": dir + "/options.json", "TUNNELMEDIC_LOG_FORMAT": "json"})
+	maps.Copy(env, sc.Env)
 
 	began := time.Now()
 	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"], dir: dir, kept: map[string]Report{}}
@@ -97,43 +95,41 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	if err := w.Connector.Ready(ctx); err != nil {
 		return Result{}, fmt.Errorf("the lab's tunnel does not connect: %w", err)
 	}
-
-	asked := ctx
-	ctx, cancel := context.WithTimeout(ctx, sc.limit())
-	defer cancel()
-	life, end := context.WithCancel(ctx)
-	defer end()
-	ended := make(chan error, 1)
-	go func() { ended <- daemon(life, lab.Environ(env), &logReader{tell: s.tell}) }()
-	watching := make(chan struct{})
-	go func() { defer close(watching); s.watch(life) }()
-
-	played := make(chan error, 1)
-	go func() { played <- sc.Script(ctx, s) }()
-	select {
-	case err = <-played:
-	case err = <-ended: // the daemon must outlive the story
-		s.fail("the daemon ended in the middle of the story: %v", err)
-		err = nil
-		ended <- nil
-		cancel()
-		<-played
-	}
-	if err != nil {
-		s.fail("%v", err)
-	}
-	end()
-	if err := <-ended; err != nil {
-		s.fail("the daemon ended with an error: %v", err)
-	}
-	<-watching
-	if err := asked.Err(); err != nil {
+	s.play(ctx, sc, func(life context.Context) error { return daemon(life, lab.Environ(env), &logReader{tell: s.tell}) })
+	if err := ctx.Err(); err != nil {
 		return Result{}, err // it was broken off, so nothing can be said of it
 	}
 	s.compareOptions(before)
 	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Supervisor.Restarts(), Failures: s.failures, Reports: s.documents()}
 	s.summary(r, before)
 	return r, nil
+}
+
+// play lets script, daemon and watcher go side by side, until the script is at its end.
+func (s *Stage) play(ctx context.Context, sc Scenario, daemon func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, sc.limit())
+	defer cancel()
+	s.ctx = ctx
+	life, end := context.WithCancel(ctx)
+	defer end()
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watch(life) })
+	played, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- daemon(life) }()
+	go func() { defer close(played); sc.Script(s) }()
+	select {
+	case <-played:
+		end()
+		if err := <-ended; err != nil {
+			s.fail("the daemon ended with an error: %v", err)
+		}
+	case err := <-ended: // the daemon must outlive the story
+		s.fail("the daemon ended in the middle of the story: %v", err)
+		cancel()
+		<-played
+	}
+	end()
+	watching.Wait()
 }
 
 // watch follows the daemon's state and Home Assistant's notifications.
@@ -173,56 +169,70 @@ func (s *Stage) watch(ctx context.Context) {
 	}
 }
 
-func (s *Stage) status(ctx context.Context) (status, error) {
-	var st status
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/status", nil)
+func (s *Stage) status(ctx context.Context) (st status, err error) {
+	raw, err := s.get(ctx, "/api/status")
+	if err == nil {
+		err = json.Unmarshal([]byte(raw), &st)
+	}
+	return st, err
+}
+
+func (s *Stage) get(ctx context.Context, path string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
-		return st, err
+		return "", err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return st, err
+		return "", err
 	}
 	defer res.Body.Close()
-	return st, json.NewDecoder(res.Body).Decode(&st)
+	raw, err := io.ReadAll(res.Body)
+	return string(raw), err
 }
 
 // until waits for a state of the daemon's; not reaching it ends the story.
-func (s *Stage) until(ctx context.Context, what string, cond func(status) bool) error {
+func (s *Stage) until(what string, cond func(status) bool) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var last status
 	for {
-		st, err := s.status(ctx)
-		if err == nil {
+		if st, err := s.status(s.ctx); err == nil {
 			if last = st; cond(st) {
-				return nil
+				return
 			}
 		}
 		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited in vain for: %s (state %s, cause %s)", what, last.State, last.Diagnosis.Cause)
+		case <-s.ctx.Done():
+			s.must(fmt.Errorf("waited in vain for: %s (state %s, cause %s)", what, last.State, last.Diagnosis.Cause))
 		case <-tick.C:
 		}
 	}
 }
 
-func (s *Stage) untilState(ctx context.Context, state string) error {
-	return s.until(ctx, "state "+state, func(st status) bool { return st.State == state })
+func (s *Stage) untilState(state string) {
+	s.until("state "+state, func(st status) bool { return st.State == state })
 }
 
-func (s *Stage) healthy(ctx context.Context) error { return s.untilState(ctx, "healthy") }
+func (s *Stage) healthy() { s.untilState("healthy") }
+
+// must ends the story with the error, if there is one.
+func (s *Stage) must(err error) {
+	if err != nil {
+		s.fail("%v", err)
+		runtime.Goexit()
+	}
+}
 
 // pass lets a number of quiet probes go by, so that a story shows what does not
 // happen as well.
-func (s *Stage) pass(ctx context.Context, probes int) error {
+func (s *Stage) pass(probes int) {
 	t := time.NewTimer(time.Duration(probes) * s.World.Timings().ProbeInterval)
 	defer t.Stop()
 	select {
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-s.ctx.Done():
+		s.must(s.ctx.Err())
 	case <-t.C:
-		return nil
 	}
 }
 
@@ -352,13 +362,4 @@ func (l *logReader) Write(p []byte) (int, error) {
 		}
 		l.tell.say("medic", "%s", rec.Message)
 	}
-}
-
-// errUnknown names the scenarios there are.
-func errUnknown(name string) error {
-	var names []string
-	for _, s := range Scenarios() {
-		names = append(names, s.Name)
-	}
-	return errors.New("there is no scenario " + fmt.Sprintf("%q", name) + "; there are: " + strings.Join(names, ", ") + ", and all")
 }
