@@ -109,30 +109,30 @@ func acceptExtension(offer string) string {
 // reply writes an answer as aiohttp does: header order, capitals and the
 // Connection header only where the HTTP version asks for one. It says whether the
 // connection stays.
-func reply(conn net.Conn, req *http.Request, status int, contentType, body string, more ...[2]string) bool {
+func reply(conn net.Conn, req *http.Request, p page) bool {
 	b := bufio.NewWriter(conn)
 	proto := "HTTP/1.1"
 	if !req.ProtoAtLeast(1, 1) {
 		proto = "HTTP/1.0"
 	}
-	fmt.Fprintf(b, "%s %d %s\r\n", proto, status, http.StatusText(status))
-	if status == http.StatusSwitchingProtocols {
-		for _, h := range more {
+	fmt.Fprintf(b, "%s %d %s\r\n", proto, p.status, http.StatusText(p.status))
+	if p.status == http.StatusSwitchingProtocols {
+		for _, h := range p.more {
 			fmt.Fprintf(b, "%s: %s\r\n", h[0], h[1])
 		}
 		fmt.Fprintf(b, "Content-Type: application/octet-stream\r\n")
 	} else {
-		fmt.Fprintf(b, "Content-Type: %s\r\n", contentType)
-		for _, h := range more {
+		fmt.Fprintf(b, "Content-Type: %s\r\n", p.kind)
+		for _, h := range p.more {
 			fmt.Fprintf(b, "%s: %s\r\n", h[0], h[1])
 		}
-		fmt.Fprintf(b, "Content-Length: %d\r\n", len(body))
+		fmt.Fprintf(b, "Content-Length: %d\r\n", len(p.body))
 	}
 	fmt.Fprintf(b, "Date: %s\r\nServer: %s\r\n", time.Now().UTC().Format(http.TimeFormat), aiohttpServer)
 	wanted := strings.ToLower(req.Header.Get("Connection"))
 	keep := !req.Close && wanted != "close"
 	switch {
-	case status == http.StatusSwitchingProtocols:
+	case p.status == http.StatusSwitchingProtocols:
 	case proto == "HTTP/1.1" && !keep:
 		b.WriteString("Connection: close\r\n")
 	case proto == "HTTP/1.0":
@@ -142,7 +142,7 @@ func reply(conn net.Conn, req *http.Request, status int, contentType, body strin
 	}
 	b.WriteString("\r\n")
 	if req.Method != http.MethodHead {
-		b.WriteString(body)
+		b.WriteString(p.body)
 	}
 	return b.Flush() == nil && keep
 }

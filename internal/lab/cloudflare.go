@@ -159,86 +159,69 @@ func (r Report) json(i int) map[string]any {
 // api is the part of Cloudflare's API that a read-only token sees.
 func (o *Outside) api(rw http.ResponseWriter, req *http.Request, path string) {
 	o.w.mu.Lock()
-	c := o.cloudflare
+	c, f := o.cloudflare, o.w.faults
 	o.w.mu.Unlock()
 	if o.troubled(c.API, rw, req) {
 		return
 	}
-	give := func(status int, result any, errors ...any) {
-		if errors == nil {
-			errors = []any{}
-		}
-		writeJSON(rw, status, map[string]any{"result": result, "success": status == http.StatusOK, "errors": errors, "messages": []any{}})
-	}
-	refuse := func(status, code int, message string) {
-		give(status, nil, map[string]any{"code": code, "message": message})
-	}
-	if o.w.Faults().APIAway {
+	if f.APIAway {
 		o.w.silence(req)
 	}
-	if path == "/ips" { // for anybody
-		give(http.StatusOK, map[string]any{"ipv4_cidrs": []string{"198.41.128.0/17"}, "ipv6_cidrs": []string{"2606:4700::/32"}, "etag": "38f79d050aa027e3be3865e495dcc9bc"})
-		return
+	refuse := func(status, code int, message string) {
+		writeJSON(rw, status, map[string]any{"result": nil, "success": false, "errors": []any{map[string]any{"code": code, "message": message}}, "messages": []any{}})
 	}
-	if req.Header.Get("Authorization") != "Bearer "+CloudflareToken {
+	right, result := o.resource(c, f, path, req.URL.Query())
+	switch {
+	case path != "/ips" && req.Header.Get("Authorization") != "Bearer "+CloudflareToken: // the addresses are for anybody
 		refuse(http.StatusForbidden, 9109, "Invalid access token")
-		return
-	}
-	if req.Method != http.MethodGet {
+	case req.Method != http.MethodGet, slices.Contains(c.Missing, right):
 		refuse(http.StatusForbidden, 10000, "Authentication error")
-		return
+	case result == nil && (strings.HasPrefix(path, "/zones/") || strings.HasPrefix(path, "/accounts/")):
+		refuse(http.StatusNotFound, 7003, "Could not route to "+path+", perhaps your object identifier is invalid?")
+	case result == nil:
+		refuse(http.StatusNotFound, 7000, "No route for that URI")
+	default:
+		writeJSON(rw, http.StatusOK, map[string]any{"result": result, "success": true, "errors": []any{}, "messages": []any{}})
 	}
+}
+
+// resource is what stands at a path, and the right that it takes; nil is nothing.
+func (o *Outside) resource(c Cloudflare, f Faults, path string, q url.Values) (right string, result any) {
+	switch path {
+	case "/ips":
+		return "", map[string]any{"ipv4_cidrs": []string{"198.41.128.0/17"}, "ipv6_cidrs": []string{"2606:4700::/32"}, "etag": "38f79d050aa027e3be3865e495dcc9bc"}
+	case "/zones":
+		return "", c.zones(q.Get("name"))
+	case "/accounts/" + AccountID + "/cfd_tunnel/" + tunnelID + "/connections":
+		return "tunnel", o.edgeSees(c)
+	case "/zones/" + ZoneID + "/dns_records":
+		return "dns", records(c, q)
+	case "/zones/" + ZoneID + "/settings/websockets":
+		return "settings", setting("websockets", !f.WebSocketsOff)
+	case "/zones/" + ZoneID + "/settings/http3":
+		return "settings", setting("http3", !c.HTTP3Off)
+	case "/zones/" + ZoneID + "/certificate_authorities/hostname_associations":
+		return "tls", map[string]any{"hostnames": append([]string{}, c.MutualTLS...)}
+	case "/zones/" + ZoneID + "/rulesets":
+		stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+		return "rules", []any{
+			map[string]any{"id": "efb7b8c949ac4650a09736fc376e9aee", "name": "Cloudflare Managed Ruleset", "kind": "managed", "phase": "http_request_firewall_managed", "version": "112", "last_updated": stamp(c.RulesAt.Add(-time.Hour))},
+			map[string]any{"id": ruleSetID, "name": "DDoS L7 ruleset", "description": "Automatic mitigation of HTTP-based DDoS attacks", "kind": "managed", "phase": "ddos_l7", "source": "", "version": c.Rules, "last_updated": stamp(c.RulesAt)},
+		}
+	}
+	return "", nil
+}
+
+// zones are those that the token sees: none without the right.
+func (c Cloudflare) zones(name string) []any {
 	zone := c.Zone
 	if zone == "" {
 		zone = "example.com"
 	}
-	may := func(right string) bool {
-		if slices.Contains(c.Missing, right) {
-			refuse(http.StatusForbidden, 10000, "Authentication error")
-			return false
-		}
-		return true
+	if name != "" && name != zone || slices.Contains(c.Missing, "zone") {
+		return []any{}
 	}
-	inZone, below := strings.CutPrefix(path, "/zones/"+ZoneID)
-	switch {
-	case path == "/zones":
-		list := []any{} // a token without the right sees an empty list
-		if name := req.URL.Query().Get("name"); (name == "" || name == zone) && !slices.Contains(c.Missing, "zone") {
-			list = append(list, map[string]any{"id": ZoneID, "name": zone, "status": "active", "account": map[string]string{"id": AccountID, "name": "House"}})
-		}
-		give(http.StatusOK, list)
-	case path == "/accounts/"+AccountID+"/cfd_tunnel/"+tunnelID+"/connections":
-		if may("tunnel") {
-			give(http.StatusOK, o.edgeSees(c))
-		}
-	case below && inZone == "/dns_records":
-		if may("dns") {
-			give(http.StatusOK, records(c, req.URL.Query()))
-		}
-	case below && inZone == "/settings/websockets":
-		if may("settings") {
-			give(http.StatusOK, setting("websockets", !o.w.Faults().WebSocketsOff))
-		}
-	case below && inZone == "/settings/http3":
-		if may("settings") {
-			give(http.StatusOK, setting("http3", !c.HTTP3Off))
-		}
-	case below && inZone == "/certificate_authorities/hostname_associations":
-		if may("tls") {
-			give(http.StatusOK, map[string]any{"hostnames": append([]string{}, c.MutualTLS...)})
-		}
-	case below && inZone == "/rulesets":
-		if may("rules") {
-			give(http.StatusOK, []any{
-				map[string]any{"id": "efb7b8c949ac4650a09736fc376e9aee", "name": "Cloudflare Managed Ruleset", "kind": "managed", "phase": "http_request_firewall_managed", "version": "112", "last_updated": c.RulesAt.Add(-time.Hour).UTC().Format(time.RFC3339Nano)},
-				map[string]any{"id": ruleSetID, "name": "DDoS L7 ruleset", "description": "Automatic mitigation of HTTP-based DDoS attacks", "kind": "managed", "phase": "ddos_l7", "source": "", "version": c.Rules, "last_updated": c.RulesAt.UTC().Format(time.RFC3339Nano)},
-			})
-		}
-	case strings.HasPrefix(path, "/zones/"), strings.HasPrefix(path, "/accounts/"):
-		refuse(http.StatusNotFound, 7003, "Could not route to "+path+", perhaps your object identifier is invalid?")
-	default:
-		refuse(http.StatusNotFound, 7000, "No route for that URI")
-	}
+	return []any{map[string]any{"id": ZoneID, "name": zone, "status": "active", "account": map[string]string{"id": AccountID, "name": "House"}}}
 }
 
 // edgeSees are the connectors that the edge knows of.

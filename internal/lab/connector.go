@@ -243,30 +243,33 @@ func (r *run) connect(protocol evidence.Protocol) {
 			r.app.logf("INF", "Switching to fallback protocol http2")
 			continue
 		}
-		back := w.timings.First
-		if ever {
-			back = w.timings.BackOverQUIC
-			if r.transport == evidence.OverHTTP2 {
-				back = w.timings.BackOverHTTP2
-			}
-		}
-		for i := range r.conns {
-			wait := back
-			if i > 0 {
-				wait = max(0, w.timings.All-w.timings.First) / 3
-			}
-			if w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
-				break
-			}
-			r.app.logf("INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
-			ever, r.conns[i], r.located = true, true, true
-			r.app.logf("INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
-			w.changed()
-		}
+		r.register(ever)
+		ever = ever || r.located
 		r.stand()
 		if r.term.Err() == nil {
 			r.lose()
 		}
+	}
+}
+
+// register brings the connections up, one after the other, as far as the network lets it.
+func (r *run) register(again bool) {
+	t := r.w.timings
+	wait := t.First
+	if again && r.transport == evidence.OverHTTP2 {
+		wait = t.BackOverHTTP2
+	} else if again {
+		wait = t.BackOverQUIC
+	}
+	for i := range r.conns {
+		if r.w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
+			return
+		}
+		r.app.logf("INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
+		r.conns[i], r.located = true, true
+		r.app.logf("INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
+		r.w.changed()
+		wait = max(0, t.All-t.First) / 3
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -243,3 +244,6 @@ func (c *Core) Log() string {
 // Update makes Home Assistant another version, from one moment to the next: its start
 // page names other scripts, and the old ones are gone.
 func (c *Core) Update(version string) { c.version.Store(&version) }
+
+// port is where Home Assistant really listens here.
+func (c *Core) port() string { _, port, _ := net.SplitHostPort(c.addr()); return port }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tunnelmedic/internal/evidence"
 )
 
 // Edge is Cloudflare's edge, and the network before it.
@@ -55,7 +57,7 @@ func (e *Edge) serve(out http.ResponseWriter, req *http.Request) {
 		return
 	}
 	ws := isWebSocket(req)
-	if a := f.Answer; a != nil && (a.To == "" || ws == (a.To == "websocket")) {
+	if a := f.Answer; a.meant(ws) {
 		for k, v := range a.Header {
 			h.Set(k, v)
 		}
@@ -68,6 +70,11 @@ func (e *Edge) serve(out http.ResponseWriter, req *http.Request) {
 		return
 	}
 	e.tunnelled(rw, req, f, ws, ray)
+}
+
+// meant says whether it is for such a request.
+func (a *EdgeAnswer) meant(ws bool) bool {
+	return a != nil && (a.To == "" || ws == (a.To == "websocket"))
 }
 
 // cached is an answer that the edge keeps.
@@ -187,14 +194,7 @@ func (e *Edge) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray 
 	up := r != nil && r.ready() > 0 && !r.hung && !f.Misrouted
 	form := Form("")
 	if up && ws {
-		switch u := f.Upgrade[r.transport]; {
-		case f.WebSocketsOff:
-			form = NoUpgrade
-		case u.Share > 0 && e.rng.Float64() < u.Share:
-			if form = u.Form; form == "" {
-				form = NoUpgrade
-			}
-		}
+		form = e.spoiled(f, r.transport)
 	}
 	e.w.mu.Unlock()
 	switch {
@@ -233,6 +233,18 @@ func (e *Edge) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray 
 		return
 	}
 	forward(rw, x, "Server")
+}
+
+// spoiled is what becomes of a handshake on its way, "" if nothing does. The caller holds mu.
+func (e *Edge) spoiled(f Faults, over evidence.Transport) Form {
+	u := f.Upgrade[over]
+	if !f.WebSocketsOff && (u.Share <= 0 || e.rng.Float64() >= u.Share) {
+		return ""
+	}
+	if f.WebSocketsOff || u.Form == "" {
+		return NoUpgrade
+	}
+	return u.Form
 }
 
 // bypass is a visitor whose resolver names Home Assistant itself: no Cloudflare at all.

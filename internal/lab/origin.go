@@ -29,61 +29,77 @@ func (c *Core) serveWeb(conn net.Conn) {
 			return
 		}
 		note := c.w.record("origin", req, "")
-		status, kind, body, more := c.home(req)
-		if status == http.StatusSwitchingProtocols {
-			note(status)
-			reply(conn, req, status, "", "", more...)
-			c.serveSocket(conn, br, req, more)
+		p := c.home(req)
+		note(p.status)
+		stays := reply(conn, req, p)
+		if p.status == http.StatusSwitchingProtocols {
+			c.serveSocket(conn, br, req, p.more)
 			return
 		}
-		note(status)
-		if !reply(conn, req, status, kind, body, more...) {
+		if !stays {
 			return
 		}
 	}
 }
 
-// home is Home Assistant's answer to a request.
-func (c *Core) home(req *http.Request) (status int, kind, body string, more [][2]string) {
+// page is an answer of Home Assistant's web server.
+type page struct {
+	status     int
+	kind, body string
+	more       [][2]string
+}
+
+// own is aiohttp's own page for a status.
+func own(status int, more ...[2]string) page {
+	return page{status, plainText, fmt.Sprintf("%d: %s", status, http.StatusText(status)), more}
+}
+
+// turnedAway is the status with which Home Assistant refuses a request before it looks at it, 0 if it does not.
+func (c *Core) turnedAway(req *http.Request) int {
 	c.w.mu.Lock()
 	f, banned := c.w.faults, c.banned
 	c.w.mu.Unlock()
-	own := func(status int) (int, string, string, [][2]string) {
-		return status, plainText, fmt.Sprintf("%d: %s", status, http.StatusText(status)), nil
-	}
+	proxied := req.Header.Get("X-Forwarded-For")
 	switch {
-	case f.ProxyNotTrusted && req.Header.Get("X-Forwarded-For") != "":
+	case f.ProxyNotTrusted && proxied != "":
 		c.logf("ERROR", "http.forwarded", "Received X-Forwarded-For header from an untrusted proxy %s", connectorIP)
-		return own(http.StatusBadRequest)
-	case f.Forwarded != "" && req.Header.Get("X-Forwarded-For") != "":
-		c.logf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], req.Header.Get("X-Forwarded-For"))
-		return own(http.StatusBadRequest)
+		return http.StatusBadRequest
+	case f.Forwarded != "" && proxied != "":
+		c.logf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], proxied)
+		return http.StatusBadRequest
 	case f.Banned || banned:
-		return own(http.StatusForbidden)
+		return http.StatusForbidden
 	}
-	known := map[string][2]string{
-		"/":               {"text/html; charset=utf-8", startPage(*c.version.Load())},
-		"/manifest.json":  {"application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`},
-		"/auth/providers": {"application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`},
+	return 0
+}
+
+// home is Home Assistant's answer to a request.
+func (c *Core) home(req *http.Request) page {
+	if status := c.turnedAway(req); status != 0 {
+		return own(status)
 	}
-	if own := entryScript(*c.version.Load()); !f.FrontendUpdating {
-		known[own] = [2]string{"text/javascript", "/* " + strings.Repeat("the frontend ", 4000) + "*/"}
+	if req.URL.Path == "/api/" && req.Header.Get("Authorization") == "Bearer "+HAToken {
+		return page{http.StatusOK, "application/json", `{"message":"API running."}`, nil}
 	}
-	page, isPage := known[req.URL.Path]
-	get := req.Method == http.MethodGet || req.Method == http.MethodHead
+	version := *c.version.Load()
+	known := map[string]page{
+		"/":               {http.StatusOK, "text/html; charset=utf-8", startPage(version), nil},
+		"/manifest.json":  {http.StatusOK, "application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`, nil},
+		"/auth/providers": {http.StatusOK, "application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`, nil},
+	}
+	if !c.w.Faults().FrontendUpdating {
+		known[entryScript(version)] = page{http.StatusOK, "text/javascript", "/* " + strings.Repeat("the frontend ", 4000) + "*/", nil}
+	}
+	if req.URL.Path == "/api/websocket" {
+		status, body, more := handshake(req.Header)
+		known[req.URL.Path] = page{status, plainText, body, more}
+	}
+	answer, isKnown := known[req.URL.Path]
 	switch {
-	case req.URL.Path == "/api/websocket" || isPage:
-		if !get {
-			status, kind, body, _ = own(http.StatusMethodNotAllowed)
-			return status, kind, body, [][2]string{{"Allow", "GET,HEAD"}}
-		}
-		if isPage {
-			return http.StatusOK, page[0], page[1], nil
-		}
-		status, body, more = handshake(req.Header)
-		return status, plainText, body, more
-	case req.URL.Path == "/api/" && req.Header.Get("Authorization") == "Bearer "+HAToken:
-		return http.StatusOK, "application/json", `{"message":"API running."}`, nil
+	case isKnown && req.Method != http.MethodGet && req.Method != http.MethodHead:
+		return own(http.StatusMethodNotAllowed, [2]string{"Allow", "GET,HEAD"})
+	case isKnown:
+		return answer
 	case strings.HasPrefix(req.URL.Path, "/api/"):
 		return own(http.StatusUnauthorized)
 	}

@@ -171,7 +171,7 @@ func (s *schema) single(f field, raw json.RawMessage) (json.RawMessage, error) {
 	if v == nil {
 		return nil, complain("Missing required option '%s' in %s (%s)", f.key, s.name, s.slug)
 	}
-	written, isText := v.(string)
+	written, _ := v.(string)
 	name, secret := strings.CutPrefix(written, "!secret ")
 	if secret {
 		plain, known := s.secrets[name]
@@ -180,24 +180,9 @@ func (s *schema) single(f field, raw json.RawMessage) (json.RawMessage, error) {
 		}
 		v = plain
 	}
-	kind, arg, _ := strings.Cut(strings.TrimSuffix(f.typ, "?"), "(")
-	arg = strings.TrimSuffix(arg, ")")
-	shown := fmt.Sprint(v) // as Python's str, for the words and numbers that come here
-	switch words := slices.Sorted(slices.Values(strings.Split(arg, "|"))); {
-	case kind == "str" && !isText:
-		return nil, errors.New("expected str")
-	case kind == "bool":
-		b, err := pyBool(v)
-		if err != nil {
-			return nil, err
-		}
-		v = b
-	case kind == "match" && !regexp.MustCompile(arg).MatchString(shown):
-		return nil, errors.New("does not match regular expression " + arg)
-	case kind == "list" && !slices.Contains(words, shown):
-		return nil, errors.New("value must be one of ['" + strings.Join(words, "', '") + "']")
-	case kind != "str":
-		v = shown
+	v, err := f.coerce(v)
+	if err != nil {
+		return nil, err
 	}
 	if secret && !s.resolve {
 		return raw, nil
@@ -205,8 +190,35 @@ func (s *schema) single(f field, raw json.RawMessage) (json.RawMessage, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	err := e.Encode(v)
+	err = e.Encode(v)
 	return bytes.TrimSpace(b.Bytes()), err
+}
+
+// coerce makes of a value what its type wants, as voluptuous does.
+func (f field) coerce(v any) (any, error) {
+	kind, arg, _ := strings.Cut(strings.TrimSuffix(f.typ, "?"), "(")
+	arg = strings.TrimSuffix(arg, ")")
+	switch kind {
+	case "bool":
+		if !pyBool(&v) {
+			return nil, errors.New("expected boolean")
+		}
+		return v, nil
+	case "str":
+		if _, isText := v.(string); !isText {
+			return nil, errors.New("expected str")
+		}
+		return v, nil
+	}
+	shown := fmt.Sprint(v) // as Python's str, for the words and numbers that come here
+	words := slices.Sorted(slices.Values(strings.Split(arg, "|")))
+	switch {
+	case kind == "match" && !regexp.MustCompile(arg).MatchString(shown):
+		return nil, errors.New("does not match regular expression " + arg)
+	case kind == "list" && !slices.Contains(words, shown):
+		return nil, errors.New("value must be one of ['" + strings.Join(words, "', '") + "']")
+	}
+	return shown, nil
 }
 
 // complaint is an error in Supervisor's words, capitals and all.
@@ -216,26 +228,21 @@ func (c complaint) Error() string { return string(c) }
 
 func complain(format string, args ...any) error { return complaint(fmt.Sprintf(format, args...)) }
 
-// pyBool reads what Supervisor's validation takes for a boolean.
-func pyBool(v any) (bool, error) {
-	switch v := v.(type) {
-	case bool:
-		return v, nil
+// pyBool makes of a value the boolean for which Supervisor's validation takes it, if it does.
+func pyBool(v *any) bool {
+	switch x := (*v).(type) {
 	case float64:
-		return v != 0, nil
+		*v = x != 0
 	case []any:
-		return len(v) > 0, nil
+		*v = len(x) > 0
 	case map[string]any:
-		return len(v) > 0, nil
+		*v = len(x) > 0
 	case string:
-		switch strings.ToLower(v) {
-		case "1", "true", "yes", "on", "enable":
-			return true, nil
-		case "0", "false", "no", "off", "disable":
-			return false, nil
-		}
+		word := strings.ToLower(x)
+		*v = slices.Contains([]string{"1", "true", "yes", "on", "enable"}, word)
+		return *v == true || slices.Contains([]string{"0", "false", "no", "off", "disable"}, word)
 	}
-	return false, errors.New("expected boolean")
+	return true
 }
 
 // pyRepr writes JSON as Python's repr does: Supervisor's texts are made so.

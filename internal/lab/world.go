@@ -103,56 +103,36 @@ func New(opt Options) (_ *World, err error) {
 	return w, nil
 }
 
+// openDoors gives each part its address. All but the control are opened by what the faults say.
 func (w *World) openDoors() (err error) {
-	open := func(d **door, addr string, serve http.Handler, raw func(net.Conn)) {
-		if err == nil {
-			*d, err = newDoor(w, addr, serve, raw)
+	s, c, o := w.Supervisor, w.Core, w.Outside
+	for _, one := range []struct {
+		door  **door
+		serve http.Handler
+		raw   func(net.Conn)
+	}{
+		{&s.door, http.HandlerFunc(s.serve), nil}, {&c.door, nil, c.serveWeb}, {&w.Connector.door, http.HandlerFunc(w.Connector.serve), nil},
+		{&o.door, http.HandlerFunc(o.serve), nil}, {&w.control, w.Control(), nil}, {&w.proxy, nil, w.serveProxy},
+	} {
+		if one.door == &w.proxy && !w.opt.Proxy {
+			continue
 		}
-	}
-	open(&w.Supervisor.door, "127.0.0.1:0", http.HandlerFunc(w.Supervisor.serve), nil)
-	open(&w.Core.door, "127.0.0.1:0", nil, w.Core.serveWeb)
-	open(&w.Connector.door, "127.0.0.1:0", http.HandlerFunc(w.Connector.serve), nil)
-	open(&w.Outside.door, "127.0.0.1:0", http.HandlerFunc(w.Outside.serve), nil)
-	open(&w.control, "127.0.0.1:0", w.Control(), nil)
-	if w.opt.Proxy {
-		open(&w.proxy, "127.0.0.1:0", nil, w.serveProxy)
-	}
-	if err != nil {
-		return err
+		if *one.door, err = newDoor(w, "127.0.0.1:0", one.serve, one.raw); err != nil {
+			return err
+		}
 	}
 	if w.proxy != nil {
-		if w.opt.ServiceURL == "" {
-			w.opt.ServiceURL = w.proxy.url()
-		}
 		if err := w.proxy.open(); err != nil {
 			return err
 		}
 	}
-	if w.opt.ServiceURL == "" {
-		w.opt.ServiceURL = "http://homeassistant:" + w.Core.port()
-	}
-	edgeAddr, name := "127.0.0.1:0", ""
-	if w.opt.SplitDNS {
-		edgeAddr, name = net.JoinHostPort("127.0.0.2", w.Core.door.port()), "localhost:"+w.Core.door.port()
-	}
-	open(&w.Edge.door, edgeAddr, http.HandlerFunc(w.Edge.serve), nil)
-	if err != nil {
+	if err := w.Edge.open(); err != nil {
 		return err
 	}
-	if name == "" {
-		name = w.Edge.door.addr
-	}
-	w.Edge.url = "http://" + name
-	if w.opt.TLS {
-		w.Edge.url = "https://" + name
-	}
-	if w.opt.TLS || w.opt.Net == nil {
-		if w.dir, err = os.MkdirTemp("", "tunnelmedic-lab-"); err != nil {
-			return err
-		}
-		if err := w.Edge.certify(); err != nil {
-			return err
-		}
+	if w.opt.ServiceURL == "" && w.proxy != nil {
+		w.opt.ServiceURL = w.proxy.url()
+	} else if w.opt.ServiceURL == "" {
+		w.opt.ServiceURL = "http://homeassistant:" + c.port()
 	}
 	// The daemon's own page: nobody else is given its port until the daemon takes it.
 	if w.listen, w.kept, err = w.hold("127.0.0.1:0"); err != nil {
@@ -161,12 +141,29 @@ func (w *World) openDoors() (err error) {
 	return w.control.open()
 }
 
-// port is where Home Assistant really listens here.
-func (c *Core) port() string {
-	if _, port, err := net.SplitHostPort(c.addr()); err == nil {
-		return port
+// open gives the edge its address and its certificates.
+func (e *Edge) open() (err error) {
+	addr, name := "127.0.0.1:0", ""
+	if e.w.opt.SplitDNS {
+		addr, name = net.JoinHostPort("127.0.0.2", e.w.Core.door.port()), "localhost:"+e.w.Core.door.port()
 	}
-	return c.door.port()
+	if e.door, err = newDoor(e.w, addr, http.HandlerFunc(e.serve), nil); err != nil {
+		return err
+	}
+	if name == "" {
+		name = e.door.addr
+	}
+	e.url = "http://" + name
+	if e.w.opt.TLS {
+		e.url = "https://" + name
+	}
+	if !e.w.opt.TLS && e.w.opt.Net != nil {
+		return nil
+	}
+	if e.w.dir, err = os.MkdirTemp("", "tunnelmedic-lab-"); err != nil {
+		return err
+	}
+	return e.certify()
 }
 
 // Close ends the world: everything it started, and only then returns.
