@@ -24,8 +24,8 @@ lint: ## vet, staticcheck and the linters of .golangci.yml
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go run $(GOLANGCI) run ./...
 
-docs: ## what is generated from the code: the causes, the table and the picture of the rooms
-	go test ./internal/diagnosis -run Docs -update
+docs: ## what is generated from the code: the causes, the lab, the table and the picture of the rooms
+	go test ./internal/diagnosis ./internal/lab -run Docs -update
 	go test ./addon -run Rooms -update
 
 rooms: ## how large each room is, and how much of it its own tests reach
