@@ -196,7 +196,11 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		}
 		s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
 			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
-		s.ShutSince = shutSince(s.ShutSince, p, *s.LastProbe)
+		if s.LastProbe.OK {
+			s.ShutSince = time.Time{}
+		} else if s.ShutSince.IsZero() {
+			s.ShutSince = e.Public.At
+		}
 	}
 	if d != nil {
 		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars}
@@ -220,19 +224,6 @@ func harmless(seen map[string]string) map[string]string {
 		clean[plain.Name(name)] = plain.Sentence(text)
 	}
 	return clean
-}
-
-// shutSince is since when no probe has been good, after one more.
-func shutSince(was time.Time, p policy.State, probe ProbeStatus) time.Time {
-	switch i := p.Incident; {
-	case probe.OK:
-		return time.Time{}
-	case !was.IsZero():
-		return was
-	case i != nil && p.LastGood.IsZero() && i.Failures == i.Probes: // it was so before this start of the program, too
-		return i.Onset
-	}
-	return probe.At
 }
 
 // names makes foreign names harmless.

@@ -45,9 +45,13 @@ func (p *play) endFaults() {
 	p.note("faults have ended, people rest")
 }
 
+// aLook is how long one takes at most.
+const aLook = 15 * time.Second
+
 // settles waits until all is as it must be in the end, and notes how long each promise
 // took; false if one was not kept in time.
 func (p *play) settles() bool {
+	time.Sleep(aLook) // what was begun while there were faults ends by them
 	for began := time.Now(); ; {
 		left, since := p.unsettled(), time.Since(began)
 		if ended, err := p.h.Ended(); ended {

@@ -2,6 +2,7 @@ package seeds
 
 import (
 	"bufio"
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -76,7 +77,11 @@ func hunt(t *testing.T, start uint64, n int) {
 	began := time.Now()
 	var mu sync.Mutex
 	var sum Tally
-	rests := map[string][]time.Duration{} // by promise
+	type rest struct {
+		took time.Duration
+		plan string
+	}
+	rests := map[string][]rest{} // by promise
 	var broken []string
 	next := start
 	var wg sync.WaitGroup
@@ -98,7 +103,7 @@ func hunt(t *testing.T, start uint64, n int) {
 				mu.Lock()
 				sum.add(res.Tally)
 				for promise, d := range res.Rests {
-					rests[promise] = append(rests[promise], d)
+					rests[promise] = append(rests[promise], rest{d, plan.String()})
 				}
 				mu.Unlock()
 				if len(res.Broken) == 0 {
@@ -118,9 +123,10 @@ func hunt(t *testing.T, start uint64, n int) {
 	wg.Wait()
 	for _, promise := range slices.Sorted(maps.Keys(rests)) {
 		took := rests[promise]
-		slices.Sort(took)
-		t.Logf("after the end of all faults, %s: in %d episodes later than at once, in one of a hundred of them after %s, at the latest after %s",
-			promise, len(took), took[len(took)*99/100].Round(time.Second), took[len(took)-1].Round(time.Second))
+		slices.SortFunc(took, func(a, b rest) int { return cmp.Compare(a.took, b.took) })
+		at := func(share int) rest { return took[(len(took)-1)*share/100] }
+		t.Logf("after the end of all faults, %s: in %d episodes not at once; in half of them after %s, at the latest after %s (%s)",
+			promise, len(took), at(50).took.Round(time.Second), at(100).took.Round(time.Second), at(100).plan)
 	}
 	t.Logf("from seed %d: %d episodes in %s, %.0f a minute; %d events, %d faults, %d hands, %d kills, %d restarts, %.0f virtual hours; %d broken",
 		start, sum.Episodes, time.Since(began).Round(time.Second), float64(sum.Episodes)/time.Since(began).Minutes(),
