@@ -46,7 +46,8 @@ func TestHomeAssistant(t *testing.T) {
 	events := ha.subscribe("tunnelmedic")
 	fired := ha.subscribe("blueprint_fired")
 
-	w, err := lab.New(lab.Options{Origin: ha.addr, MQTT: broker, Timings: lab.Timings{ProbeInterval: 2 * time.Second, BurstInterval: 100 * time.Millisecond}})
+	config, _ := ha.command(map[string]any{"type": "get_config"})["result"].(map[string]any)
+	w, err := lab.New(lab.Options{Origin: ha.addr, HAVersion: fmt.Sprint(config["version"]), MQTT: broker, Timings: lab.Timings{ProbeInterval: 2 * time.Second, BurstInterval: 100 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +103,9 @@ func TestHomeAssistant(t *testing.T) {
 	w.SetFaults(lab.Stripped(1))
 	d = startDaemon(t, w, super.url, "TUNNELMEDIC_HA_TOKEN="+ha.token)
 	until(t, "the notification", func() bool { return ha.notification() != "" })
+	if text := ha.notification(); strings.Contains(text, fmt.Sprint(config["version"])) {
+		t.Errorf("the Core that has run all the while is told as a change: %s", text)
+	}
 	followTheLink(t, ha, super)
 	d.stop(t)
 	w.SetFaults(lab.Faults{})
