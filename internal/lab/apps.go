@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -340,36 +339,10 @@ func joined(lines []string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// sleep waits without mu, which the caller holds before and after. It says
-// whether the time ran out by itself.
-func (w *World) sleep(ctx context.Context, d time.Duration) bool {
-	w.mu.Unlock()
-	defer w.mu.Lock()
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
-// until waits without mu, which the caller holds before and after, until cond
-// holds (true) or d has passed or the context has ended (false).
-func (w *World) until(ctx context.Context, d time.Duration, cond func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	for !cond() {
-		change := w.change
-		w.mu.Unlock()
-		select {
-		case <-change:
-		case <-ctx.Done():
-			w.mu.Lock()
-			return cond()
-		}
-		w.mu.Lock()
-	}
-	return true
+// Restarts is how often the running watched add-on was stopped for a restart that
+// was asked through Supervisor's API (not by the user's hands).
+func (s *Supervisor) Restarts() int {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.restarts
 }

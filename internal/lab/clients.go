@@ -37,7 +37,7 @@ type Tally struct {
 // keep the socket once it opens and try again when it breaks; else they leave at
 // once. They go when Stop is called, or with the world.
 func (w *World) StartClients(every time.Duration, stay bool) *Clients {
-	return w.startClients(every, stay, "")
+	return startClients(w, every, stay, "")
 }
 
 // Browser is the user agent of those that StartBrowsers sends.
@@ -47,12 +47,18 @@ const Browser = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (K
 // and which then breaks its sign-in off, as was reported of Chrome behind mutual TLS and
 // HTTP/3.
 func (w *World) StartBrowsers(every time.Duration) *Clients {
-	return w.startClients(every, false, Browser)
+	return startClients(w, every, false, Browser)
 }
 
-func (w *World) startClients(every time.Duration, stay bool, agent string) *Clients {
+func startClients(w *World, every time.Duration, stay bool, agent string) *Clients {
 	ctx, cancel := context.WithCancel(w.ctx)
-	c := &Clients{w: w, stay: stay, agent: agent, cancel: cancel, done: make(chan struct{}), http: w.visitor()}
+	c := &Clients{w: w, stay: stay, agent: agent, cancel: cancel, done: make(chan struct{})}
+	// It always dials the edge, whatever the house's resolver says, and keeps no connection. It stands for a phone; the
+	// certificate is the daemon's to judge.
+	c.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return w.way.Dial(ctx, network, w.Edge.door.addr)
+		}}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -89,7 +95,7 @@ func (c *Clients) Tally() Tally {
 }
 
 func (c *Clients) try(ctx context.Context) {
-	ws, err := c.w.knock(ctx, c.http, c.agent)
+	ws, err := c.knock(ctx)
 	if ctx.Err() != nil {
 		if ws != nil {
 			_ = ws.CloseNow()
@@ -119,14 +125,14 @@ func (c *Clients) try(ctx context.Context) {
 }
 
 // knock opens a WebSocket through the public address and waits for the greeting.
-func (w *World) knock(ctx context.Context, client *http.Client, agent string) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.timings.ProbeTimeout)
+func (c *Clients) knock(ctx context.Context) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.w.timings.ProbeTimeout)
 	defer cancel()
 	header := http.Header{}
-	if agent != "" {
-		header.Set("User-Agent", agent)
+	if c.agent != "" {
+		header.Set("User-Agent", c.agent)
 	}
-	ws, resp, err := websocket.Dial(ctx, w.Edge.url+"/api/websocket", &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
+	ws, resp, err := websocket.Dial(ctx, c.w.Edge.url+"/api/websocket", &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header})
 	if err != nil {
 		if resp != nil && resp.Body != nil {
 			_ = resp.Body.Close()
@@ -138,15 +144,4 @@ func (w *World) knock(ctx context.Context, client *http.Client, agent string) (*
 		return nil, err
 	}
 	return ws, nil
-}
-
-// visitor is an HTTP client outside the house: it always dials the edge, whatever
-// the house's resolver says, and keeps no connection.
-func (w *World) visitor() *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: w.dialEdge,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // it stands for a phone; the certificate is the daemon's to judge
-}
-
-func (w *World) dialEdge(ctx context.Context, network, _ string) (net.Conn, error) {
-	return w.way.Dial(ctx, network, w.Edge.door.addr)
 }

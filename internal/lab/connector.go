@@ -55,6 +55,31 @@ type Connector struct {
 	runs int   // of the container so far
 }
 
+// Ready waits until the connector is connected all four ways.
+func (n *Connector) Ready(ctx context.Context) error {
+	return n.w.Wait(ctx, func() bool { return n.Connections() == 4 })
+}
+
+// Transport is what the connector uses now, NoTransport if nothing stands.
+func (n *Connector) Transport() evidence.Transport {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	if n.run == nil || n.run.ready() == 0 {
+		return evidence.NoTransport
+	}
+	return n.run.transport
+}
+
+// Connections is how many of the connector's connections stand.
+func (n *Connector) Connections() int {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	if n.run == nil {
+		return 0
+	}
+	return n.run.ready()
+}
+
 // run is one run of the Cloudflared add-on's container. World.mu guards it.
 type run struct {
 	w       *World

@@ -81,9 +81,12 @@ func (w *World) Snapshot() Snapshot {
 	return s
 }
 
-// Control is the world driven by hand over HTTP. GET /control says how. A mistake
+// control is the world driven by hand over HTTP.
+type control struct{ *World }
+
+// handler serves it. GET /control says how. A mistake
 // is answered with 400 and one line.
-func (w *World) Control() http.Handler {
+func (w *control) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /control", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, help+faultHelp()) })
 	mux.HandleFunc("GET /control/state", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Snapshot()) })
@@ -91,7 +94,7 @@ func (w *World) Control() http.Handler {
 	mux.HandleFunc("PUT /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, Faults{}) })
 	mux.HandleFunc("PATCH /control/faults", func(rw http.ResponseWriter, req *http.Request) { w.controlFaults(rw, req, w.Faults()) })
 	mux.HandleFunc("GET /control/log", func(rw http.ResponseWriter, _ *http.Request) {
-		text(rw, http.StatusOK, w.Supervisor.Log(w.Supervisor.watchedSlug()))
+		text(rw, http.StatusOK, w.Supervisor.Log(w.watchedSlug()))
 	})
 	mux.HandleFunc("POST /control/inject", func(rw http.ResponseWriter, req *http.Request) {
 		var i Injection
@@ -119,7 +122,7 @@ func (w *World) Control() http.Handler {
 	return mux
 }
 
-func (w *World) controlFaults(rw http.ResponseWriter, req *http.Request, f Faults) {
+func (w *control) controlFaults(rw http.ResponseWriter, req *http.Request, f Faults) {
 	err := readControl(req, &f)
 	if err == nil {
 		err = f.Check()
@@ -140,9 +143,9 @@ type userAct struct {
 	Options  json.RawMessage `json:"options"`
 }
 
-func (w *World) user(u userAct) error {
+func (w *control) user(u userAct) error {
 	if u.Slug == "" {
-		u.Slug = w.Supervisor.watchedSlug()
+		u.Slug = w.watchedSlug()
 	}
 	switch u.Action {
 	case "stop":
@@ -171,10 +174,10 @@ func (w *World) user(u userAct) error {
 	return nil
 }
 
-func (s *Supervisor) watchedSlug() string {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	if a := s.watched(); a != nil {
+func (w *control) watchedSlug() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if a := w.Supervisor.watched(); a != nil {
 		return a.Slug
 	}
 	return DefaultSlug

@@ -14,13 +14,13 @@ func (w *World) CutOff() time.Duration {
 func (w *World) OpenShare() float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.openShare()
+	return w.Edge.openShare()
 }
 
-func (w *World) openShare() float64 {
-	f, r := &w.faults, w.Connector.run
+func (e *Edge) openShare() float64 {
+	f, r := &e.w.faults, e.w.Connector.run
 	switch {
-	case f.shut("home") || w.Core.banned:
+	case f.shut("home") || e.w.Core.banned:
 		return 0
 	case f.SplitDNS && !f.InternetDown:
 		return 1

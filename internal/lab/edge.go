@@ -320,12 +320,3 @@ func (e *Edge) join(rw *watched, x *exchange, r *run, silent bool, header [][2]s
 	}
 	splice(conn, buf, x.conn, x.br)
 }
-
-// silence never answers: it ends when the visitor goes, or the world.
-func (w *World) silence(req *http.Request) {
-	select {
-	case <-req.Context().Done():
-	case <-w.ctx.Done():
-	}
-	panic(http.ErrAbortHandler)
-}

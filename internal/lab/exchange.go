@@ -35,7 +35,7 @@ func (x *exchange) close() {
 
 // ask sends the request over a connection of its own, in the form it has: nothing
 // is added.
-func (w *World) ask(ctx context.Context, addr string, req *http.Request) (*exchange, error) {
+func (w *scene) ask(ctx context.Context, addr string, req *http.Request) (*exchange, error) {
 	conn, err := w.way.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

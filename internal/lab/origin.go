@@ -17,8 +17,11 @@ import (
 
 const plainText = "text/plain; charset=utf-8"
 
-// serveWeb is Home Assistant's web server, one connection.
-func (c *Core) serveWeb(conn net.Conn) {
+// web is Home Assistant's web server.
+type web struct{ *Core }
+
+// serve is Home Assistant's web server, one connection.
+func (c *web) serve(conn net.Conn) {
 	br := bufio.NewReader(conn)
 	for {
 		req, err := http.ReadRequest(br)
@@ -55,7 +58,7 @@ func own(status int, more ...[2]string) page {
 }
 
 // turnedAway is the status with which Home Assistant refuses a request before it looks at it, 0 if it does not.
-func (c *Core) turnedAway(req *http.Request) int {
+func (c *web) turnedAway(req *http.Request) int {
 	c.w.mu.Lock()
 	f, banned := c.w.faults, c.banned
 	c.w.mu.Unlock()
@@ -74,7 +77,7 @@ func (c *Core) turnedAway(req *http.Request) int {
 }
 
 // home is Home Assistant's answer to a request.
-func (c *Core) home(req *http.Request) page {
+func (c *web) home(req *http.Request) page {
 	if status := c.turnedAway(req); status != 0 {
 		return own(status)
 	}
@@ -107,7 +110,7 @@ func (c *Core) home(req *http.Request) page {
 }
 
 // serveSocket is Home Assistant's side of a WebSocket whose 101 has been written.
-func (c *Core) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, header [][2]string) {
+func (c *web) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, header [][2]string) {
 	if c.w.Faults().OriginSilent {
 		_, _ = io.Copy(io.Discard, br) // until the visitor goes
 		return
@@ -183,7 +186,7 @@ func startPage(version string) string {
 		`<script crossorigin="use-credentials">isModern&&(import("` + core + `"),import("` + app + `"),window.latestJS=true)</script></body></html>`
 }
 
-func (c *Core) wrongToken() {
+func (c *web) wrongToken() {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	c.wrongTokens++

@@ -14,12 +14,12 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-// Supervisor is Home Assistant's Supervisor: its API, version 1, and the apps that it runs.
-// docs/LAB.md is the table of its answers. World.mu guards what it remembers.
+// Supervisor is Home Assistant's Supervisor: its API, and the apps that it runs. World.mu
+// guards what it remembers.
 type Supervisor struct {
 	w    *World
 	door *door
-	mux  *http.ServeMux
+	api  *api
 
 	apps       []*app
 	injections []*Injection
@@ -28,8 +28,15 @@ type Supervisor struct {
 
 func newSupervisor(w *World) *Supervisor {
 	s := &Supervisor{w: w}
-	s.mux = s.routes()
+	s.api = &api{Supervisor: s}
+	s.api.mux = s.api.routes()
 	return s
+}
+
+// api is Supervisor's API, version 1. docs/LAB.md is the table of its answers.
+type api struct {
+	*Supervisor
+	mux *http.ServeMux
 }
 
 // URL is that of Supervisor's API.
@@ -41,10 +48,10 @@ func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
 	defer done()
 	answer := func(rw http.ResponseWriter) {
 		if s.w.opt.Tap == nil {
-			s.answer(rw, req)
+			s.api.answer(rw, req)
 			return
 		}
-		s.w.opt.Tap(req, func() { s.answer(rw, req) })
+		s.w.opt.Tap(req, func() { s.api.answer(rw, req) })
 	}
 	if i := s.injection(req); i != nil && i.spoil(s.w, rw, req, answer) {
 		return
@@ -64,7 +71,7 @@ var (
 )
 
 // answer is the call as Supervisor's own layers lie: state, token, role, route.
-func (s *Supervisor) answer(rw http.ResponseWriter, req *http.Request) {
+func (s *api) answer(rw http.ResponseWriter, req *http.Request) {
 	f, p := s.w.Faults(), req.URL.Path
 	token := req.Header.Get("X-Supervisor-Token")
 	if token == "" {
@@ -88,7 +95,7 @@ func (s *Supervisor) answer(rw http.ResponseWriter, req *http.Request) {
 }
 
 // route finds the call, or answers as aiohttp does for one that there is not.
-func (s *Supervisor) route(rw http.ResponseWriter, req *http.Request) {
+func (s *api) route(rw http.ResponseWriter, req *http.Request) {
 	if no, pattern := s.mux.Handler(req); pattern == "" {
 		lost := &caught{header: http.Header{}, body: io.Discard}
 		no.ServeHTTP(lost, req)
@@ -101,7 +108,7 @@ func (s *Supervisor) route(rw http.ResponseWriter, req *http.Request) {
 	s.mux.ServeHTTP(rw, req)
 }
 
-func (s *Supervisor) routes() *http.ServeMux {
+func (s *api) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	call := func(pattern string, do func(*http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, req *http.Request) {
@@ -158,7 +165,7 @@ func (s *Supervisor) routes() *http.ServeMux {
 }
 
 // called is the app that a call is about.
-func (s *Supervisor) called(req *http.Request) (*app, error) {
+func (s *api) called(req *http.Request) (*app, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	slug := req.PathValue("app")
@@ -169,7 +176,7 @@ func (s *Supervisor) called(req *http.Request) (*app, error) {
 }
 
 // postOptions replaces the options. What the schema of a setting takes beside them is not kept here.
-func (s *Supervisor) postOptions(a *app, req *http.Request) (any, error) {
+func (s *api) postOptions(a *app, req *http.Request) (any, error) {
 	raw, err := readJSON(req)
 	if err != nil {
 		return nil, err
@@ -204,7 +211,7 @@ func (s *Supervisor) postOptions(a *app, req *http.Request) (any, error) {
 }
 
 // validateOptions takes an empty body, or an empty dictionary, for what is stored.
-func (s *Supervisor) validateOptions(a *app, req *http.Request) (any, error) {
+func (s *api) validateOptions(a *app, req *http.Request) (any, error) {
 	raw, err := readJSON(req)
 	if err != nil {
 		return nil, err
@@ -233,7 +240,7 @@ func readJSON(req *http.Request) (json.RawMessage, error) {
 	return raw, nil
 }
 
-func (s *Supervisor) list() any {
+func (s *api) list() any {
 	all := []any{}
 	for _, a := range s.apps {
 		if a.installed {
@@ -250,7 +257,7 @@ var stores = map[string]string{"9074a9fa": "https://github.com/brenner-tobias/ha
 
 // repository gives a store's address. Every installed app has one: Supervisor keeps a store
 // while an app from it is installed.
-func (s *Supervisor) repository(req *http.Request) (any, error) {
+func (s *api) repository(req *http.Request) (any, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	slug := req.PathValue("repository")
@@ -273,7 +280,7 @@ func (s *Supervisor) repository(req *http.Request) (any, error) {
 func storeOf(slug string) string { store, _, _ := strings.Cut(slug, "_"); return store }
 
 // appInfo is the store's word on an app that is not installed.
-func (s *Supervisor) appInfo(req *http.Request) (any, error) {
+func (s *api) appInfo(req *http.Request) (any, error) {
 	a, err := s.called(req)
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
@@ -299,7 +306,7 @@ func (s *Supervisor) appInfo(req *http.Request) (any, error) {
 	return info, nil
 }
 
-func (s *Supervisor) stats(a *app, _ *http.Request) (any, error) {
+func (s *api) stats(a *app, _ *http.Request) (any, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	if !a.running() {
@@ -308,14 +315,14 @@ func (s *Supervisor) stats(a *app, _ *http.Request) (any, error) {
 	return map[string]any{"cpu_percent": 0.4, "memory_usage": 41_943_040, "memory_limit": 4_102_213_632, "memory_percent": 1.02, "network_rx": 0, "network_tx": 0, "blk_read": 0, "blk_write": 0}, nil
 }
 
-func (s *Supervisor) coreStats(*http.Request) (any, error) {
+func (s *api) coreStats(*http.Request) (any, error) {
 	if s.w.Faults().CoreDown {
 		return nil, refuse(http.StatusBadRequest, "Container homeassistant is not running")
 	}
 	return map[string]any{"cpu_percent": 7.5, "memory_usage": 412 << 20, "memory_limit": 4 << 30, "memory_percent": 10.1, "network_rx": 1 << 20, "network_tx": 1 << 20, "blk_read": 0, "blk_write": 0}, nil
 }
 
-func (s *Supervisor) service(req *http.Request) (any, error) {
+func (s *api) service(req *http.Request) (any, error) {
 	switch name := req.PathValue("service"); {
 	case name != "mqtt" && name != "mysql":
 		return nil, refuse(http.StatusNotFound, "Service does not exist")
@@ -328,7 +335,7 @@ func (s *Supervisor) service(req *http.Request) (any, error) {
 }
 
 // appLogs answers with text, errors included.
-func (s *Supervisor) appLogs(rw http.ResponseWriter, req *http.Request) {
+func (s *api) appLogs(rw http.ResponseWriter, req *http.Request) {
 	a, err := s.called(req)
 	var r *refusal
 	if errors.As(err, &r) {
@@ -341,7 +348,7 @@ func (s *Supervisor) appLogs(rw http.ResponseWriter, req *http.Request) {
 	logs(rw, req, "addon_"+a.Slug+", app_"+a.Slug, runs)
 }
 
-func (s *Supervisor) coreLogs(rw http.ResponseWriter, req *http.Request) {
+func (s *api) coreLogs(rw http.ResponseWriter, req *http.Request) {
 	logs(rw, req, "homeassistant", []logRun{{strings.Split(s.w.Core.Log(), "\n")}})
 }
 
@@ -373,7 +380,7 @@ func logs(rw http.ResponseWriter, req *http.Request, identifiers string, runs []
 	text(rw, http.StatusOK, joined(all[max(0, len(all)-newest):]))
 }
 
-func (s *Supervisor) info() any {
+func (s *api) info() any {
 	state := s.w.faults.SupervisorState
 	if state == "" {
 		state = "running"
@@ -383,13 +390,13 @@ func (s *Supervisor) info() any {
 		"channel": "stable", "logging": "info", "timezone": s.w.opt.Timezone}
 }
 
-func (s *Supervisor) supervisorInfo() any {
+func (s *api) supervisorInfo() any {
 	return map[string]any{"version": "2026.08.3", "version_latest": "2026.08.3", "update_available": false, "channel": "stable", "arch": "amd64", "supported": true, "healthy": true,
 		"ip_address": "172.30.32.2", "timezone": s.w.opt.Timezone, "logging": "info", "debug": false, "addons_repositories": []string{}}
 }
 
 // coreInfo names the port at which Home Assistant really listens here.
-func (s *Supervisor) coreInfo() any {
+func (s *api) coreInfo() any {
 	port, _ := strconv.Atoi(s.w.Core.port())
 	if s.w.faults.CoreMoved {
 		port = movedPort
@@ -402,7 +409,7 @@ func (s *Supervisor) coreInfo() any {
 // movedPort is where Home Assistant listens, by its own word, under Faults.CoreMoved.
 const movedPort = 80
 
-func (s *Supervisor) networkInfo() any {
+func (s *api) networkInfo() any {
 	up := !s.w.faults.InternetDown
 	lan := map[string]any{"interface": "end0", "type": "ethernet", "enabled": true, "connected": true, "primary": true, "mac": "02:00:00:00:00:10",
 		"ipv4": map[string]any{"method": "auto", "address": []string{LANAddress + "/24"}, "gateway": "192.168.7.1", "nameservers": []string{"192.168.7.1"}, "ready": true}, "ipv6": nil, "wifi": nil, "vlan": nil}

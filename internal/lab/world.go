@@ -1,19 +1,15 @@
 package lab
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
-	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab/wire"
 	"tunnelmedic/internal/network"
 )
@@ -34,22 +30,15 @@ type World struct {
 	dir     string // for files the daemon reads
 	started time.Time
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-
 	proxy, control *door // proxy is nil where none stands between connector and Home Assistant
 	listen         string
 	kept           io.Closer  // holds the port of listen
 	plug           *wire.Plug // the world's part in a network in memory; nil on loopback
-	way            network.Network
 
-	mu       sync.Mutex    // guards all below, and what the parts say that it guards
-	change   chan struct{} // closed and replaced at every change
+	scene    // its lock guards all below, and what the parts say that it guards
 	faults   Faults
 	requests []*Request
 	meter    meter
-	closed   bool
 }
 
 // New builds a world on loopback and starts it: when it returns, the add-ons that
@@ -71,13 +60,13 @@ func New(opt Options) (_ *World, err error) {
 	if err := opt.Faults.Check(); err != nil {
 		return nil, fmt.Errorf("faults of the lab: %w", err)
 	}
-	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), change: make(chan struct{})}
+	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), scene: newScene()}
 	w.Connector, w.User = &Connector{w: w}, &Hands{w: w}
 	w.Core = &Core{w: w, notifications: map[string]Notification{}, states: map[string]json.RawMessage{}}
 	w.Supervisor = newSupervisor(w)
 	w.Edge = &Edge{w: w, rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
 	w.Outside = &Outside{w: w}
-	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.different = func() { w.settleDoors(); w.changed() }
 	if opt.Net != nil {
 		w.plug = opt.Net.Plug()
 		w.way = w.plug.Network()
@@ -111,8 +100,8 @@ func (w *World) openDoors() (err error) {
 		serve http.Handler
 		raw   func(net.Conn)
 	}{
-		{&s.door, http.HandlerFunc(s.serve), nil}, {&c.door, nil, c.serveWeb}, {&w.Connector.door, http.HandlerFunc(w.Connector.serve), nil},
-		{&o.door, http.HandlerFunc(o.serve), nil}, {&w.control, w.Control(), nil}, {&w.proxy, nil, w.serveProxy},
+		{&s.door, http.HandlerFunc(s.serve), nil}, {&c.door, nil, (&web{c}).serve}, {&w.Connector.door, http.HandlerFunc(w.Connector.serve), nil},
+		{&o.door, http.HandlerFunc(o.serve), nil}, {&w.control, (&control{w}).handler(), nil}, {&w.proxy, nil, (&proxy{w}).serve},
 	} {
 		if one.door == &w.proxy && !w.opt.Proxy {
 			continue
@@ -312,83 +301,6 @@ func (w *World) settleDoors() {
 // changed tells everyone who waits that something is different, and keeps the
 // account of the time cut off. The caller holds mu.
 func (w *World) changed() {
-	w.meter.turn(time.Now(), 1-w.openShare())
-	close(w.change)
-	w.change = make(chan struct{})
-}
-
-// after does something to the world later, unless it has ended. The caller holds mu.
-func (w *World) after(d time.Duration, do func()) {
-	if w.closed {
-		return
-	}
-	w.wg.Add(1)
-	go func() {
-		defer w.wg.Done()
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-w.ctx.Done():
-		case <-t.C:
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			do()
-			w.settleDoors()
-			w.changed()
-		}
-	}()
-}
-
-// Wait blocks until cond holds, looking again at every change of the world, or
-// until the context ends. cond runs without the world's lock: it uses the
-// methods of World.
-func (w *World) Wait(ctx context.Context, cond func() bool) error {
-	for {
-		w.mu.Lock()
-		change := w.change
-		w.mu.Unlock()
-		if cond() {
-			return nil
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the lab's world: %w", ctx.Err())
-		case <-w.ctx.Done():
-			return errors.New("waiting for the lab's world: it has been closed")
-		}
-	}
-}
-
-// Ready waits until the connector is connected all four ways.
-func (n *Connector) Ready(ctx context.Context) error {
-	return n.w.Wait(ctx, func() bool { return n.Connections() == 4 })
-}
-
-// Transport is what the connector uses now, NoTransport if nothing stands.
-func (n *Connector) Transport() evidence.Transport {
-	n.w.mu.Lock()
-	defer n.w.mu.Unlock()
-	if n.run == nil || n.run.ready() == 0 {
-		return evidence.NoTransport
-	}
-	return n.run.transport
-}
-
-// Connections is how many of the connector's connections stand.
-func (n *Connector) Connections() int {
-	n.w.mu.Lock()
-	defer n.w.mu.Unlock()
-	if n.run == nil {
-		return 0
-	}
-	return n.run.ready()
-}
-
-// Restarts is how often the running watched add-on was stopped for a restart that
-// was asked through Supervisor's API (not by the user's hands).
-func (s *Supervisor) Restarts() int {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return s.restarts
+	w.meter.turn(time.Now(), 1-w.Edge.openShare())
+	w.turn()
 }
