@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -36,22 +34,11 @@ func (o *Outside) serve(out http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// resolve answers DNS over HTTPS: the wire format (RFC 8484, GET and POST) and the
-// JSON that resolvers offer beside it. It knows the public name only.
+// resolve answers DNS over HTTPS (RFC 8484, POST). It knows the public name only.
 func (o *Outside) resolve(rw http.ResponseWriter, req *http.Request) {
-	if name := req.URL.Query().Get("name"); name != "" {
-		o.resolveJSON(rw, name, req.URL.Query().Get("type"))
-		return
-	}
-	var raw []byte
-	var err error
-	if req.Method == http.MethodPost {
-		raw, err = io.ReadAll(io.LimitReader(req.Body, 64<<10))
-	} else {
-		raw, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(req.URL.Query().Get("dns"), "="))
-	}
+	raw, err := io.ReadAll(io.LimitReader(req.Body, 64<<10))
 	var q dnsmessage.Message
-	if err != nil || q.Unpack(raw) != nil || len(q.Questions) != 1 || req.Method == http.MethodPost && req.Header.Get("Content-Type") != "application/dns-message" {
+	if err != nil || q.Unpack(raw) != nil || len(q.Questions) != 1 || req.Method != http.MethodPost || req.Header.Get("Content-Type") != "application/dns-message" {
 		http.Error(rw, "not a DNS query", http.StatusBadRequest)
 		return
 	}
@@ -70,19 +57,6 @@ func (o *Outside) resolve(rw http.ResponseWriter, req *http.Request) {
 	}
 	rw.Header().Set("Content-Type", "application/dns-message")
 	_, _ = rw.Write(packed)
-}
-
-func (o *Outside) resolveJSON(rw http.ResponseWriter, name, kind string) {
-	ip, known := o.lookup(name)
-	answer := map[string]any{"Status": 0, "TC": false, "RD": true, "RA": true, "AD": false, "CD": false, "Question": []any{map[string]any{"name": name, "type": 1}}}
-	switch {
-	case !known:
-		answer["Status"] = 3
-	case kind == "" || strings.EqualFold(kind, "A") || kind == "1":
-		answer["Answer"] = []any{map[string]any{"name": name, "type": 1, "TTL": 60, "data": ip.String()}}
-	}
-	rw.Header().Set("Content-Type", "application/dns-json")
-	_ = json.NewEncoder(rw).Encode(answer)
 }
 
 // lookup gives the edge's address for the public name.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -66,7 +65,7 @@ type house struct {
 	dir    string
 	env    map[string]string
 	before json.RawMessage
-	log    *record
+	log    *lab.Transcript
 
 	stop  context.CancelFunc // of a daemon in this process
 	ended chan error
@@ -90,7 +89,7 @@ func build(t testing.TB, opt lab.Options, env map[string]string) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	h := &house{TB: t, w: w, dir: t.TempDir(), log: &record{}, before: w.Supervisor.Options(lab.DefaultSlug)}
+	h := &house{TB: t, w: w, dir: t.TempDir(), log: &lab.Transcript{}, before: w.Supervisor.Options(lab.DefaultSlug)}
 	h.gate = newGate(t, w.Supervisor.URL(), h.record)
 	h.env = w.Env()
 	maps.Copy(h.env, map[string]string{
@@ -323,39 +322,9 @@ func (h *house) secrets() (broken []string) {
 }
 
 func (h *house) tellStory() {
-	h.Logf("the daemon's log:\n%s", tail(h.log.String(), 60))
+	h.Logf("the daemon's log:\n%s", h.log.Tail(60))
 	h.Logf("Supervisor's calls:\n%s", h.gate.story())
 }
-
-func tail(s string, lines int) string {
-	var kept []string
-	for l := range strings.Lines(s) {
-		if !strings.Contains(l, `"Looked."`) {
-			kept = append(kept, l)
-		}
-	}
-	return strings.Join(kept[max(0, len(kept)-lines):], "")
-}
-
-// record is a log that several may write.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
-
-var _ io.Writer = (*record)(nil)
 
 // binary builds the program once.
 var binary = sync.OnceValues(func() (string, error) {

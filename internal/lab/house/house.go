@@ -17,7 +17,6 @@
 package house
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,7 +25,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,7 +48,7 @@ type House struct {
 
 	disks   string // a folder for each life's data
 	visitor *http.Client
-	log     record
+	log     lab.Transcript
 
 	mu     sync.Mutex // guards the lives
 	life   *life
@@ -125,7 +123,7 @@ func (h *House) Close() {
 	// but it must have ended before the bubble does.
 	time.Sleep(time.Second)
 	if h.Failed() {
-		h.Logf("the end of the daemon's log:\n%s", tail(h.Log(), 60))
+		h.Logf("the end of the daemon's log:\n%s", h.log.Tail(60))
 	}
 }
 
@@ -324,27 +322,9 @@ func (h *House) Holds(what string, during time.Duration, cond func() bool) {
 	}
 }
 
-// record is a text that several may write.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
-
 // pen is what one life writes with.
 type pen struct {
-	to *record
+	to *lab.Transcript
 
 	mu   sync.Mutex
 	gone bool
@@ -363,15 +343,4 @@ func (p *pen) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone = true
-}
-
-// tail is the end of a log, without what is written at every look.
-func tail(s string, lines int) string {
-	var kept []string
-	for l := range strings.Lines(s) {
-		if !strings.Contains(l, `"Looked."`) {
-			kept = append(kept, l)
-		}
-	}
-	return strings.Join(kept[max(0, len(kept)-lines):], "")
 }

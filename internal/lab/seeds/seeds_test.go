@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"tunnelmedic/internal/lab"
 )
 
 var (
@@ -186,13 +188,7 @@ func quiet(log string) string {
 	if *whole {
 		return log
 	}
-	var kept []string
-	for l := range strings.Lines(log) {
-		if !strings.Contains(l, `"Looked."`) {
-			kept = append(kept, l)
-		}
-	}
-	return strings.Join(kept, "")
+	return lab.Quiet(log)
 }
 
 // TestAPlanIsReadAsItIsWritten holds both of its forms.
