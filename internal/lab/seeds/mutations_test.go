@@ -68,10 +68,11 @@ var mutants = []*mutation{
 	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
 	{"a person's protocol is not taken for theirs", []string{"a person sets a protocol"}, []patch{
 		{"internal/policy/setting.go", "{ s.Own, s.Set, s.Doubt = p, p, NoDoubt }", "{ s.Set, s.Doubt = p, NoDoubt }"}}},
-	{"what waits is not told", []string{"UDP is blocked"}, []patch{
+	{"what waits is not told", []string{"the connector hangs"}, []patch{
 		{"internal/notify/compose.go", "	case !known || s.Diagnosis.Remedy != diagnosis.Tell:\n		return c.lasts(now)", "	case !known || s.Diagnosis.Remedy != diagnosis.Tell:\n		return nil"}}},
-	{"a restart that was never sent counts", []string{"both strip WebSockets", "the daemon is killed at a call"}, []patch{
-		{"internal/treatment/treatment.go", "in.Begun, begun.Begun = in.Begun-1, begun.Begun-1", "_ = begun"}}},
+	{"a way back waits for the next day's restarts", []string{"both strip WebSockets", "the daemon is killed at a call"}, []patch{
+		{"internal/treatment/treatment.go", "in.Begun, begun.Begun = in.Begun-1, begun.Begun-1", "_ = begun"},
+		{"internal/policy/trial.go", "		if out.Result == OverBudget && s.Set == t.Protocol {", "		if false {"}}},
 	{"a stop before a restart that was never sent is undone", []string{"quic strips WebSockets", "the daemon is killed at a call", "a person stops the app, while a protocol is proven"}, []patch{
 		{"internal/treatment/treatment.go", "was != neverSent && t.ending(", "t.ending("}}},
 }
