@@ -3,6 +3,9 @@
 // outside, in one process over real sockets. The daemon runs against it without
 // a change; [World.Env] is all it needs to be told.
 //
+// Its parts stand apart: [Supervisor], [Core], [Connector], [Edge], [Outside], and the
+// [Hands] of people; docs/LAB.md is the table of what Supervisor answers, and of the faults.
+//
 // The world answers as the real systems do (their texts, headers, orders and
 // oddities), and its [Faults] can be changed while it runs. Beside the faults
 // there are single [Injection]s, which spoil one call of the Supervisor's API,
