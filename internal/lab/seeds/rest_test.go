@@ -129,15 +129,17 @@ func (p *play) nothingStands() {
 }
 
 // knownOpen takes the longest: that a fault which hit one probe in twenty is over shows
-// by a long row of good ones.
+// by 180 good ones in a row. They are made every ten seconds once an end is likely, and
+// before that every two minutes: each is a line in the log of a home that gave no token.
 const knownOpen = "the home is known to be open"
 
-// patience is how long a promise may take to be kept once all faults have ended.
+// patience is how long a promise may take to be kept once all faults have ended. What
+// could not be done is tried again after half an hour at the latest.
 func patience(promise string) time.Duration {
 	if promise == knownOpen {
-		return 8 * time.Hour
+		return 3 * time.Hour
 	}
-	return 3 * time.Hour
+	return time.Hour
 }
 
 // unkept is a promise that is not kept yet, with what was seen.
