@@ -17,6 +17,7 @@ import (
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/logbook"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/mqtt"
 	"tunnelmedic/internal/network"
@@ -149,7 +150,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		Patience:   patience(o),
 		Cloudflare: cloudflare, Upstream: cloudflare,
 		System: super.SystemInfo,
-	}, super, j, log, teller.Tell, feed.Tell, entities.Tell)
+	}, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice,

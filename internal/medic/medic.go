@@ -380,7 +380,6 @@ func (m *Medic) leave() {
 
 // apply makes the new state the present one: on disk, in the log, for the people.
 func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evidence, d *diagnosis.Diagnosis) {
-	held := len(dec.Closed) > 0 && !slices.Equal(dec.Closed, m.gates)
 	switch {
 	case len(dec.Closed) > 0, state.Incident == nil, state.Trial != nil:
 		m.gates = dec.Closed
@@ -395,40 +394,13 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 			r.RefusedToken = t.Fingerprint()
 		}
 	})
-	for _, s := range dec.Steps {
-		if s.Kind == policy.StepTrial && dec.Open {
-			m.log.Info().Msg("Every gate is open.")
-		}
-		m.say(s, d)
-		if s.Kind == policy.StepAlarm && d != nil {
-			en := words.English()
-			m.log.Info().Str("cause", d.Cause.String()).Msgf("%s Based on: %s.%s", en.Summary(*d), en.Basis(*d), just(m.changed))
-		}
-	}
-	if held {
-		en := words.English()
-		m.log.Info().Interface("gates", dec.Closed).Msg(en.Say("page.face.gates", words.With{"gates": words.Gates(dec.Closed)}))
-		for _, g := range dec.Closed {
-			if a := en.GateAdvice(g); a != "" {
-				m.log.Info().Stringer("gate", g).Msg(a)
-			}
-		}
+	if dec.Open {
+		m.log.Debug().Msg("Every gate is open.")
 	}
 	status := m.publish(e, d)
 	for _, t := range m.tell {
 		t(status, dec.Steps)
 	}
-}
-
-func (m *Medic) say(s policy.Step, d *diagnosis.Diagnosis) {
-	ev := m.log.Info().Stringer("step", s.Kind).Str("protocol", s.Protocol.String()).Str("transport", m.state.Transport.String())
-	if m.incident != nil {
-		ev = ev.Str("incident", m.incident.ID)
-	}
-	if d != nil {
-		ev = ev.Str("cause", d.Cause.String())
-	}
-	ev.Msg(words.English().Step(s))
 }
 
 // record writes the incident's story. Steps that belong to none are for the log

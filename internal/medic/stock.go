@@ -105,11 +105,3 @@ func (m *Medic) recollect(d *diagnosis.Diagnosis, s policy.State, now time.Time)
 		d.Seen["changed before"] = m.changed
 	}
 }
-
-// just puts what changed before into a sentence that claims no more than was seen.
-func just(changed string) string {
-	if changed == "" {
-		return ""
-	}
-	return " Just before: " + changed + ". That need not be the reason."
-}

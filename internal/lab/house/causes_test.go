@@ -254,6 +254,22 @@ func TestEveryCauseIsTreatedAsItsRemedySays(t *testing.T) {
 	}
 }
 
+// logged sees to it that the log tells the story: that all was well, what went wrong,
+// and that it works again.
+func logged(h *house.House, cause diagnosis.Cause, ended bool) {
+	h.Helper()
+	log := h.Log()
+	if !strings.Contains(log, "All well: ") {
+		h.Error("the log does not say that all was well")
+	}
+	if warned := fmt.Sprintf(`"level":"warn","cause":%q`, cause); !cause.WhileChecksSucceed() && !strings.Contains(log, warned) {
+		h.Errorf("the log does not warn of %s", cause)
+	}
+	if ended && !strings.Contains(log, "works again, after ") {
+		h.Error("the log does not say that it works again")
+	}
+}
+
 // live is one home with one cause; it gives a line for the table.
 func live(t *testing.T, c lived, name string) (row string) {
 	within := c.within
@@ -288,6 +304,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 			if done := meddled(w); len(done) > 0 {
 				h.Errorf("done: %v", done)
 			}
+			logged(h, c.cause, false)
 			row = fmt.Sprintf("%-60s seen after %8s   nothing is done for %s", name, named.Round(time.Second), within)
 			return
 		}
@@ -308,6 +325,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 			h.Errorf("done: %s, want: %s", done, c.deed)
 		}
 		h.Wait("it is well", 20*time.Minute, func() bool { return h.Status().State == policy.Healthy })
+		logged(h, c.cause, true)
 		row = fmt.Sprintf("%-60s seen after %8s   %s: open again after %s", name, named.Round(time.Second), c.deed, took.Round(time.Second))
 	})
 	return row
