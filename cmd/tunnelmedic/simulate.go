@@ -29,7 +29,7 @@ const leastIncidents, mostIncidents = 16, 1_000_000
 // the simulation could not be done, not if a target is missed.
 func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	incidents := f.Int("incidents", 10000, fmt.Sprintf("virtual incidents in all, spread over the families, and as many household-years of family F: %d to %d", leastIncidents, mostIncidents))
+	incidents := f.Int("incidents", 11000, fmt.Sprintf("virtual incidents in all, spread over the families, and as many household-years of family F: %d to %d", leastIncidents, mostIncidents))
 	interval := f.Duration("interval", sim.Defaults().Interval, "the option probe_interval: time between probes while all is well, 15s to 1h")
 	seed := f.Uint64("seed", 1, "the same seed gives the same figures")
 	asJSON := f.Bool("json", false, "figures as JSON")

@@ -316,6 +316,10 @@ func targets(r *Report) (list []Target) {
 		add("K"+toNothing, m.Cut.Mean/max(row.Scores[Nothing].Cut.Mean, 1e-9), 0.05)
 		add("K"+thereAndBack, m.Restarts.Mean, 2.5)
 	}
+	if row := r.Row(Noisy); row != nil {
+		// Held against a noise that is not learned, fifteen times as many.
+		add("L: needless restarts in a week of mere noise, per home", float64(row.Scores[Medic].Needless)/float64(row.Incidents), 0.01)
+	}
 	for _, row := range r.Rows {
 		t := Target{Text: row.Letter + ": minutes more than the best rival's", Value: math.Round(row.Worse.Mean*1e6)/1e6 + 0, Limit: max(row.Worse.CI, noticeable)}
 		if t.Met = t.Value <= t.Limit; !t.Met {

@@ -215,7 +215,7 @@ func TestThePolicyReachesItsTargets(t *testing.T) {
 		t.Skip("seconds of computing")
 	}
 	cfg := standard(t, 1600)
-	cfg.Families = []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Flapping, NoUDP, Blocked, Breaking}
+	cfg.Families = []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Flapping, NoUDP, Blocked, Breaking, Noisy}
 	r, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -130,17 +130,18 @@ const (
 	NoUDP      Family = 'I' // UDP blocked at home, 10–100 % lost on HTTP/2, 1–12 h
 	Blocked    Family = 'J' // UDP becomes blocked while the tunnel is connected over QUIC, 1 h – 14 days
 	Breaking   Family = 'K' // QUIC's connections break again and again for 6–48 h
+	Noisy      Family = 'L' // a home that loses 2–5 % at any time, and after a week 5–15 % more on one transport for 2–48 h
 )
 
 // Families lists all, in order.
 func Families() []Family {
-	return []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Ordinary, SwitchOff, Flapping, NoUDP, Blocked, Breaking}
+	return []Family{QUICOnly, Everywhere, Partial, Unequal, AnyRestart, Ordinary, SwitchOff, Flapping, NoUDP, Blocked, Breaking, Noisy}
 }
 
 var titles = map[Family]string{
 	QUICOnly: "QUIC only, total", Everywhere: "every protocol, total", Partial: "one transport, partial", Unequal: "both, unequal",
 	AnyRestart: "any restart cures", Ordinary: "a year without", SwitchOff: "switch is off", Flapping: "comes and goes", NoUDP: "HTTP/2, UDP blocked",
-	Blocked: "UDP becomes blocked", Breaking: "QUIC breaks and breaks",
+	Blocked: "UDP becomes blocked", Breaking: "QUIC breaks and breaks", Noisy: "a noisy home, small loss",
 }
 
 // abouts say what is assumed of a family's faults, as draw draws them.
@@ -158,6 +159,7 @@ var abouts = map[Family]string{
 	Blocked:   "the network begins to block UDP while the tunnel is connected over QUIC, for 1 h to 14 days; the home is on auto or quic, and dials QUIC for ever",
 	Breaking: "over QUIC all connections break again and again for 6 to 48 h: in each home they stand for its own 20 s to 5 min and are away for its own 1 to 40 s, " +
 		"each time up to a half more or a third less; the home is on auto or quic",
+	Noisy: "each home loses its own 2 to 5 % of all probes at random, at any time; after a week 5 to 15 % more are lost over the transport in use for 2 to 48 h, in silence",
 }
 
 // About says what is assumed of the family's faults.
@@ -258,6 +260,15 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 		// would name the fault sooner.
 		s.overQUIC(rng)
 		s.breaks(rng, onset, onset+hours(6, 48))
+	case Noisy:
+		// A wireless or mobile line loses some handshakes for good; the least that people notice
+		// beside it is about one in ten.
+		s.noise = min((0.02+0.03*rng.Float64())*world.Noise, 0.5)
+		onset += 7 * 24 * time.Hour // in which there is nothing to mend
+		var loss [3]float64
+		loss[over(s.own)] = share(0.05, 0.15)
+		strip(loss, hours(lasting[0], lasting[1]))
+		s.spells[0].cause, s.spells[0].hangs = diagnosis.UpgradeSilent, true
 	}
 	for i := range s.spells {
 		if world.Silent && s.spells[i].kind == stripping {
