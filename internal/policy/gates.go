@@ -63,15 +63,17 @@ const (
 	cutting  = changing | restarting         // a tunnel that runs is taken away for some seconds
 )
 
+type gateRow struct {
+	gate   Gate
+	before act
+	open   func(r Rules, s *State, now time.Time, in Sight) bool
+}
+
 // gateTable is the one table of gates: which acts each stands before, and when it is
 // open. No gate stands before an act which a cause calls for whose own signature
 // would close it: a tunnel without a connection is restarted all the same, and one
 // that does not run cuts nobody off by its start, whatever the budget.
-var gateTable = []struct {
-	gate   Gate
-	before act
-	open   func(r Rules, s *State, now time.Time, in Sight) bool
-}{
+var gateTable = []gateRow{
 	{GateMode, cutting | starting, func(r Rules, _ *State, _ time.Time, _ Sight) bool { return r.Heal }},
 	{GatePause, cutting&^byWish | starting, func(_ Rules, s *State, now time.Time, _ Sight) bool { return !now.Before(s.PausedUntil) }},
 	{GateHold, trying | failingBack | restarting, func(_ Rules, s *State, now time.Time, _ Sight) bool { return !now.Before(s.HoldUntil) }},
