@@ -255,7 +255,8 @@ func (p *play) isHealed(fault string) {
 	}
 	enough, share := 1.0, p.w.OpenShare()
 	if f.FlapQUIC > 0 {
-		// Where most get in between two breaks it hits some, too; one moment says nothing of that.
+		// Where most get in between two breaks it hits some, too: a check is good as long as it
+		// falls into none, and a log alone does not call for a restart.
 		enough, share = mostly, p.openLately()
 	}
 	if s := p.w.Supervisor.State(slug); s != evidence.StateStarted || share < enough {
