@@ -105,29 +105,18 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if err != nil {
 		return nil, err
 	}
-	disk := in.Disk
-	if disk == nil {
-		disk = journal.RealDisk()
-	}
-	j, warning, err := journal.OpenOn(disk, o.DataDir, time.Now())
+	j, err := memory(o, in.Disk, log)
 	if err != nil {
 		return nil, err
-	}
-	if warning != "" {
-		log.Warn().Msg(warning)
 	}
 	public.Token = token(o, j.Record())
 	if public.Token.Refused() {
 		log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
 	}
 	listen := func() (net.Listener, error) { return in.Net.Listen("tcp", o.Listen) }
-	listener, err := listen()
-	switch {
-	case err != nil && !taken(err):
-		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
-	case err != nil:
-		listener = nil
-		log.Error().Err(err).Msg("The page cannot be shown now. Watching goes on; it is tried again.")
+	listener, err := door(listen, log)
+	if err != nil {
+		return nil, err
 	}
 
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
@@ -138,36 +127,18 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)
-	loop := medic.New(medic.Settings{
-		Version:      version,
-		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
-		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
-		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
-		Rules: policy.Rules{
-			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home.location(),
-			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
-		},
-		Patience:   patience(o),
-		Cloudflare: cloudflare, Upstream: cloudflare,
-		System: super.SystemInfo,
-	}, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
+	set := settings(o, in, public, outside, home.location())
+	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
+	loop := medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice,
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super),
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
-	page.Sick = func() string {
-		if super.TokenRefused() {
-			return "Supervisor does not accept this app's token; a restart gives it a new one."
-		}
-		return ""
-	}
 	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
-	page.Doctor = func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
-		house := doctor.House{Supervisor: super, Wish: tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: j.Record().Slug, Home: o.OriginURL}, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Location: home.location(),
-			Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
-		r, err := doctor.Examine(ctx, doctor.Place{Public: public, Outside: outside, House: &house}, func(r doctor.Row) { emit(doctorRow(r)) })
-		return r.Summary, err
-	}
+	house := doctor.House{Supervisor: super, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
+		Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
+	house.Wish.Home = o.OriginURL
+	page.Doctor = examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
 	page.Report = func(i journal.Incident) string {
 		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
 		return report.Markdown(d, report.Public)
@@ -176,6 +147,68 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		return report.MonthOf(j.History(), list, time.Now())
 	}
 	return &daemon{loop, teller, entities, home, listener, listen, page, o.DataDir, log}, nil
+}
+
+// sick says what is wrong with the program itself, as far as a restart mends it.
+func sick(super *supervisor.Client) func() string {
+	return func() string {
+		if super.TokenRefused() {
+			return "Supervisor does not accept this app's token; a restart gives it a new one."
+		}
+		return ""
+	}
+}
+
+// examiner makes every look for the page. now gives the app that is watched, and where
+// the house is.
+func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, func(web.DoctorRow)) (string, error) {
+	return func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
+		house := house
+		house.Wish.Kept, house.Location = now()
+		at := at
+		at.House = &house
+		r, err := doctor.Examine(ctx, at, func(r doctor.Row) { emit(doctorRow(r)) })
+		return r.Summary, err
+	}
+}
+
+// memory opens the journal.
+func memory(o Options, disk journal.Disk, log zerolog.Logger) (*journal.Journal, error) {
+	if disk == nil {
+		disk = journal.RealDisk()
+	}
+	j, warning, err := journal.OpenOn(disk, o.DataDir, time.Now())
+	if err == nil && warning != "" {
+		log.Warn().Msg(warning)
+	}
+	return j, err
+}
+
+// door opens the page's address; nil where somebody else has it for now.
+func door(listen func() (net.Listener, error), log zerolog.Logger) (net.Listener, error) {
+	listener, err := listen()
+	switch {
+	case err == nil:
+		return listener, nil
+	case !taken(err):
+		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
+	}
+	log.Error().Err(err).Msg("The page cannot be shown now. Watching goes on; it is tried again.")
+	return nil, nil
+}
+
+// settings are what the options mean for the loop.
+func settings(o Options, in Surroundings, public probe.Target, outside *probe.Resolver, home *time.Location) medic.Settings {
+	return medic.Settings{
+		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
+		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
+		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
+		Rules: policy.Rules{
+			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home,
+			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
+		},
+		Patience: patience(o),
+	}
 }
 
 // live runs the rooms side by side. The loop's end is the program's end.

@@ -314,12 +314,22 @@ func (o *Options) check(set map[string]string, file string) error {
 	if o.MaxRestartsPerDay < 1 || o.MaxRestartsPerDay > 24 {
 		return bad("max_restarts_per_day", fmt.Sprint(o.MaxRestartsPerDay))
 	}
-	if (o.AccessClientID == "") != (o.AccessClientSecret == "") {
-		return fmt.Errorf("options access_client_id and access_client_secret go together: give both, or none")
+	for _, pair := range [][4]string{
+		{"access_client_id", o.AccessClientID, "access_client_secret", o.AccessClientSecret},
+		{"client_certificate", o.ClientCertificate, "client_key", o.ClientKey},
+	} {
+		if (pair[1] == "") != (pair[3] == "") {
+			return fmt.Errorf("options %s and %s go together: give both, or none", pair[0], pair[2])
+		}
 	}
-	if (o.ClientCertificate == "") != (o.ClientKey == "") {
-		return fmt.Errorf("options client_certificate and client_key go together: give both, or none")
+	if err := o.checkSpans(bad); err != nil {
+		return err
 	}
+	return o.checkURLs()
+}
+
+// checkSpans holds what is a time, or multiplies times, against what it may be.
+func (o *Options) checkSpans(bad func(name, value string) error) error {
 	for name, d := range map[string]time.Duration{"probe_interval": o.ProbeInterval, "burst_interval": o.BurstInterval, "sensor_interval": o.SensorInterval,
 		"hold_base": o.HoldBase, "probe_timeout": o.ProbeTimeout} {
 		if d <= 0 {
@@ -332,6 +342,11 @@ func (o *Options) check(set map[string]string, file string) error {
 	if !(o.Patience > 0 && o.Patience <= 10) {
 		return bad("patience", fmt.Sprint(o.Patience))
 	}
+	return nil
+}
+
+// checkURLs holds the addresses that the environment names against what can be asked.
+func (o *Options) checkURLs() error {
 	for name, s := range map[string]string{"supervisor_url": o.SupervisorURL, "connector_url": o.ConnectorURL, "origin_url": o.OriginURL, "doh_url": o.DoHURL,
 		"cloudflare_api_url": o.CloudflareAPIURL, "cloudflare_status_url": o.CloudflareStatusURL} {
 		if u, err := url.Parse(s); s != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {

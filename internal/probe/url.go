@@ -23,16 +23,9 @@ const longestLabel, longestName = 63, 253 // RFC 1035 §2.3.4
 // to write instead; it never repeats credentials, path or query.
 func CheckURL(text string) (*url.URL, error) {
 	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, errors.New("the address is empty: write https:// and the host name, like https://ha.example.com")
-	}
-	if !strings.Contains(text, "://") {
-		return nil, errors.New("the address does not begin with https://: write it in full, like https://ha.example.com")
-	}
-	u, err := url.Parse(text)
+	u, err := parseURL(text)
 	if err != nil {
-		// url.Parse repeats its input, with whatever secret is in it.
-		return nil, errors.New("the address cannot be read: write https:// and the host name, like https://ha.example.com")
+		return nil, err
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if err := checkHost(host); err != nil {
@@ -52,19 +45,43 @@ func CheckURL(text string) (*url.URL, error) {
 		base.Host += ":" + p
 	}
 
-	switch {
-	case u.User != nil:
-		return nil, fmt.Errorf("the address holds a user name or password: write %s", base)
-	case u.Scheme == "http" && base.Scheme != "http":
-		return nil, fmt.Errorf("the address begins with http://, which is only for this machine itself: write %s", base)
-	case u.Scheme != base.Scheme:
-		return nil, fmt.Errorf("the address does not begin with https://: write %s", base)
-	case u.Path != "" && u.Path != "/":
-		return nil, fmt.Errorf("the address has a path: write %s", base)
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#"):
-		return nil, fmt.Errorf("the address has a ? or # part: write %s", base)
+	if what := beyond(u, base, text); what != "" {
+		return nil, fmt.Errorf("the address %s: write %s", what, base)
 	}
 	return base, nil
+}
+
+// parseURL takes a text for an address, without judging it.
+func parseURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, errors.New("the address is empty: write https:// and the host name, like https://ha.example.com")
+	}
+	if !strings.Contains(text, "://") {
+		return nil, errors.New("the address does not begin with https://: write it in full, like https://ha.example.com")
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		// url.Parse repeats its input, with whatever secret is in it.
+		return nil, errors.New("the address cannot be read: write https:// and the host name, like https://ha.example.com")
+	}
+	return u, nil
+}
+
+// beyond says what an address holds beside scheme, host and port; "" if nothing.
+func beyond(u, base *url.URL, text string) string {
+	switch {
+	case u.User != nil:
+		return "holds a user name or password"
+	case u.Scheme == "http" && base.Scheme != "http":
+		return "begins with http://, which is only for this machine itself"
+	case u.Scheme != base.Scheme:
+		return "does not begin with https://"
+	case u.Path != "" && u.Path != "/":
+		return "has a path"
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#"):
+		return "has a ? or # part"
+	}
+	return ""
 }
 
 func checkHost(host string) error {

@@ -195,26 +195,31 @@ func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
 		return nil, e
 	}
 	c.tokenRefused.Store(false)
-	var body []byte
-	var e *Error
-	switch {
-	case q.text && strings.Contains(res.Header().Get("Content-Type"), "html"):
-		e = &Error{Op: q.op, Kind: Unexpected, Message: "an HTML page"}
-	case q.text:
-		body, err = tail(raw, logLimit)
-	default:
-		body, err = io.ReadAll(io.LimitReader(raw, jsonLimit+1))
-		if err == nil && len(body) > jsonLimit {
-			e = &Error{Op: q.op, Kind: Unexpected, Message: fmt.Sprintf("an answer of more than %d MiB", jsonLimit>>20)}
-		}
-	}
-	if err != nil {
-		e = c.broken(ctx, q, err)
-	}
+	body, e := c.read(ctx, q, res.Header().Get("Content-Type"), raw)
 	if e != nil {
 		e.Status, e.EffectUnknown = res.StatusCode(), q.patience.acts
 	}
 	return body, e
+}
+
+// read takes a good answer in, as far as its limit.
+func (c *Client) read(ctx context.Context, q call, contentType string, raw io.Reader) (body []byte, e *Error) {
+	var err error
+	switch {
+	case q.text && strings.Contains(contentType, "html"):
+		return nil, &Error{Op: q.op, Kind: Unexpected, Message: "an HTML page"}
+	case q.text:
+		body, err = tail(raw, logLimit)
+	default:
+		body, err = io.ReadAll(io.LimitReader(raw, jsonLimit+1))
+	}
+	switch {
+	case err != nil:
+		return nil, c.broken(ctx, q, err)
+	case len(body) > jsonLimit:
+		return nil, &Error{Op: q.op, Kind: Unexpected, Message: fmt.Sprintf("an answer of more than %d MiB", jsonLimit>>20)}
+	}
+	return body, nil
 }
 
 // judgeToken tells a token that is not accepted from a role that is missing. Supervisor

@@ -65,49 +65,14 @@ func (c *Client) administrators(ctx context.Context) ([]string, error) {
 	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(adminsLimit)
 
-	type message struct {
-		Type    string `json:"type"`
-		Success bool   `json:"success"`
-		Result  []struct {
-			ID     string   `json:"id"`
-			Owner  bool     `json:"is_owner"`
-			Active bool     `json:"is_active"`
-			Groups []string `json:"group_ids"`
-		} `json:"result"`
-	}
-	// say sends, where there is something to send, and hears the answer, which must be of this type.
-	say := func(what any, want string) (m message, err error) {
-		if what != nil {
-			raw, err := json.Marshal(what)
-			if err != nil {
-				return m, unexpected(q, "a question that cannot be written as JSON")
-			}
-			if err := conn.Write(ctx, websocket.MessageText, raw); err != nil {
-				return m, c.broken(ctx, q, err)
-			}
-		}
-		_, raw, err := conn.Read(ctx)
-		if err != nil {
-			return m, c.broken(ctx, q, err)
-		}
-		if err := decode(q, raw, &m); err != nil {
-			return m, err
-		}
-		switch m.Type {
-		case want:
-			return m, nil
-		case "auth_invalid":
-			return m, &Error{Op: q.op, Kind: Unauthorised, Message: "Supervisor does not accept Tunnel Medic's token"}
-		}
-		return m, unexpected(q, "a message of another kind")
-	}
-	if _, err := say(nil, "auth_required"); err != nil {
+	talk := conversation{c, q, conn}
+	if _, err := talk.say(ctx, nil, "auth_required"); err != nil {
 		return nil, err
 	}
-	if _, err := say(map[string]string{"type": "auth", "access_token": c.http.Token}, "auth_ok"); err != nil {
+	if _, err := talk.say(ctx, map[string]string{"type": "auth", "access_token": c.http.Token}, "auth_ok"); err != nil {
 		return nil, err
 	}
-	m, err := say(map[string]any{"id": 1, "type": "config/auth/list"}, "result")
+	m, err := talk.say(ctx, map[string]any{"id": 1, "type": "config/auth/list"}, "result")
 	if err != nil {
 		return nil, err
 	}
@@ -122,4 +87,50 @@ func (c *Client) administrators(ctx context.Context) ([]string, error) {
 	}
 	_ = conn.Close(websocket.StatusNormalClosure, "")
 	return ids, nil
+}
+
+// conversation is a question to Core by WebSocket.
+type conversation struct {
+	c    *Client
+	q    call
+	conn *websocket.Conn
+}
+
+type message struct {
+	Type    string `json:"type"`
+	Success bool   `json:"success"`
+	Result  []struct {
+		ID     string   `json:"id"`
+		Owner  bool     `json:"is_owner"`
+		Active bool     `json:"is_active"`
+		Groups []string `json:"group_ids"`
+	} `json:"result"`
+}
+
+// say sends, where there is something to send, and reads the answer, which must be of this
+// type.
+func (t conversation) say(ctx context.Context, what any, want string) (m message, err error) {
+	if what != nil {
+		raw, err := json.Marshal(what)
+		if err != nil {
+			return m, unexpected(t.q, "a question that cannot be written as JSON")
+		}
+		if err := t.conn.Write(ctx, websocket.MessageText, raw); err != nil {
+			return m, t.c.broken(ctx, t.q, err)
+		}
+	}
+	_, raw, err := t.conn.Read(ctx)
+	if err != nil {
+		return m, t.c.broken(ctx, t.q, err)
+	}
+	if err := decode(t.q, raw, &m); err != nil {
+		return m, err
+	}
+	switch m.Type {
+	case want:
+		return m, nil
+	case "auth_invalid":
+		return m, &Error{Op: t.q.op, Kind: Unauthorised, Message: "Supervisor does not accept Tunnel Medic's token"}
+	}
+	return m, unexpected(t.q, "a message of another kind")
 }

@@ -311,44 +311,9 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 		if !bytes.HasPrefix(raw, []byte("cloudflared_tunnel_")) && !bytes.HasPrefix(raw, []byte("build_info")) && !bytes.HasPrefix(raw, []byte(startName)) {
 			continue // most of them
 		}
-		line := string(raw)
-		name, rest, _ := strings.Cut(line, " ")
-		labels := ""
-		if i := strings.IndexByte(name, '{'); i >= 0 {
-			name, labels = name[:i], line[i:]
-			rest = labels[strings.LastIndexByte(labels, '}')+1:]
-		}
-		if !strings.HasPrefix(name, "cloudflared_tunnel_") && name != "build_info" && name != startName {
-			continue
-		}
-		fields := strings.Fields(rest)
-		if len(fields) == 0 {
-			continue
-		}
-		v, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil || !(v >= 0 && v <= 1e15) { // NaN is neither
-			continue
-		}
-		n := uint64(v)
-		switch name {
-		case "cloudflared_tunnel_total_requests":
-			c.Requests, found = n, true
-		case "cloudflared_tunnel_request_errors":
-			c.Errors = n
-		case "cloudflared_tunnel_response_by_code":
-			if code, err := strconv.Atoi(label(labels, "status_code")); err == nil && code >= 100 && code < 1000 {
-				c.Codes[code] += n
-			}
-		case "cloudflared_tunnel_concurrent_requests_per_tunnel":
-			c.Concurrent += int(n)
-		case "cloudflared_tunnel_server_locations":
-			if at := label(labels, "edge_location"); n == 1 && len(at) > 0 && len(at) <= 8 && len(c.Locations) < 8 && !slices.Contains(c.Locations, at) {
-				c.Locations = append(c.Locations, at)
-			}
-		case "build_info":
-			c.Version = label(labels, "version")
-		case startName:
-			c.Began = time.UnixMilli(int64(v * 1000))
+		if name, labels, v, ok := metric(string(raw)); ok {
+			found = found || name == "cloudflared_tunnel_total_requests"
+			count(&c, name, labels, v)
 		}
 	}
 	switch {
@@ -360,6 +325,54 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 		return c, errors.New("cloudflared's counters are missing")
 	}
 	return c, nil
+}
+
+// metric takes a line apart. A value that no counter can have is none.
+func metric(line string) (name, labels string, v float64, ok bool) {
+	name, rest, _ := strings.Cut(line, " ")
+	if i := strings.IndexByte(name, '{'); i >= 0 {
+		name, labels = name[:i], line[i:]
+		rest = labels[strings.LastIndexByte(labels, '}')+1:]
+	}
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return name, labels, 0, false
+	}
+	v, err := strconv.ParseFloat(fields[0], 64)
+	return name, labels, v, err == nil && v >= 0 && v <= 1e15 // NaN is neither
+}
+
+// count takes one counter.
+func count(c *evidence.Counters, name, labels string, v float64) {
+	n := uint64(v)
+	switch name {
+	case "cloudflared_tunnel_total_requests":
+		c.Requests = n
+	case "cloudflared_tunnel_request_errors":
+		c.Errors = n
+	case "cloudflared_tunnel_response_by_code":
+		if code, err := strconv.Atoi(label(labels, "status_code")); err == nil && code >= 100 && code < 1000 {
+			c.Codes[code] += n
+		}
+	case "cloudflared_tunnel_concurrent_requests_per_tunnel":
+		c.Concurrent += int(n)
+	case "cloudflared_tunnel_server_locations":
+		if n == 1 {
+			c.Locations = located(c.Locations, label(labels, "edge_location"))
+		}
+	case "build_info":
+		c.Version = label(labels, "version")
+	case startName:
+		c.Began = time.UnixMilli(int64(v * 1000))
+	}
+}
+
+// located adds a place, if it can be one and is new.
+func located(list []string, at string) []string {
+	if len(at) == 0 || len(at) > 8 || len(list) >= 8 || slices.Contains(list, at) {
+		return list
+	}
+	return append(list, at)
 }
 
 // label gives a label's value. version must not find the end of goversion.

@@ -222,16 +222,7 @@ var failing = []string{"error", "failed", "fatal", "panic", "couldn't", "could n
 func told(e entry) (EventKind, evidence.Transport, Reason) {
 	message, err := strings.ToLower(e.message), strings.ToLower(e.err)
 	if i := slices.IndexFunc(signs, func(s sign) bool { return s.fits(message, err, e.app) }); i >= 0 {
-		s := signs[i]
-		switch {
-		case s.kind == Registered && strings.Contains(message, "unregistered"):
-			return Nothing, evidence.NoTransport, NoReason
-		case s.kind == DialFailed && s.reason == NoReason:
-			return s.kind, s.over, dialReason(err + message)
-		case s.kind == OriginFailed && s.reason == NoReason:
-			return s.kind, s.over, originReason(err + message)
-		}
-		return s.kind, s.over, s.reason
+		return signs[i].tells(message, err)
 	}
 	has := func(h string) bool { return strings.Contains(message, h) }
 	speaks := func(f string) bool { return strings.HasPrefix(message, f) }
@@ -245,6 +236,19 @@ func told(e entry) (EventKind, evidence.Transport, Reason) {
 		return Failed, evidence.NoTransport, NoReason
 	}
 	return Nothing, evidence.NoTransport, NoReason
+}
+
+// tells gives what a line that fits the sign says.
+func (s sign) tells(message, err string) (EventKind, evidence.Transport, Reason) {
+	switch {
+	case s.kind == Registered && strings.Contains(message, "unregistered"):
+		return Nothing, evidence.NoTransport, NoReason
+	case s.kind == DialFailed && s.reason == NoReason:
+		return s.kind, s.over, dialReason(err + message)
+	case s.kind == OriginFailed && s.reason == NoReason:
+		return s.kind, s.over, originReason(err + message)
+	}
+	return s.kind, s.over, s.reason
 }
 
 // fits says whether a line bears the sign. The start script's lines have no error of their own.

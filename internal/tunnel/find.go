@@ -58,20 +58,7 @@ type Wish struct {
 // app from one of the makers' stores is taken, or a copy on this machine; of several
 // the running one is meant.
 func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, beside []string, err error) {
-	var all, mine, running []supervisor.AddOn
-	for _, a := range installed {
-		if a.Slug != w.Slug && !strings.HasSuffix(a.Slug, Suffix) {
-			continue
-		}
-		all = append(all, a)
-		if w.Slug != "" && a.Slug != w.Slug || w.Slug == "" && ProvenanceOf(a.Slug) == Stranger {
-			continue
-		}
-		mine = append(mine, a)
-		if a.State == evidence.StateStarted || a.State == evidence.StateStartup {
-			running = append(running, a)
-		}
-	}
+	all, mine, running := candidates(installed, w)
 	kept := slices.IndexFunc(mine, func(a supervisor.AddOn) bool { return a.Slug == w.Kept })
 	switch {
 	case len(mine) == 0:
@@ -94,6 +81,25 @@ func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, besi
 	}
 	slices.Sort(beside)
 	return chosen, beside, nil
+}
+
+// candidates are the Cloudflared apps that are installed, those of them that may be taken,
+// and those of these that run.
+func candidates(installed []supervisor.AddOn, w Wish) (all, mine, running []supervisor.AddOn) {
+	for _, a := range installed {
+		if a.Slug != w.Slug && !strings.HasSuffix(a.Slug, Suffix) {
+			continue
+		}
+		all = append(all, a)
+		if w.Slug != "" && a.Slug != w.Slug || w.Slug == "" && ProvenanceOf(a.Slug) == Stranger {
+			continue
+		}
+		mine = append(mine, a)
+		if a.State == evidence.StateStarted || a.State == evidence.StateStartup {
+			running = append(running, a)
+		}
+	}
+	return all, mine, running
 }
 
 // none is the trouble of having nothing to choose from.
@@ -251,7 +257,24 @@ func (f *finder) byApp(o supervisor.Options, ingress func() ([]Rule, error)) (*u
 // byRules picks the host name that leads to Home Assistant. A wildcard or the
 // catch-all stands for no name of its own; the external URL may be below it.
 func (f *finder) byRules(rules []Rule) *url.URL {
-	var best *url.URL
+	best, only := f.named(rules)
+	if only {
+		return best
+	}
+	core, err := f.core()
+	if err != nil || core == nil || isAddress(core.Hostname()) || !proxied(core) {
+		return best
+	}
+	rule, ok := taker(rules, core.Hostname())
+	if !ok || f.leads(rule) == foreign || rule.everyHost() && best != nil {
+		return best
+	}
+	return core
+}
+
+// named picks the host name that leads most surely to Home Assistant, the first of
+// several; only says that no other name can be meant.
+func (f *finder) named(rules []Rule) (best *url.URL, only bool) {
 	surest, several, open := foreign, false, false
 	for _, r := range rules {
 		kin := f.leads(r)
@@ -274,18 +297,7 @@ func (f *finder) byRules(rules []Rule) *url.URL {
 			best, surest = u, kin
 		}
 	}
-	if best != nil && !several && !open {
-		return best
-	}
-	core, err := f.core()
-	if err != nil || core == nil || isAddress(core.Hostname()) || !proxied(core) {
-		return best
-	}
-	rule, ok := taker(rules, core.Hostname())
-	if !ok || f.leads(rule) == foreign || rule.everyHost() && best != nil {
-		return best
-	}
-	return core
+	return best, best != nil && !several && !open
 }
 
 func (f *finder) leads(r Rule) kinship {

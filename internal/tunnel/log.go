@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 	"time"
@@ -48,45 +49,50 @@ func (r *reading) take(e entry) {
 	kind, over, reason := told(e)
 	//exhaustive:ignore
 	switch kind {
-	case Began:
-		clear(r.last)
-		r.leaving, r.over = false, transportNamed(strings.ToLower(e.message), "initial protocol ")
-		over = r.over
-		r.informs = r.informs || over != evidence.NoTransport
-	case Attempted:
-		delete(r.last, e.conn)
-	case Registered:
-		delete(r.last, e.conn)
-		over = transportNamed(e.fields, "protocol=")
-		if over == evidence.NoTransport {
-			over = r.over
-		}
-	case FellBack:
-		r.over = evidence.OverHTTP2
-	case Stopped:
-		r.leaving = true
-	case Broke, DialFailed, Refused:
-		if r.leaving || terminated(e.message) && e.err == "" && e.level != plain { // it ended in order
-			return
-		}
-		if over == evidence.NoTransport {
-			over = r.over
-		}
-		if r.merged(e, kind, over, reason) {
-			return
-		}
+	case Nothing:
+		r.nameless(e)
+		return
 	case Failed:
 		if r.leaving {
 			return
 		}
-	case Nothing:
-		r.nameless(e)
-		return
+	case Broke, DialFailed, Refused:
+		over = cmp.Or(over, r.over)
+		if r.orderly(e) || r.merged(e, kind, over, reason) {
+			return
+		}
+		r.last[e.conn] = len(r.events)
+	default:
+		over = r.follow(e, kind, over)
 	}
 	r.events = append(r.events, Event{Kind: kind, Conn: e.conn, At: e.at, Transport: over, Reason: reason, Line: shortLine(e.text)})
-	if kind == Broke || kind == DialFailed || kind == Refused {
-		r.last[e.conn] = len(r.events) - 1
+}
+
+// follow keeps what the run has come to, and gives the transport that a line is about.
+func (r *reading) follow(e entry, kind EventKind, over evidence.Transport) evidence.Transport {
+	//exhaustive:ignore
+	switch kind {
+	case Began:
+		clear(r.last)
+		r.leaving, r.over = false, transportNamed(strings.ToLower(e.message), "initial protocol ")
+		r.informs = r.informs || r.over != evidence.NoTransport
+		return r.over
+	case Attempted:
+		delete(r.last, e.conn)
+	case Registered:
+		delete(r.last, e.conn)
+		return cmp.Or(transportNamed(e.fields, "protocol="), r.over)
+	case FellBack:
+		r.over = evidence.OverHTTP2
+	case Stopped:
+		r.leaving = true
 	}
+	return over
+}
+
+// orderly says whether a connection ended because the program was told to stop.
+func (r *reading) orderly(e entry) bool {
+	return r.leaving || terminated(e.message) && e.err == "" && e.level != plain
 }
 
 // merged adds a line to the event of its connection that it is part of, if there is
@@ -183,9 +189,6 @@ type tally struct {
 }
 
 func (t *tally) add(e Event) {
-	// The log's times are whole seconds.
-	early := !e.At.IsZero() && !t.since.IsZero() && e.At.Add(time.Second).Before(t.since)
-	old := !e.At.IsZero() && t.now.Sub(e.At) > lostWindow
 	//exhaustive:ignore
 	switch e.Kind {
 	case Began:
@@ -194,29 +197,27 @@ func (t *tally) add(e Event) {
 	case Registered:
 		t.stood()
 		return
-	case Attempted, LoggedIn, Stopped:
-		t.LoginWanted = t.LoginWanted && e.Kind != LoggedIn
+	case LoggedIn:
+		t.LoginWanted = false
+		return
+	case Attempted, Stopped:
 		return
 	case FellBack:
 		t.FellBack = true
 	case Broke:
 		t.Failures++
-		if !old {
+		if !t.old(e) {
 			t.lost[e.Conn]++
 			t.lostOver[e.Conn] = e.Transport
 		}
 	case DialFailed:
-		// Without the line of a connection that stood, what failed hours ago would count for ever.
-		if t.Failures++; !early && !(t.Terse && old) {
-			t.dial(e)
-		}
+		t.Failures++
+		t.dial(e)
 	case Refused:
 		t.Failures++
 		t.Rejected++
 	case OriginFailed:
-		if !old {
-			t.origin(e.Reason)
-		}
+		t.origin(e)
 	case LoginWanted:
 		t.Failures++
 		t.LoginWanted = true
@@ -239,7 +240,15 @@ func (t *tally) stood() {
 	t.StartFailed, t.LoginWanted = evidence.StartClean, false
 }
 
+// old says whether an event is not of late.
+func (t *tally) old(e Event) bool { return !e.At.IsZero() && t.now.Sub(e.At) > lostWindow }
+
 func (t *tally) dial(e Event) {
+	early := !e.At.IsZero() && !t.since.IsZero() && e.At.Add(time.Second).Before(t.since) // the log's times are whole seconds
+	// Without the line of a connection that stood, what failed hours ago would count for ever.
+	if early || t.Terse && t.old(e) {
+		return
+	}
 	switch e.Reason {
 	case Unroutable:
 		t.Unroutable++
@@ -258,9 +267,12 @@ func (t *tally) dial(e Event) {
 	}
 }
 
-func (t *tally) origin(r Reason) {
+func (t *tally) origin(e Event) {
+	if t.old(e) {
+		return
+	}
 	//exhaustive:ignore
-	switch r {
+	switch e.Reason {
 	case NoHost:
 		t.NoHost++
 	case OriginTLS:
