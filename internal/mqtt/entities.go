@@ -93,16 +93,7 @@ func read(s medic.Status, before reading) (reading, attributes) {
 	if s.Mode != "heal" || s.State == policy.Paused {
 		r.Healing = off
 	}
-	doubtful := s.Incident == nil && s.Detector.Score > 0
-	switch {
-	case s.State == policy.Starting || s.State == policy.Blind:
-	case s.Reachable():
-		r.Connectivity = ptr(on)
-	case doubtful, s.LastProbe == nil:
-		r.Connectivity = before.Connectivity
-	default:
-		r.Connectivity = ptr(off)
-	}
+	r.Connectivity = connectivity(s, before)
 	if s.State != policy.Starting {
 		r.Diagnosis = ptr(s.Diagnosis.Cause.String())
 	}
@@ -120,6 +111,20 @@ func read(s medic.Status, before reading) (reading, attributes) {
 		a.Incident = s.Incident.ID
 	}
 	return r, a
+}
+
+// connectivity says whether Home Assistant can be reached; as before while that is in
+// doubt, nil while it is not known.
+func connectivity(s medic.Status, before reading) *string {
+	switch {
+	case s.State == policy.Starting || s.State == policy.Blind:
+		return nil
+	case s.Reachable():
+		return ptr(on)
+	case s.Incident == nil && s.Detector.Score > 0, s.LastProbe == nil:
+		return before.Connectivity
+	}
+	return ptr(off)
 }
 
 // cured gives the time of a cure among the steps.

@@ -204,22 +204,83 @@ func (e *Entities) dial(ctx context.Context, cfg autopaho.ClientConfig, broker *
 func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands Hands) error {
 	life, end := context.WithCancel(context.Background()) // outlives ctx by the last word
 	defer end()
-	up := make(chan struct{}, 1)
-	down := make(chan struct{}, 1)
-	refused := make(chan error, 1)
-	birth := make(chan struct{}, 1)
-	orders := newOrders()
-	note := func(c chan struct{}) {
+	link := newLink()
+	m, err := autopaho.NewConnection(life, e.dialling(ctx, b, hands, link))
+	if err != nil {
+		return errors.New("the MQTT broker that Supervisor names cannot be used: " + err.Error())
+	}
+	defer func() { end(); <-m.Done() }()
+
+	connected, born := false, time.Time{}
+	var wake <-chan struct{} // these two while it is connected
+	var tick <-chan time.Time
+	again := time.NewTicker(e.Pace.Publish) // what was not acknowledged is sent anew
+	defer again.Stop()
+	patience := time.NewTimer(e.Pace.Ask)
+	defer patience.Stop()
+	for {
 		select {
-		case c <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			if connected {
+				e.leave(life, m)
+			}
+			return nil
+		case <-link.up:
+			connected, wake, tick = true, e.wake, again.C
+			patience.Stop()
+			e.arrive(life, m, b)
+		case <-link.down:
+			connected, wake, tick = false, nil, nil
+			patience.Reset(e.Pace.Ask)
+			e.Log.Info().Str("broker", b.Host).Msg("The MQTT broker is gone; waiting for it.")
+		case <-link.birth:
+			born = e.announce(life, m, born)
+		case <-wake:
+			e.flush(life, m)
+		case <-tick:
+			e.flush(life, m)
+		case <-patience.C:
+			if !connected {
+				return nil // it may have moved
+			}
+		case err := <-link.refused:
+			return errors.New("the MQTT broker at " + b.Host + " refuses Tunnel Medic's sign-in (" + e.Scrub(reason(err)) + "); there are no entities until it does. Restart the broker's add-on, which gives new credentials.")
+		case done := <-e.forget:
+			err := e.erase(life, m, connected)
+			done <- err
+			if err == nil {
+				_ = m.Disconnect(life)
+				return errForgotten
+			}
 		}
 	}
+}
+
+// link is what the connection to a broker reports.
+type link struct {
+	up, down, birth chan struct{}
+	refused         chan error
+}
+
+func newLink() link {
+	return link{make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan error, 1)}
+}
+
+// note reports what need not be said twice.
+func note[T any](c chan T, what T) {
+	select {
+	case c <- what:
+	default:
+	}
+}
+
+// dialling is how a broker is connected to, and who hears of it.
+func (e *Entities) dialling(ctx context.Context, b supervisor.Broker, hands Hands, l link) autopaho.ClientConfig {
 	scheme := "mqtt"
 	if b.SSL {
 		scheme = "mqtts"
 	}
-	cfg := autopaho.ClientConfig{
+	return autopaho.ClientConfig{
 		ServerUrls:                    []*url.URL{{Scheme: scheme, Host: net.JoinHostPort(b.Host, strconv.Itoa(b.Port))}},
 		TlsCfg:                        &tls.Config{RootCAs: e.RootCAs, ServerName: b.Host, MinVersion: tls.VersionTLS12},
 		KeepAlive:                     30,
@@ -233,102 +294,69 @@ func (e *Entities) throughBroker(ctx context.Context, b supervisor.Broker, hands
 		ConnectPassword: []byte(b.Password),
 		// One fixed client id: when the program starts anew after a crash, the broker
 		// sends the old one's will before, and not after, the new one is online.
-		ClientConfig: paho.ClientConfig{ClientID: "tunnelmedic", PacketTimeout: e.Pace.Publish, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
-			func(m paho.PublishReceived) (bool, error) {
-				switch {
-				case m.Packet.Topic == birthTopic:
-					if string(m.Packet.Payload) == online {
-						note(birth)
-					}
-				case m.Packet.Retain: // a kept command is an old one
-				case !orders.may(m.Packet.Topic, time.Now()):
-					if orders.first() {
-						e.Log.Warn().Msg("Commands come over MQTT faster than anybody presses buttons; most of them are passed over until it calms down.")
-					}
-				default:
-					e.obey(ctx, m.Packet.Topic, m.Packet.Payload, hands)
-				}
-				return true, nil
-			},
-		}},
+		ClientConfig:     paho.ClientConfig{ClientID: "tunnelmedic", PacketTimeout: e.Pace.Publish, OnPublishReceived: []func(paho.PublishReceived) (bool, error){e.listener(ctx, hands, l)}},
 		WillMessage:      &paho.WillMessage{Topic: availabilityTopic, Payload: []byte(offline), QoS: 1, Retain: true},
-		OnConnectionUp:   func(*autopaho.ConnectionManager, *paho.Connack) { note(up) },
-		OnConnectionDown: func() bool { note(down); return true },
+		OnConnectionUp:   func(*autopaho.ConnectionManager, *paho.Connack) { note(l.up, struct{}{}) },
+		OnConnectionDown: func() bool { note(l.down, struct{}{}); return true },
 		OnConnectError: func(err error) {
 			var no *autopaho.ConnackError
 			if errors.As(err, &no) && no.ReasonCode >= 0x84 && no.ReasonCode <= 0x8a { // protocol, client id, credentials, not authorised, banned…
-				select {
-				case refused <- err:
-				default:
-				}
+				note(l.refused, err)
 				return
 			}
-			e.Log.Debug().Str("broker", b.Host).Msg("The MQTT broker is not to be reached yet: " + e.Scrub(err.Error()))
+			e.Log.Debug().Str("broker", b.Host).Msg("The MQTT broker cannot be reached yet: " + e.Scrub(err.Error()))
 		},
 	}
-	m, err := autopaho.NewConnection(life, cfg)
-	if err != nil {
-		return errors.New("the MQTT broker that Supervisor names cannot be used: " + err.Error())
-	}
-	defer func() { end(); <-m.Done() }()
+}
 
-	connected, born := false, time.Time{}
-	again := time.NewTicker(e.Pace.Publish) // what was not acknowledged is sent anew
-	defer again.Stop()
-	patience := time.NewTimer(e.Pace.Ask)
-	defer patience.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			if connected {
-				bye, cancel := context.WithTimeout(life, farewell)
-				_ = e.publish(bye, m, availabilityTopic, offline)
-				_ = m.Disconnect(bye)
-				cancel()
+// listener takes what the broker sends: Home Assistant's birth, and commands.
+func (e *Entities) listener(ctx context.Context, hands Hands, l link) func(paho.PublishReceived) (bool, error) {
+	orders := newOrders()
+	return func(m paho.PublishReceived) (bool, error) {
+		switch {
+		case m.Packet.Topic == birthTopic:
+			if string(m.Packet.Payload) == online {
+				note(l.birth, struct{}{})
 			}
-			return nil
-		case <-up:
-			connected = true
-			patience.Stop()
-			e.Log.Info().Str("broker", b.Host).Msg("Connected to the MQTT broker; the entities are in Home Assistant.")
-			if err := e.subscribe(life, m); err != nil {
-				e.Log.Debug().Msg("Subscribing did not work: " + e.Scrub(err.Error()))
+		case m.Packet.Retain: // a kept command is an old one
+		case !orders.may(m.Packet.Topic, time.Now()):
+			if orders.first() {
+				e.Log.Warn().Msg("Commands come over MQTT faster than anybody presses buttons; most of them are passed over until it calms down.")
 			}
-			e.resend(life, m)
-		case <-down:
-			connected = false
-			patience.Reset(e.Pace.Ask)
-			e.Log.Info().Str("broker", b.Host).Msg("The MQTT broker is gone; waiting for it.")
-		case <-birth:
-			if now := time.Now(); now.Sub(born) >= e.Pace.Publish {
-				born = now
-				e.resend(life, m)
-			} else { // at the next tick, however often it is said
-				e.forgetSent()
-			}
-		case <-e.wake:
-			if connected {
-				e.flush(life, m)
-			}
-		case <-again.C:
-			if connected {
-				e.flush(life, m)
-			}
-		case <-patience.C:
-			if !connected {
-				return nil // it may have moved
-			}
-		case err := <-refused:
-			return errors.New("the MQTT broker at " + b.Host + " refuses Tunnel Medic's sign-in (" + e.Scrub(reason(err)) + "); there are no entities until it does. Restart the broker's add-on, which gives new credentials.")
-		case done := <-e.forget:
-			err := e.erase(life, m, connected)
-			done <- err
-			if err == nil {
-				_ = m.Disconnect(life)
-				return errForgotten
-			}
+		default:
+			e.obey(ctx, m.Packet.Topic, m.Packet.Payload, hands)
 		}
+		return true, nil
 	}
+}
+
+// arrive is what a new connection begins with.
+func (e *Entities) arrive(ctx context.Context, m *autopaho.ConnectionManager, b supervisor.Broker) {
+	e.Log.Info().Str("broker", b.Host).Msg("Connected to the MQTT broker; the entities are in Home Assistant.")
+	if err := e.subscribe(ctx, m); err != nil {
+		e.Log.Debug().Msg("Subscribing did not work: " + e.Scrub(err.Error()))
+	}
+	e.resend(ctx, m)
+}
+
+// announce answers Home Assistant's birth: at once, or, however often it is said, at the
+// next tick. It gives when it last did.
+func (e *Entities) announce(ctx context.Context, m *autopaho.ConnectionManager, last time.Time) time.Time {
+	now := time.Now()
+	if now.Sub(last) < e.Pace.Publish {
+		e.forgetSent()
+		return last
+	}
+	e.resend(ctx, m)
+	return now
+}
+
+// leave says the last word.
+func (e *Entities) leave(ctx context.Context, m *autopaho.ConnectionManager) {
+	bye, cancel := context.WithTimeout(ctx, farewell)
+	defer cancel()
+	_ = e.publish(bye, m, availabilityTopic, offline)
+	_ = m.Disconnect(bye)
 }
 
 func reason(err error) string {

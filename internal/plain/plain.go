@@ -111,49 +111,45 @@ func quiet(s string, bare bool) string {
 			i += link
 			continue
 		}
-		switch c := s[i]; c {
-		case '<':
+		switch c := s[i]; {
+		case c == '<':
 			b.WriteString("&lt;")
-		case '>':
+		case c == '>':
 			b.WriteString("&gt;")
-		case '&':
-			if i+1 < len(s) && (s[i+1] == '#' || word(s[i+1])) { // it may begin an entity
-				b.WriteString("&amp;")
-			} else {
-				b.WriteByte(c)
-			}
-		case '\\', '`', '*', '[', ']', '|', '~', '@':
-			if c != '@' || !bare {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(c)
-		case '_':
-			if i == 0 || i == len(s)-1 || !word(s[i-1]) || !word(s[i+1]) {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(c)
-		case ':': // of a bare address
-			if strings.HasPrefix(s[i:], "://") && !bare {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(c)
-		case '.': // www.example.com is a link, too; "1." begins a list
-			if !bare && i >= 3 && strings.EqualFold(s[i-3:i], "www") || i > 0 && numbers(s, i) {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(c)
-		case '#', '+', '-', '=', ')', '!': // at the beginning: headings, lists, rules
-			if i == 0 || c == ')' && numbers(s, i) {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(c)
+		case c == '&' && i+1 < len(s) && (s[i+1] == '#' || word(s[i+1])): // it may begin an entity
+			b.WriteString("&amp;")
 		default:
+			if means(s, i, bare) {
+				b.WriteByte('\\')
+			}
 			b.WriteByte(c)
 		}
 		i++
 	}
 	return b.String()
 }
+
+// means says whether the character at i has a meaning in Markdown, where it stands.
+func means(s string, i int, bare bool) bool {
+	switch c := s[i]; c {
+	case '\\', '`', '*', '[', ']', '|', '~':
+		return true
+	case '@':
+		return !bare
+	case '_':
+		return !within(s, i)
+	case ':': // of a bare address
+		return !bare && strings.HasPrefix(s[i:], "://")
+	case '.': // www.example.com is a link, too; "1." begins a list
+		return !bare && strings.EqualFold(s[max(0, i-3):i], "www") || i > 0 && numbers(s, i)
+	case ')':
+		return i == 0 || numbers(s, i)
+	}
+	return i == 0 && strings.IndexByte("#+-=!", s[i]) >= 0 // at the beginning: headings, lists, rules
+}
+
+// within says whether a character stands within a word.
+func within(s string, i int) bool { return 0 < i && i < len(s)-1 && word(s[i-1]) && word(s[i+1]) }
 
 // numbers says whether a mark makes an item of a list of the line that it stands in.
 func numbers(s string, mark int) bool {

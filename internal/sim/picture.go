@@ -88,19 +88,16 @@ func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Dur
 			}
 			continue
 		}
-		fill := "#2e7d32"
-		//exhaustive:ignore
-		switch m.over {
-		case http2:
-			fill = "#1565c0"
-		case evidence.NoTransport:
-			fill = "#c62828"
-		}
-		box(m.at, until, fill)
+		box(m.at, until, fillOf(m.over))
 		for _, sp := range c.spells {
 			if share := sp.share(m.over); share > 0 && !(sp.mends && mended) {
 				part(max(sp.from, m.at), min(sp.to, until), "#c62828", 1-share, 1)
 			}
 		}
 	}
+}
+
+// fillOf is the colour of a time over a transport, or of none.
+func fillOf(t evidence.Transport) string {
+	return map[evidence.Transport]string{evidence.OverQUIC: "#2e7d32", evidence.OverHTTP2: "#1565c0", evidence.NoTransport: "#c62828"}[t]
 }
