@@ -271,16 +271,20 @@ func marshal(r Record) []byte {
 // state is worse than none.
 func (r Record) check() error {
 	p := r.Policy
-	if i := p.Incident; i != nil && !validID(i.ID) || p.Failback != nil && p.Failback.Incident != "" && !validID(p.Failback.Incident) {
+	if p.Incident != nil && !validID(p.Incident.ID) {
 		return errors.New("it holds an incident without an id")
 	}
-	if p.HoldLevel < 0 || p.Failback != nil && p.Failback.Wait < 0 {
+	f := p.Failback
+	if f != nil && f.Incident != "" && !validID(f.Incident) {
+		return errors.New("it holds a fail-back of an incident without an id")
+	}
+	if p.HoldLevel < 0 || f != nil && f.Wait < 0 {
 		return errors.New("it holds a wait below zero")
 	}
-	if i := r.Intention; i != nil && (i.Slug == "" || !slices.Contains([]Stage{Intended, Writing, Restarting, Connecting}, i.Stage)) {
+	if r.Intention != nil && !r.Intention.whole() {
 		return errors.New("it holds a change that nobody can take up")
 	}
-	if (p.Trial != nil || p.Incident != nil || p.Failback != nil) && !p.OwnKnown {
+	if !p.OwnKnown && (p.Trial != nil || p.Incident != nil || f != nil) {
 		return errors.New("it holds a treatment without your own setting")
 	}
 	for _, kept := range r.Elsewhere {
@@ -288,6 +292,16 @@ func (r Record) check() error {
 			return err
 		}
 	}
+	return grounds(p)
+}
+
+// whole says whether a change can be taken up.
+func (i Intention) whole() bool {
+	return i.Slug != "" && slices.Contains([]Stage{Intended, Writing, Restarting, Connecting}, i.Stage)
+}
+
+// grounds says what a trial under way lacks of what its purpose rests on.
+func grounds(p policy.State) error {
 	if p.Trial == nil {
 		return nil
 	}

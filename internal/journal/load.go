@@ -205,20 +205,9 @@ func (r Record) wayBack() Record {
 		r.Policy.Trial, r.Policy.Failback, r.Intention = nil, nil, nil
 		return r
 	}
-	back := p.Own
+	back := backFrom(p)
 	if t == nil {
-		t, back = &policy.OnTrial{}, p.Set
-	}
-	//exhaustive:ignore
-	switch t.Purpose {
-	case policy.Failback:
-		if p.Failback != nil {
-			back = p.Failback.Cured
-		}
-	case policy.ByHand:
-		back = t.Back
-	case policy.Restore, policy.Return, policy.HandBack:
-		back = t.Protocol
+		t = &policy.OnTrial{}
 	}
 	if in == nil && !t.Settled && back == p.Set { // nothing is under way
 		r.Policy.Trial = nil
@@ -227,8 +216,35 @@ func (r Record) wayBack() Record {
 		}
 		return r
 	}
+	r.Policy.Trial = &policy.OnTrial{Protocol: back, Purpose: policy.HandBack, Since: t.Since}
+	r.Intention = intentionBack(r.Slug, p, t, in, back)
+	return r
+}
+
+// backFrom is the protocol that what is under way leads back to.
+func backFrom(p policy.State) evidence.Protocol {
+	if p.Trial == nil {
+		return p.Set
+	}
+	//exhaustive:ignore
+	switch p.Trial.Purpose {
+	case policy.Failback:
+		if p.Failback != nil {
+			return p.Failback.Cured
+		}
+	case policy.ByHand:
+		return p.Trial.Back
+	case policy.Restore, policy.Return, policy.HandBack:
+		return p.Trial.Protocol
+	}
+	return p.Own
+}
+
+// intentionBack is the change that goes this way, on from one that was begun; nil if it is not
+// known of which app.
+func intentionBack(slug string, p policy.State, t *policy.OnTrial, in *Intention, back evidence.Protocol) *Intention {
+	way := Intention{Slug: slug, From: p.Set, To: back, Back: back, Purpose: policy.HandBack, Stage: Writing, At: t.Since, Felled: p.Felled}
 	ours := []evidence.Protocol{t.Protocol, p.Own, p.Set}
-	way := Intention{Slug: r.Slug, From: p.Set, To: back, Back: back, Purpose: policy.HandBack, Stage: Writing, At: t.Since, Felled: p.Felled}
 	if in != nil {
 		way.Slug, way.At, way.Before = in.Slug, in.At, in.Before
 		ours = append(ours, in.From, in.To)
@@ -237,14 +253,12 @@ func (r Record) wayBack() Record {
 			way.Stage, way.Process = in.Stage, in.Process
 		}
 	}
+	if way.Slug == "" {
+		return nil
+	}
 	slices.Sort(ours)
 	way.Ours = slices.Compact(ours)
-	r.Policy.Trial = &policy.OnTrial{Protocol: back, Purpose: policy.HandBack, Since: t.Since}
-	r.Intention = nil
-	if way.Slug != "" {
-		r.Intention = &way
-	}
-	return r
+	return &way
 }
 
 // loaded is what a folder holds.
@@ -265,19 +279,11 @@ func load(d Disk, dir string) (l loaded, err error) {
 			return l, err
 		}
 		l.generation = max(l.generation, c[i].generation)
-		if c[i].bad != nil {
-			l.aside = append(l.aside, c[i])
-		}
 	}
-	first, twin, essence := c[0], c[1], c[2]
-	best := first
-	switch {
-	case first.whole && !first.sealed: // an earlier version's, which knows of no other copy
-	case !first.usable(), twin.usable() && twin.generation > first.generation:
-		best = twin
-	}
+	l.aside = slices.DeleteFunc(slices.Clone(c[:]), func(c copyOf) bool { return c.bad == nil })
+	best, essence := whole(c[0], c[1]), c[2]
 	old := best.whole && !best.sealed
-	l.current = first.whole && twin.whole && essence.whole && first.generation == twin.generation && !old
+	l.current = !old && c[0].generation == c[1].generation && !slices.ContainsFunc(c[:], func(c copyOf) bool { return !c.whole })
 	switch {
 	case essence.usable() && !old && (!best.usable() || essence.generation > best.generation):
 		l.record, l.current = essence.record.wayBack(), false
@@ -295,6 +301,17 @@ func load(d Disk, dir string) (l loaded, err error) {
 	}
 	l.record.Version = version
 	return l, nil
+}
+
+// whole chooses between the two that hold all of it: the newer one that can be used.
+func whole(first, twin copyOf) copyOf {
+	if first.whole && !first.sealed { // an earlier version's, which knows of no other copy
+		return first
+	}
+	if !first.usable() || twin.usable() && twin.generation > first.generation {
+		return twin
+	}
+	return first
 }
 
 // nothing is the record where none can be read: of a first start, or of one that
