@@ -271,12 +271,9 @@ func marshal(r Record) []byte {
 // state is worse than none.
 func (r Record) check() error {
 	p := r.Policy
-	if p.Incident != nil && !validID(p.Incident.ID) {
-		return errors.New("it holds an incident without an id")
-	}
 	f := p.Failback
-	if f != nil && f.Incident != "" && !validID(f.Incident) {
-		return errors.New("it holds a fail-back of an incident without an id")
+	if !idsValid(p) {
+		return errors.New("it holds an incident without an id")
 	}
 	if p.HoldLevel < 0 || f != nil && f.Wait < 0 {
 		return errors.New("it holds a wait below zero")
@@ -293,6 +290,14 @@ func (r Record) check() error {
 		}
 	}
 	return grounds(p)
+}
+
+// idsValid says whether what is open, and what was cured, can be found again.
+func idsValid(p policy.State) bool {
+	if p.Incident != nil && !validID(p.Incident.ID) {
+		return false
+	}
+	return p.Failback == nil || p.Failback.Incident == "" || validID(p.Failback.Incident)
 }
 
 // whole says whether a change can be taken up.

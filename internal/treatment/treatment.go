@@ -341,73 +341,17 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 			return "", err
 		}
 		read = t.surely // something may have been sent by then
-		halted, err := t.stopped(ctx, in, info)
+		there, options, err := t.mayWrite(ctx, in, info, sent)
 		if err != nil {
 			return "", err
-		}
-		halted = halted && !in.Felled
-		there, err := tunnel.ProtocolOf(info.Options)
-		switch {
-		case err != nil:
-			return "", t.end(policy.UserChanged, in.From)
-		case !in.Knows(there):
-			return "", t.end(policy.UserChanged, there)
-		case there == in.To && in.From != in.To && !sent && !slices.Contains(in.Ours, in.To):
-			// A person wrote just what was to be written: it is theirs.
-			return "", t.end(policy.UserChanged, there)
-		case halted && there == in.To:
-			return "", t.stoppedByHand(ctx, in)
-		case halted && !way(in):
-			return "", t.end(policy.UserStopped, there)
-		case there != in.To && info.Options.HoldsSecretReference():
-			return "", t.end(policy.AtRisk, there)
-		}
-		options, err := tunnel.WithProtocol(info.Options, in.To)
-		if err != nil {
-			return "", t.end(policy.Rejected, there)
-		}
-		if !way(in) || in.From == in.To { // the way back is stored first, whatever keeps it from being started
-			if err := t.startable(ctx, in, options, there); err != nil {
-				return "", err
-			}
 		}
 		if there == in.To {
 			// The same protocol, started anew; or written by an earlier try whose answer got lost.
 			return journal.Restarting, nil
 		}
-		err = t.Supervisor.SetOptions(ctx, in.Slug, options)
 		sent = true
-		var refused error
-		switch {
-		case ctx.Err() != nil:
-			return "", ctx.Err()
-		case err == nil, supervisor.EffectUnknown(err):
-			// What counts is what is read back.
-		case supervisor.Is(err, supervisor.Rejected):
-			refused = err // and what counts is what is read back all the same
-		default:
-			t.Log.Debug().Err(err).Msg("The options could not be written; looking at what is there.")
-			if err := t.pause(ctx); err != nil {
-				return "", err
-			}
-		}
-		after, err := t.surely(ctx, in)
-		if err != nil {
-			return "", err
-		}
-		if got, err := tunnel.ProtocolOf(after.Options); err == nil && got == in.To {
-			switch halted, err := t.stopped(ctx, in, after); {
-			case err != nil:
-				return "", err
-			case halted && !in.Felled:
-				return "", t.stoppedByHand(ctx, in)
-			}
-			t.compare(options, after.Options)
-			return journal.Restarting, nil
-		}
-		if refused != nil {
-			t.Log.Warn().Err(refused).Str("protocol", in.To.String()).Msg("Supervisor does not accept the setting; nothing was changed.")
-			return "", t.end(policy.Rejected, there)
+		if stored, err := t.writeAndRead(ctx, in, options, there); err != nil || stored {
+			return journal.Restarting, err
 		}
 		// Somebody saved the form in between, with the protocol it had shown them. Again.
 	}
@@ -416,6 +360,100 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 		return journal.Restarting, err
 	}
 	return "", &stopped{policy.Outcome{Result: policy.NotAvailable, Setting: in.From, Sent: sent}}
+}
+
+// mayWrite gives the protocol that is stored, and the options to store, if they may be changed.
+func (t *Treatment) mayWrite(ctx context.Context, in journal.Intention, info supervisor.Info, sent bool) (there evidence.Protocol, options supervisor.Options, err error) {
+	halted, err := t.stopped(ctx, in, info)
+	if err != nil {
+		return there, nil, err
+	}
+	halted = halted && !in.Felled
+	there, err = tunnel.ProtocolOf(info.Options)
+	if err != nil {
+		return there, nil, t.end(policy.UserChanged, in.From)
+	}
+	if err := t.foreign(ctx, in, there, halted, sent); err != nil {
+		return there, nil, err
+	}
+	if there != in.To && info.Options.HoldsSecretReference() {
+		return there, nil, t.end(policy.AtRisk, there)
+	}
+	if options, err = tunnel.WithProtocol(info.Options, in.To); err != nil {
+		return there, nil, t.end(policy.Rejected, there)
+	}
+	if way(in) && in.From != in.To { // the way back is stored first, whatever keeps it from being started
+		return there, options, nil
+	}
+	return there, options, t.startable(ctx, in, options, there)
+}
+
+// foreign ends the change where a person has set the protocol that is there, or has stopped
+// the app.
+func (t *Treatment) foreign(ctx context.Context, in journal.Intention, there evidence.Protocol, halted, sent bool) error {
+	switch {
+	case !in.Knows(there):
+		return t.end(policy.UserChanged, there)
+	case there == in.To && in.From != in.To && !sent && !slices.Contains(in.Ours, in.To):
+		// A person wrote just what was to be written: it is theirs.
+		return t.end(policy.UserChanged, there)
+	case halted && there == in.To:
+		return t.stoppedByHand(ctx, in)
+	case halted && !way(in):
+		return t.end(policy.UserStopped, there)
+	}
+	return nil
+}
+
+// writeAndRead writes the options, and says by what is read back whether they are stored.
+func (t *Treatment) writeAndRead(ctx context.Context, in journal.Intention, options supervisor.Options, there evidence.Protocol) (stored bool, err error) {
+	refused, err := t.send(ctx, in, options)
+	if err != nil {
+		return false, err
+	}
+	if stored, err := t.stored(ctx, in, options); err != nil || stored {
+		return stored, err
+	}
+	if refused != nil {
+		t.Log.Warn().Err(refused).Str("protocol", in.To.String()).Msg("Supervisor does not accept the setting; nothing was changed.")
+		return false, t.end(policy.Rejected, there)
+	}
+	return false, nil
+}
+
+// send writes the options. Whatever the answer is, what counts is what is read back.
+func (t *Treatment) send(ctx context.Context, in journal.Intention, options supervisor.Options) (refused, err error) {
+	err = t.Supervisor.SetOptions(ctx, in.Slug, options)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil, supervisor.EffectUnknown(err):
+		return nil, nil
+	case supervisor.Is(err, supervisor.Rejected):
+		return err, nil
+	}
+	t.Log.Debug().Err(err).Msg("The options could not be written; looking at what is there.")
+	return nil, t.pause(ctx)
+}
+
+// stored reads back whether the options are what was sent, and ends the change where a
+// person has stopped the app meanwhile.
+func (t *Treatment) stored(ctx context.Context, in journal.Intention, options supervisor.Options) (bool, error) {
+	after, err := t.surely(ctx, in)
+	if err != nil {
+		return false, err
+	}
+	if got, err := tunnel.ProtocolOf(after.Options); err != nil || got != in.To {
+		return false, nil
+	}
+	switch halted, err := t.stopped(ctx, in, after); {
+	case err != nil:
+		return false, err
+	case halted && !in.Felled:
+		return false, t.stoppedByHand(ctx, in)
+	}
+	t.compare(options, after.Options)
+	return true, nil
 }
 
 // startable ends the change before anything is stopped, where a start with these
@@ -468,83 +506,113 @@ func (t *Treatment) compare(sent, stored supervisor.Options) {
 // whose start failed after the stop. One that does not run is started, which cuts
 // nobody off. No error says that Supervisor called it done.
 func (t *Treatment) restart(ctx context.Context, in *journal.Intention) error {
-	began := time.Now()
-	deadline := began.Add(t.Patience.Busy)
-	tries, ended := 0, false
-	if in.Felled || in.Purpose == policy.Revive || way(*in) {
-		info, err := t.surely(ctx, *in)
-		if err != nil {
-			return err
-		}
-		ended = info.State == evidence.StateError || info.State == evidence.StateStopped && (in.Felled || in.Purpose == policy.Revive)
-		if way(*in) && in.From != in.To { // else it was asked before
-			if err := t.startable(ctx, *in, info.Options, in.To); err != nil {
-				return err
-			}
-		}
+	r := restarting{Treatment: t, in: in, began: time.Now(), asked: time.Now()}
+	var err error
+	if r.ended, err = t.ready(ctx, *in); err != nil {
+		return err
 	}
 	t.Connector.Forget()
-	asked := began // whether it can be started; just before, for the first time
-	for waited := 0; ; {
-		if !ended && time.Since(asked) > t.Patience.Late {
-			info, err := t.surely(ctx, *in)
-			if err == nil {
-				err = t.startable(ctx, *in, info.Options, in.To)
-			}
-			if err != nil {
-				return err
-			}
-			asked = time.Now()
+	for done := false; !done && err == nil; {
+		done, err = r.try(ctx)
+	}
+	return err
+}
+
+// restarting is a restart under way.
+type restarting struct {
+	*Treatment
+	in            *journal.Intention
+	began, asked  time.Time // asked: whether it can be started; just before, for the first time
+	ended         bool      // the app does not run, so it is started
+	tries, waited int
+}
+
+// counts is how many restarts of the budget the next call costs.
+func (r *restarting) counts() int {
+	if r.ended {
+		return 0
+	}
+	return 1
+}
+
+// try asks once, and waits or looks where that was in vain.
+func (r *restarting) try(ctx context.Context) (done bool, err error) {
+	refusal, err := r.ask(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case refusal == nil:
+		return true, nil
+	case supervisor.Is(refusal, supervisor.Busy) || supervisor.Is(refusal, supervisor.Away) && !supervisor.EffectUnknown(refusal):
+		r.in.Begun -= r.counts() // nothing was done yet
+		r.Log.Debug().Err(refusal).Msg("Waiting for Supervisor.")
+		r.waited++
+		return r.await(ctx)
+	}
+	r.Log.Warn().Err(refusal).Msg("The restart did not end well; looking at what is there.")
+	after, err := r.aftermath(ctx, *r.in, r.began)
+	if err != nil || after == anew {
+		return true, err
+	}
+	if after == asBefore {
+		r.in.Begun -= r.counts()
+	}
+	switch {
+	case r.tries == 3 && after == asBefore:
+		return false, r.end(policy.NotRestarted, r.in.To)
+	case r.tries == 3:
+		return false, r.end(policy.Crashed, r.in.To)
+	}
+	r.tries++
+	r.ended = after == down
+	return false, r.pause(ctx)
+}
+
+// ask asks Supervisor for the restart, or the start: noted before, within the budget, and
+// only where a start can still succeed. refusal is Supervisor's.
+func (r *restarting) ask(ctx context.Context) (refusal, err error) {
+	if !r.ended && time.Since(r.asked) > r.Patience.Late {
+		info, err := r.surely(ctx, *r.in)
+		if err == nil {
+			err = r.startable(ctx, *r.in, info.Options, r.in.To)
 		}
-		call, counts := t.Supervisor.Restart, 1
-		if ended {
-			call, counts = t.Supervisor.Start, 0
+		if err != nil {
+			return nil, err
 		}
-		if counts > 0 && in.Most != 0 && in.Begun >= in.Most {
-			return t.end(policy.OverBudget, in.To)
-		}
-		in.Begun += counts
-		if err := t.intend(*in, journal.Restarting); err != nil && risky(*in) && tries == 0 {
-			in.Begun -= counts
-			return t.end(policy.Unkept, in.To)
-		}
-		err := call(ctx, in.Slug)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err == nil:
-			return nil
-		case supervisor.Is(err, supervisor.Busy) || supervisor.Is(err, supervisor.Away) && !supervisor.EffectUnknown(err):
-			in.Begun -= counts // nothing was done yet
-			t.Log.Debug().Err(err).Msg("Waiting for Supervisor.")
-			done, err := t.await(ctx, *in, deadline, waited, began, tries > 0 || ended)
-			if err != nil || done {
-				return err
-			}
-			waited++
-			continue
-		}
-		t.Log.Warn().Err(err).Msg("The restart did not end well; looking at what is there.")
-		after, err := t.aftermath(ctx, *in, began)
-		if err == nil && after == asBefore {
-			in.Begun -= counts
-		}
-		switch {
-		case err != nil:
-			return err
-		case after == anew:
-			return nil
-		case tries == 3 && after == asBefore:
-			return t.end(policy.NotRestarted, in.To)
-		case tries == 3:
-			return t.end(policy.Crashed, in.To)
-		}
-		tries++
-		ended = after == down
-		if err := t.pause(ctx); err != nil {
-			return err
+		r.asked = time.Now()
+	}
+	call := r.Supervisor.Restart
+	if r.ended {
+		call = r.Supervisor.Start
+	} else if r.in.Most != 0 && r.in.Begun >= r.in.Most {
+		return nil, r.end(policy.OverBudget, r.in.To)
+	}
+	r.in.Begun += r.counts()
+	if err := r.intend(*r.in, journal.Restarting); err != nil && risky(*r.in) && r.tries == 0 {
+		r.in.Begun -= r.counts()
+		return nil, r.end(policy.Unkept, r.in.To)
+	}
+	refusal = call(ctx, r.in.Slug)
+	return refusal, ctx.Err()
+}
+
+// ready ends the change where a start could not succeed and nobody has asked yet, and says
+// whether the app has ended, so that it is started and not restarted.
+func (t *Treatment) ready(ctx context.Context, in journal.Intention) (ended bool, err error) {
+	ours := in.Felled || in.Purpose == policy.Revive
+	if !ours && !way(in) {
+		return false, nil
+	}
+	info, err := t.surely(ctx, in)
+	if err != nil {
+		return false, err
+	}
+	if way(in) && in.From != in.To { // else it was asked before
+		if err := t.startable(ctx, in, info.Options, in.To); err != nil {
+			return false, err
 		}
 	}
+	return info.State == evidence.StateError || info.State == evidence.StateStopped && ours, nil
 }
 
 // longestWait is how many looks lie between two askings for a restart while Supervisor
@@ -555,34 +623,46 @@ const longestWait = 15
 // whether the job that held it has started it anew: with what is stored, so that
 // nothing is left to do. As long as the add-on is shown stopped, and we have not stopped
 // it, another job or a person has: a restart would start it.
-func (t *Treatment) await(ctx context.Context, in journal.Intention, deadline time.Time, waited int, began time.Time, stoppedByUs bool) (done bool, err error) {
-	silent := time.Now().Add(t.Patience.Settle(in.To))
-	for looks := min(1<<min(waited+1, 10), longestWait); ; looks-- {
-		if err := t.pause(ctx); err != nil {
+func (r *restarting) await(ctx context.Context) (done bool, err error) {
+	silent := time.Now().Add(r.Patience.Settle(r.in.To))
+	for looks := min(1<<min(r.waited, 10), longestWait); ; looks-- {
+		if err := r.pause(ctx); err != nil {
 			return false, err
 		}
-		info, err := t.Supervisor.Info(ctx, in.Slug)
-		halted := err == nil && !stoppedByUs && info.State == evidence.StateStopped
-		late := time.Now().After(deadline)
+		info, err := r.Supervisor.Info(ctx, r.in.Slug)
+		halted := err == nil && r.tries == 0 && !r.ended && info.State == evidence.StateStopped // not by us
+		late := time.Since(r.began) > r.Patience.Busy
+		already, starting := false, false
 		if err == nil && info.State == evidence.StateStarted {
-			switch answers := t.Connector.Inspect(ctx, time.Now()).Status != 0; {
-			case answers && t.renewed(in, began):
-				t.Log.Info().Msg("The job that held the Cloudflared app has restarted it already.")
-				return true, nil
-			case !answers && in.Process != "" && time.Now().Before(silent): // it is starting
-				looks = max(looks, 2)
-			}
+			already, starting = r.meanwhile(ctx, silent)
+		}
+		if starting {
+			looks = max(looks, 2)
 		}
 		switch {
+		case already:
+			return true, nil
 		case late && halted:
-			return false, t.stoppedByHand(ctx, in)
+			return false, r.stoppedByHand(ctx, *r.in)
 		case late:
-			t.Log.Warn().Msg("Supervisor was busy or away for too long; the restart is put off.")
-			return false, t.end(policy.Busy, in.To)
+			r.Log.Warn().Msg("Supervisor was busy or away for too long; the restart is put off.")
+			return false, r.end(policy.Busy, r.in.To)
 		case !halted && looks <= 1:
 			return false, nil
 		}
 	}
+}
+
+// meanwhile says whether the job that held the app has started it anew, or is about to.
+func (r *restarting) meanwhile(ctx context.Context, silent time.Time) (already, starting bool) {
+	switch answers := r.Connector.Inspect(ctx, time.Now()).Status != 0; {
+	case !answers:
+		return false, r.in.Process != "" && time.Now().Before(silent)
+	case r.renewed(*r.in, r.began):
+		r.Log.Info().Msg("The job that held the Cloudflared app has restarted it already.")
+		return true, false
+	}
+	return false, false
 }
 
 // renewed says whether a different process answered last from the one that was to go.
@@ -736,62 +816,78 @@ func (t *Treatment) putBack(ctx context.Context, in journal.Intention) error {
 // connect waits for the connection: a restart that answered 200 says only that a
 // container started.
 func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
-	end := func(r policy.Result, e evidence.Connector) (policy.Outcome, error) {
-		return policy.Outcome{Result: r, Setting: in.To, Transport: e.Transport}, nil
-	}
 	began := in.At
 	if began.IsZero() {
 		began = time.Now()
 	}
 	deadline := time.Now().Add(t.Patience.Settle(in.To))
-	failing, halted, same, other := 0, 0, 0, 0
-	for {
+	for seen := (looks{}); ; {
 		c := t.Connector.Inspect(ctx, time.Now())
-		switch fits := way(in) || wanted(in.To) == evidence.NoTransport || c.Transport == wanted(in.To); {
-		case c.Status == 0:
-		case !t.renewed(in, began):
-			// Only another process shows that there was a restart.
-			if same++; same >= looksStopped {
-				return end(policy.NotRestarted, c)
-			}
-		case c.Up() && fits:
-			return end(policy.Settled, c)
-		case c.Up():
-			// Which transport it is may not be known at once, or for an old cloudflared not at all.
-			if other++; other >= looksStopped {
-				if c.Transport == evidence.NoTransport {
-					return end(policy.Settled, c)
-				}
-				return end(policy.OtherTransport, c)
-			}
+		var result policy.Result
+		var err error
+		if c.Status != 0 {
+			result = seen.answered(c, t.renewed(in, began), way(in) || wanted(in.To) == evidence.NoTransport || c.Transport == wanted(in.To))
+		} else { // only a connector that does not answer at all can have ended
+			result, err = t.silent(ctx, in, &seen)
 		}
-		// Only a connector that does not answer at all can have ended.
-		if c.Status == 0 {
-			info, err := t.Supervisor.Info(ctx, in.Slug)
-			switch {
-			case err != nil:
-			case !info.Installed():
-				return end(policy.UserStopped, c)
-			case info.State == evidence.StateStopped:
-				if halted++; halted >= looksStopped {
-					return policy.Outcome{}, t.notRunning(ctx, in)
-				}
-			case info.State == evidence.StateError:
-				// Supervisor's watchdog may be about to start it again: look more than once.
-				if failing++; failing >= 3 {
-					return end(policy.Crashed, c)
-				}
-			default:
-				failing, halted = 0, 0
-			}
+		if result == "" && err == nil && time.Now().After(deadline) {
+			result = policy.Unsettled
 		}
-		if time.Now().After(deadline) {
-			return end(policy.Unsettled, c)
+		if err != nil || result != "" {
+			return policy.Outcome{Result: result, Setting: in.To, Transport: c.Transport}, err
 		}
 		if err := t.pause(ctx); err != nil {
 			return policy.Outcome{}, err
 		}
 	}
+}
+
+// looks counts what a tunnel that is to connect was seen as: once may be too early.
+type looks struct{ failing, halted, same, other int }
+
+// answered judges a connector that answers; "" is not yet.
+func (l *looks) answered(c evidence.Connector, renewed, fits bool) policy.Result {
+	switch {
+	case !renewed:
+		// Only another process shows that there was a restart.
+		if l.same++; l.same >= looksStopped {
+			return policy.NotRestarted
+		}
+	case c.Up() && fits:
+		return policy.Settled
+	case c.Up():
+		// Which transport it is may not be known at once, or for an old cloudflared not at all.
+		if l.other++; l.other < looksStopped {
+			return ""
+		}
+		if c.Transport == evidence.NoTransport {
+			return policy.Settled
+		}
+		return policy.OtherTransport
+	}
+	return ""
+}
+
+// silent judges a connector that does not answer by what Supervisor says of the app.
+func (t *Treatment) silent(ctx context.Context, in journal.Intention, l *looks) (policy.Result, error) {
+	info, err := t.Supervisor.Info(ctx, in.Slug)
+	switch {
+	case err != nil:
+	case !info.Installed():
+		return policy.UserStopped, nil
+	case info.State == evidence.StateStopped:
+		if l.halted++; l.halted >= looksStopped {
+			return "", t.notRunning(ctx, in)
+		}
+	case info.State == evidence.StateError:
+		// Supervisor's watchdog may be about to start it again: look more than once.
+		if l.failing++; l.failing >= 3 {
+			return policy.Crashed, nil
+		}
+	default:
+		l.failing, l.halted = 0, 0
+	}
+	return "", nil
 }
 
 // surely reads the add-on however long it takes. Once something was sent, nothing
@@ -868,32 +964,9 @@ func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart boo
 	interrupted, writing := in.Stage == journal.Restarting, in.Stage == journal.Writing
 	// A diary that cannot be written must not keep the setting from going back.
 	unnoted := t.intend(in, journal.Writing)
-	var info supervisor.Info
-	for began := time.Now(); ; {
-		var err error
-		if info, err = t.Supervisor.Info(ctx, in.Slug); err == nil {
-			err = info.OptionsError
-		}
-		if err != nil {
-			return errors.Join(err, unnoted)
-		}
-		there, err := tunnel.ProtocolOf(info.Options)
-		if err != nil || !in.Knows(there) || info.Options.HoldsSecretReference() {
-			return errors.Join(err, unnoted) // a person's setting stays
-		}
-		if there != in.To {
-			options, err := tunnel.WithProtocol(info.Options, in.To)
-			if err == nil {
-				err = t.Supervisor.SetOptions(ctx, in.Slug, options)
-			}
-			if err != nil {
-				return errors.Join(err, unnoted)
-			}
-		}
-		// A write that was under way may take effect yet.
-		if !writing || time.Since(began) > min(linger, t.Patience.Late) || t.pause(ctx) != nil {
-			break
-		}
+	info, stored, err := t.storeLast(ctx, in, writing)
+	if err != nil || !stored {
+		return errors.Join(err, unnoted)
 	}
 	// Stopped by hand it stays stopped; between the stop and the start of our own
 	// restart it must not.
@@ -910,20 +983,57 @@ func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart boo
 	in.Process = t.Connector.Process()
 	in.Begun++
 	unnoted = errors.Join(unnoted, t.intend(in, journal.Restarting))
-	var busy error
+	taken, err := t.restartLast(ctx, in.Slug)
+	if taken {
+		err = t.intend(in, journal.Connecting)
+	}
+	return errors.Join(err, unnoted)
+}
+
+// storeLast stores the setting, and says whether it is there: a person's own stays. A write
+// that was under way may take effect yet, so it is looked at for a while.
+func (t *Treatment) storeLast(ctx context.Context, in journal.Intention, writing bool) (info supervisor.Info, stored bool, err error) {
+	for began := time.Now(); ; {
+		if info, err = t.Supervisor.Info(ctx, in.Slug); err == nil {
+			err = info.OptionsError
+		}
+		if err != nil {
+			return info, false, err
+		}
+		there, err := tunnel.ProtocolOf(info.Options)
+		if err != nil || !in.Knows(there) || info.Options.HoldsSecretReference() {
+			return info, false, err
+		}
+		if there != in.To {
+			options, err := tunnel.WithProtocol(info.Options, in.To)
+			if err == nil {
+				err = t.Supervisor.SetOptions(ctx, in.Slug, options)
+			}
+			if err != nil {
+				return info, false, err
+			}
+		}
+		if !writing || time.Since(began) > min(linger, t.Patience.Late) || t.pause(ctx) != nil {
+			return info, true, nil
+		}
+	}
+}
+
+// restartLast asks for a restart until Supervisor takes it: busy it is with the one that was
+// interrupted, as a rule. Where the context ends first, it may have been sent all the same.
+func (t *Treatment) restartLast(ctx context.Context, slug string) (taken bool, busy error) {
 	for {
-		err := t.Supervisor.Restart(ctx, in.Slug)
+		err := t.Supervisor.Restart(ctx, slug)
 		switch {
 		case err == nil:
-			return errors.Join(unnoted, t.intend(in, journal.Connecting))
+			return true, nil
 		case ctx.Err() != nil:
-			return errors.Join(busy, unnoted) // not busy before, it was sent
+			return false, busy // not busy before, it was sent
 		case !supervisor.Is(err, supervisor.Busy):
-			return errors.Join(err, unnoted)
+			return false, err
 		}
-		busy = err // with the restart that was interrupted, as a rule
-		if t.pause(ctx) != nil {
-			return errors.Join(busy, unnoted)
+		if busy = err; t.pause(ctx) != nil {
+			return false, busy
 		}
 	}
 }

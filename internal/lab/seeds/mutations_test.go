@@ -21,7 +21,7 @@ var mutants = []*mutation{
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
-		{"internal/treatment/treatment.go", "		halted = halted && !in.Felled\n", "		halted = false\n"}}},
+		{"internal/treatment/treatment.go", "	halted = halted && !in.Felled\n", "	halted = false\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
 		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"},
 		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
@@ -46,7 +46,7 @@ var mutants = []*mutation{
 	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return r.Heal }", "{ return true }"}}},
 	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
-		{"internal/journal/load.go", "	case !first.usable(), ", "	case "},
+		{"internal/journal/load.go", "	if !first.usable() || ", "	if "},
 		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
