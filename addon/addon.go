@@ -55,7 +55,7 @@ func Run(ctx context.Context, environ []string, version string, out io.Writer) e
 // Surroundings is what the program reaches out to. The zero value is the machine's own.
 type Surroundings struct {
 	Net  network.Network
-	QUIC medic.QUIC   // asks an edge over QUIC, which takes a real socket; nil: [probe.QUIC]
+	QUIC medic.QUIC   // asks an edge over QUIC, which takes a real socket; nil: [probe.Edge.QUIC]
 	Disk journal.Disk // nil: the machine's
 }
 

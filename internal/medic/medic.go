@@ -62,7 +62,7 @@ type Settings struct {
 	System   System   // versions of the installation
 }
 
-// QUIC asks edges whether QUIC gets there and back, as [probe.QUIC] does. It needs a
+// QUIC asks edges whether QUIC gets there and back, as [probe.Edge.QUIC] does. It needs a
 // socket of the machine's own, which a network in memory does not have.
 type QUIC func(ctx context.Context, edges ...netip.AddrPort) evidence.Look
 

@@ -82,21 +82,6 @@ func Markdown(s string) string { return quiet(Sentence(s), false) }
 // because nothing hides where it leads.
 func Inert(s string) string { return quiet(Sentence(s), true) }
 
-// MarkdownLines is Markdown for each line. A number that begins a line, as the steps
-// of an advice have, stays one.
-func MarkdownLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		digits := len(l) - len(strings.TrimLeft(l, "0123456789"))
-		if rest, ok := strings.CutPrefix(l[digits:], ". "); ok && 0 < digits && digits < 3 {
-			lines[i] = l[:digits] + ". " + Markdown(rest)
-		} else {
-			lines[i] = Markdown(l)
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
 // trusted are hosts whose addresses may stay links, whoever wrote them: nothing there
 // can be made by a stranger, or acts when it is opened.
 var trusted = []string{"www.cloudflarestatus.com", "developers.cloudflare.com", "www.home-assistant.io"}

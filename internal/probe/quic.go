@@ -40,11 +40,6 @@ type Edge struct {
 	Roots *x509.CertPool // who may vouch for it, besides Cloudflare itself; nil: the system's list
 }
 
-// QUIC is the look of the zero [Edge].
-func QUIC(ctx context.Context, edges ...netip.AddrPort) evidence.Look {
-	return Edge{}.QUIC(ctx, edges...)
-}
-
 // QUIC asks the edge, at these addresses at once, whether cloudflared could connect
 // over QUIC: it shakes hands as cloudflared does, and closes at once. No stream is
 // opened and nothing registers, as in cloudflared's own prechecks (probeQUIC). It says

@@ -370,7 +370,7 @@ func TestOurOwnEndSaysNothingOfQUIC(t *testing.T) {
 	deaf := udp(t, func([]byte) []byte { return nil })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if l := probe.QUIC(ctx, deaf); l.Done() || l.Trouble != evidence.Interrupted || l.QUICPasses() != evidence.NotKnown || l.Took > time.Second {
+	if l := (probe.Edge{}).QUIC(ctx, deaf); l.Done() || l.Trouble != evidence.Interrupted || l.QUICPasses() != evidence.NotKnown || l.Took > time.Second {
 		t.Errorf("%+v", l)
 	}
 }
@@ -388,7 +388,7 @@ func TestQUICKnowsCloudflaresAuthorities(t *testing.T) {
 	}
 	a := newAuthority(t)
 	e := serveQUIC(t, "127.0.0.1:0", edgeALPN, a.leaf(t, time.Hour, edgeName), false)
-	if l := probe.QUIC(t.Context(), e.at); l.Trouble != evidence.BadCertificate {
+	if l := (probe.Edge{}).QUIC(t.Context(), e.at); l.Trouble != evidence.BadCertificate {
 		t.Errorf("an edge that nobody vouches for: %+v", l)
 	}
 }

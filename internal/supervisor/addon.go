@@ -147,13 +147,11 @@ func knownState(s evidence.AddOnState) evidence.AddOnState {
 
 // Self is this add-on as Supervisor sees it.
 type Self struct {
-	Slug       string `json:"slug"`
-	Name       string `json:"name"`
-	Version    string `json:"version"`
-	Hostname   string `json:"hostname"`
-	Role       string `json:"hassio_role"`   // "manager" is needed to treat
-	IngressURL string `json:"ingress_url"`   // "/api/hassio_ingress/…/", the page's path in Home Assistant
-	Entry      string `json:"ingress_entry"` // the same without the slash at the end
+	Slug     string `json:"slug"`
+	Name     string `json:"name"`
+	Version  string `json:"version"`
+	Hostname string `json:"hostname"`
+	Entry    string `json:"ingress_entry"` // the same without the slash at the end
 }
 
 // Self reads this add-on.
@@ -279,27 +277,6 @@ func (c *Client) log(ctx context.Context, of, path string) (string, error) {
 		return "", err
 	}
 	return strings.ToValidUTF8(string(c.keeper.ScrubBytes(text)), "?"), nil
-}
-
-// Stats is what an add-on uses at the moment.
-type Stats struct {
-	CPUPercent    float64 `json:"cpu_percent"`
-	MemoryUsage   uint64  `json:"memory_usage"` // bytes
-	MemoryLimit   uint64  `json:"memory_limit"` // bytes
-	MemoryPercent float64 `json:"memory_percent"`
-	NetworkRx     uint64  `json:"network_rx"` // bytes since its start
-	NetworkTx     uint64  `json:"network_tx"` // bytes since its start
-}
-
-// Stats reads what a running add-on uses; kind Rejected if it does not run.
-func (c *Client) Stats(ctx context.Context, slug string) (Stats, error) {
-	q := call{op: "reading the load of " + slug, method: http.MethodGet, path: "/addons/" + slug + "/stats", patience: reading}
-	if err := named("an add-on", slug); err != nil {
-		return Stats{}, err
-	}
-	var s Stats
-	err := c.ask(ctx, q, &s)
-	return s, err
 }
 
 // WhyAway gives the reason for evidence.Evidence.SupervisorAway: "" unless err says

@@ -13,7 +13,6 @@ import (
 // CoreConfig is Core's own word on itself.
 type CoreConfig struct {
 	ExternalURL  string `json:"external_url"` // "" if not set
-	InternalURL  string `json:"internal_url"` // "" if not set
 	Version      string `json:"version"`
 	State        string `json:"state"` // RUNNING, STARTING, NOT_RUNNING…
 	TimeZone     string `json:"time_zone"`

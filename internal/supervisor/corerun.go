@@ -18,8 +18,10 @@ func (c *Client) CoreRuns(ctx context.Context) evidence.Switch {
 	if c.coreStopped.Load() {
 		return evidence.Off
 	}
-	var s Stats
-	err := c.ask(ctx, q, &s)
+	var load struct {
+		CPU float64 `json:"cpu_percent"`
+	}
+	err := c.ask(ctx, q, &load)
 	switch {
 	case err == nil:
 		return evidence.On

@@ -38,10 +38,10 @@ func FuzzAnswers(f *testing.F) {
 			"info": func() (any, error) { return c.Info(ctx, app) }, "add-ons": func() (any, error) { return c.AddOns(ctx) }, "self": func() (any, error) { return c.Self(ctx) },
 			"config": func() (any, error) { return c.CoreConfig(ctx) }, "core": func() (any, error) { return c.CoreInfo(ctx) }, "state": func() (any, error) { return c.CoreState(ctx) },
 			"network": func() (any, error) { return c.Network(ctx) }, "system": func() (any, error) { return c.SystemInfo(ctx) }, "broker": func() (any, error) { b, _, err := c.MQTT(ctx); return b, err },
-			"log": func() (any, error) { return c.Log(ctx, app) }, "stats": func() (any, error) { return c.Stats(ctx, app) },
+			"log":        func() (any, error) { return c.Log(ctx, app) },
 			"Core's log": func() (any, error) { return c.CoreLog(ctx) }, "store": func() (any, error) { return c.Repository(ctx, app) },
-			"addresses": func() (any, error) { return c.Addresses(ctx) }, "itself": func() (any, error) { return c.SupervisorInfo(ctx) },
-			"options": func() (any, error) { return nil, c.SetOptions(ctx, app, options) }, "validate": func() (any, error) { return nil, c.ValidateOptions(ctx, app, options) },
+			"addresses": func() (any, error) { return c.Addresses(ctx) },
+			"options":   func() (any, error) { return nil, c.SetOptions(ctx, app, options) }, "validate": func() (any, error) { return nil, c.ValidateOptions(ctx, app, options) },
 			"restart": func() (any, error) { return nil, c.Restart(ctx, app) },
 		} {
 			v, err := ask()

@@ -13,40 +13,17 @@ import (
 type System struct {
 	Supervisor      string `json:"supervisor"`       // version
 	HomeAssistant   string `json:"homeassistant"`    // version of Core
-	HassOS          string `json:"hassos"`           // version, "" on another system
 	OperatingSystem string `json:"operating_system"` // "Home Assistant OS 16.2"
-	Docker          string `json:"docker"`           // version
 	Machine         string `json:"machine"`          // "raspberrypi4-64"
 	Arch            string `json:"arch"`             // "aarch64"
-	Channel         string `json:"channel"`          // "stable"
 	TimeZone        string `json:"timezone"`         // "Europe/Vienna"
 	State           string `json:"state"`            // of Supervisor: "running", "startup", "freeze"…
-	Supported       bool   `json:"supported"`
 }
 
 // SystemInfo reads versions, machine and time zone.
 func (c *Client) SystemInfo(ctx context.Context) (System, error) {
 	var s System
 	err := c.get(ctx, "reading the system's data", "/info", &s)
-	return s, err
-}
-
-// SupervisorInfo is Supervisor's word on itself.
-type SupervisorInfo struct {
-	Version         string `json:"version"`
-	VersionLatest   string `json:"version_latest"`
-	UpdateAvailable bool   `json:"update_available"`
-	Arch            string `json:"arch"`
-	Channel         string `json:"channel"`
-	TimeZone        string `json:"timezone"`
-	Healthy         bool   `json:"healthy"`
-	Supported       bool   `json:"supported"`
-}
-
-// SupervisorInfo reads Supervisor's version and health.
-func (c *Client) SupervisorInfo(ctx context.Context) (SupervisorInfo, error) {
-	var s SupervisorInfo
-	err := c.get(ctx, "reading Supervisor's data", "/supervisor/info", &s)
 	return s, err
 }
 
