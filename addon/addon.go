@@ -101,7 +101,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if o.SupervisorToken == "" {
 		return nil, errors.New("SUPERVISOR_TOKEN is missing: the program runs as a Home Assistant add-on, where Supervisor gives it; to see it without one, `go run ./cmd/tunnelmedic lab` in its source")
 	}
-	public, outside, err := lookout(o, keeper, in.Net)
+	public, outside, err := publicTarget(o, keeper, in.Net)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
 	voice := &words.Voice{}
-	home := settle(ctx, super, log, voice)
+	home := newHousehold(ctx, super, log, voice)
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page(), voice)
 	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), Voice: voice, LastCure: lastCure(j)})
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
@@ -234,8 +234,8 @@ func (d *daemon) live(ctx context.Context) error {
 	return err
 }
 
-// lookout makes what the public probe needs.
-func lookout(o Options, keeper *secret.Keeper, way network.Network) (probe.Target, *probe.Resolver, error) {
+// publicTarget makes what the public probe needs.
+func publicTarget(o Options, keeper *secret.Keeper, way network.Network) (probe.Target, *probe.Resolver, error) {
 	t := probe.Target{Access: probe.Access{ID: o.AccessClientID, Secret: o.AccessClientSecret}, Vouched: &probe.Vouched{}, Timeout: o.ProbeTimeout, Keeper: keeper, Net: way}
 	if o.CAFile != "" {
 		roots, err := probe.LoadRoots(o.CAFile)

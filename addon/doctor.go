@@ -55,7 +55,7 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 	if c.Certificate != "" || c.Key != "" {
 		o.ClientCertificate, o.ClientKey = "", ""
 	}
-	public, outside, err := lookout(o, keeper, network.Network{})
+	public, outside, err := publicTarget(o, keeper, network.Network{})
 	if err != nil {
 		return out, err
 	}

@@ -37,9 +37,9 @@ type household struct {
 	strange string // a time zone that is not known here, which was said
 }
 
-// settle asks Supervisor where the program is. That none of it is to be had keeps nothing
+// newHousehold asks Supervisor where the program is. That none of it is to be had keeps nothing
 // from working, and is asked again.
-func settle(ctx context.Context, super *supervisor.Client, log zerolog.Logger, voice *words.Voice) *household {
+func newHousehold(ctx context.Context, super *supervisor.Client, log zerolog.Logger, voice *words.Voice) *household {
 	h := &household{super: super, log: log, zone: time.Local, voice: voice}
 	h.ask(ctx)
 	return h

@@ -191,8 +191,8 @@ func (x *examination) find(ctx context.Context) error {
 	if t.Slug != "" || h.ConnectorURL != "" {
 		x.conn = x.connector(t)
 	}
-	if len(t.Beside) > 0 {
-		x.notes = append(x.notes, "Another Cloudflared app is installed as well ("+strings.Join(t.Beside, ", ")+"); it is not looked at.")
+	if len(t.Others) > 0 {
+		x.notes = append(x.notes, "Another Cloudflared app is installed as well ("+strings.Join(t.Others, ", ")+"); it is not looked at.")
 	}
 	wanted := x.place.Public.URL
 	switch {

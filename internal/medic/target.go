@@ -109,12 +109,12 @@ func (m *Medic) warnUntrusted(t tunnel.Target) {
 // tellBeside says once that another Cloudflared app stands beside the watched one.
 func (m *Medic) tellBeside(t tunnel.Target) {
 	told := m.journal.Record().Beside
-	if m.set.Wish.Slug == "" && slices.ContainsFunc(t.Beside, func(slug string) bool { return !slices.Contains(told, slug) }) {
-		m.log.Warn().Strs("beside", t.Beside).Msgf("Another Cloudflared app is installed as well (%s). Tunnel Medic keeps watching %s and leaves the other alone. "+
-			"If you have moved, uninstall the old one, or name the one you use in the option cloudflared_slug.", strings.Join(t.Beside, ", "), t.Slug)
+	if m.set.Wish.Slug == "" && slices.ContainsFunc(t.Others, func(slug string) bool { return !slices.Contains(told, slug) }) {
+		m.log.Warn().Strs("beside", t.Others).Msgf("Another Cloudflared app is installed as well (%s). Tunnel Medic keeps watching %s and leaves the other alone. "+
+			"If you have moved, uninstall the old one, or name the one you use in the option cloudflared_slug.", strings.Join(t.Others, ", "), t.Slug)
 	}
-	if !slices.Equal(told, t.Beside) {
-		_ = m.journal.Update(func(r *journal.Record) { r.Beside = t.Beside }) // memory has it
+	if !slices.Equal(told, t.Others) {
+		_ = m.journal.Update(func(r *journal.Record) { r.Beside = t.Others }) // memory has it
 	}
 }
 

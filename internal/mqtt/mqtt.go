@@ -112,10 +112,10 @@ func (e *Entities) Link(page string) {
 	e.mu.Lock()
 	e.Page = page
 	e.mu.Unlock()
-	e.rouse()
+	e.signal()
 }
 
-func (e *Entities) rouse() {
+func (e *Entities) signal() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
@@ -131,7 +131,7 @@ func (e *Entities) Tell(s medic.Status, steps []policy.Step) {
 	}
 	e.now, e.attrs = read(s.In(e.Voice.Lang()), e.now)
 	e.heals, e.told = s.Mode == "heal", true
-	e.rouse()
+	e.signal()
 }
 
 // Forget takes everything out of Home Assistant again; afterwards Run sends nothing

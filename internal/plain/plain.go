@@ -76,19 +76,19 @@ func Phone(s string) string {
 
 // Markdown gives one line in which Markdown and HTML mean nothing, the links that
 // GitHub's form of it makes of bare addresses included.
-func Markdown(s string) string { return quiet(Sentence(s), false) }
+func Markdown(s string) string { return escape(Sentence(s), false) }
 
 // Inert is Markdown for a document that names addresses: a bare one stays as it is,
 // because nothing hides where it leads.
-func Inert(s string) string { return quiet(Sentence(s), true) }
+func Inert(s string) string { return escape(Sentence(s), true) }
 
 // trusted are hosts whose addresses may stay links, whoever wrote them: nothing there
 // can be made by a stranger, or acts when it is opened.
 var trusted = []string{"www.cloudflarestatus.com", "developers.cloudflare.com", "www.home-assistant.io"}
 
-// quiet escapes what has a meaning; bare says that a bare address may be a link. An
+// escape escapes what has a meaning; bare says that a bare address may be a link. An
 // underscore within a word has no meaning.
-func quiet(s string, bare bool) string {
+func escape(s string, bare bool) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		if link := trustedLink(s[i:]); link > 0 && (i == 0 || !word(s[i-1])) {

@@ -127,7 +127,7 @@ func (t *Treatment) resume(ctx context.Context, begun *journal.Intention) (polic
 			return policy.Outcome{}, err
 		}
 	}
-	info, err := t.surely(ctx, in)
+	info, err := t.readUntilKnown(ctx, in)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
@@ -210,7 +210,7 @@ func (t *Treatment) restartWas(ctx context.Context, info supervisor.Info, in jou
 		if err := t.pause(ctx); err != nil {
 			return was, err
 		}
-		if info, err = t.surely(ctx, in); err != nil {
+		if info, err = t.readUntilKnown(ctx, in); err != nil {
 			return was, err
 		}
 	}
@@ -241,7 +241,7 @@ func (t *Treatment) runs(ctx context.Context, info supervisor.Info, in journal.I
 	if p := t.Connector.Process(); p != "" && in.Process != "" {
 		return p != in.Process, now.Status == 0
 	}
-	return now.Transport != evidence.NoTransport && now.Transport == wanted(in.To) && in.Before != now.Transport, now.Status == 0
+	return now.Transport != evidence.NoTransport && now.Transport == transportOf(in.To) && in.Before != now.Transport, now.Status == 0
 }
 
 // replaced says whether another process runs than when the change was begun, and began
@@ -252,14 +252,14 @@ func (t *Treatment) replaced(ctx context.Context, in journal.Intention) bool {
 	return p != "" && in.Process != "" && p != in.Process && t.Connector.Renewed(in.At)
 }
 
-// wanted is the transport that a protocol asks for; none where it takes either.
-func wanted(p evidence.Protocol) evidence.Transport {
+// transportOf is the transport that a protocol asks for; none where it takes either.
+func transportOf(p evidence.Protocol) evidence.Transport {
 	return map[evidence.Protocol]evidence.Transport{evidence.QUIC: evidence.OverQUIC, evidence.HTTP2: evidence.OverHTTP2}[p]
 }
 
-// way says whether a change leads to what was proven last: nothing keeps it from being
+// goesBack says whether a change leads to what was proven last: nothing keeps it from being
 // stored, and any connection will do.
-func way(in journal.Intention) bool { return in.To == in.Back }
+func goesBack(in journal.Intention) bool { return in.To == in.Back }
 
 // from takes the steps in order, beginning with one.
 func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journal.Stage) (policy.Outcome, error) {
@@ -310,7 +310,7 @@ func (t *Treatment) undone(ctx context.Context, in journal.Intention, err error)
 		return policy.Outcome{}, err
 	}
 	s.Restarts = in.Begun
-	if !s.Result.Untouched() || way(in) || in.From == in.To {
+	if !s.Result.Untouched() || goesBack(in) || in.From == in.To {
 		return policy.Outcome{}, s
 	}
 	in.Back = in.From
@@ -340,7 +340,7 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 		if err != nil {
 			return "", err
 		}
-		read = t.surely // something may have been sent by then
+		read = t.readUntilKnown // something may have been sent by then
 		there, options, err := t.mayWrite(ctx, in, info, sent)
 		if err != nil {
 			return "", err
@@ -382,7 +382,7 @@ func (t *Treatment) mayWrite(ctx context.Context, in journal.Intention, info sup
 	if options, err = tunnel.WithProtocol(info.Options, in.To); err != nil {
 		return there, nil, t.end(policy.Rejected, there)
 	}
-	if way(in) && in.From != in.To { // the way back is stored first, whatever keeps it from being started
+	if goesBack(in) && in.From != in.To { // the way back is stored first, whatever keeps it from being started
 		return there, options, nil
 	}
 	return there, options, t.startable(ctx, in, options, there)
@@ -399,7 +399,7 @@ func (t *Treatment) foreign(ctx context.Context, in journal.Intention, there evi
 		return t.end(policy.UserChanged, there)
 	case halted && there == in.To:
 		return t.stoppedByHand(ctx, in)
-	case halted && !way(in):
+	case halted && !goesBack(in):
 		return t.end(policy.UserStopped, there)
 	}
 	return nil
@@ -439,7 +439,7 @@ func (t *Treatment) send(ctx context.Context, in journal.Intention, options supe
 // stored reads back whether the options are what was sent, and ends the change where a
 // person has stopped the app meanwhile.
 func (t *Treatment) stored(ctx context.Context, in journal.Intention, options supervisor.Options) (bool, error) {
-	after, err := t.surely(ctx, in)
+	after, err := t.readUntilKnown(ctx, in)
 	if err != nil {
 		return false, err
 	}
@@ -572,7 +572,7 @@ func (r *restarting) try(ctx context.Context) (done bool, err error) {
 // only where a start can still succeed. refusal is Supervisor's.
 func (r *restarting) ask(ctx context.Context) (refusal, err error) {
 	if !r.ended && time.Since(r.asked) > r.Patience.Late {
-		info, err := r.surely(ctx, *r.in)
+		info, err := r.readUntilKnown(ctx, *r.in)
 		if err == nil {
 			err = r.startable(ctx, *r.in, info.Options, r.in.To)
 		}
@@ -600,14 +600,14 @@ func (r *restarting) ask(ctx context.Context) (refusal, err error) {
 // whether the app has ended, so that it is started and not restarted.
 func (t *Treatment) ready(ctx context.Context, in journal.Intention) (ended bool, err error) {
 	ours := in.Felled || in.Purpose == policy.Revive
-	if !ours && !way(in) {
+	if !ours && !goesBack(in) {
 		return false, nil
 	}
-	info, err := t.surely(ctx, in)
+	info, err := t.readUntilKnown(ctx, in)
 	if err != nil {
 		return false, err
 	}
-	if way(in) && in.From != in.To { // else it was asked before
+	if goesBack(in) && in.From != in.To { // else it was asked before
 		if err := t.startable(ctx, in, info.Options, in.To); err != nil {
 			return false, err
 		}
@@ -688,7 +688,7 @@ const (
 func (t *Treatment) aftermath(ctx context.Context, in journal.Intention, began time.Time) (condition, error) {
 	deadline := time.Now().Add(t.Patience.Settle(in.To))
 	for {
-		info, err := t.surely(ctx, in)
+		info, err := t.readUntilKnown(ctx, in)
 		if err != nil {
 			return down, err
 		}
@@ -720,7 +720,7 @@ func (t *Treatment) aftermath(ctx context.Context, in journal.Intention, began t
 // no longer take effect: later it would look like a person's doing.
 func (t *Treatment) settledOn(ctx context.Context, in journal.Intention) (evidence.Protocol, error) {
 	for {
-		info, err := t.surely(ctx, in)
+		info, err := t.readUntilKnown(ctx, in)
 		if err != nil {
 			return in.From, err
 		}
@@ -748,7 +748,7 @@ func (t *Treatment) stopped(ctx context.Context, in journal.Intention, info supe
 			return false, err
 		}
 		var err error
-		if info, err = t.surely(ctx, in); err != nil {
+		if info, err = t.readUntilKnown(ctx, in); err != nil {
 			return false, err
 		}
 	}
@@ -826,7 +826,7 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 		var result policy.Result
 		var err error
 		if c.Status != 0 {
-			result = seen.answered(c, t.renewed(in, began), way(in) || wanted(in.To) == evidence.NoTransport || c.Transport == wanted(in.To))
+			result = seen.answered(c, t.renewed(in, began), goesBack(in) || transportOf(in.To) == evidence.NoTransport || c.Transport == transportOf(in.To))
 		} else { // only a connector that does not answer at all can have ended
 			result, err = t.silent(ctx, in, &seen)
 		}
@@ -890,9 +890,9 @@ func (t *Treatment) silent(ctx context.Context, in journal.Intention, l *looks) 
 	return "", nil
 }
 
-// surely reads the add-on however long it takes. Once something was sent, nothing
+// readUntilKnown reads the add-on however long it takes. Once something was sent, nothing
 // can be concluded, and nothing done, before it is known what is there.
-func (t *Treatment) surely(ctx context.Context, in journal.Intention) (supervisor.Info, error) {
+func (t *Treatment) readUntilKnown(ctx context.Context, in journal.Intention) (supervisor.Info, error) {
 	for {
 		info, err := t.info(ctx, in)
 		var s *stopped

@@ -217,9 +217,9 @@ var harmless = []string{
 // failing are the beginnings of a line without a level that speaks of trouble all the same.
 var failing = []string{"error", "failed", "fatal", "panic", "couldn't", "could not", "unable", "cannot", "can't", "invalid", "incorrect usage"}
 
-// told says what a line tells of: by the table, or, if it does not know the words and
+// classify says what a line tells of: by the table, or, if it does not know the words and
 // the line is grave, that there was an error.
-func told(e entry) (EventKind, evidence.Transport, Reason) {
+func classify(e entry) (EventKind, evidence.Transport, Reason) {
 	message, err := strings.ToLower(e.message), strings.ToLower(e.err)
 	if i := slices.IndexFunc(signs, func(s sign) bool { return s.fits(message, err, e.app) }); i >= 0 {
 		return signs[i].tells(message, err)

@@ -31,9 +31,9 @@ type Target struct {
 	// own external URL does, or an app from one of its makers' stores serves it. No
 	// credential may be shown to any other.
 	Trusted bool
-	// Beside are the slugs of other Cloudflared apps that are installed, sorted: they
+	// Others are the slugs of other Cloudflared apps that are installed, sorted: they
 	// are neither looked at nor touched.
-	Beside []string
+	Others []string
 }
 
 // Trouble is why there is nothing to watch, and what a person can do about it.
@@ -57,7 +57,7 @@ type Wish struct {
 // appears is no reason to send this home's credentials elsewhere. Unasked, only an
 // app from one of the makers' stores is taken, or a copy on this machine; of several
 // the running one is meant.
-func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, beside []string, err error) {
+func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, others []string, err error) {
 	all, mine, running := candidates(installed, w)
 	kept := slices.IndexFunc(mine, func(a supervisor.AddOn) bool { return a.Slug == w.Kept })
 	switch {
@@ -76,11 +76,11 @@ func Choose(installed []supervisor.AddOn, w Wish) (chosen supervisor.AddOn, besi
 	}
 	for _, a := range all {
 		if a.Slug != chosen.Slug {
-			beside = append(beside, a.Slug)
+			others = append(others, a.Slug)
 		}
 	}
-	slices.Sort(beside)
-	return chosen, beside, nil
+	slices.Sort(others)
+	return chosen, others, nil
 }
 
 // candidates are the Cloudflared apps that are installed, those of them that may be taken,
@@ -143,7 +143,7 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 	if err != nil {
 		return Target{}, fmt.Errorf("looking for the Cloudflared app: %w", err)
 	}
-	chosen, beside, from, err := choose(ctx, s, installed, w)
+	chosen, others, from, err := choose(ctx, s, installed, w)
 	if err != nil {
 		return Target{}, err
 	}
@@ -151,7 +151,7 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 	if err != nil {
 		return Target{}, fmt.Errorf("reading the Cloudflared app: %w", err)
 	}
-	t := Target{Slug: chosen.Slug, Name: info.Name, Hostname: info.Hostname, Beside: beside}
+	t := Target{Slug: chosen.Slug, Name: info.Name, Hostname: info.Hostname, Others: others}
 	if w.URL != "" {
 		t.How = "the option public_url"
 		if t.URL, err = probe.CheckURL(w.URL); err != nil {
@@ -187,25 +187,25 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 // choose is Choose, and holds what it has chosen against the store's whole address.
 func choose(ctx context.Context, s Source, installed []supervisor.AddOn, w Wish) (supervisor.AddOn, []string, Provenance, error) {
 	for {
-		chosen, beside, err := Choose(installed, w)
+		chosen, others, err := Choose(installed, w)
 		from := ProvenanceOf(chosen.Slug)
 		if err != nil || from != Known {
-			return chosen, beside, from, err
+			return chosen, others, from, err
 		}
 		store := strings.TrimSuffix(chosen.Slug, Suffix)
 		r, err := s.Repository(ctx, store)
 		// A Supervisor that does not say leaves it at the slug.
 		if err != nil || r.Source == "" || genuine(store, r.Source) {
-			return chosen, beside, Known, nil
+			return chosen, others, Known, nil
 		}
 		if chosen.Slug == w.Slug { // the user has named it
-			return chosen, beside, Stranger, nil
+			return chosen, others, Stranger, nil
 		}
-		others := slices.DeleteFunc(slices.Clone(installed), func(a supervisor.AddOn) bool { return a.Slug == chosen.Slug })
-		if _, _, err := Choose(others, w); err != nil {
+		rest := slices.DeleteFunc(slices.Clone(installed), func(a supervisor.AddOn) bool { return a.Slug == chosen.Slug })
+		if _, _, err := Choose(rest, w); err != nil {
 			return supervisor.AddOn{}, nil, Stranger, none([]supervisor.AddOn{chosen}, w)
 		}
-		installed = others
+		installed = rest
 	}
 }
 

@@ -316,7 +316,7 @@ func TestOtherAppsAreNamed(t *testing.T) {
 		h.others = []supervisor.AddOn{{Slug: "deadbeef_cloudflared", State: evidence.StateStarted}, {Slug: "core_ssh", State: evidence.StateStarted}, {Slug: "396f0234_cloudflared"}}
 	})
 	got, err := tunnel.Find(t.Context(), h, tunnel.Wish{Kept: known}, rules(t, ""))
-	if want := []string{"396f0234_cloudflared", "deadbeef_cloudflared"}; err != nil || !slices.Equal(got.Beside, want) {
-		t.Errorf("got %q, %v; want %q", got.Beside, err, want)
+	if want := []string{"396f0234_cloudflared", "deadbeef_cloudflared"}; err != nil || !slices.Equal(got.Others, want) {
+		t.Errorf("got %q, %v; want %q", got.Others, err, want)
 	}
 }

@@ -46,11 +46,11 @@ func (r *reading) take(e entry) {
 	if !e.app && e.level != plain {
 		r.writes, r.informs = true, r.informs || e.level == info
 	}
-	kind, over, reason := told(e)
+	kind, over, reason := classify(e)
 	//exhaustive:ignore
 	switch kind {
 	case Nothing:
-		r.nameless(e)
+		r.noteMissingName(e)
 		return
 	case Failed:
 		if r.leaving {
@@ -130,9 +130,9 @@ func (r *reading) merged(e entry, kind EventKind, over evidence.Transport, reaso
 // what the connection's own line said.
 func terminated(s string) bool { return strings.Contains(strings.ToLower(s), "connection terminated") }
 
-// nameless notes that the start script found no name of the tunnel at Cloudflare: then
+// noteMissingName notes that the start script found no name of the tunnel at Cloudflare: then
 // it is not that the names differ, but that the list of tunnels could not be had.
-func (r *reading) nameless(e entry) {
+func (r *reading) noteMissingName(e entry) {
 	_, name, ok := strings.Cut(strings.ToLower(e.message), "credentials file tunnel name:")
 	if !ok || len(r.events) == 0 || strings.TrimSpace(name) != "" {
 		return
@@ -195,7 +195,7 @@ func (t *tally) add(e Event) {
 		t.Log = evidence.Log{Asked: true, Terse: t.Terse, Telling: t.Telling, Initial: e.Transport}
 		clear(t.lost)
 	case Registered:
-		t.stood()
+		t.onRegistered()
 		return
 	case LoggedIn:
 		t.LoginWanted = false
@@ -233,8 +233,8 @@ func (t *tally) add(e Event) {
 	t.Telling = t.Telling[max(0, len(t.Telling)-tellingLines):]
 }
 
-// stood is a connection that came to stand: what failed before is past.
-func (t *tally) stood() {
+// onRegistered is a connection that came to stand: what failed before is past.
+func (t *tally) onRegistered() {
 	t.Registered++
 	t.Rejected, t.QUICFailed, t.HTTP2Failed, t.Unroutable, t.Untrusted, t.Unspoken, t.Unresolved, t.Failures = 0, 0, 0, 0, 0, 0, 0, 0
 	t.StartFailed, t.LoginWanted = evidence.StartClean, false
