@@ -64,7 +64,7 @@ func recovered(i journal.Incident, last *journal.ChangeMade) Attribution {
 	}
 	if n, until := failed(i, last.At.Add(last.Took), i.Ended.Add(time.Second)); n > 0 {
 		return Attribution{Upstream, fmt.Sprintf("The fault outlived everything that was tried: %s still failed after the last change at %s, until %s; then it ended while nothing was changed here.",
-			count(n, "check"), utc(last.At), utc(until)), where}
+			checkCount(n), utc(last.At), utc(until)), where}
 	}
 	return Attribution{Undetermined, "From the last restart on, no check failed any more: that restart and an end by itself cannot be told apart.", ""}
 }
@@ -79,7 +79,7 @@ func cured(i journal.Incident, last journal.ChangeMade) Attribution {
 		if n, _ := failed(i, c.At.Add(c.Took), last.At); n > 0 {
 			return Attribution{Protocol,
 				fmt.Sprintf("Right before, a restart over the other transport (%s, set to %s) had not helped: %s failed after it. Over %s, set to %s at %s, it worked. So a restart alone was not what it took.%s",
-					c.After, c.To, count(n, "check"), last.After, last.To, utc(last.At), compared),
+					c.After, c.To, checkCount(n), last.After, last.To, utc(last.At), compared),
 				"That it ended by itself in just that minute is improbable, not impossible; trying the old setting again would show it."}
 		}
 	}

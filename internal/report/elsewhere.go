@@ -102,7 +102,7 @@ func (d Dossier) elsewhere(b *strings.Builder) {
 	before, after := nearby(d)
 	list := slices.Concat(before, after)
 	if len(list) == 0 {
-		list = append(list, fmt.Sprintf("Nothing is known from %s before the onset to %s after it.", long(nearOnset), long(afterward)))
+		list = append(list, "Nothing is known of the two days before the onset and the two hours after it.")
 	}
 	if n := len(d.Incident.Account.Asked); n == 0 {
 		list = append(list, "Cloudflare was not asked about this incident.")
@@ -127,7 +127,7 @@ func (d Dossier) common() (list []string) {
 			}
 		}
 		if has >= 2 {
-			list = append(list, fmt.Sprintf("%d of %d incidents on record began in the %s after %s, of which there were %d in %s.", has, len(all), long(window), what, len(of), long(d.Now.Sub(d.History.First))))
+			list = append(list, fmt.Sprintf("%d of %d incidents on record began within a day after %s, of which there were %d in %s.", has, len(all), what, len(of), long(d.Now.Sub(d.History.First))))
 		}
 	}
 	slices.Sort(list)

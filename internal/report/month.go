@@ -110,7 +110,7 @@ func (m Month) Markdown() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Since %s (UTC): %s, %d failed. Times are estimates: each gap between two checks counts as what the check at its end saw.\n\n",
-		m.From.Format(time.DateOnly), count(m.Probes, "check"), m.Failures)
+		m.From.Format(time.DateOnly), checkCount(m.Probes), m.Failures)
 	for _, r := range m.Rows(words.English()) {
 		fmt.Fprintf(&b, "- **%s:** %s.\n", r.What, line(r.Text))
 	}

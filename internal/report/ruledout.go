@@ -105,12 +105,12 @@ func (x *exclusions) updates(d Dossier) {
 		}
 	}
 	if len(changed) > 0 {
-		x.rule(false, "", "A change here: within "+long(nearOnset)+" before the onset there was "+strings.Join(changed, "; ")+".")
+		x.rule(false, "", "A change here: in the two days before the onset there was "+strings.Join(changed, "; ")+".")
 		return
 	}
 	x.rule(!d.History.First.IsZero() && d.Incident.Onset.Sub(d.History.First) >= nearOnset,
-		"**An update here:** no version of cloudflared, the app, Core or Supervisor changed in the "+long(nearOnset)+" before the onset.",
-		"An update here: the record does not go back "+long(nearOnset)+" before the onset.")
+		"**An update here:** no version of cloudflared, the app, Core or Supervisor changed in the two days before the onset.",
+		"An update here: the record does not go back two days before the onset.")
 }
 
 func deref(a *journal.Answer) journal.Answer {

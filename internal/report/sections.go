@@ -147,7 +147,7 @@ func checks(b *strings.Builder, a journal.Account) {
 		b.WriteString("\n")
 	}
 	if a.Dropped > 0 {
-		fmt.Fprintf(b, "%s in the middle were left out of this list; the table above has them.\n\n", count(a.Dropped, "check"))
+		fmt.Fprintf(b, "%s in the middle were left out of this list; the table above has them.\n\n", checkCount(a.Dropped))
 	}
 	if a.Missed400 > 0 {
 		fmt.Fprintf(b, "A second witness: between these checks the connector itself counted %d more answers with status 400 (`cloudflared_tunnel_response_by_code`), from others than Tunnel Medic.\n\n", a.Missed400)

@@ -111,7 +111,7 @@ func lostUpgrade(t *testing.T, reports []story.Report) {
 		"3301 to 3302",                                               // and the one before recovery
 		"failed over quic and over http2",                            // not QUIC alone
 		"**Verdict: `upstream`.**", "while nothing was changed here", // it ended by itself
-		"2 of 2 incidents on record began in the 24 h after a push of Cloudflare's managed DDoS L7 rules")
+		"2 of 2 incidents on record began within a day after a push of Cloudflare's managed DDoS L7 rules")
 	for _, text := range []string{first, second} {
 		for _, private := range []string{lab.DefaultSlug, "127.0.0.1", "198.41.192", "example.com", lab.CloudflareToken, lab.SupervisorToken, "f2a1c0de"} {
 			if strings.Contains(text, private) {
