@@ -157,6 +157,18 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
+	msg := n.compose(s, steps, now)
+	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool { return now.Sub(at) >= s.quiet() })
+	// A last word that has not arrived yet is none any more once something is wrong again.
+	overtaken := n.want != nil && n.want.closing && n.behind && !s.Healthy()
+	if !n.news(msg, now) && !overtaken {
+		return
+	}
+	n.put(msg, now)
+}
+
+// compose makes the message of a moment; nil is none. The caller holds mu.
+func (n *Notifier) compose(s medic.Status, steps []policy.Step, now time.Time) *notice {
 	lang := n.voice.Lang()
 	msg := compose(lang, s, steps, now, n.interval/2)
 	if !s.ShutSince.IsZero() {
@@ -168,12 +180,12 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if msg != nil && msg.closing {
 		msg.about.incident = n.story
 	}
-	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool { return now.Sub(at) >= s.quiet() })
-	// A last word that has not arrived yet is none any more once something is wrong again.
-	overtaken := n.want != nil && n.want.closing && n.behind && !s.Healthy()
-	if !n.news(msg, now) && !overtaken {
-		return
-	}
+	return msg
+}
+
+// put lets a message take the place of the one that stands, and rings where it is to. The
+// caller holds mu.
+func (n *Notifier) put(msg *notice, now time.Time) {
 	n.want, n.behind, n.shown = msg, true, now
 	if msg != nil {
 		n.until = now.Add(5 * n.interval)
@@ -305,66 +317,85 @@ func (n *Notifier) Run(ctx context.Context) {
 // send makes Home Assistant's notification what it should be and empties the
 // queue. It gives the time until it should be called again.
 func (n *Notifier) send(ctx context.Context) time.Duration {
-	n.mu.Lock()
-	want, behind := n.want, n.behind
-	if want != nil && want.closing && !time.Now().Before(n.until) {
-		n.want, n.behind = nil, true
-		want, behind = nil, true
-	}
-	queue := n.queue
-	n.queue = nil
-	until, page := n.until, n.page
-	full := time.Duration(0)
-	if behind {
-		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)
-	}
-	n.mu.Unlock()
-
+	want, queue, until, page, full := n.due()
 	next := time.Hour
-	if behind && full == 0 {
-		err := n.show(ctx, want, page)
-		if err != nil && away(err) {
+	if want.behind && full == 0 {
+		switch err := n.show(ctx, want.notice, page); {
+		case err != nil && away(err):
 			n.log.Debug().Err(err).Msg("The notification could not be sent yet.")
 			n.keep(queue)
 			return retryEvery
-		}
-		if err != nil { // it may have been Core's own trouble: what stands there is not left to stand for good
+		case err != nil: // it may have been Core's own trouble: what stands there is not left to stand for good
 			n.refused(err)
 			next = refusedEvery
+			n.written(want.notice, page, false)
+		default:
+			n.written(want.notice, page, true)
 		}
-		n.mu.Lock()
-		n.writes.take(time.Now(), time.Hour, maxRewrites) // what did not arrive was none
-		if err == nil && n.want == want && n.page == page {
-			n.behind = false
-		}
-		n.mu.Unlock()
 	}
+	if !n.call(ctx, queue) {
+		return retryEvery
+	}
+	switch {
+	case full > 0:
+		return full
+	case want.notice != nil && want.closing:
+		return min(max(time.Until(until), time.Millisecond), next)
+	}
+	return next
+}
+
+// wanted is what is to stand, and whether something else does.
+type wanted struct {
+	*notice
+	behind bool
+}
+
+// due takes what is to be sent: what is to stand, the calls, until when a closing word
+// stands, the page it links to, and how long the notification must not be written.
+func (n *Notifier) due() (want wanted, queue []func(context.Context) error, until time.Time, page string, full time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.want != nil && n.want.closing && !time.Now().Before(n.until) {
+		n.want, n.behind = nil, true
+	}
+	queue, n.queue = n.queue, nil
+	if n.behind {
+		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)
+	}
+	return wanted{n.want, n.behind}, queue, n.until, n.page, full
+}
+
+// written notes that the notification was written, or refused. What did not arrive was none.
+func (n *Notifier) written(what *notice, page string, stands bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.writes.take(time.Now(), time.Hour, maxRewrites)
+	if stands && n.want == what && n.page == page {
+		n.behind = false
+	}
+}
+
+// call makes the calls; false is that the rest of them waits for Home Assistant.
+func (n *Notifier) call(ctx context.Context, queue []func(context.Context) error) bool {
 	for i, f := range queue {
 		c, cancel := context.WithTimeout(ctx, callTimeout)
 		err := f(c)
 		cancel()
-		if err == nil {
-			continue
-		}
 		switch {
+		case err == nil:
 		case supervisor.EffectUnknown(err):
 			// Twice the same sound on a phone is worse than none.
 			n.log.Debug().Err(err).Msg("Whether Home Assistant was told is not known.")
 		case away(err):
 			n.log.Debug().Err(err).Msg("Home Assistant could not be told yet.")
 			n.keep(queue[i:])
-			return retryEvery
+			return false
 		default:
 			n.refused(err)
 		}
 	}
-	switch {
-	case full > 0:
-		return full
-	case want != nil && want.closing:
-		return min(max(time.Until(until), time.Millisecond), next)
-	}
-	return next
+	return true
 }
 
 // refused says, once, what Home Assistant would not take.

@@ -830,10 +830,10 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 		} else { // only a connector that does not answer at all can have ended
 			result, err = t.silent(ctx, in, &seen)
 		}
-		if result == "" && err == nil && time.Now().After(deadline) {
+		if result == policy.NoResult && err == nil && time.Now().After(deadline) {
 			result = policy.Unsettled
 		}
-		if err != nil || result != "" {
+		if err != nil || result != policy.NoResult {
 			return policy.Outcome{Result: result, Setting: in.To, Transport: c.Transport}, err
 		}
 		if err := t.pause(ctx); err != nil {
@@ -845,7 +845,7 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 // looks counts what a tunnel that is to connect was seen as: once may be too early.
 type looks struct{ failing, halted, same, other int }
 
-// answered judges a connector that answers; "" is not yet.
+// answered judges a connector that answers; NoResult is not yet.
 func (l *looks) answered(c evidence.Connector, renewed, fits bool) policy.Result {
 	switch {
 	case !renewed:
@@ -858,14 +858,14 @@ func (l *looks) answered(c evidence.Connector, renewed, fits bool) policy.Result
 	case c.Up():
 		// Which transport it is may not be known at once, or for an old cloudflared not at all.
 		if l.other++; l.other < looksStopped {
-			return ""
+			return policy.NoResult
 		}
 		if c.Transport == evidence.NoTransport {
 			return policy.Settled
 		}
 		return policy.OtherTransport
 	}
-	return ""
+	return policy.NoResult
 }
 
 // silent judges a connector that does not answer by what Supervisor says of the app.
@@ -877,7 +877,7 @@ func (t *Treatment) silent(ctx context.Context, in journal.Intention, l *looks) 
 		return policy.UserStopped, nil
 	case info.State == evidence.StateStopped:
 		if l.halted++; l.halted >= looksStopped {
-			return "", t.notRunning(ctx, in)
+			return policy.NoResult, t.notRunning(ctx, in)
 		}
 	case info.State == evidence.StateError:
 		// Supervisor's watchdog may be about to start it again: look more than once.
@@ -887,7 +887,7 @@ func (t *Treatment) silent(ctx context.Context, in journal.Intention, l *looks) 
 	default:
 		l.failing, l.halted = 0, 0
 	}
-	return "", nil
+	return policy.NoResult, nil
 }
 
 // readUntilKnown reads the add-on however long it takes. Once something was sent, nothing
