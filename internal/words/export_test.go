@@ -12,22 +12,23 @@ import (
 // Keys gives every key of the English file, sorted.
 func Keys() []Key { return slices.Sorted(maps.Keys(English().texts)) }
 
+// KeysIn gives every key of a language's file.
+func KeysIn(tag string) []Key { return slices.Sorted(maps.Keys(In(tag).texts)) }
+
 // Forms gives all that a key has to say in English, placeholders and all.
 func Forms(key Key) []string { return English().texts[key].forms() }
 
 // FormsIn gives it in another language, nil where the key is missing there.
 func FormsIn(tag string, key Key) []string {
-	l, err := load(tag)
-	if err != nil {
-		panic(err)
-	}
-	return l.texts[key].forms()
+	return In(tag).texts[key].forms()
 }
 
 func (e entry) forms() []string {
 	switch {
 	case e.list != nil:
 		return e.list
+	case e.other == "" && e.one == "":
+		return nil
 	case e.one == e.other:
 		return []string{e.other}
 	}

@@ -196,37 +196,94 @@ var samples = words.With{
 // Every sentence as it is said, with values as they may be: a change of wording is seen in
 // review. Run go test ./internal/words -run Golden -update after a change.
 func TestGoldenFileHoldsEverySentence(t *testing.T) {
-	var b strings.Builder
-	en := words.English()
 	for _, key := range words.Keys() {
 		for _, name := range names(words.Forms(key)) {
 			if _, ok := samples[name]; !ok {
 				t.Errorf("%s: there is no sample for {%s}", key, name)
 			}
 		}
-		if list := en.List(key, samples); list != nil {
+	}
+	for _, tag := range words.Tags {
+		path, said := filepath.Join("testdata", tag+".txt"), all(tag)
+		if *update {
+			if err := os.WriteFile(path, []byte(said), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if golden, err := os.ReadFile(path); err != nil || string(golden) != said {
+			t.Errorf("%s is not what is said now (%v): run go test ./internal/words -run Golden -update, and look at what changed", path, err)
+		}
+	}
+}
+
+// all is everything that a language says.
+func all(tag string) string {
+	var b strings.Builder
+	l := words.In(tag)
+	for _, key := range words.Keys() {
+		if words.FormsIn(tag, key) == nil {
+			continue
+		}
+		if list := l.List(key, samples); list != nil {
 			for i, text := range list {
 				fmt.Fprintf(&b, "%s %d: %s\n", key, i+1, text)
 			}
 			continue
 		}
 		with := maps.Clone(samples)
-		fmt.Fprintf(&b, "%s: %s\n", key, en.Say(key, with))
-		if len(words.Forms(key)) == 2 {
+		fmt.Fprintf(&b, "%s: %s\n", key, l.Say(key, with))
+		if len(words.FormsIn(tag, key)) == 2 {
 			with["n"] = 1
-			fmt.Fprintf(&b, "%s, one: %s\n", key, en.Say(key, with))
+			fmt.Fprintf(&b, "%s, one: %s\n", key, l.Say(key, with))
 		}
 	}
-	path := filepath.Join("testdata", "en.txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+	return b.String()
+}
+
+// Every language says everything that people are told; what the log and reports alone
+// say, and the evidence that a verdict is based on, is English.
+func TestEveryLanguageSaysEverything(t *testing.T) {
+	for _, tag := range words.Tags {
+		labels, err := os.ReadFile(filepath.Join("..", "..", "translations", tag+".yaml"))
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if golden, err := os.ReadFile(path); err != nil || string(golden) != b.String() {
-		t.Errorf("%s is not what is said now (%v): run go test ./internal/words -run Golden -update, and look at what changed", path, err)
+		for _, key := range words.Keys() {
+			en, own := words.Forms(key), words.FormsIn(tag, key)
+			if own == nil {
+				if k := string(key); !strings.HasPrefix(k, "log.") && (!strings.HasPrefix(k, "cause.") || !strings.Contains(k, ".basis")) {
+					t.Errorf("%s: there is no %q", tag, key)
+				}
+				continue
+			}
+			if len(words.English().List(key)) != len(words.In(tag).List(key)) {
+				t.Errorf("%s: %q has %d steps, and %d in English", tag, key, len(own), len(en))
+			}
+			if !slices.Equal(names(en), names(own)) {
+				t.Errorf("%s: %q names %q, and %q in English", tag, key, names(own), names(en))
+			}
+			if slices.Contains(own, "") {
+				t.Errorf("%s: %q is empty", tag, key)
+			}
+			for _, text := range own {
+				for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+					label := strings.TrimSpace(m[1] + m[2] + m[3])
+					if strings.HasPrefix(string(key), "cause.") && !strings.Contains(string(labels), label) {
+						t.Errorf("%s: %s: no field is called %q", tag, key, label)
+					}
+				}
+			}
+		}
+		for _, key := range words.KeysIn(tag) {
+			if words.Forms(key) == nil {
+				t.Errorf("%s: %q is none of the English file", tag, key)
+			}
+		}
 	}
 }
+
+// quoted is a label in the quotation marks of the languages.
+var quoted = regexp.MustCompile(`"([A-Z][^"]+)"|„([^“]+)“|«([^»]+)»`)
 
 func TestValuesAreWrittenByTheirKind(t *testing.T) {
 	en := words.English()
