@@ -28,6 +28,7 @@ import (
 	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/secret"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/upstream"
@@ -55,8 +56,8 @@ func Run(ctx context.Context, environ []string, version string, out io.Writer) e
 // Surroundings is what the program reaches out to. The zero value is the machine's own.
 type Surroundings struct {
 	Net  network.Network
-	QUIC medic.QUIC   // asks an edge over QUIC, which takes a real socket; nil: [probe.Edge.QUIC]
-	Disk journal.Disk // nil: the machine's
+	QUIC survey.AskQUIC // asks an edge over QUIC, which takes a real socket; nil: [probe.Edge.QUIC]
+	Disk journal.Disk   // nil: the machine's
 }
 
 // RunIn is Run in other surroundings than the machine's own: in those of a test, whose
@@ -125,9 +126,12 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page(), voice)
 	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), Voice: voice, LastCure: lastCure(j)})
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
+	looks := looksOf(o, in, j)
+	looks.Supervisor, looks.Cloudflare, looks.World, looks.Log = super, cloudflare, outside, log
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)
-	set := settings(o, in, public, outside, home.location())
+	set := settings(o, public, home.location())
+	set.Survey = survey.New(looks)
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
 	loop := medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
@@ -135,8 +139,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super),
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
-	house := doctor.House{Supervisor: super, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
-		Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} }}
+	house := doctor.House{Supervisor: super, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
 	house.Wish.Home = o.OriginURL
 	page.Doctor = examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
 	page.Report = func(i journal.Incident) string {
@@ -198,16 +201,28 @@ func door(listen func() (net.Listener, error), log zerolog.Logger) (net.Listener
 }
 
 // settings are what the options mean for the loop.
-func settings(o Options, in Surroundings, public probe.Target, outside *probe.Resolver, home *time.Location) medic.Settings {
+func settings(o Options, public probe.Target, home *time.Location) medic.Settings {
 	return medic.Settings{
 		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
-		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
-		Public: public, Outside: outside, Timeout: o.ProbeTimeout, Sensor: o.SensorInterval,
+		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
+		Public: public, Sensor: o.SensorInterval,
 		Rules: policy.Rules{
 			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home,
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
 		},
 		Patience: patience(o),
+	}
+}
+
+// looksOf is how the daemon looks, and what it remembers of that.
+func looksOf(o Options, in Surroundings, j *journal.Journal) survey.Settings {
+	return survey.Settings{
+		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC,
+		Timeout: o.ProbeTimeout, Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval),
+		Recall: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: j.Record().Ever(host)} },
+		Remember: func(host string, p evidence.Protocol, day string) error {
+			return j.Update(func(r *journal.Record) { r.Remember(host, p, day) })
+		},
 	}
 }
 

@@ -25,12 +25,12 @@ func (x *examination) curls() []string {
 		list = append(list, curl(t, network, path, websocket))
 	}
 	first := ""
-	if x.others != "" {
-		first = map[string]string{"tcp4": "tcp6", "tcp6": "tcp4"}[x.others]
+	if x.seen.Others != "" {
+		first = map[string]string{"tcp4": "tcp6", "tcp6": "tcp4"}[x.seen.Others]
 	}
-	add(x.e.Public, first, true)
-	add(x.other, x.others, true)
-	add(x.e.Page, "", false)
+	add(x.seen.Public, first, true)
+	add(x.seen.Other, x.seen.Others, true)
+	add(x.seen.Page, "", false)
 	return list
 }
 

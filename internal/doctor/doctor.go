@@ -11,8 +11,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
@@ -23,10 +24,10 @@ import (
 	"tunnelmedic/internal/words"
 )
 
-// Bounds in time: names, then the probe, then the rest, stay under 15 s together.
+// Bounds in time.
 const (
-	namesTimeout = 2500 * time.Millisecond
-	lookTimeout  = 5 * time.Second
+	lookTimeout = 5 * time.Second
+	restLimit   = 8 * time.Second // of all looks but that at the public name
 	// expirySoon is when a certificate's end is worth a word.
 	expirySoon = 14 * 24 * time.Hour
 )
@@ -34,12 +35,7 @@ const (
 // Supervisor is what the doctor asks of the Supervisor.
 type Supervisor interface {
 	tunnel.Source
-	CoreState(context.Context) (evidence.Core, error)
-	CoreInfo(context.Context) (supervisor.CoreInfo, error)
-	CoreRuns(context.Context) evidence.Switch
-	Network(context.Context) (evidence.Internet, error)
-	Log(ctx context.Context, slug string) (string, error)
-	CoreLog(ctx context.Context) (string, error)
+	survey.Supervisor
 	SystemInfo(context.Context) (supervisor.System, error)
 }
 
@@ -50,8 +46,8 @@ type House struct {
 	ConnectorURL string         // "": by the add-on's host name
 	OriginURL    string         // "": from Core's info
 	Edge         netip.AddrPort // asked over QUIC; not valid: the edges that the connector is connected to
-	// QUIC asks them; nil: as package probe does.
-	QUIC func(ctx context.Context, edges ...netip.AddrPort) evidence.Look
+	QUIC         survey.AskQUIC
+	Cloudflare   survey.Cloudflare // nil: whether its API answers is not asked
 	// Memory says what earlier probes of a host name showed; nil: nobody kept count.
 	Memory func(host string) evidence.Memory
 	Zone   evidence.Zone // Cloudflare's own word, where somebody asked
@@ -119,12 +115,10 @@ const (
 // several goroutines one at a time; it may be nil. An error is one line that says
 // what to write instead: nothing was looked at then.
 func Examine(ctx context.Context, p Place, done func(Row)) (Report, error) {
-	x := &examination{place: p, done: done, e: evidence.Evidence{At: time.Now()}, rows: map[int]Row{}}
-	x.notes = slices.Clone(p.Notes)
+	x := &examination{place: p, done: done, notes: slices.Clone(p.Notes)}
 	if err := x.find(ctx); err != nil {
 		return Report{}, err
 	}
-	x.way.World = x.place.Outside
 	x.look(ctx)
 	return x.report(), nil
 }
@@ -134,41 +128,13 @@ type examination struct {
 	place  Place
 	target tunnel.Target
 	conn   *tunnel.Connector
-	home   tunnel.Home
 	done   func(Row)
 	notes  []string
 	found  error // why the house's tunnel was not found
-	e      evidence.Evidence
-	other  evidence.Look // the handshake over the other family
-	others string        // which one that is
-	way    survey.Way    // to the public name
-
-	mu   sync.Mutex // guards rows and the fields of e while looks run side by side
-	rows map[int]Row
+	seen   survey.Seen
+	ended  map[survey.Name]bool
+	rows   []Row // as in the table
 }
-
-// The rows' places in the table.
-const (
-	rowHouseName = iota
-	rowWorldName
-	rowPublic
-	rowOther
-	rowCertificate
-	rowPage
-	rowFrontend
-	rowDirect
-	rowService
-	rowAddOn
-	rowConnector
-	rowQUIC
-	rowCarried
-	rowLog
-	rowCore
-	rowCoreLog
-	rowInternet
-	rowSupervisor
-	rowsInAll
-)
 
 // find says what is to be looked at. A public address of the user's own choice that
 // is not the watched tunnel's is looked at from outside only, and no secret is sent
@@ -216,244 +182,31 @@ func (x *examination) connector(t tunnel.Target) *tunnel.Connector {
 	return tunnel.ConnectorOf(t, x.place.House.ConnectorURL).Over(x.place.Public.Net)
 }
 
-// within is a target on the house's network.
-func (x *examination) within(t probe.Target) probe.Target {
-	t.Net = x.place.Public.Net
-	return t
-}
-
-// look makes the looks in three waves: names; the probe with the connector's totals
-// around it, and all that does not pass the tunnel; the rest.
+// look makes every look of the plan.
 func (x *examination) look(ctx context.Context) {
-	public := x.place.Public
-	public.Timeout = bounded(public.Timeout)
-	names := public
-	names.Timeout = min(public.Timeout, namesTimeout)
-	var wg sync.WaitGroup
-	wg.Go(func() { x.e.Names.House = probe.Lookup(ctx, names) })
-	wg.Go(func() {
-		if x.place.Outside != nil {
-			names := names
-			names.Outside = x.place.Outside
-			x.e.Names.World = probe.Lookup(ctx, names)
-		}
-	})
-	wg.Wait()
-	x.put(rowHouseName, x.houseName())
-	x.put(rowWorldName, x.worldName())
-
-	wg.Go(func() { x.probe(ctx, public) })
-	if x.place.House != nil {
-		x.inside(ctx, &wg, public)
+	home := survey.Home{Public: x.place.Public}
+	home.Public.Timeout = bounded(home.Public.Timeout)
+	set := survey.Settings{World: x.place.Outside, Timeout: home.Public.Timeout, Limit: restLimit, Log: zerolog.Nop()}
+	if h := x.place.House; h != nil {
+		home.Slug, home.Connector, home.Location, home.Zone = x.target.Slug, x.conn, x.location(ctx), h.Zone
+		set.Supervisor, set.Cloudflare, set.Recall = h.Supervisor, h.Cloudflare, h.Memory
+		set.ConnectorURL, set.OriginURL, set.Edge, set.QUIC = h.ConnectorURL, h.OriginURL, h.Edge, h.QUIC
 	}
-	wg.Wait()
-
-	wg.Go(func() {
-		l := probe.Page(ctx, x.way.Like(public))
-		x.e.Page = l
-		x.put(rowPage, x.pageRow(l))
-	})
-	wg.Go(func() {
-		if x.others == "" {
-			return
-		}
-		o := x.way.Like(public)
-		o.Network, o.Token = x.others, nil // it is sent once
-		l := probe.Handshake(ctx, o)
-		x.other = l
-		x.put(rowOther, x.handshakeRow(family(x.others), l, true))
-	})
-	wg.Go(func() { x.frontend(ctx, public) })
-	if x.place.House != nil {
-		wg.Go(func() { x.coreLog(ctx) })
-		c := x.e.Connector // the look at the service adds to it
-		wg.Go(func() { x.service(ctx, public.Timeout) })
-		wg.Go(func() { x.quic(ctx, c) })
-	}
-	wg.Wait()
-	if x.place.House != nil && x.conn != nil {
-		x.e.Connector.AfterPage = x.conn.Totals(ctx)
-		x.put(rowCarried, x.carriedRow())
-	}
+	x.ended, x.rows = map[survey.Name]bool{}, make([]Row, len(table))
+	x.seen = survey.New(set).Survey(ctx, home, survey.Moment{Whole: true, Done: x.tell})
 }
 
-// probe makes the handshake that the verdict rests on, over the family the name has
-// an address of, and chooses the other family for the second one.
-func (x *examination) probe(ctx context.Context, public probe.Target) {
-	four, six := families(x.e.Names)
-	first := ""
-	switch {
-	case four && six:
-		first, x.others = "tcp4", "tcp6"
-	case four:
-		first = "tcp4"
-	case six:
-		first = "tcp6"
+// tell makes the rows that rest on a look, once all is seen that they rest on.
+func (x *examination) tell(f survey.Finding) {
+	x.ended[f.Of] = true
+	if fault := (survey.Fault{}); errors.As(f.Err, &fault) {
+		x.notes = append(x.notes, fault.Error())
 	}
-	public.Network = first
-	var before *evidence.Counters
-	if x.place.House != nil && x.conn != nil {
-		before = x.conn.Totals(ctx)
-	}
-	x.mu.Lock()
-	names := x.e.Names
-	x.mu.Unlock()
-	l, _ := x.way.Handshake(ctx, public, names)
-	var after *evidence.Counters
-	if x.place.House != nil && x.conn != nil {
-		after = x.conn.Totals(ctx)
-	}
-	x.mu.Lock()
-	x.e.Public = l
-	x.e.Connector.Before, x.e.Connector.Counters = before, after
-	x.mu.Unlock()
-	x.put(rowPublic, x.handshakeRow(family(first), l, false))
-	x.put(rowCertificate, certificateRow(l, x.e.At))
-}
-
-// inside makes the looks that need Home Assistant's own network.
-func (x *examination) inside(ctx context.Context, wg *sync.WaitGroup, public probe.Target) {
-	h := x.place.House
-	away := func(err error) {
-		if why := supervisor.WhyAway(err); why != "" {
-			x.mu.Lock()
-			x.e.SupervisorAway = why
-			x.mu.Unlock()
+	for at, r := range table {
+		if slices.Contains(r.of, f.Of) && !slices.ContainsFunc(r.of, func(n survey.Name) bool { return !x.ended[n] }) {
+			x.put(at, r.row(x, f))
 		}
 	}
-	wg.Go(func() {
-		if x.target.Slug == "" {
-			x.missing(ctx, away)
-			return
-		}
-		i, err := h.Supervisor.Info(ctx, x.target.Slug)
-		away(err)
-		if err == nil {
-			a := i.Evidence()
-			if p, err := tunnel.ProtocolOf(i.Options); err == nil && i.OptionsError == nil && i.Installed() {
-				a.Protocol, a.ProtocolKnown = p, true
-			}
-			x.mu.Lock()
-			x.e.AddOn = a
-			x.mu.Unlock()
-		}
-		x.put(rowAddOn, x.addOnRow(err))
-	})
-	wg.Go(func() {
-		x.findOrigin(ctx)
-		if x.home.URL == nil {
-			x.put(rowDirect, Row{Component: "Home Assistant", Asked: "the handshake, past the tunnel", Came: "its address on the internal network is not known", Verdict: Unsure})
-			return
-		}
-		l := probe.Handshake(ctx, x.within(probe.DirectTarget(x.home.URL, public.Timeout, public.Keeper)))
-		x.mu.Lock()
-		x.e.Direct = l
-		x.mu.Unlock()
-		x.put(rowDirect, x.directRow(l))
-	})
-	wg.Go(func() {
-		if x.conn == nil {
-			return
-		}
-		c := x.conn.Inspect(ctx, x.e.At)
-		x.mu.Lock()
-		c.Before, c.Counters = x.e.Connector.Before, x.e.Connector.Counters
-		x.e.Connector = c
-		x.mu.Unlock()
-	})
-	wg.Go(func() {
-		if x.target.Slug == "" {
-			return
-		}
-		text, err := h.Supervisor.Log(ctx, x.target.Slug)
-		away(err)
-		var l evidence.Log
-		if err == nil {
-			l = tunnel.ReadLog(text, x.e.At, time.Time{})
-		}
-		x.mu.Lock()
-		x.e.Log = l
-		x.mu.Unlock()
-		x.put(rowLog, logRow(l))
-	})
-	wg.Go(func() {
-		c, err := h.Supervisor.CoreState(ctx)
-		away(err)
-		if err == nil && c.Status != 200 {
-			c.Runs = h.Supervisor.CoreRuns(ctx)
-		}
-		if i, err := h.Supervisor.CoreInfo(ctx); err == nil {
-			i.Into(&c)
-		}
-		x.mu.Lock()
-		x.e.Core = c
-		x.mu.Unlock()
-		x.put(rowCore, coreRow(c, err))
-	})
-	wg.Go(func() {
-		i, err := h.Supervisor.Network(ctx)
-		away(err)
-		x.mu.Lock()
-		x.e.Internet = i
-		x.mu.Unlock()
-		x.put(rowInternet, internetRow(i))
-	})
-}
-
-// missing tells an add-on that is not installed from one that could not be found out.
-func (x *examination) missing(ctx context.Context, away func(error)) {
-	list, err := x.place.House.Supervisor.AddOns(ctx)
-	away(err)
-	if err == nil && !slices.ContainsFunc(list, func(a supervisor.AddOn) bool { return strings.HasSuffix(a.Slug, tunnel.Suffix) }) {
-		x.mu.Lock()
-		x.e.AddOn = evidence.AddOn{Asked: true, Slug: tunnel.Suffix[1:]}
-		x.mu.Unlock()
-	}
-	x.put(rowAddOn, x.addOnRow(x.found))
-}
-
-// service asks where the tunnel leads, and shakes hands there where that is not Home
-// Assistant itself.
-func (x *examination) service(ctx context.Context, timeout time.Duration) {
-	if x.conn == nil {
-		return
-	}
-	r, u := x.conn.Route(ctx, x.place.Public.URL.Hostname(), x.home)
-	x.e.Connector.Route = r
-	x.put(rowConnector, x.connectorRow())
-	if u == nil {
-		return
-	}
-	l := probe.Handshake(ctx, x.within(probe.ServiceTarget(u, x.place.Public.URL, timeout, x.place.Public.Keeper)))
-	x.e.Service = l
-	x.put(rowService, serviceRow(r, l))
-}
-
-// frontend asks for the start page, where the WebSocket opens: elsewhere nobody gets as far.
-func (x *examination) frontend(ctx context.Context, public probe.Target) {
-	if !x.e.Public.Healthy() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	began := time.Now()
-	f := survey.Frontend(ctx, x.way.Like(public), x.home.URL, public.Timeout)
-	f.Elsewhere = x.e.Direct.Healthy() && x.e.Direct.HAVersion != x.e.Public.HAVersion
-	x.e.Frontend = f
-	x.put(rowFrontend, frontendRow(f, time.Since(began)))
-}
-
-// coreLog reads what Home Assistant itself says of requests that it refused.
-func (x *examination) coreLog(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	began := time.Now()
-	text, err := x.place.House.Supervisor.CoreLog(ctx)
-	if err != nil {
-		return // Supervisor's being away is noted elsewhere
-	}
-	x.e.CoreLog = survey.ReadCoreLog(text, time.Now(), x.location(ctx))
-	x.put(rowCoreLog, coreLogRow(x.e.CoreLog, time.Since(began)))
 }
 
 // location is the home's time zone, nil where it is not to be had.
@@ -461,6 +214,8 @@ func (x *examination) location(ctx context.Context) *time.Location {
 	if l := x.place.House.Location; l != nil {
 		return l
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	s, err := x.place.House.Supervisor.SystemInfo(ctx)
 	if err != nil || s.TimeZone == "" {
 		return nil
@@ -472,17 +227,11 @@ func (x *examination) location(ctx context.Context) *time.Location {
 	return l
 }
 
-func (x *examination) findOrigin(ctx context.Context) {
-	x.home = tunnel.HomeOf(ctx, x.place.House.Supervisor, x.place.House.OriginURL)
-}
-
 // put keeps a row and tells of it.
 func (x *examination) put(at int, r Row) {
 	if r.Component == "" {
 		return
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.rows[at] = r
 	if x.done != nil {
 		x.done(r)
@@ -491,33 +240,28 @@ func (x *examination) put(at int, r Row) {
 
 // report lays it all out.
 func (x *examination) report() Report {
-	if h := x.place.House; h != nil {
-		x.e.Zone = h.Zone
-		if h.Memory != nil {
-			x.e.Memory = h.Memory(x.place.Public.URL.Hostname())
-		}
-		if x.e.SupervisorAway != "" {
-			x.put(rowSupervisor, Row{Component: "Supervisor", Asked: "its API", Came: x.e.SupervisorAway, Verdict: Bad})
-		}
-	}
-	d := diagnosis.Beside(diagnosis.Of(x.e), x.e)
+	e := x.seen.Evidence
+	d := diagnosis.Beside(diagnosis.Of(e), e)
 	if d.Cause == diagnosis.Healthy {
-		if e := x.e; x.other.Done() && x.other.Stage >= evidence.Connected && !x.other.Healthy() {
+		if e, other := e, x.seen.Other; other.Done() && other.Stage >= evidence.Connected && !other.Healthy() {
 			// One of the two families fails, and with it those visitors who have only that.
-			e.Public, e.Connector.Before = x.other, nil
+			e.Public, e.Connector.Before = other, nil
 			if o := diagnosis.Of(e); o.Cause != diagnosis.Healthy {
-				o.Over = family(x.others)
+				o.Over = family(x.seen.Others)
 				d = o
 			}
 		}
 	}
 	said := words.English()
-	r := Report{At: x.e.At, Took: time.Since(x.e.At), URL: x.place.Public.URL.String(), Notes: x.notes, Cause: d.Cause, Remedy: d.Remedy, Summary: said.Summary(d),
-		Advice: said.Advice(d), Rests: said.Basis(d), Docs: "DOCS.md#" + d.Cause.Anchor(), Seen: d.Seen, Code: code(d, x.e), Refused: x.e.Public.SignIn == evidence.TokenRefused, Evidence: []evidence.Evidence{x.e}}
-	for i := range rowsInAll {
-		if row, ok := x.rows[i]; ok {
+	r := Report{At: e.At, Took: time.Since(e.At), URL: x.place.Public.URL.String(), Notes: x.notes, Cause: d.Cause, Remedy: d.Remedy, Summary: said.Summary(d),
+		Advice: said.Advice(d), Rests: said.Basis(d), Docs: "DOCS.md#" + d.Cause.Anchor(), Seen: d.Seen, Code: code(d, e), Refused: e.Public.SignIn == evidence.TokenRefused, Evidence: []evidence.Evidence{e}}
+	for _, row := range x.rows {
+		if row.Component != "" {
 			r.Rows = append(r.Rows, row)
 		}
+	}
+	if e.SupervisorAway != "" {
+		r.Rows = append(r.Rows, Row{Component: "Supervisor", Asked: "its API", Came: e.SupervisorAway, Verdict: Bad})
 	}
 	r.Curl = x.curls()
 	return r
@@ -532,16 +276,6 @@ func code(d diagnosis.Diagnosis, e evidence.Evidence) int {
 		return CantTell
 	}
 	return Ill
-}
-
-// families says which kinds of address the name has.
-func families(n evidence.Names) (four, six bool) {
-	for _, a := range slices.Concat(n.House.Addrs, n.World.Addrs) {
-		if ip, err := netip.ParseAddr(a); err == nil {
-			four, six = four || ip.Is4(), six || ip.Is6()
-		}
-	}
-	return four, six
 }
 
 func family(network string) string {

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -10,19 +9,43 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
-	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/survey"
-	"tunnelmedic/internal/tunnel"
 )
 
-func (x *examination) houseName() Row {
-	l := x.e.Names.House
+// table is the rows in their order: the looks that each rests on, and how it is made of
+// what they saw. Every look of the plan has one.
+var table = [...]struct {
+	of  []survey.Name
+	row func(*examination, survey.Finding) Row
+}{
+	{[]survey.Name{survey.Names}, houseName},
+	{[]survey.Name{survey.Names}, worldName},
+	{[]survey.Name{survey.Public}, publicRow},
+	{[]survey.Name{survey.Other}, otherRow},
+	{[]survey.Name{survey.Public}, certificateRow},
+	{[]survey.Name{survey.Page}, pageRow},
+	{[]survey.Name{survey.StartPage}, startPageRow},
+	{[]survey.Name{survey.Direct}, directRow},
+	{[]survey.Name{survey.Service}, serviceRow},
+	{[]survey.Name{survey.AddOn}, addOnRow},
+	{[]survey.Name{survey.Start}, startRow},
+	{[]survey.Name{survey.Connector, survey.Service}, connectorRow},
+	{[]survey.Name{survey.QUIC}, quicRow},
+	{[]survey.Name{survey.Public}, carriedRow},
+	{[]survey.Name{survey.Log}, logRow},
+	{[]survey.Name{survey.Core}, coreRow},
+	{[]survey.Name{survey.CoreLog}, coreLogRow},
+	{[]survey.Name{survey.Internet}, internetRow},
+}
+
+func houseName(x *examination, f survey.Finding) Row {
+	l := f.Seen.Names.House
 	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil {
 		return Row{} // an address needs no resolver
 	}
 	r := Row{Component: "name", Asked: l.Asked, Came: diagnosis.LookupInShort(l), Took: l.Took, Verdict: Bad, Do: "look at this machine's DNS server"}
 	switch {
-	case l.Trouble == evidence.NameNotFound && !x.e.Names.World.Found():
+	case l.Trouble == evidence.NameNotFound && !f.Seen.Names.World.Found():
 		r.Do = "check the address and its DNS record"
 	case l.Found() && private(l.Addrs):
 		r.Verdict, r.Do = Beside, ""
@@ -33,8 +56,8 @@ func (x *examination) houseName() Row {
 	return r
 }
 
-func (x *examination) worldName() Row {
-	l := x.e.Names.World
+func worldName(x *examination, f survey.Finding) Row {
+	l := f.Seen.Names.World
 	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil || !l.Done() {
 		return Row{}
 	}
@@ -56,6 +79,14 @@ func private(addrs []string) bool {
 		}
 	}
 	return true
+}
+
+func publicRow(x *examination, f survey.Finding) Row {
+	return x.handshakeRow(family(f.Seen.Network), f.Seen.Public, false)
+}
+
+func otherRow(x *examination, f survey.Finding) Row {
+	return x.handshakeRow(family(f.Seen.Others), f.Seen.Other, true)
 }
 
 // handshakeRow is the probe, or the one over the other family.
@@ -105,7 +136,8 @@ func cameOf(l evidence.Look) string {
 	return s
 }
 
-func certificateRow(l evidence.Look, now time.Time) Row {
+func certificateRow(_ *examination, f survey.Finding) Row {
+	l, now := f.Seen.Public, f.Seen.At
 	if l.TLS == nil {
 		return Row{}
 	}
@@ -125,7 +157,8 @@ func certificateRow(l evidence.Look, now time.Time) Row {
 	return r
 }
 
-func (x *examination) pageRow(l evidence.Look) Row {
+func pageRow(x *examination, f survey.Finding) Row {
+	l := f.Seen.Page
 	r := Row{Component: "page", Asked: x.asked(l), Came: cameOf(l), Took: l.Took, Verdict: Bad}
 	switch {
 	case !l.Done():
@@ -136,18 +169,26 @@ func (x *examination) pageRow(l evidence.Look) Row {
 	return r
 }
 
-func (x *examination) directRow(l evidence.Look) Row {
+func directRow(_ *examination, f survey.Finding) Row {
+	l := f.Seen.Direct
+	if !l.Done() {
+		return Row{Component: "Home Assistant", Asked: "the handshake, past the tunnel", Came: "its address on the internal network is not known", Verdict: Unsure}
+	}
 	r := Row{Component: "Home Assistant", Asked: l.Asked + " as a WebSocket, past the tunnel", Came: cameOf(l), Took: l.Took, Verdict: Bad, Do: "open Home Assistant by its local address"}
 	switch {
 	case l.Healthy():
 		r.Verdict, r.Do = Good, ""
-	case !l.Done() || l.Trouble == evidence.Unusable || l.Trouble == evidence.NameNotFound:
+	case l.Trouble == evidence.Unusable || l.Trouble == evidence.NameNotFound:
 		r.Verdict, r.Do = Unsure, ""
 	}
 	return r
 }
 
-func serviceRow(route evidence.Route, l evidence.Look) Row {
+func serviceRow(_ *examination, f survey.Finding) Row {
+	l, route := f.Seen.Service, f.Seen.Connector.Route
+	if !l.Done() {
+		return Row{} // it is Home Assistant itself
+	}
 	r := Row{Component: "service", Asked: l.Asked + " as a WebSocket: where the tunnel leads", Came: cameOf(l), Took: l.Took, Verdict: Bad, Do: "switch WebSocket support on in the proxy at " + route.Service}
 	if l.Healthy() {
 		r.Verdict, r.Do = Good, ""
@@ -155,9 +196,13 @@ func serviceRow(route evidence.Route, l evidence.Look) Row {
 	return r
 }
 
-func (x *examination) addOnRow(err error) Row {
+func addOnRow(x *examination, f survey.Finding) Row {
+	err := f.Err
+	if x.target.Slug == "" {
+		err = x.found
+	}
 	r := Row{Component: "add-on", Asked: "Supervisor about " + x.target.Slug, Verdict: Bad}
-	switch a := x.e.AddOn; {
+	switch a := f.Seen.AddOn; {
 	case err != nil && !a.Asked:
 		r.Came, r.Verdict = err.Error(), Unsure
 	case !a.Installed:
@@ -176,8 +221,20 @@ func (x *examination) addOnRow(err error) Row {
 	return r
 }
 
-func (x *examination) connectorRow() Row {
-	c := x.e.Connector
+// startRow says whether the app could start, where that hangs on Cloudflare's API.
+func startRow(_ *examination, f survey.Finding) Row {
+	if f.Seen.AddOn.HasToken {
+		return Row{}
+	}
+	r := Row{Component: "app's start", Asked: "Cloudflare's API, which the app needs to start", Came: "it answers", Took: f.Took, Verdict: Good}
+	if f.Seen.AddOn.Startable == evidence.Off {
+		r.Came, r.Verdict, r.Do = "it does not answer", Unsure, "do not restart the app before it does"
+	}
+	return r
+}
+
+func connectorRow(_ *examination, f survey.Finding) Row {
+	c := f.Seen.Connector
 	r := Row{Component: "connector", Asked: "cloudflared: /ready /diag/tunnel /config", Came: diagnosis.ConnectorInShort(c), Verdict: Bad, Do: "look at the Log tab of the Cloudflared app"}
 	if n := c.Counters; n != nil && n.Version != "" {
 		r.Came = "version " + n.Version + ", " + r.Came
@@ -193,22 +250,11 @@ func (x *examination) connectorRow() Row {
 	return r
 }
 
-// quic asks the edge whether the tunnel could connect over QUIC.
-func (x *examination) quic(ctx context.Context, c evidence.Connector) {
-	edges := tunnel.QUICEdges(c, x.place.House.Edge, x.place.House.ConnectorURL)
-	if len(edges) == 0 {
-		return
+func quicRow(_ *examination, f survey.Finding) Row {
+	l, in := f.Seen.QUIC, f.Seen.Connector.Transport
+	if !l.Done() {
+		return Row{} // there was no edge to ask
 	}
-	ask := x.place.House.QUIC
-	if ask == nil {
-		ask = probe.Edge{Roots: x.place.Public.RootCAs}.QUIC
-	}
-	l := ask(ctx, edges...)
-	x.e.QUIC = l
-	x.put(rowQUIC, quicRow(l, c.Transport))
-}
-
-func quicRow(l evidence.Look, in evidence.Transport) Row {
 	r := Row{Component: "QUIC", Asked: "Cloudflare's edge, over UDP to port 7844", Came: diagnosis.QUICInShort(l), Took: l.Took, Verdict: Unsure}
 	switch passes := l.QUICPasses(); {
 	case passes == evidence.On:
@@ -223,8 +269,11 @@ func quicRow(l evidence.Look, in evidence.Transport) Row {
 	return r
 }
 
-func (x *examination) carriedRow() Row {
-	rise, known := x.e.Connector.Carried()
+func carriedRow(x *examination, f survey.Finding) Row {
+	if x.place.House == nil || x.conn == nil {
+		return Row{}
+	}
+	rise, known := f.Seen.Connector.Carried()
 	r := Row{Component: "carried", Asked: "cloudflared's counters before and after the probe", Came: "they could not be read", Verdict: Unsure}
 	if !known {
 		return r
@@ -238,14 +287,15 @@ func (x *examination) carriedRow() Row {
 	}
 	if rise.Requests == 0 {
 		r.Verdict = Beside
-		if l := x.e.Public; l.Healthy() && l.CFRay() != "" {
+		if l := f.Seen.Public; l.Healthy() && l.CFRay() != "" {
 			r.Verdict, r.Do = Unsure, "another cloudflared carried the probe: see the tunnel's connectors in Zero Trust"
 		}
 	}
 	return r
 }
 
-func logRow(l evidence.Log) Row {
+func logRow(_ *examination, f survey.Finding) Row {
+	l := f.Seen.Log
 	if !l.Asked {
 		return Row{}
 	}
@@ -256,11 +306,12 @@ func logRow(l evidence.Log) Row {
 	return r
 }
 
-func coreRow(c evidence.Core, err error) Row {
+func coreRow(_ *examination, f survey.Finding) Row {
+	c := f.Seen.Core
 	r := Row{Component: "Core", Asked: "its API, through Supervisor", Verdict: Bad, Do: "wait if it was just started; else see its log"}
 	switch {
-	case err != nil:
-		r.Came, r.Verdict, r.Do = err.Error(), Unsure, ""
+	case f.Err != nil:
+		r.Came, r.Verdict, r.Do = f.Err.Error(), Unsure, ""
 	case c.Status == 200 && c.State == "RUNNING":
 		r.Came, r.Verdict, r.Do = "running", Good, ""
 	default:
@@ -272,28 +323,34 @@ func coreRow(c evidence.Core, err error) Row {
 	return r
 }
 
-func frontendRow(f evidence.Frontend, took time.Duration) Row {
-	r := Row{Component: "start page", Asked: "GET /, and the script that it names", Came: diagnosis.FrontendInShort(f), Took: took, Verdict: Good}
+func startPageRow(_ *examination, f survey.Finding) Row {
+	page := f.Seen.Frontend
+	r := Row{Component: "start page", Asked: "GET /, and the script that it names", Came: diagnosis.FrontendInShort(page), Took: f.Took, Verdict: Good}
 	switch {
-	case f.Stale():
+	case page.Stale():
 		r.Verdict, r.Do = Bad, "purge Cloudflare's cache, and exempt this host name from it"
-	case f.Script == "":
+	case page.Script == "":
 		r.Verdict = Beside
-	case f.Cached():
+	case page.Cached():
 		r.Verdict, r.Do = Unsure, "exempt this host name from Cloudflare's cache: after an update the page would be stale"
 	}
 	return r
 }
 
-func coreLogRow(l evidence.CoreLog, took time.Duration) Row {
-	r := Row{Component: "Core's log", Asked: "refused requests, of the last half hour", Came: diagnosis.CoreLogInShort(l), Took: took, Verdict: Unsure}
+func coreLogRow(_ *examination, f survey.Finding) Row {
+	l := f.Seen.CoreLog
+	if !l.Asked {
+		return Row{}
+	}
+	r := Row{Component: "Core's log", Asked: "refused requests, of the last half hour", Came: diagnosis.CoreLogInShort(l), Took: f.Took, Verdict: Unsure}
 	if r.Came == "" {
 		r.Came, r.Verdict = "none", Good
 	}
 	return r
 }
 
-func internetRow(i evidence.Internet) Row {
+func internetRow(_ *examination, f survey.Finding) Row {
+	i := f.Seen.Internet
 	r := Row{Component: "internet", Asked: "Supervisor's own check", Came: i.String(), Verdict: Unsure}
 	//exhaustive:ignore
 	switch i {

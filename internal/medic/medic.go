@@ -5,8 +5,6 @@ package medic
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,14 +42,11 @@ type Supervisor interface {
 type Settings struct {
 	Version      string
 	Wish         tunnel.Wish
-	ConnectorURL string          // "": by the add-on's host name
-	OriginURL    string          // "": from Core's info
-	Edge         netip.AddrPort  // asked over QUIC; not valid: the edges that the connector is connected to
-	QUIC         QUIC            // how they are asked; nil: as package probe does
-	Public       probe.Target    // everything but the URL and Outside; its network is that of all looks
-	Outside      *probe.Resolver // for names that the house answers itself; nil: none
-	Timeout      time.Duration   // of a look
-	Sensor       time.Duration   // between readings of the connector's counters
+	ConnectorURL string       // "": by the add-on's host name
+	OriginURL    string       // "": from Core's info
+	Public       probe.Target // everything but the URL; its network is that of all looks
+	Survey       Surveyor
+	Sensor       time.Duration // between readings of the connector's counters
 	Rules        policy.Rules
 	Patience     treatment.Patience
 
@@ -61,10 +56,6 @@ type Settings struct {
 	Upstream Upstream // Cloudflare's own word
 	System   System   // versions of the installation
 }
-
-// QUIC asks edges whether QUIC gets there and back, as [probe.Edge.QUIC] does. It needs a
-// socket of the machine's own, which a network in memory does not have.
-type QUIC func(ctx context.Context, edges ...netip.AddrPort) evidence.Look
 
 // Teller takes what people should hear of: the present status, and the steps that
 // led to it. It must not block.
@@ -94,8 +85,7 @@ type Medic struct {
 	connector *tunnel.Connector
 	treat     *treatment.Treatment
 	incident  *journal.Incident
-	way       survey.Way // to the public name
-	recall
+	witnesses
 	gates   []policy.Gate
 	warned  string          // the last trouble with the options that was logged
 	changed string          // what changed just before the present trouble
@@ -103,8 +93,7 @@ type Medic struct {
 	faults  int             // rounds in a row that failed by a fault of the program's own
 	unkept  journal.Trouble // as it was told
 
-	chron  chronicle
-	seldom seldom
+	chron chronicle
 
 	life context.Context // Run's, for what goes on beside the loop
 	side sync.WaitGroup
@@ -117,12 +106,7 @@ type Medic struct {
 
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
-	if set.QUIC == nil {
-		set.QUIC = probe.Edge{Roots: set.Public.RootCAs}.QUIC
-	}
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
-	m.way.World, m.seldom.pages = set.Outside, make(chan evidence.Frontend, 1)
-	m.edges = tunnel.QUICEdges(evidence.Connector{}, set.Edge, set.ConnectorURL)
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
 	if kept, ok := j.Incident(m.state.Story()); ok {
@@ -183,26 +167,27 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	var e evidence.Evidence
-	var info *supervisor.Info
+	var seen survey.Seen
 	if m.blind == "" {
-		e, info = m.look(ctx)
+		now := time.Now()
+		seen = m.set.Survey.Survey(ctx, m.home(now), m.moment(now))
 		if ctx.Err() != nil {
 			return 0, nil
 		}
-		if info != nil && !info.Installed() || m.refused {
+		if seen.Info != nil && !seen.Info.Installed() || seen.Refused {
 			m.found = time.Time{} // removed, or replaced by another store's: look for it at once
 		}
 	}
+	e := seen.Evidence
 	d := diagnosis.Of(e)
 	m.keep(e, d, time.Now())
-	sight := m.sight(e, info, d)
+	sight := m.sight(seen, d)
 	state, dec := m.set.Rules.Observe(m.state, time.Now(), sight)
 	if m.set.Rules.Exhausted(state) && d.Says() == diagnosis.Fails {
 		d = diagnosis.Everywhere(e)
 	}
 	if m.blind == "" {
-		d = m.testify(ctx, e, d, time.Now())
+		d = m.testify(e, d, time.Now())
 	}
 	m.recollect(&d, state, time.Now())
 	if m.blind != "" {
@@ -441,6 +426,3 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 		m.incident = nil
 	}
 }
-
-// describe gives a sentence for a panic in a look: such a look has seen nothing.
-func describe(r any) string { return fmt.Sprintf("the look itself failed: %v", r) }

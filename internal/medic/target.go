@@ -10,12 +10,12 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/sensor"
 	"tunnelmedic/internal/supervisor"
-	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/words"
@@ -126,8 +126,7 @@ func (m *Medic) attach(t tunnel.Target) {
 		m.sense = sensor.Sensor{}
 	}
 	if m.target.URL == nil || t.URL == nil || m.target.URL.Host != t.URL.Host {
-		m.way = survey.Way{World: m.set.Outside}
-		m.seldom = seldom{pages: m.seldom.pages, pageAsking: m.seldom.pageAsking}
+		m.turnover = diagnosis.Turnover{}
 	}
 	m.target = t
 }
