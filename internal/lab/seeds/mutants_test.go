@@ -1,6 +1,7 @@
 package seeds
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -43,7 +44,9 @@ func TestMutantsFit(t *testing.T) {
 
 // TestMutants spoils the program, one promise's keeping at a time, and plays episodes until
 // one notices: the plan that is known to first, then seed after seed. A mutant that lives
-// shows what the seeds are blind for.
+// shows what the seeds are blind for. With -mutant and -replay it tells what one does to a plan:
+//
+//	go test ./internal/lab/seeds -run TestMutants -v -mutants 1 -mutant 'stop by hand is ignored' -replay '1 | 20s a person stops the app 2259989746176883283'
 func TestMutants(t *testing.T) {
 	if *kill == 0 {
 		t.Skip("-mutants says how many episodes each may take")
@@ -73,7 +76,7 @@ func TestMutants(t *testing.T) {
 			row(m.name, episodes, "LIVES")
 			t.Errorf("%s lives after %s episodes", m.name, episodes)
 		default:
-			row(m.name, episodes, promise+"; -replay "+plan)
+			row(m.name, episodes, fmt.Sprintf("%s; -replay '%s'", promise, plan))
 		}
 	}
 }
@@ -166,10 +169,13 @@ func (m *mutation) hunt(t *testing.T) (episodes, promise, plan string, err error
 	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", bin, ".").CombinedOutput(); err != nil {
 		return "", "", "", fmt.Errorf("it does not build: %s", out)
 	}
-	if plan := known[m.name]; plan != "" && !*hunted {
+	if plan := cmp.Or(*replay, known[m.name]); plan != "" && !*hunted {
 		out, _ := exec.Command(bin, "-test.run", "^TestReplay$", "-test.v", "-replay", plan).CombinedOutput()
+		if *replay != "" {
+			t.Logf("%s", out)
+		}
 		if b := broken.FindSubmatch(out); b != nil {
-			return "known", string(b[1]), strings.Fields(plan)[0], nil
+			return "known", string(b[1]), plan, nil
 		}
 	}
 	out, _ := exec.Command(bin, "-test.run", "^TestFresh$", "-test.v", "-episodes", fmt.Sprint(*kill), "-first", "1", "-enough", "1", "-shrink=false", "-near", m.aim()).CombinedOutput()
