@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tunnelmedic/internal/evidence"
 )
@@ -42,10 +44,20 @@ type api struct {
 // URL is that of Supervisor's API.
 func (s *Supervisor) URL() string { return s.door.url() }
 
+// arrival is the key of the moment at which a call came in.
+type arrival struct{}
+
+// Arrived says when a call that Options.Tap is told of came in: an injection may have held it up.
+func Arrived(req *http.Request) time.Time {
+	at, _ := req.Context().Value(arrival{}).(time.Time)
+	return at
+}
+
 // serve spoils the call if an injection says so, and lets it take effect.
 func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
 	rw, done := s.w.watch("supervisor", out, req)
 	defer done()
+	req = req.WithContext(context.WithValue(req.Context(), arrival{}, time.Now()))
 	answer := func(rw http.ResponseWriter) {
 		if s.w.opt.Tap == nil {
 			s.api.answer(rw, req)

@@ -291,7 +291,7 @@ func (p *play) tap(req *http.Request, effect func()) {
 			return
 		}
 	}
-	p.watched(call, effect)
+	p.watched(call, lab.Arrived(req), effect)
 	switch {
 	case sprung != nil && sprung.moment == afterEffect:
 		p.note("struck after %s", call)

@@ -23,7 +23,7 @@ var appCall = regexp.MustCompile(`^(GET|POST) /addons/([^/]+)/(info|options|rest
 const last = 30 * time.Minute
 
 // watched lets a call take effect and holds it against the promises.
-func (p *play) watched(call string, effect func()) {
+func (p *play) watched(call string, sent time.Time, effect func()) {
 	if call == "POST /core/api/services/persistent_notification/create" {
 		effect()
 		p.saidGood()
@@ -44,7 +44,7 @@ func (p *play) watched(call string, effect func()) {
 		effect()
 		return
 	}
-	p.mayAct(app, what)
+	p.mayAct(app, what, sent)
 	before, asked := p.w.Supervisor.Options(app), time.Now()
 	effect()
 	if what == "options" {
@@ -67,8 +67,9 @@ func (p *play) people() truth {
 	return t
 }
 
-// mayAct holds the daemon's wish to act against what people want.
-func (p *play) mayAct(app, what string) {
+// mayAct holds the daemon's wish to act against what people want. What it had sent before a
+// person stopped the app nobody can take back.
+func (p *play) mayAct(app, what string, sent time.Time) {
 	switch t := p.people(); {
 	case app != slug:
 		p.breaks("other apps are not touched", "%s of %s", what, app)
@@ -78,8 +79,13 @@ func (p *play) mayAct(app, what string) {
 		p.breaks("nothing is changed without a reason", "%s", what)
 	case what == "restart" && p.local && p.w.Supervisor.State(app) == evidence.StateStarted && !t.apiAway.IsZero() && time.Since(t.apiAway) > 3*time.Minute:
 		p.breaks("what cannot start is not stopped", "a restart, %s after Cloudflare's API went away", time.Since(t.apiAway))
-	case what != "options" && t.stopped && time.Since(t.stoppedAt) > 10*time.Second:
-		p.breaks("what a person stopped stays stopped", "%s, %s after the stop", what, time.Since(t.stoppedAt))
+	case what != "options" && t.stopped && sent.Before(t.stoppedAt):
+		p.note("a %s that was sent before the stop undoes it", what)
+		p.mu.Lock()
+		p.truth.stopped = false
+		p.mu.Unlock()
+	case what != "options" && t.stopped && sent.Sub(t.stoppedAt) > 10*time.Second:
+		p.breaks("what a person stopped stays stopped", "%s, %s after the stop", what, sent.Sub(t.stoppedAt))
 	}
 }
 
