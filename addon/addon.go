@@ -130,8 +130,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	looks.Supervisor, looks.Cloudflare, looks.World, looks.Log = super, cloudflare, outside, log
 	feed := web.NewFeed()
 	feed.Load(o.DataDir)
-	set := settings(o, public, home.location())
-	set.Survey = survey.New(looks)
+	set := settings(o, public, survey.New(looks), home.location())
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
 	loop := medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
@@ -201,11 +200,11 @@ func door(listen func() (net.Listener, error), log zerolog.Logger) (net.Listener
 }
 
 // settings are what the options mean for the loop.
-func settings(o Options, public probe.Target, home *time.Location) medic.Settings {
+func settings(o Options, public probe.Target, looks *survey.Surveyor, home *time.Location) medic.Settings {
 	return medic.Settings{
 		Wish:         tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL},
 		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
-		Public: public, Sensor: o.SensorInterval,
+		Public: public, Survey: looks, Sensor: o.SensorInterval,
 		Rules: policy.Rules{
 			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home,
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,

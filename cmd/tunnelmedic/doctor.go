@@ -37,9 +37,7 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if code, done := parseFlags(f, doctorHelp, args, out, errOut); done {
 		return code
 	}
-	counted := false
-	f.Visit(func(g *flag.Flag) { counted = counted || g.Name == "count" })
-	if counted && !*http2 {
+	if given(f, "count") && !*http2 {
 		fmt.Fprintln(errOut, "tunnelmedic doctor: --count belongs to --http2: give both, or leave it out")
 		return exitUsage
 	}
@@ -58,14 +56,19 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if *http2 {
 		return doctorHTTP2(ctx, d, *count, *asJSON, out, errOut)
 	}
+	return doctorRows(ctx, d, *asJSON, out, errOut)
+}
+
+// doctorRows makes every look once.
+func doctorRows(ctx context.Context, d addon.Consulted, asJSON bool, out, errOut io.Writer) int {
 	if d.Path != "" {
 		d.Place.Notes = append(d.Place.Notes, "The path in the address is left out: Home Assistant's own are asked.")
 	}
 	r, err := doctor.Examine(ctx, d.Place, doctor.Progress(errOut))
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return interrupted("doctor", errOut)
-	}
-	if err != nil {
+	case err != nil:
 		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
 		return exitUsage
 	}
@@ -77,7 +80,7 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if ctx.Err() != nil { // half of the looks would make a verdict of their own
 		return interrupted("doctor", errOut)
 	}
-	return written(r.Code, r, r.Write, *asJSON, out, errOut)
+	return written(r.Code, r, r.Write, asJSON, out, errOut)
 }
 
 func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool, out, errOut io.Writer) int {

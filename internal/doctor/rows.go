@@ -12,12 +12,15 @@ import (
 	"tunnelmedic/internal/survey"
 )
 
-// table is the rows in their order: the looks that each rests on, and how it is made of
-// what they saw. Every look of the plan has one.
-var table = [...]struct {
+// rowOf is a row of the table: the looks that it rests on, and how it is made of what
+// they saw.
+type rowOf struct {
 	of  []survey.Name
 	row func(*examination, survey.Finding) Row
-}{
+}
+
+// table is the rows in their order. Every look of the plan has one.
+var table = [...]rowOf{
 	{[]survey.Name{survey.Names}, houseName},
 	{[]survey.Name{survey.Names}, worldName},
 	{[]survey.Name{survey.Public}, publicRow},

@@ -60,6 +60,7 @@ func (v *visit) get(ctx context.Context, method, path string) error {
 	if err != nil {
 		return bare(err)
 	}
+	defer resp.Body.Close() // what is kept of it was read with the head
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return fmt.Errorf("%w: 101 to a plain request", errGarbled)
 	}

@@ -69,8 +69,11 @@ func (v *visit) vouch(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", errUnusable, err)
 		}
 		req.Header, req.Close = asked.header(), true
-		_, err = w.client().Do(req)
-		return bare(err)
+		resp, err := w.client().Do(req)
+		if err != nil {
+			return bare(err)
+		}
+		return resp.Body.Close()
 	})
 	cloudflare := w.look.CFRay() != ""
 	if err != nil && w.look.Status == 0 && !errors.Is(err, errGarbled) { // what does not even speak HTTP/1 is not Cloudflare

@@ -39,8 +39,8 @@ var forwardedTexts = []struct {
 var closedInSignIn = regexp.MustCompile(`^(.*)\): Disconnected(?: during auth phase)?: Received close message during auth phase$`)
 
 // ReadCoreLog reads what Home Assistant's own log says of the last half hour. Times
-// without an offset are in the home's time zone; home nil is this machine's. Of what it reads only counts
-// are kept.
+// without an offset are in the home's time zone; home nil is this machine's. Of what it
+// reads only counts are kept.
 func ReadCoreLog(text string, now time.Time, home *time.Location) evidence.CoreLog {
 	l := evidence.CoreLog{Asked: true}
 	if home == nil {
@@ -55,35 +55,36 @@ func ReadCoreLog(text string, now time.Time, home *time.Location) evidence.CoreL
 		if m[2] != "" {
 			at, err = time.Parse(time.DateTime+"-0700", m[1]+strings.Replace(m[2], ":", "", 1))
 		}
-		if age := now.Sub(at); err != nil || age > coreLogWindow || age < -coreLogWindow {
-			continue
-		}
-		switch logger, said := m[3], m[4]; {
-		case logger == "homeassistant.components.http.forwarded":
-			for _, f := range forwardedTexts {
-				if strings.HasPrefix(said, f.begins) {
-					l.Forwarded, l.Refused = f.reason, l.Refused+1
-				}
-			}
-		case logger == "homeassistant.components.http.ban":
-			if strings.HasPrefix(said, "Banned IP ") {
-				l.Bans++
-			}
-		case strings.HasPrefix(logger, "homeassistant.components.websocket_api.http.connection"):
-			closed := closedInSignIn.FindStringSubmatch(said)
-			if closed == nil {
-				continue
-			}
-			_, agent, named := strings.Cut(closed[1], " (")
-			switch {
-			case named && (agent == "tunnelmedic" || strings.HasPrefix(agent, "tunnelmedic/")):
-				l.Ours++
-			default:
-				l.Closed[clientOf(agent)]++
-			}
+		if age := now.Sub(at); err == nil && age <= coreLogWindow && age >= -coreLogWindow {
+			count(&l, m[3], m[4])
 		}
 	}
 	return l
+}
+
+// count takes what a logger said into the counts.
+func count(l *evidence.CoreLog, logger, said string) {
+	switch {
+	case logger == "homeassistant.components.http.forwarded":
+		for _, f := range forwardedTexts {
+			if strings.HasPrefix(said, f.begins) {
+				l.Forwarded, l.Refused = f.reason, l.Refused+1
+			}
+		}
+	case logger == "homeassistant.components.http.ban" && strings.HasPrefix(said, "Banned IP "):
+		l.Bans++
+	case strings.HasPrefix(logger, "homeassistant.components.websocket_api.http.connection"):
+		closed := closedInSignIn.FindStringSubmatch(said)
+		if closed == nil {
+			return
+		}
+		_, agent, named := strings.Cut(closed[1], " (")
+		if named && (agent == "tunnelmedic" || strings.HasPrefix(agent, "tunnelmedic/")) {
+			l.Ours++
+		} else {
+			l.Closed[clientOf(agent)]++
+		}
+	}
 }
 
 // clientOf tells kinds of clients apart by what their user agents have in common. Every
