@@ -141,14 +141,18 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	house := doctor.House{Supervisor: super, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
 	house.Wish.Home = o.OriginURL
 	page.Doctor = examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
-	page.Report = func(i journal.Incident) string {
+	page.Report, page.Month = reports(j, home, version, keeper)
+	return &daemon{loop, teller, entities, home, listener, listen, page, o.DataDir, log}, nil
+}
+
+// reports makes what the page hands out of one incident, and of a month.
+func reports(j *journal.Journal, home *household, version string, keeper *secret.Keeper) (func(journal.Incident) string, func([]journal.Incident) report.Month) {
+	one := func(i journal.Incident) string {
 		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
 		return report.Markdown(d, report.Public)
 	}
-	page.Month = func(list []journal.Incident) report.Month {
-		return report.MonthOf(j.History(), list, time.Now())
-	}
-	return &daemon{loop, teller, entities, home, listener, listen, page, o.DataDir, log}, nil
+	month := func(list []journal.Incident) report.Month { return report.MonthOf(j.History(), list, time.Now()) }
+	return one, month
 }
 
 // sick says what is wrong with the program itself, as far as a restart mends it.
