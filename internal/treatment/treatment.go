@@ -131,7 +131,7 @@ func (t *Treatment) resume(ctx context.Context, begun *journal.Intention) (polic
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	if err := t.written(in, info); err != nil {
+	if err := t.written(ctx, in, info); err != nil {
 		return policy.Outcome{}, err
 	}
 	switch {
@@ -161,16 +161,30 @@ func (t *Treatment) resume(ctx context.Context, begun *journal.Intention) (polic
 }
 
 // written ends the change where something else is stored than what it was to write.
-func (t *Treatment) written(in journal.Intention, info supervisor.Info) error {
+func (t *Treatment) written(ctx context.Context, in journal.Intention, info supervisor.Info) error {
 	switch there, err := tunnel.ProtocolOf(info.Options); {
 	case err != nil:
 		return t.end(policy.UserChanged, in.From)
 	case !in.Knows(there):
 		return t.end(policy.UserChanged, there)
-	case there != in.To:
-		return t.end(policy.NotAvailable, there) // it had not been written
+	case there != in.To: // it had not been written
+		return t.leftDown(ctx, in, info, there)
 	}
 	return nil
+}
+
+// leftDown ends a change that had not been written. Where the one before it was being
+// restarted, and left the app down, it is ours to start.
+func (t *Treatment) leftDown(ctx context.Context, in journal.Intention, info supervisor.Info, there evidence.Protocol) error {
+	if in.Stage == journal.Restarting && !in.Felled {
+		switch stopped, err := t.stopped(ctx, in, info); {
+		case err != nil:
+			return err
+		case stopped && t.ending(ctx, in, in.At) == tunnel.NeverBegan:
+			return t.end(policy.Crashed, there)
+		}
+	}
+	return t.end(policy.NotAvailable, there)
 }
 
 // fate is what became of a restart that was begun before an interruption.
