@@ -10,7 +10,7 @@ import (
 
 	"tunnelmedic/addon"
 	"tunnelmedic/internal/doctor"
-	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/h2check"
 )
 
 const doctorHelp = `Every look once, as a table with verdict and advice. Inside Home Assistant it looks from all sides; anywhere else
@@ -96,7 +96,7 @@ func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool,
 		path = "/manifest.json"
 	}
 	n := 0
-	r := doctor.ExamineHTTP2(ctx, d.Place, path, count, func(l probe.HTTP2Look) {
+	r := h2check.Examine(ctx, d.Place, path, count, func(l h2check.Look) {
 		n++
 		fmt.Fprintf(errOut, "  %3d %s: %s\n", n, l.Shape, l.Outcome)
 	})

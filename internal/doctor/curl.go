@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -38,7 +37,7 @@ func (x *examination) curls() []string {
 // variables that the reader sets himself.
 func curl(t probe.Target, network, path string, websocket bool) string {
 	args := []string{"curl", "-sS", "-i", "-N", "--http1.1", "--max-time 10"}
-	args = append(args, shared(t)...)
+	args = append(args, SharedCurl(t)...)
 	switch network {
 	case "tcp4":
 		args = append(args, "-4")
@@ -48,32 +47,11 @@ func curl(t probe.Target, network, path string, websocket bool) string {
 	if websocket {
 		args = append(args, `-H 'Connection: Upgrade'`, `-H 'Upgrade: websocket'`, `-H 'Sec-WebSocket-Version: 13'`, `-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='`)
 	}
-	return strings.Join(append(args, quoted(t.URL, path)), " ")
+	return strings.Join(append(args, Quoted(t.URL, path)), " ")
 }
 
-// curlHTTP2 writes a request over HTTP/2 as a command. curl ends the stream with
-// HEADERS for a plain GET, and with an empty DATA frame where it reads a body from an
-// empty input.
-func curlHTTP2(t probe.Target, shape probe.Shape, path string) string {
-	version := "--http2"
-	if t.URL.Scheme == "http" {
-		version = "--http2-prior-knowledge"
-	}
-	args := append([]string{"curl", "-sS", "-v", "-o /dev/null", version, "--max-time 10"}, shared(t)...)
-	//exhaustive:ignore
-	switch shape {
-	case probe.EmptyData:
-		args = append(args, "-X GET", "-T -", "-H 'Expect:'")
-		return strings.Join(append(args, quoted(t.URL, path), "< /dev/null"), " ")
-	case probe.Connect:
-		u := *t.URL
-		u.Scheme = map[string]string{"https": "wss", "http": "ws"}[u.Scheme]
-		return fmt.Sprintf("new WebSocket('%s')   (in a browser's console: curl knows no WebSocket over HTTP/2)", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/api/websocket"}).String())
-	}
-	return strings.Join(append(args, quoted(t.URL, path)), " ")
-}
-
-func shared(t probe.Target) (args []string) {
+// SharedCurl gives the arguments of curl that every request to the target needs.
+func SharedCurl(t probe.Target) (args []string) {
 	if t.Access.ID != "" && t.Access.Secret != "" {
 		args = append(args, `-H "CF-Access-Client-Id: $CF_ACCESS_CLIENT_ID"`, `-H "CF-Access-Client-Secret: $CF_ACCESS_CLIENT_SECRET"`)
 	}
@@ -86,7 +64,8 @@ func shared(t probe.Target) (args []string) {
 	return args
 }
 
-func quoted(base *url.URL, path string) string {
+// Quoted gives an address as an argument on a command line.
+func Quoted(base *url.URL, path string) string {
 	u := url.URL{Scheme: base.Scheme, Host: base.Host}
 	at, query, _ := strings.Cut(path, "?")
 	u.Path, u.RawQuery = at, query

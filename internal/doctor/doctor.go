@@ -185,7 +185,7 @@ func (x *examination) connector(t tunnel.Target) *tunnel.Connector {
 // look makes every look of the plan.
 func (x *examination) look(ctx context.Context) {
 	home := survey.Home{Public: x.place.Public}
-	home.Public.Timeout = bounded(home.Public.Timeout)
+	home.Public.Timeout = Bounded(home.Public.Timeout)
 	set := survey.Settings{World: x.place.Outside, Timeout: home.Public.Timeout, Limit: restLimit, Log: zerolog.Nop()}
 	if h := x.place.House; h != nil {
 		home.Slug, home.Connector, home.Location, home.Zone = x.target.Slug, x.conn, x.location(ctx), h.Zone
@@ -282,8 +282,8 @@ func family(network string) string {
 	return map[string]string{"tcp4": "IPv4", "tcp6": "IPv6"}[network]
 }
 
-// bounded keeps a look's time within what the whole may take.
-func bounded(d time.Duration) time.Duration {
+// Bounded keeps a look's time within what the whole may take.
+func Bounded(d time.Duration) time.Duration {
 	if d <= 0 {
 		return lookTimeout
 	}

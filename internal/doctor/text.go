@@ -39,12 +39,13 @@ func (r Report) Write(w io.Writer) error {
 	if r.Code != Healthy {
 		fmt.Fprintf(&b, "More: %s\n", r.Docs)
 	}
-	curls(&b, r.Curl)
+	WriteCurls(&b, r.Curl)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func curls(b *strings.Builder, list []string) {
+// WriteCurls writes the commands that show the same as a report.
+func WriteCurls(b *strings.Builder, list []string) {
 	if len(list) == 0 {
 		return
 	}

@@ -55,25 +55,6 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// What a server says over HTTP/2 is taken for what it is, frame by frame.
-func FuzzFrames(f *testing.F) {
-	f.Add([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x01"+"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"), uint8(0), "/api/websocket")
-	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"+"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), uint8(1), "/")
-	f.Add([]byte("\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x02"), uint8(2), "")
-	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), uint8(2), "/x")
-	f.Fuzz(func(t *testing.T, frames []byte, shape uint8, path string) {
-		target := probe.Target{URL: parse(t, "http://127.0.0.1:1"), Net: wire.Saying(frames), Timeout: time.Second, Access: probe.Access{ID: "an-id.access", Secret: "a secret-of-access"}}
-		l := probe.HTTP2(t.Context(), target, probe.Shape(shape%3), path)
-		whole, err := json.Marshal(l)
-		if err != nil {
-			t.Fatalf("the look cannot be written: %v", err)
-		}
-		if strings.Contains(string(whole), "a secret-of-access") || strings.Contains(l.Look.Detail, "panic") || len(l.Look.Body) > evidence.BodyLimit {
-			t.Errorf("%s", whole)
-		}
-	})
-}
-
 // Whatever a DNS-over-HTTPS server answers, it is addresses or an error, and no more of
 // them than a message can hold.
 func FuzzDoH(f *testing.F) {

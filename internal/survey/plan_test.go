@@ -2,6 +2,7 @@ package survey_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"net/url"
 	"testing"
@@ -201,7 +202,7 @@ func TestAFaultInOneLookIsItsOwn(t *testing.T) {
 			faults = append(faults, f.Err)
 		}
 	}})
-	if len(faults) != 1 || faults[0] != (survey.Fault{Of: survey.Internet, Value: "broken"}) {
+	if len(faults) != 1 || !errors.Is(faults[0], survey.Fault{Of: survey.Internet, Value: "broken"}) {
 		t.Errorf("%v", faults)
 	}
 	if !s.Direct.Healthy() || !s.Core.Asked || s.Internet != evidence.InternetUnknown {

@@ -1,4 +1,4 @@
-package doctor_test
+package h2check_test
 
 import (
 	"bytes"
@@ -18,7 +18,9 @@ import (
 
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/h2check"
 	"tunnelmedic/internal/lab"
+	"tunnelmedic/internal/lab/wire"
 	"tunnelmedic/internal/probe"
 )
 
@@ -140,20 +142,20 @@ func block(fields ...string) []byte {
 	return b.Bytes()
 }
 
-func examineHTTP2(t *testing.T, u *url.URL, count int) doctor.HTTP2Report {
+func examine(t *testing.T, u *url.URL, count int) h2check.Report {
 	t.Helper()
 	p := doctor.Place{Public: probe.Target{URL: u, Timeout: 500 * time.Millisecond, Access: probe.Access{ID: "an-id.access", Secret: "a-secret-of-access"}}}
-	return doctor.ExamineHTTP2(t.Context(), p, "/manifest.json", count, nil)
+	return h2check.Examine(t.Context(), p, "/manifest.json", count, nil)
 }
 
 func TestAServerThatMishandlesTheEmptyDataFrameIsFound(t *testing.T) {
 	for rule, c := range map[string]struct {
 		fate fate
-		of   func(doctor.Tally) int
+		of   func(h2check.Tally) int
 	}{
-		"it forgets every fifth":  {forget, func(t doctor.Tally) int { return t.TimedOut }},
-		"it resets every fifth":   {reset, func(t doctor.Tally) int { return t.Reset }},
-		"it hangs up every fifth": {hangUp, func(t doctor.Tally) int { return t.Ended }},
+		"it forgets every fifth":  {forget, func(t h2check.Tally) int { return t.TimedOut }},
+		"it resets every fifth":   {reset, func(t h2check.Tally) int { return t.Reset }},
+		"it hangs up every fifth": {hangUp, func(t h2check.Tally) int { return t.Ended }},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +166,7 @@ func TestAServerThatMishandlesTheEmptyDataFrameIsFound(t *testing.T) {
 				}
 				return answer
 			}}
-			r := examineHTTP2(t, s.start(t), 40)
+			r := examine(t, s.start(t), 40)
 			plain, empty := r.Tallies[0], r.Tallies[1]
 			if plain.Answered != 40 || plain.Failures() != 0 {
 				t.Errorf("HEADERS alone: %+v", plain)
@@ -202,7 +204,7 @@ func TestTheTwoShapesAreToldApartByNumbersAlone(t *testing.T) {
 		}
 		return answer
 	}}
-	r := examineHTTP2(t, always.start(t), 10)
+	r := examine(t, always.start(t), 10)
 	if said := strings.Join(r.Said, "\n"); !strings.Contains(said, "something on the way there mishandles it") || !strings.Contains(said, "every one") {
 		t.Errorf("said: %s", said)
 	}
@@ -212,7 +214,7 @@ func TestTheTwoShapesAreToldApartByNumbersAlone(t *testing.T) {
 		}
 		return answer
 	}}
-	r = examineHTTP2(t, once.start(t), 4)
+	r = examine(t, once.start(t), 4)
 	if said := strings.Join(r.Said, "\n"); !strings.Contains(said, "do not tell the two shapes apart") {
 		t.Errorf("said: %s", said)
 	}
@@ -220,7 +222,7 @@ func TestTheTwoShapesAreToldApartByNumbersAlone(t *testing.T) {
 
 func TestAWebSocketOverHTTP2IsTriedWhereItIsOffered(t *testing.T) {
 	s := &h2Server{connect: true, treat: func(int64, bool) fate { return answer }}
-	r := examineHTTP2(t, s.start(t), 2)
+	r := examine(t, s.start(t), 2)
 	if r.Connect != evidence.On || len(r.Tallies) != 3 || r.Code != doctor.Healthy {
 		t.Fatalf("connect %s, %d tallies, code %d: %v", r.Connect, len(r.Tallies), r.Code, r.Said)
 	}
@@ -246,12 +248,12 @@ func TestAServerWithoutHTTP2CannotBeTold(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	r := examineHTTP2(t, &url.URL{Scheme: "http", Host: ln.Addr().String()}, 2)
+	r := examine(t, &url.URL{Scheme: "http", Host: ln.Addr().String()}, 2)
 	if r.Code != doctor.CantTell {
 		t.Errorf("code %d: %v", r.Code, r.Said)
 	}
 	_ = ln.Close()
-	if r := examineHTTP2(t, &url.URL{Scheme: "http", Host: ln.Addr().String()}, 1); r.Code != doctor.CantTell {
+	if r := examine(t, &url.URL{Scheme: "http", Host: ln.Addr().String()}, 1); r.Code != doctor.CantTell {
 		t.Errorf("a server that is not there: code %d: %v", r.Code, r.Said)
 	}
 }
@@ -262,7 +264,7 @@ func TestWilson(t *testing.T) {
 		k, n      int
 		low, high float64
 	}{{0, 0, 0, 1}, {0, 10, 0, 0.2775}, {10, 10, 0.7225, 1}, {1, 5, 0.0362, 0.6245}, {20, 100, 0.1334, 0.2888}} {
-		low, high := doctor.Wilson(c.k, c.n)
+		low, high := h2check.Wilson(c.k, c.n)
 		if low < c.low-0.0002 || low > c.low+0.0002 || high < c.high-0.0002 || high > c.high+0.0002 {
 			t.Errorf("%d of %d: %.4f–%.4f, want %.4f–%.4f", c.k, c.n, low, high, c.low, c.high)
 		}
@@ -277,7 +279,11 @@ func TestTheLabsEdgeOverHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	until(t, w, func() bool { return w.Connector.Connections() == 4 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := w.Wait(ctx, func() bool { return w.Connector.Connections() == 4 }); err != nil {
+		t.Fatal(err)
+	}
 	u, err := url.Parse(w.Edge.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -286,13 +292,32 @@ func TestTheLabsEdgeOverHTTP2(t *testing.T) {
 	if p.Public.RootCAs, err = probe.LoadRoots(w.Env()["TUNNELMEDIC_CA_FILE"]); err != nil {
 		t.Fatal(err)
 	}
-	r := doctor.ExamineHTTP2(t.Context(), p, "/manifest.json", 20, nil)
+	r := h2check.Examine(t.Context(), p, "/manifest.json", 20, nil)
 	if r.Code != doctor.Healthy || r.Tallies[0].Statuses[200] != 20 || r.Tallies[1].Statuses[200] != 20 {
 		t.Errorf("code %d: %v", r.Code, r.Said)
 	}
 	w.SetFaults(lab.Faults{EmptyData: 0.5})
-	r = doctor.ExamineHTTP2(t.Context(), p, "/manifest.json", 40, nil)
+	r = h2check.Examine(t.Context(), p, "/manifest.json", 40, nil)
 	if plain, empty := r.Tallies[0], r.Tallies[1]; plain.Failures() != 0 || empty.Reset == 0 || empty.Answered == 0 || empty.Low > 0.5 || empty.High < 0.5 {
 		t.Errorf("HEADERS alone: %d failed; with an empty DATA frame %d of 40 reset, %.2f–%.2f", plain.Failures(), empty.Reset, empty.Low, empty.High)
 	}
+}
+
+// What a server says over HTTP/2 is taken for what it is, frame by frame.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x01"+"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"), uint8(0), "/api/websocket")
+	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"+"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), uint8(1), "/")
+	f.Add([]byte("\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x02"), uint8(2), "")
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), uint8(2), "/x")
+	f.Fuzz(func(t *testing.T, frames []byte, shape uint8, path string) {
+		target := probe.Target{URL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}, Net: wire.Saying(frames), Timeout: time.Second, Access: probe.Access{ID: "an-id.access", Secret: "a secret-of-access"}}
+		l := h2check.Ask(t.Context(), target, h2check.Shape(shape%3), path)
+		whole, err := json.Marshal(l)
+		if err != nil {
+			t.Fatalf("the look cannot be written: %v", err)
+		}
+		if strings.Contains(string(whole), "a secret-of-access") || strings.Contains(l.Look.Detail, "panic") || len(l.Look.Body) > evidence.BodyLimit {
+			t.Errorf("%s", whole)
+		}
+	})
 }

@@ -1,14 +1,20 @@
-package doctor
+// Package h2check asks over HTTP/2, frame by frame: the same request in two shapes, which a
+// server that mishandles an empty DATA frame answers differently. It is what `tunnelmedic
+// doctor --http2` shows.
+package h2check
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"math"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/survey"
@@ -20,27 +26,27 @@ const sideBySide = 4
 
 // Tally is how the requests of one shape went.
 type Tally struct {
-	Shape    probe.Shape      `json:"shape"`
-	Tried    int              `json:"tried"`
-	Answered int              `json:"answered"`
-	TimedOut int              `json:"timed_out"`
-	Reset    int              `json:"reset"`
-	Ended    int              `json:"ended"` // the connection, before the answer
-	Other    int              `json:"other"`
-	Statuses map[int]int      `json:"statuses"`
-	Low      float64          `json:"failing_low"`  // the share that fails, 95 %: from here
-	High     float64          `json:"failing_high"` // to here
-	Curl     string           `json:"curl,omitempty"`
-	First    *probe.HTTP2Look `json:"first,omitempty"`
-	Failed   *probe.HTTP2Look `json:"first_failed,omitempty"`
-	outcomes map[probe.Outcome]int
+	Shape    Shape       `json:"shape"`
+	Tried    int         `json:"tried"`
+	Answered int         `json:"answered"`
+	TimedOut int         `json:"timed_out"`
+	Reset    int         `json:"reset"`
+	Ended    int         `json:"ended"` // the connection, before the answer
+	Other    int         `json:"other"`
+	Statuses map[int]int `json:"statuses"`
+	Low      float64     `json:"failing_low"`  // the share that fails, 95 %: from here
+	High     float64     `json:"failing_high"` // to here
+	Curl     string      `json:"curl,omitempty"`
+	First    *Look       `json:"first,omitempty"`
+	Failed   *Look       `json:"first_failed,omitempty"`
+	outcomes map[Outcome]int
 }
 
 // Failures is how many requests that reached the server were not answered.
 func (t Tally) Failures() int { return t.TimedOut + t.Reset + t.Ended + t.Other }
 
-// HTTP2Report is the look over HTTP/2.
-type HTTP2Report struct {
+// Report is the look over HTTP/2.
+type Report struct {
 	At      time.Time       `json:"at"`
 	Took    time.Duration   `json:"took_ns"`
 	URL     string          `json:"url"`
@@ -51,15 +57,15 @@ type HTTP2Report struct {
 	Code    int             `json:"exit_code"`
 }
 
-// ExamineHTTP2 puts the same request onto HTTP/2 connections in two shapes, count
+// Examine puts the same request onto HTTP/2 connections in two shapes, count
 // times each, and opens the WebSocket over HTTP/2 where the server offers that. done
 // is told each try as it ends, one at a time; it may be nil.
-func ExamineHTTP2(ctx context.Context, p Place, path string, count int, done func(probe.HTTP2Look)) HTTP2Report {
+func Examine(ctx context.Context, p doctor.Place, path string, count int, done func(Look)) Report {
 	way := survey.Way{World: p.Outside}
 	t := way.Where(ctx, p.Public)
-	t.Timeout = bounded(t.Timeout)
-	r := HTTP2Report{At: time.Now(), URL: t.URL.String() + path, Notes: p.Notes}
-	shapes := []probe.Shape{probe.HeadersAlone, probe.EmptyData}
+	t.Timeout = doctor.Bounded(t.Timeout)
+	r := Report{At: time.Now(), URL: t.URL.String() + path, Notes: p.Notes}
+	shapes := []Shape{HeadersAlone, EmptyData}
 	tallies := []Tally{{Shape: shapes[0]}, {Shape: shapes[1]}}
 	var mu sync.Mutex // guards tallies, and done
 	var wg sync.WaitGroup
@@ -71,7 +77,7 @@ func ExamineHTTP2(ctx context.Context, p Place, path string, count int, done fun
 		}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			l := probe.HTTP2(ctx, t, shapes[i%2], path)
+			l := Ask(ctx, t, shapes[i%2], path)
 			mu.Lock()
 			defer mu.Unlock()
 			tallies[i%2].add(l)
@@ -85,8 +91,8 @@ func ExamineHTTP2(ctx context.Context, p Place, path string, count int, done fun
 		r.Connect = first.Connect
 	}
 	if r.Connect == evidence.On && ctx.Err() == nil {
-		l := probe.HTTP2(ctx, t, probe.Connect, path)
-		ws := Tally{Shape: probe.Connect}
+		l := Ask(ctx, t, Connect, path)
+		ws := Tally{Shape: Connect}
 		ws.add(l)
 		tallies = append(tallies, ws)
 		if done != nil {
@@ -101,27 +107,27 @@ func ExamineHTTP2(ctx context.Context, p Place, path string, count int, done fun
 	return r
 }
 
-func (t *Tally) add(l probe.HTTP2Look) {
+func (t *Tally) add(l Look) {
 	if l.Trouble == evidence.Interrupted {
 		return
 	}
 	if t.outcomes == nil {
-		t.outcomes, t.Statuses = map[probe.Outcome]int{}, map[int]int{}
+		t.outcomes, t.Statuses = map[Outcome]int{}, map[int]int{}
 	}
 	t.Tried++
 	t.outcomes[l.Outcome]++
 	//exhaustive:ignore
 	switch l.Outcome {
-	case probe.Replied:
+	case Replied:
 		t.Answered++
 		t.Statuses[l.Status]++
-	case probe.Silent:
+	case Silent:
 		t.TimedOut++
-	case probe.Reset:
+	case Reset:
 		t.Reset++
-	case probe.GoneAway:
+	case GoneAway:
 		t.Ended++
-	case probe.Broken:
+	case Broken:
 		t.Other++
 	}
 	if t.First == nil {
@@ -137,12 +143,12 @@ func (t *Tally) conclude(target probe.Target, path string) {
 		t.Low, t.High = Wilson(t.Failures(), n)
 	}
 	if t.Failures() > 0 {
-		t.Curl = curlHTTP2(target, t.Shape, path)
+		t.Curl = curl(target, t.Shape, path)
 	}
 }
 
 // say puts the tallies into sentences, and the exit code.
-func (r *HTTP2Report) say() {
+func (r *Report) say() {
 	asked, failed := 0, 0
 	for _, t := range r.Tallies {
 		n := t.Answered + t.Failures()
@@ -172,9 +178,9 @@ func (r *HTTP2Report) say() {
 	}
 	switch {
 	case asked == 0:
-		r.Code = CantTell
+		r.Code = doctor.CantTell
 	case failed > 0:
-		r.Code = Ill
+		r.Code = doctor.Ill
 	}
 	if r.Connect == evidence.Off {
 		r.Said = append(r.Said, "The server offers no WebSocket over HTTP/2 (extended CONNECT, RFC 8441); browsers open theirs over HTTP/1.1 then.")
@@ -235,14 +241,14 @@ func Wilson(k, n int) (low, high float64) {
 }
 
 // Write lays the report out for a terminal.
-func (r HTTP2Report) Write(w io.Writer) error {
+func (r Report) Write(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s over HTTP/2, %s, %.1f s\n", r.URL, r.At.Format("2006-01-02 15:04:05"), r.Took.Seconds())
 	for _, n := range r.Notes {
 		fmt.Fprintln(&b, n)
 	}
 	for _, t := range r.Tallies {
-		for _, l := range []*probe.HTTP2Look{t.First, t.Failed} {
+		for _, l := range []*Look{t.First, t.Failed} {
 			if l == nil || l == t.Failed && t.First != nil && t.First.Failed() {
 				continue
 			}
@@ -250,7 +256,7 @@ func (r HTTP2Report) Write(w io.Writer) error {
 			if l == t.Failed {
 				which = "the first that failed"
 			}
-			fmt.Fprintf(&b, "\n%s, %s: %s\n", t.Shape, which, joined(l.Outcome.String(), l.Code, l.Addr))
+			fmt.Fprintf(&b, "\n%s, %s: %s\n", t.Shape, which, strings.Join(slices.DeleteFunc([]string{l.Outcome.String(), l.Code, l.Addr}, func(s string) bool { return s == "" }), ", "))
 			frames(&b, l.Frames)
 		}
 	}
@@ -272,12 +278,12 @@ func (r HTTP2Report) Write(w io.Writer) error {
 			list = append(list, t.Curl)
 		}
 	}
-	curls(&b, list)
+	doctor.WriteCurls(&b, list)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func frames(b *strings.Builder, list []probe.Frame) {
+func frames(b *strings.Builder, list []Frame) {
 	for _, f := range list {
 		arrow := "←"
 		if f.Ours {
@@ -285,4 +291,26 @@ func frames(b *strings.Builder, list []probe.Frame) {
 		}
 		fmt.Fprintf(b, "  %7.1f ms %s %s\n", float64(f.At.Microseconds())/1000, arrow, f.Text)
 	}
+}
+
+// curl writes a request over HTTP/2 as a command. curl ends the stream with
+// HEADERS for a plain GET, and with an empty DATA frame where it reads a body from an
+// empty input.
+func curl(t probe.Target, shape Shape, path string) string {
+	version := "--http2"
+	if t.URL.Scheme == "http" {
+		version = "--http2-prior-knowledge"
+	}
+	args := append([]string{"curl", "-sS", "-v", "-o /dev/null", version, "--max-time 10"}, doctor.SharedCurl(t)...)
+	//exhaustive:ignore
+	switch shape {
+	case EmptyData:
+		args = append(args, "-X GET", "-T -", "-H 'Expect:'")
+		return strings.Join(append(args, doctor.Quoted(t.URL, path), "< /dev/null"), " ")
+	case Connect:
+		u := *t.URL
+		u.Scheme = map[string]string{"https": "wss", "http": "ws"}[u.Scheme]
+		return fmt.Sprintf("new WebSocket('%s')   (in a browser's console: curl knows no WebSocket over HTTP/2)", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/api/websocket"}).String())
+	}
+	return strings.Join(append(args, doctor.Quoted(t.URL, path)), " ")
 }

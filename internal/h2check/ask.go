@@ -1,4 +1,4 @@
-package probe
+package h2check
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/probe"
 )
 
 // Shape is how a request is put onto an HTTP/2 connection.
@@ -74,8 +75,8 @@ type Frame struct {
 	Text string        `json:"text"`  // without secrets
 }
 
-// HTTP2Look is a look over HTTP/2: what every look keeps, and the frames.
-type HTTP2Look struct {
+// Look is a look over HTTP/2: what every look keeps, and the frames.
+type Look struct {
 	evidence.Look
 	Shape   Shape
 	Outcome Outcome
@@ -85,12 +86,13 @@ type HTTP2Look struct {
 }
 
 // Failed says whether the server was asked over HTTP/2 and did not answer.
-func (h HTTP2Look) Failed() bool { return h.Outcome >= Silent }
+func (h Look) Failed() bool { return h.Outcome >= Silent }
 
 const (
 	h2Stream   = 1
-	maxFrames  = 200     // of one look
-	maxReplyH2 = 4 << 20 // bytes of an answer's body that are waited for
+	maxFrames  = 200      // of one look
+	maxHead    = 64 << 10 // bytes of an answer's head
+	maxReplyH2 = 4 << 20  // bytes of an answer's body that are waited for
 	wsText     = 0x1
 	wsClose    = 0x8
 )
@@ -98,18 +100,17 @@ const (
 // errEnded is a stream or connection that the server ended before its answer was whole.
 var errEnded = fmt.Errorf("%w: ended by the server", io.ErrUnexpectedEOF)
 
-// HTTP2 puts one request onto an HTTP/2 connection of its own, frame by frame, and
+// Ask puts one request onto an HTTP/2 connection of its own, frame by frame, and
 // keeps the frames of both sides. On http:// (this machine only) it begins with
 // HTTP/2 at once, without TLS. Connect ignores path: it opens Home Assistant's
 // WebSocket.
-func HTTP2(ctx context.Context, t Target, shape Shape, path string) HTTP2Look {
-	h := HTTP2Look{Shape: shape}
+func Ask(ctx context.Context, t probe.Target, shape Shape, path string) Look {
+	h := Look{Shape: shape}
 	if shape == Connect {
 		path = "/api/websocket"
 	}
-	t.protocols = []string{"h2", "http/1.1"}
 	c := &conversation{look: &h, shape: shape, path: path}
-	h.Look = look(ctx, t, path, c.hold)
+	h.Look = probe.Converse(ctx, t, path, []string{"h2", "http/1.1"}, c.hold)
 	h.Asked = h.Asked + " over HTTP/2, " + shape.String()
 	h.Outcome = c.outcome(h.Look)
 	h.Frames = c.frames
@@ -118,11 +119,12 @@ func HTTP2(ctx context.Context, t Target, shape Shape, path string) HTTP2Look {
 
 // conversation is one HTTP/2 connection.
 type conversation struct {
-	look  *HTTP2Look
+	look  *Look
 	shape Shape
 	path  string
 
-	v        *visit
+	talk     probe.Talk
+	seen     *evidence.Look
 	framer   *http2.Framer
 	began    time.Time
 	frames   []Frame
@@ -157,17 +159,17 @@ func (c *conversation) outcome(l evidence.Look) Outcome {
 	return Broken
 }
 
-// hold speaks HTTP/2 over the visit's connection.
-func (c *conversation) hold(ctx context.Context, v *visit) error {
-	c.v, c.began = v, time.Now()
-	if v.look.TLS != nil && v.look.TLS.ALPN != "h2" {
+// hold speaks HTTP/2 over a connection.
+func (c *conversation) hold(_ context.Context, t probe.Talk) error {
+	c.talk, c.seen, c.began = t, t.Look(), time.Now()
+	if c.seen.TLS != nil && c.seen.TLS.ALPN != "h2" {
 		return nil // the server chose HTTP/1.1: the look ends here
 	}
-	c.framer = http2.NewFramer(v.conn, v.conn)
+	c.framer = http2.NewFramer(t.Conn(), t.Conn())
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.framer.MaxHeaderListSize = maxHead
 	c.framer.SetMaxReadFrameSize(1 << 14)
-	if _, err := io.WriteString(v.conn, http2.ClientPreface); err != nil {
+	if _, err := io.WriteString(t.Conn(), http2.ClientPreface); err != nil {
 		return err
 	}
 	c.note(true, "connection preface (PRI * HTTP/2.0)")
@@ -177,7 +179,7 @@ func (c *conversation) hold(ctx context.Context, v *visit) error {
 	c.note(true, "SETTINGS ENABLE_PUSH=0")
 	// With TLS the server has agreed to HTTP/2 already. A request goes out at once, as
 	// browsers send it; only extended CONNECT has to wait for the server's offer.
-	c.spoken = v.look.TLS != nil
+	c.spoken = c.seen.TLS != nil
 	if c.shape != Connect {
 		if err := c.send(); err != nil {
 			return err
@@ -196,7 +198,7 @@ func (c *conversation) hold(ctx context.Context, v *visit) error {
 			return nil
 		}
 	}
-	v.done()
+	t.Answered()
 	c.leave()
 	return nil
 }
@@ -207,11 +209,11 @@ func readError(err error) error {
 	stream, isStream := errors.AsType[http2.StreamError](err)
 	switch {
 	case isConn:
-		return fmt.Errorf("%w: HTTP/2 %s", errGarbled, http2.ErrCode(conn))
+		return fmt.Errorf("%w: HTTP/2 %s", probe.ErrGarbled, http2.ErrCode(conn))
 	case isStream:
-		return fmt.Errorf("%w: HTTP/2 %s", errGarbled, stream.Code)
+		return fmt.Errorf("%w: HTTP/2 %s", probe.ErrGarbled, stream.Code)
 	case errors.Is(err, http2.ErrFrameTooLarge):
-		return fmt.Errorf("%w: no HTTP/2", errGarbled)
+		return fmt.Errorf("%w: no HTTP/2", probe.ErrGarbled)
 	}
 	return err
 }
@@ -230,7 +232,7 @@ func (c *conversation) send() error {
 		}
 		shown = append(shown, name+"="+value)
 	}
-	u := c.v.target.URL
+	u := c.talk.URL()
 	if c.shape == Connect {
 		field(":method", http.MethodConnect, false)
 		field(":protocol", "websocket", false)
@@ -243,7 +245,7 @@ func (c *conversation) send() error {
 	if c.shape == Connect {
 		field("sec-websocket-version", "13", false)
 	}
-	h := c.v.target.header()
+	h := c.talk.Header()
 	for _, name := range sortedNames(h) {
 		field(strings.ToLower(name), h.Get(name), strings.HasPrefix(name, "Cf-Access-") || strings.HasPrefix(name, "CF-Access-"))
 	}
@@ -287,7 +289,7 @@ func (c *conversation) take(f http2.Frame) error {
 			return fmt.Errorf("%w: RST_STREAM %s", errEnded, f.ErrCode)
 		}
 	case *http2.GoAwayFrame:
-		c.note(false, fmt.Sprintf("GOAWAY last_stream=%d code=%s %q", f.LastStreamID, f.ErrCode, c.v.line(string(f.DebugData()))))
+		c.note(false, fmt.Sprintf("GOAWAY last_stream=%d code=%s %q", f.LastStreamID, f.ErrCode, c.talk.Line(string(f.DebugData()))))
 		if f.LastStreamID < h2Stream || f.ErrCode != http2.ErrCodeNo {
 			c.ended, c.look.Code = "GOAWAY", f.ErrCode.String()
 			return fmt.Errorf("%w: GOAWAY %s", errEnded, f.ErrCode)
@@ -332,7 +334,7 @@ func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
 	var shown []string
 	h := http.Header{}
 	for _, x := range f.Fields {
-		shown = append(shown, c.v.line(x.Name+"="+x.Value))
+		shown = append(shown, c.talk.Line(x.Name+"="+x.Value))
 		if !x.IsPseudo() {
 			h.Add(x.Name, x.Value)
 		}
@@ -343,20 +345,20 @@ func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
 		text += fmt.Sprintf(" and %d more", len(shown)-few)
 	}
 	c.note(false, text)
-	if f.StreamID != h2Stream || c.v.look.Status >= 200 {
+	if f.StreamID != h2Stream || c.seen.Status >= 200 {
 		c.over = c.over || f.StreamID == h2Stream && f.StreamEnded() // trailers
 		return nil
 	}
 	status, err := strconv.Atoi(f.PseudoValue("status"))
 	if err != nil || status < 100 || status > 999 {
-		return fmt.Errorf("%w: the answer has no status", errGarbled)
+		return fmt.Errorf("%w: the answer has no status", probe.ErrGarbled)
 	}
 	if status < 200 {
 		return nil
 	}
-	c.v.look.Status, c.v.look.Header, c.v.look.Stage = status, c.v.kept(h), evidence.Answered
+	c.seen.Status, c.seen.Header, c.seen.Stage = status, c.talk.Keep(h), evidence.Answered
 	if c.shape == Connect && status == http.StatusOK {
-		c.v.look.Stage = evidence.Upgraded
+		c.seen.Stage = evidence.Upgraded
 		if f.StreamEnded() {
 			return fmt.Errorf("%w: it agreed to the WebSocket and closed it at once", errEnded)
 		}
@@ -372,10 +374,10 @@ func (c *conversation) takeData(f *http2.DataFrame) error {
 	if c.body.Len() < 64<<10 {
 		c.body.Write(f.Data())
 	}
-	if c.v.look.Status != http.StatusOK {
-		c.v.look.Body = cut(c.v.scrub(c.body.String()), evidence.BodyLimit)
+	if c.seen.Status != http.StatusOK {
+		c.seen.Body = c.talk.Text(c.body.String(), evidence.BodyLimit)
 	}
-	if c.shape == Connect && c.v.look.Stage >= evidence.Upgraded {
+	if c.shape == Connect && c.seen.Stage >= evidence.Upgraded {
 		return c.greeted(f.StreamEnded())
 	}
 	if c.over = f.StreamEnded() || c.received > maxReplyH2; c.over || f.Length == 0 {
@@ -397,11 +399,14 @@ func (c *conversation) greeted(ended bool) error {
 		}
 		return nil
 	}
-	var m message
-	if opcode != wsText || json.Unmarshal(payload, &m) != nil || m.Type != authRequired {
-		return fmt.Errorf("%w: the first message is no %s", errGarbled, authRequired)
+	var m struct {
+		Type      string `json:"type"`
+		HAVersion string `json:"ha_version"`
 	}
-	c.v.look.Stage, c.v.look.HAVersion = evidence.Greeted, cut(c.v.line(m.HAVersion), 40)
+	if opcode != wsText || json.Unmarshal(payload, &m) != nil || m.Type != "auth_required" {
+		return fmt.Errorf("%w: the first message is no auth_required", probe.ErrGarbled)
+	}
+	c.seen.Stage, c.seen.HAVersion = evidence.Greeted, c.talk.Text(c.talk.Line(m.HAVersion), 40)
 	c.over = true
 	return nil
 }
@@ -428,7 +433,7 @@ func wsFrame(b []byte) (payload []byte, opcode byte, whole bool) {
 
 // leave says goodbye. The look is over: that it is not heard makes no difference.
 func (c *conversation) leave() {
-	if c.shape == Connect && c.v.look.Stage == evidence.Greeted {
+	if c.shape == Connect && c.seen.Stage == evidence.Greeted {
 		// A masked close frame, code 1000; the mask of a closing word may be zero.
 		if c.framer.WriteData(h2Stream, true, []byte{0x80 | wsClose, 0x80 | 2, 0, 0, 0, 0, 0x03, 0xe8}) == nil {
 			c.note(true, "DATA stream=1 length=8 END_STREAM (WebSocket close 1000)")
