@@ -100,6 +100,7 @@ func (p *play) setProtocol(to evidence.Protocol) {
 		} else {
 			p.truth.own = []evidence.Protocol{to}
 		}
+		p.unseen(to)
 		p.story = append(p.story, "           it was "+before.String()+", now "+to.String())
 		return nil
 	})
@@ -125,8 +126,17 @@ func (p *play) saveForm(shown json.RawMessage) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.own(storedIn(shown))
+		p.unseen(storedIn(shown))
 		return nil
 	})
+}
+
+// unseen allows for a setting that was changed and changed back between two looks, which
+// nobody can have seen: what was theirs before still is. The caller holds mu.
+func (p *play) unseen(now evidence.Protocol) {
+	if s := p.record().Policy; s.OwnKnown && s.Set == now {
+		p.own(s.Own)
+	}
 }
 
 func (p *play) stop() error {

@@ -182,9 +182,10 @@ func (p *play) unsettled() (left []unkept) {
 func (p *play) notTheirs(t truth, known policy.State) (left []unkept) {
 	options := p.w.Supervisor.Options(slug)
 	stored := storedIn(options)
-	// A cure that is kept has been proven; of a damaged journal that is not all that was lost.
+	// A cure, or what was better than it, has been proven, and gives way by night; of a damaged
+	// journal that is not all that was lost.
 	_, proven := known.Cures[stored.String()]
-	cured := known.Failback != nil && known.Failback.Cured == stored && (proven || known.Doubt != policy.NoDoubt)
+	cured := known.Failback != nil && (proven || known.Failback.Cured == stored && known.Doubt != policy.NoDoubt)
 	if !slices.Contains(t.own, stored) && !cured {
 		left = append(left, not("the person's protocol is kept", "%s is stored, theirs is %v", stored, t.own))
 	}
