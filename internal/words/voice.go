@@ -10,7 +10,7 @@ import (
 )
 
 // Tags are the languages that the program speaks.
-var Tags = []string{"en", "de", "fr", "nl"}
+var Tags = []string{"en", "de", "fr", "nl", "es"}
 
 // loaded are the languages that somebody has asked for: one is some hundred kilobytes.
 var loaded sync.Map // of *Lang, by tag
