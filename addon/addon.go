@@ -138,7 +138,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super),
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
-	house := doctor.House{Supervisor: super, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
+	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
 	house.Wish.Home = o.OriginURL
 	page.Doctor = examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
 	page.Report, page.Month = reports(j, home, version, keeper)

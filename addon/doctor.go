@@ -15,6 +15,7 @@ import (
 	"tunnelmedic/internal/secret"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/upstream"
 )
 
 // Consultation is what `tunnelmedic doctor` is given on its command line.
@@ -84,6 +85,7 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 	wish := tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: rec.Slug, Home: o.OriginURL}
 	out.Place.House = &doctor.House{
 		Supervisor: supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper}),
+		Cloudflare: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper}),
 		Wish:       wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
 		Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: rec.Ever(host)} },
 	}

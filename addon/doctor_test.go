@@ -228,3 +228,30 @@ func TestTheDoctorAsksWhetherQUICGetsOut(t *testing.T) {
 		}
 	}
 }
+
+// An app whose tunnel is managed locally cannot start while Cloudflare's API is away: who
+// would restart it by hand should know. One with a token asks that API for nothing.
+func TestTheDoctorSaysWhetherTheAppCouldStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		local, away bool
+		want        doctor.Verdict
+	}{
+		"Cloudflare's API answers": {true, false, doctor.Good},
+		"it does not":              {true, true, doctor.Unsure},
+		"a tunnel with a token":    {false, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := connected(t, lab.Options{Local: c.local})
+			w.SetFaults(lab.Faults{APIAway: c.away})
+			r, _ := labDoctor(t, w, t.TempDir(), "")
+			i := slices.IndexFunc(r.Rows, func(row doctor.Row) bool { return row.Component == "app's start" })
+			var got doctor.Row
+			if i >= 0 {
+				got = r.Rows[i]
+			}
+			if got.Verdict != c.want || (got.Do == "") != (c.want != doctor.Unsure) || r.Code != doctor.Healthy {
+				t.Errorf("exit %d, %+v", r.Code, r.Rows)
+			}
+		})
+	}
+}
