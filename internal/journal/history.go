@@ -208,23 +208,6 @@ func (h *History) ChangedBefore(t time.Time) []Since {
 	return list
 }
 
-// InWords says what changed, and how long before a moment.
-func (s Since) InWords(t time.Time) string {
-	name := map[string]string{"Home Assistant Core": "Home Assistant", "Cloudflared add-on": "the Cloudflared app", "operating system": "the operating system"}[s.Part]
-	if name == "" {
-		name = s.Part
-	}
-	ago := t.Sub(s.At)
-	when := "about when it began"
-	switch {
-	case ago >= 100*time.Minute:
-		when = fmt.Sprintf("%.0f hours before", ago.Hours())
-	case ago >= 2*time.Minute:
-		when = fmt.Sprintf("%.0f minutes before", ago.Minutes())
-	}
-	return fmt.Sprintf("%s went from %s to %s, %s", name, s.Was, s.Version, when)
-}
-
 // The history and its last generation. gzip checks its own sums.
 const (
 	historyName    = "history.json.gz"

@@ -88,7 +88,7 @@ type Medic struct {
 	witnesses
 	gates   []policy.Gate
 	warned  string          // the last trouble with the options that was logged
-	changed string          // what changed just before the present trouble
+	changed []words.Change  // what changed just before the present trouble
 	looked  time.Time       // when the last round began
 	faults  int             // rounds in a row that failed by a fault of the program's own
 	unkept  journal.Trouble // as it was told

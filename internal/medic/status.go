@@ -68,6 +68,7 @@ type DiagnosisStatus struct {
 	Since time.Time         `json:"since,omitzero"` // since when this has been the cause
 
 	Particulars diagnosis.Particulars `json:"-"`
+	Before      []words.Change        `json:"-"` // what changed just before
 }
 
 // Said is a diagnosis in a reader's language; [Status.In] fills it.
@@ -142,6 +143,7 @@ func (s Status) In(l *words.Lang) Status {
 	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) { // the way that the advice speaks of is shut
 		d.Advice = []string{l.GateAdvice(policy.GateQUIC)}
 	}
+	d.Changed = l.Changes(d.Before)
 	if c := d.Particulars.Clients; c != nil {
 		d.Seen = maps.Clone(d.Seen)
 		d.Seen["turned away"] = l.TurnedAway(*c)
@@ -204,7 +206,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	}
 	if d != nil {
 		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars}
-		s.Diagnosis.Changed = plain.Sentence(m.changed)
+		s.Diagnosis.Before = m.changed
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}

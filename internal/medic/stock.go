@@ -3,7 +3,6 @@ package medic
 import (
 	"context"
 	"strconv"
-	"strings"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -11,6 +10,7 @@ import (
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // stockEvery is how often versions and settings are looked at, and told is how many
@@ -84,7 +84,7 @@ func systemVersions(s supervisor.System) journal.Versions {
 
 // recollect adds to a diagnosis of trouble what changed just before it began.
 func (m *Medic) recollect(d *diagnosis.Diagnosis, s policy.State, now time.Time) {
-	m.changed = ""
+	m.changed = nil
 	if d.Cause == diagnosis.Healthy || m.blind != "" {
 		return
 	}
@@ -95,13 +95,12 @@ func (m *Medic) recollect(d *diagnosis.Diagnosis, s policy.State, now time.Time)
 	case since.IsZero(), d.Cause.WhileChecksSucceed(): // when that began is not known
 		since = now
 	}
-	var list []string
 	for _, c := range m.chron.hist.ChangedBefore(since) {
-		if len(list) < told {
-			list = append(list, c.InWords(since))
+		if len(m.changed) < told {
+			m.changed = append(m.changed, words.Change{Part: c.Part, Was: c.Was, Now: c.Version, Before: since.Sub(c.At)})
 		}
 	}
-	if m.changed = strings.Join(list, "; "); m.changed != "" && d.Seen != nil {
-		d.Seen["changed before"] = m.changed
+	if len(m.changed) > 0 && d.Seen != nil {
+		d.Seen["changed before"] = words.English().Changes(m.changed)
 	}
 }

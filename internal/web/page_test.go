@@ -841,3 +841,17 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+func TestThePageSpeaksItsReadersLanguage(t *testing.T) {
+	h := newHouse(t)
+	for want, header := range map[string][]string{
+		`<html lang="en"`: {"Accept-Language", "ja"},
+		`<html lang="de"`: {"Accept-Language", "de-AT,en;q=0.5"},
+		`<html lang="nl"`: {"Accept-Language", "de", "Cookie", "tunnelmedic_lang=nl"},
+		`<html lang="fr"`: {"Accept-Language", "fr", "Cookie", "tunnelmedic_lang=xx"},
+	} {
+		if _, _, page := h.get("/", header...); !strings.Contains(page, want) || strings.Contains(page, "page.") {
+			t.Errorf("%v does not bring %s, or brings a key", header, want)
+		}
+	}
+}

@@ -180,6 +180,7 @@ var samples = words.With{
 	"before": "quic, auto", "last": "http2", "n": 3, "family": "IPv6", "summary": "Cloudflare does not answer at the public name.",
 	"service": "http://homeassistant:8123", "here": "http://homeassistant:80", "status": 502, "settings": words.Text{Key: "settings.screen"},
 	"reason": words.Text{Key: "forwarded.no-host"}, "brief": words.Count{N: 31, Of: "count.sockets"}, "logged": words.Count{N: 1, Of: "count.signins"},
+	"part": words.Text{Key: "part.core"}, "was": "2026.10.3", "now": "2026.11.0",
 	"changes": "Home Assistant went from 2026.10.3 to 2026.11.0, 12 minutes before", "setting": "http2", "own": "auto", "protocol": evidence.HTTP2,
 	"state": words.Text{Key: "state.holding"}, "span": 2*time.Hour + 10*time.Minute, "ours": 18 * time.Second, "states": words.List{"healthy 23 h", "waiting 1 h"},
 	"checks": words.Count{N: 4, Of: "count.checks"}, "failures": words.Count{N: 1, Of: "count.failures"}, "failed": 1, "cause": "upgrade-stripped",

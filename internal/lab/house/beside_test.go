@@ -161,7 +161,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 			s = h.Status()
 			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "2026.9.0")
 		})
-		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "minutes before", "flags of cloudflared went from none to loglevel"} {
+		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "min before", "flags of cloudflared went from none to loglevel"} {
 			if !strings.Contains(s.Diagnosis.Changed, want) || !strings.Contains(s.Diagnosis.Seen["changed before"], want) || !strings.Contains(s.Incident.Seen["changed before"], want) {
 				t.Errorf("%q is not in %q, or not kept: %q", want, s.Diagnosis.Changed, s.Incident.Seen["changed before"])
 			}
