@@ -151,6 +151,15 @@ func (s Status) In(l *words.Lang) Status {
 	return s
 }
 
+// Waits says whether a change that was begun has to wait, and why.
+func (s Status) Waits() (why policy.Result, waits bool) {
+	if s.Incident == nil || len(s.Incident.Steps) == 0 || s.Trial == nil || s.Trial.Settled {
+		return policy.NoResult, false
+	}
+	last := s.Incident.Steps[len(s.Incident.Steps)-1]
+	return last.Result, last.Kind == policy.StepPostponed && last.Result != policy.NoResult
+}
+
 // situation is what the program can do about what is wrong. Proof that is being gathered
 // keeps it from nothing.
 func (s Status) situation() words.Situation {

@@ -70,14 +70,14 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 			return c.lasts(now)
 		}
 		return &notice{Title: c.Say("notify.fixing.title"), about: subject{kind: treating},
-			Message: parts(c.md("notify.down.away")+" "+c.md("notify.fixing.text"), c.nothing(), c.done())}
+			Message: parts(c.away()+" "+c.fixing(), c.nothing(), c.done())}
 	case policy.Holding:
 		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: holding}, rings: true,
-			Message: parts(c.md("notify.down.away")+" "+plain.Markdown(sentences(s.Diagnosis.Summary, c.inForce())), c.before(), c.md("notify.watching"), c.advice(), c.done()),
+			Message: parts(c.away()+" "+plain.Markdown(sentences(s.Diagnosis.Summary, c.inForce())), c.before(), c.md("notify.watching"), c.advice(), c.done()),
 			short:   sentences(s.Diagnosis.Summary, c.inForce(), c.Say("notify.watching"))}
 	case policy.Observing:
 		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: observing}, rings: true,
-			Message: parts(c.md("notify.down.away")+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), c.md("notify.down.observing")),
+			Message: parts(c.away()+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), c.md("notify.down.observing")),
 			short:   sentences(s.Diagnosis.Summary, c.Say("notify.down.observing-short"))}
 	case policy.Blind:
 		if s.Why.Key != "" && now.Sub(s.Since) >= patience { // at a boot much is not ready for a moment
@@ -100,6 +100,26 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 	}
 	return &notice{Title: c.Say("notify.you.title"), about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare,
 		Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice()), short: sentences(s.Diagnosis.Summary, c.Say("notify.on-page"))}
+}
+
+// away says what people outside meet: nothing, or something now and then.
+func (c composer) away() string {
+	if c.s.Incident != nil {
+		for _, step := range c.s.Incident.Steps {
+			if t := step.Seen; step.Kind == policy.StepAlarm && t.Failures < t.Probes {
+				return c.md("notify.down.partly", words.With{"lost": t.Failures, "checks": words.Count{N: t.Probes, Of: "count.checks"}})
+			}
+		}
+	}
+	return c.md("notify.down.away")
+}
+
+// fixing says how long it takes, or what it has to wait for.
+func (c composer) fixing() string {
+	if why, waits := c.s.Waits(); waits {
+		return c.md("notify.fixing.waits", words.With{"result": c.Result(why)})
+	}
+	return c.md("notify.fixing.text")
 }
 
 // md is Say for a message in Markdown.
@@ -141,7 +161,7 @@ func (c composer) shut(now time.Time, patience time.Duration) *notice {
 	}
 	slices.Sort(ours)
 	return &notice{Title: c.Say("notify.down.title"), about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
-		Message: parts(c.md("notify.down.away")+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), plain.Markdown(why)+" "+c.md("notify.watching")),
+		Message: parts(c.away()+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), plain.Markdown(why)+" "+c.md("notify.watching")),
 		short:   sentences(s.Diagnosis.Summary, why)}
 }
 

@@ -1,11 +1,13 @@
 package notify
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
@@ -36,4 +38,17 @@ func TestAGoodProbeAmidAFaultIsNoNews(t *testing.T) {
 			t.Error("a gate that needs a person was not told")
 		}
 	})
+}
+
+func TestAPartialLossSaysHowManyFail(t *testing.T) {
+	s := medic.Status{State: policy.Treating, Diagnosis: medic.DiagnosisStatus{Cause: diagnosis.UpgradeStripped},
+		Incident: &journal.Incident{ID: "20261121T220512Z", Steps: []policy.Step{{Kind: policy.StepAlarm, Seen: detect.Tally{Failures: 5, Probes: 21}}}}}
+	if m := compose(words.English(), s, nil, time.Now(), 0); !strings.Contains(m.Message, "5 of 21 checks failed") || strings.Contains(m.Message, "doesn't open at the moment") {
+		t.Error(m.Message)
+	}
+	s.Trial = &medic.TrialStatus{Protocol: "auto", Purpose: policy.Restore}
+	s.Incident.Steps = append(s.Incident.Steps, policy.Step{Kind: policy.StepPostponed, Result: policy.CannotStart})
+	if m := compose(words.English(), s, nil, time.Now(), 0); !strings.Contains(m.Message, "Cloudflare's API does not answer") || strings.Contains(m.Message, "minute or two") {
+		t.Error(m.Message)
+	}
 }

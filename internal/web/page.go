@@ -389,6 +389,9 @@ func (v *homeView) treating(s *medic.Status) (headline, text string) {
 	if t.Settled {
 		return headline, v.Say("page.face.proving", to)
 	}
+	if why, waits := s.Waits(); waits {
+		return headline, v.Say("page.face.waits", words.With{"result": v.Result(why)})
+	}
 	return headline, v.Say("page.face.restarting", to)
 }
 
