@@ -155,7 +155,7 @@ func certificateRow(_ *examination, f survey.Finding) Row {
 		}
 	}
 	if t.NotAfter.Sub(now) < expirySoon {
-		r.Verdict, r.Do = Unsure, "it ends soon; Cloudflare renews its own by itself"
+		r.Verdict, r.Do = Unsure, "it ends soon; Cloudflare renews its own certificates automatically"
 	}
 	return r
 }

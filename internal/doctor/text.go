@@ -32,7 +32,7 @@ func (r Report) Write(w io.Writer) error {
 		line(&b, row.Component, row.Asked, row.Came, string(row.Verdict), row.Do)
 	}
 	fmt.Fprintf(&b, "\nVerdict: %s (%s)\n", r.Summary, r.Cause)
-	fmt.Fprintf(&b, "It rests on: %s.\n", r.Rests)
+	fmt.Fprintf(&b, "Based on: %s.\n", r.Rests)
 	for i, step := range r.Advice {
 		fmt.Fprintf(&b, "  %d. %s\n", i+1, step)
 	}

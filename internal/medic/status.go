@@ -39,7 +39,8 @@ type Status struct {
 	FailbackDue time.Time     `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
 	Edges       []string      `json:"edges,omitempty"`          // addresses the connector is connected to
 	Locations   []string      `json:"edge_locations,omitempty"` // data centres, as of the connections' start
-	Troubles    []string      `json:"troubles,omitempty"`       // what keeps the program itself from its work
+	Troubles    []string      `json:"troubles,omitempty"`       // what keeps the program itself from its work, as [Status.In] says it
+	Hindered    []words.Text  `json:"-"`                        // the same, to be said
 	Unsure      bool          `json:"unsure,omitempty"`         // whether the present protocol is the user's own is not known; Resume says that it is
 	Notes       []string      `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had
 }
@@ -126,6 +127,9 @@ func (s Status) Reachable() bool {
 func (s Status) In(l *words.Lang) Status {
 	d := &s.Diagnosis
 	d.Advice = []string{}
+	if len(s.Hindered) > 0 {
+		s.Troubles = l.Texts(s.Hindered)
+	}
 	if s.Incident != nil {
 		i := *s.Incident
 		i.Steps, s.Incident = l.Steps(i.Steps), &i
@@ -192,7 +196,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if t := p.Trial; t != nil {
 		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
 	}
-	s.Notes, s.Troubles = m.chron.hist.Notes, m.troubles()
+	s.Notes, s.Hindered = m.chron.hist.Notes, m.troubles()
 	s.Unsure = p.Doubt == policy.Unsure
 	s.Incident = nil
 	if m.incident != nil && p.Incident != nil {

@@ -89,7 +89,7 @@ func (m *Medic) aside(what string, do func()) {
 func (m *Medic) watchDisk() {
 	switch t := m.journal.Trouble(); {
 	case t.Err != nil && m.unkept.Err == nil:
-		m.log.Error().Err(t.Err).Msgf("Nothing can be kept: %s. Watching and telling go on from memory; nothing is changed until it can be. %s", journal.Plain(t.Err), words.English().GateAdvice(policy.GateDisk))
+		m.log.Error().Err(t.Err).Msg(words.English().Say("trouble.disk", words.With{"error": journal.Plain(t.Err)}) + " " + words.English().GateAdvice(policy.GateDisk))
 		m.unkept = t
 	case t.Err == nil && m.unkept.Err != nil:
 		m.log.Info().Msgf("The disk takes what is written again, after %s; nothing that was held in memory is lost.", time.Since(m.unkept.Since).Round(time.Second))
@@ -103,13 +103,12 @@ func (m *Medic) watchDisk() {
 }
 
 // troubles are what keeps the program itself from its work, for the people.
-func (m *Medic) troubles() []string {
-	var list []string
+func (m *Medic) troubles() (list []words.Text) {
 	if m.unkept.Err != nil {
-		list = append(list, fmt.Sprintf("Nothing can be kept: %s. Watching goes on; nothing is changed until it can be. %s", journal.Plain(m.unkept.Err), words.English().GateAdvice(policy.GateDisk)))
+		list = append(list, words.Of("trouble.disk", words.With{"error": journal.Plain(m.unkept.Err)}), words.Of("gate.disk.advice"))
 	}
 	if m.state.Doubt == policy.Unsure {
-		list = append(list, fmt.Sprintf("The journal was damaged, and %s. Nothing is changed until you say. %s", words.English().Gate(policy.GateMemory), words.English().GateAdvice(policy.GateMemory)))
+		list = append(list, words.Of("trouble.memory"), words.Of("gate.memory.advice"))
 	}
 	return list
 }

@@ -802,7 +802,7 @@ func (t *Treatment) stoppedByHand(ctx context.Context, in journal.Intention) err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		t.Log.Warn().Err(err).Msg("The add-on was stopped by hand, and the earlier protocol could not be put back.")
+		t.Log.Warn().Err(err).Msg("The app was stopped by hand, and the earlier protocol could not be put back.")
 		return t.end(policy.UserStopped, in.To)
 	}
 	return t.end(policy.UserStopped, in.Back)

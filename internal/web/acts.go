@@ -154,7 +154,7 @@ func (p *pages) mayPress(r *http.Request) (status int, why words.Key) {
 		return http.StatusServiceUnavailable, "page.not.asked"
 	case !admin:
 		if now, last := time.Now().Unix(), p.denied.Load(); now-last >= 60 && p.denied.CompareAndSwap(last, now) { // a child may press for hours
-			p.Log.Info().Str("by", user(r)).Msg("A button was pressed by somebody who is no administrator of Home Assistant; nothing was done.")
+			p.Log.Info().Str("by", user(r)).Msg("A button was pressed by someone who is not an administrator of Home Assistant; nothing was done.")
 		}
 		return http.StatusForbidden, "page.not.administrator"
 	}
