@@ -135,7 +135,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	loop := medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super),
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super), Test: teller.Test, Wrong: teller.Wrong, Screens: home.screens,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
 	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
@@ -239,6 +239,7 @@ func (d *daemon) live(ctx context.Context) error {
 	defer close()
 	wg.Go(func() { d.serve(shown) })
 	wg.Go(func() { d.room(ctx, "the notifications", func() { d.teller.Run(ctx) }) })
+	wg.Go(func() { d.room(ctx, "the look for the notify services", func() { d.teller.CheckServices(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the entities", func() { d.entities.Run(ctx, d.loop) }) })
 	wg.Go(func() { d.room(ctx, "what it asks of Home Assistant", func() { d.home.keepAsking(ctx) }) })
 	err := d.loop.Run(ctx)

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/web"
 	"tunnelmedic/internal/words"
 )
 
@@ -34,6 +35,7 @@ type household struct {
 	zone    *time.Location
 	path    string // the page's path in Home Assistant, "" if not known
 	slug    string
+	core    string // Home Assistant's version, "" if not known
 	strange string // a time zone that is not known here, which was said
 }
 
@@ -55,6 +57,13 @@ func (h *household) page() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.path
+}
+
+// screens are Home Assistant's own for the app of this slug, and for ours.
+func (h *household) screens(slug string) web.Screens {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return web.Screens{App: screenPath(slug, "info", h.core), Own: screenPath(h.slug, "config", h.core)}
 }
 
 // keepAsking asks again until the context ends.
@@ -107,6 +116,9 @@ func (h *household) ask(ctx context.Context) bool {
 	if err2 == nil {
 		h.slug = self.Slug
 	}
+	if err == nil {
+		h.core = info.HomeAssistant
+	}
 	if h.slug != "" && (err == nil || h.path == "") {
 		h.path = pagePath(h.slug, info.HomeAssistant)
 	}
@@ -114,16 +126,35 @@ func (h *household) ask(ctx context.Context) bool {
 }
 
 // pagePath is where Home Assistant shows an app's page: /app/<slug> since 2026.2. The
-// frontend of late 2026 has no /hassio routes any more, and older ones have no /app. A
-// Core of unknown version is taken for a new one.
+// frontend of late 2026 has no /hassio routes any more, and older ones have no /app.
 func pagePath(slug, core string) string {
+	if before(core, 2026, 2) {
+		return "/hassio/ingress/" + slug
+	}
+	return "/app/" + slug
+}
+
+// screenPath is where Home Assistant shows an app to its administrators, with buttons for start
+// and stop; tab is info, config or logs (the frontend's panels/config/apps, before 2026.2
+// hassio/src/addon-view).
+func screenPath(slug, tab, core string) string {
+	switch {
+	case slug == "":
+		return ""
+	case before(core, 2026, 2):
+		return "/hassio/addon/" + slug + "/" + tab
+	}
+	return "/config/app/" + slug + "/" + tab
+}
+
+// before says whether a Core is older than a month's release. One of unknown version is taken for
+// a new one.
+func before(core string, thisYear, thisMonth int) bool {
 	parts := strings.SplitN(core, ".", 3)
 	if len(parts) >= 2 {
 		year, err := strconv.Atoi(parts[0])
 		month, err2 := strconv.Atoi(parts[1])
-		if err == nil && err2 == nil && (year < 2026 || year == 2026 && month < 2) {
-			return "/hassio/ingress/" + slug
-		}
+		return err == nil && err2 == nil && (year < thisYear || year == thisYear && month < thisMonth)
 	}
-	return "/app/" + slug
+	return false
 }

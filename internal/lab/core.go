@@ -120,6 +120,12 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	case "GET config":
 		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": cmp.Or(c.w.opt.Language, "en"), "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
+	case "GET services":
+		if name != "" {
+			plain(rw, http.StatusMethodNotAllowed)
+			return
+		}
+		writeJSON(rw, http.StatusOK, c.services())
 	case "POST services":
 		c.callService(rw, name, raw)
 	case "POST events":
@@ -131,6 +137,35 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	default:
 		plain(rw, http.StatusNotFound)
 	}
+}
+
+// services are those that exist, as the view of the same name in components/api/__init__.py gives
+// them: by domain, each with what a form for it needs.
+func (c *Core) services() []map[string]any {
+	notify := map[string]any{"persistent_notification": described("message", "title", "data"), "send_message": described("message", "title")}
+	for _, name := range c.w.opt.Notify {
+		notify[name] = described("message", "title", "target", "data")
+	}
+	return []map[string]any{
+		{"domain": "homeassistant", "services": map[string]any{"restart": described(), "check_config": described()}},
+		{"domain": "persistent_notification", "services": map[string]any{"create": described("message", "title", "notification_id"), "dismiss": described("notification_id"), "dismiss_all": described()}},
+		{"domain": "notify", "services": notify},
+	}
+}
+
+func described(fields ...string) map[string]any {
+	of := map[string]any{}
+	for _, f := range fields {
+		of[f] = map[string]any{"required": f == "message", "selector": map[string]any{"text": nil}}
+	}
+	return map[string]any{"name": "", "description": "", "fields": of}
+}
+
+// SetNotify changes which notify services exist, as a phone does that is set up or taken away.
+func (c *Core) SetNotify(services ...string) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.opt.Notify = services
 }
 
 // callService answers 400 for a service that does not exist, as Core does.

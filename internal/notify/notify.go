@@ -6,6 +6,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ const ID = "tunnelmedic"
 type Core interface {
 	CallService(ctx context.Context, domain, service string, data any) error
 	FireEvent(ctx context.Context, event string, data any) error
+	NotifyServices(ctx context.Context) ([]string, error)
 }
 
 const (
@@ -72,8 +74,9 @@ type Notifier struct {
 	shut                  time.Time             // since when nobody got in, when that was last so
 	last                  policy.Phase          // that Core's bus was told of
 	writes, events, rings pace
-	behind                bool // want differs from what stands there
-	silent                bool // nothing is to be told any more
+	behind                bool     // want differs from what stands there
+	silent                bool     // nothing is to be told any more
+	missing, existing     []string // notify services: asked for and not there; there
 }
 
 // notice is a message for people. Two notices are the same if they are about the same
@@ -262,17 +265,23 @@ func (n *Notifier) ring(m notice) {
 		m.short = m.Message
 	}
 	for _, service := range n.services {
-		data := map[string]any{"title": plain.Phone(n.scrub(m.Title)), "message": plain.Phone(n.scrub(m.short))}
-		if strings.HasPrefix(service, "mobile_app_") {
-			// On the phone, too, the newest takes the place of the one before; a touch opens the page.
-			extra := map[string]any{"tag": ID}
-			if n.page != "" {
-				extra["url"], extra["clickAction"] = n.page, n.page
-			}
-			data["data"] = extra
-		}
+		data := n.phone(service, ID, m.Title, m.short)
 		n.enqueue(func(ctx context.Context) error { return n.core.CallService(ctx, "notify", service, data) })
 	}
+}
+
+// phone is what a notify service is called with. The caller holds mu.
+func (n *Notifier) phone(service, tag, title, text string) map[string]any {
+	data := map[string]any{"title": plain.Phone(n.scrub(title)), "message": plain.Phone(n.scrub(text))}
+	if strings.HasPrefix(service, "mobile_app_") {
+		// On the phone, too, the newest takes the place of the one before; a touch opens the page.
+		extra := map[string]any{"tag": tag}
+		if n.page != "" {
+			extra["url"], extra["clickAction"] = n.page, n.page
+		}
+		data["data"] = extra
+	}
+	return data
 }
 
 func (n *Notifier) enqueue(f func(context.Context) error) {
@@ -295,7 +304,7 @@ func (n *Notifier) Forget(ctx context.Context) error {
 	n.mu.Lock()
 	n.silent, n.want, n.queue, n.behind = true, nil, nil, false
 	n.mu.Unlock()
-	return n.show(ctx, nil, "")
+	return errors.Join(n.show(ctx, nil, ""), n.dismiss(ctx, testID))
 }
 
 // Run sends until the context ends.
@@ -417,17 +426,25 @@ func (n *Notifier) keep(rest []func(context.Context) error) {
 	}
 }
 
+func (n *Notifier) dismiss(ctx context.Context, id string) error {
+	return n.core.CallService(ctx, "persistent_notification", "dismiss", map[string]any{"notification_id": id})
+}
+
 func (n *Notifier) show(ctx context.Context, m *notice, page string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if m == nil {
-		return n.core.CallService(ctx, "persistent_notification", "dismiss", map[string]any{"notification_id": ID})
-	}
-	text := m.Message
-	if page != "" {
-		text += "\n\n[" + plain.Markdown(n.voice.Lang().Say("notify.open")) + "](" + page + ")"
+		return n.dismiss(ctx, ID)
 	}
 	return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{
-		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(text),
+		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(n.linked(m.Message, page)),
 	})
+}
+
+// linked puts a link to the page below a message, where the page is known.
+func (n *Notifier) linked(message, page string) string {
+	if page == "" {
+		return message
+	}
+	return message + "\n\n[" + plain.Markdown(n.voice.Lang().Say("notify.open")) + "](" + page + ")"
 }

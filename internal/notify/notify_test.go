@@ -81,6 +81,8 @@ func (c *core) CallService(ctx context.Context, domain, service string, data any
 	return nil
 }
 
+func (c *core) NotifyServices(context.Context) ([]string, error) { return []string{"pixel"}, nil }
+
 func (c *core) FireEvent(ctx context.Context, event string, data any) error {
 	m, err := c.take(ctx, "event "+event, data)
 	if err != nil {

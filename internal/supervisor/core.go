@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/plain"
@@ -52,6 +54,28 @@ func (c *Client) CoreState(ctx context.Context) (evidence.Core, error) {
 		return evidence.Core{Asked: true, Status: e.Status}, nil
 	}
 	return evidence.Core{}, err
+}
+
+// NotifyServices are the notify services that Core has, in order.
+func (c *Client) NotifyServices(ctx context.Context) ([]string, error) {
+	q := call{op: "reading the notify services", method: http.MethodGet, path: "/core/api/services", core: true, patience: reading}
+	body, err := c.do(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var domains []struct {
+		Domain   string              `json:"domain"`
+		Services map[string]struct{} `json:"services"` // what describes them is long, and not kept
+	}
+	if err := decode(q, body, &domains); err != nil {
+		return nil, err
+	}
+	for _, d := range domains {
+		if d.Domain == "notify" {
+			return slices.DeleteFunc(slices.Sorted(maps.Keys(d.Services)), func(name string) bool { return !isWord(name) }), nil
+		}
+	}
+	return nil, nil
 }
 
 // CallService calls a service (an action) of Core: "notify", "mobile_app_pixel". data is

@@ -25,6 +25,7 @@ const (
 	// actPatience is how long a person waits for the loop's answer.
 	actPatience = 12 * time.Second
 	maxPause    = 7 * 24 * 60 // minutes
+	testEvery   = 10          // seconds between test notifications: phones ring for each
 )
 
 // Hands carry out what a person asks for. A policy.Refusal is a sentence for them.
@@ -216,6 +217,22 @@ func (p *pages) forget(ctx context.Context, _ asked) answer {
 		return not(http.StatusBadGateway, "page.not.away")
 	}
 	return done("page.done.forget")
+}
+
+func (p *pages) test(ctx context.Context, _ asked) answer {
+	if now, last := time.Now().Unix(), p.tested.Load(); now-last < testEvery && now >= last || !p.tested.CompareAndSwap(last, now) {
+		return not(http.StatusTooManyRequests, "page.not.often")
+	}
+	switch reached, failed, err := p.Test(ctx); {
+	case err != nil:
+		p.Log.Warn().Err(err).Msg("The test notification could not be shown in Home Assistant.")
+		return not(http.StatusBadGateway, "page.not.away")
+	case len(failed) > 0:
+		return not(http.StatusBadGateway, "page.not.test", words.With{"services": strings.Join(failed, ", ")})
+	case len(reached) > 0:
+		return done("page.done.test-to", words.With{"services": strings.Join(reached, ", ")})
+	}
+	return done("page.done.test")
 }
 
 // granted puts the loop's answer into words; late is for a loop that is busy.

@@ -15,6 +15,7 @@ func (v *homeView) buttonsSection() g.Node {
 		v.form("probe", acts, el("button", class("main"), text(v.Say("page.check-now")))),
 		g.If(v.Doctor, v.form("doctor", attr("data-doctor"), el("button", text(v.Say("page.doctor"))))),
 		g.If(v.CanAct, g.Group{v.pauseForm(), v.tryForms()}),
+		g.If(v.CanTest, v.form("test", acts, el("button", text(v.Say("page.test"))))),
 		v.doctorRows(),
 	)
 }

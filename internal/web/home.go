@@ -66,8 +66,11 @@ func (v *homeView) stateSection() g.Node {
 
 // troubleSection says what keeps Tunnel Medic itself from its work.
 func (v *homeView) troubleSection() g.Node {
-	return el("section", id("troubles"), class("card wide"), live, hiddenIf(len(v.Troubles) == 0), aria("label", v.Say("page.troubles")),
+	return el("section", id("troubles"), class("card wide"), live, hiddenIf(len(v.Troubles)+len(v.Wrong) == 0), aria("label", v.Say("page.troubles")),
 		g.Map(v.Troubles, func(line string) g.Node { return el("p", text(line)) }),
+		g.Map(v.Wrong, func(line string) g.Node {
+			return el("p", text(line), blank, screen(v.Screens.Own, v.Say("page.configuration")))
+		}),
 	)
 }
 

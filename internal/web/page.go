@@ -41,6 +41,7 @@ type pages struct {
 	token     string
 	examining sync.Mutex        // the doctor is at work
 	denied    atomic.Int64      // Unix time when it was last logged that somebody may not press a button
+	tested    atomic.Int64      // Unix time of the last test notification
 	version   map[string]string // of the assets, by name: a changed one has a new address
 
 	mu   sync.Mutex // guards the list below
@@ -151,16 +152,22 @@ func (p *pages) home(w http.ResponseWriter, r *http.Request) {
 }
 
 // said is what a page without script says after a button was pressed.
-var said = []words.Key{"page.done.probe", "page.done.try", "page.done.pause", "page.done.resume", "page.done.forget"}
+var said = []words.Key{"page.done.probe", "page.done.try", "page.done.pause", "page.done.resume", "page.done.forget", "page.done.test"}
 
 // show renders the main page, with a message on top if there is one.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message string, bad bool, rows ...DoctorRow) {
 	now := time.Now()
 	l := p.lang(r)
 	s := p.Medic.Status().In(l)
-	v := homeView{frame: p.frame(r, "Tunnel Medic"), Status: s, Message: message, Bad: bad, Doctor: p.Doctor != nil, Rows: rows, CanForget: p.Forget != nil, CanAct: p.Hands != nil}
+	v := homeView{frame: p.frame(r, "Tunnel Medic"), Status: s, Message: message, Bad: bad, Doctor: p.Doctor != nil, Rows: rows, CanForget: p.Forget != nil, CanAct: p.Hands != nil, CanTest: p.Test != nil}
 	v.clock = clock{l, now, p.location()}
+	if p.Screens != nil {
+		v.Screens = p.Screens(s.Target.Slug)
+	}
 	v.fill()
+	if p.Wrong != nil {
+		v.Wrong = l.Texts(p.Wrong())
+	}
 	if s.Incident == nil && s.Trial != nil && p.Feed != nil { // a trial that belongs to no incident is told all the same
 		v.Going = v.Say("page.now")
 		_, steps, _ := p.Feed.since(0)
@@ -251,6 +258,9 @@ type homeView struct {
 	Rows      []DoctorRow // of the doctor, on a page without script
 	CanAct    bool
 	CanForget bool
+	CanTest   bool
+	Wrong     []string // what is wrong with the configuration
+	Screens   Screens
 }
 
 // look is how a state presents itself: its colour and shape by the class, and the

@@ -78,6 +78,15 @@ func stepItems(steps []stepView) g.Node {
 // incidentPath is where an incident has its page.
 func (f *frame) incidentPath(id string) string { return f.Base + "incidents/" + url.PathEscape(id) }
 
+// screen links to a screen of Home Assistant's, which takes the place of the page with all that is
+// around it; what has no path stays text.
+func screen(path, words string) g.Node {
+	if path == "" {
+		return text(words)
+	}
+	return el("a", href(path), attr("target", "_top"), text(words))
+}
+
 // outward links to an address that came from elsewhere. What a browser would run
 // instead of opening it, as it does with javascript:, stays text.
 func outward(address string) g.Node {

@@ -17,7 +17,7 @@ func (v *homeView) tunnelSection() g.Node {
 		address = outward(v.Target.URL)
 	}
 	if v.Target.Name != "" {
-		app = g.Group{text(v.Target.Name), blank, note(v.Target.Slug)}
+		app = g.Group{screen(v.Screens.App, v.Target.Name), blank, note(v.Target.Slug)}
 	}
 	if v.Protocol.Transport != "" {
 		transport = el("strong", text(v.Protocol.Transport))

@@ -55,10 +55,23 @@ type Config struct {
 	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
 	Forget   func(context.Context) error // takes everything out of Home Assistant again
 
+	// Test sends a test notification, and says which notify services took it; nil: there is no button.
+	Test func(context.Context) (reached, failed []string, err error)
+	// Wrong says what else keeps the program from its work; nil: nothing.
+	Wrong func() []words.Text
+	// Screens are Home Assistant's own screens for an app, by its slug; nil: no links to them.
+	Screens func(slug string) Screens
+
 	// Admin says whether a user, by Home Assistant's id, may press the buttons; nil: everybody may.
 	Admin func(ctx context.Context, user string) (bool, error)
 	// Sick says why the container had better be started anew, "" if it need not; nil: never.
 	Sick func() string
+}
+
+// Screens are paths of Home Assistant's own frontend, "" where one is not known.
+type Screens struct {
+	App string // the app that is asked for: start, stop, its log
+	Own string // Tunnel Medic's configuration
 }
 
 // Handler serves the page, its JSON and /healthz.
@@ -97,6 +110,9 @@ func Handler(c Config) http.Handler {
 	}
 	if c.Forget != nil {
 		page.HandleFunc("POST /api/forget", p.act("forget", p.forget))
+	}
+	if c.Test != nil {
+		page.HandleFunc("POST /api/test", p.act("test", p.test))
 	}
 	if c.Feed != nil {
 		page.HandleFunc("GET /api/events", p.events)

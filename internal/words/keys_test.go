@@ -188,7 +188,7 @@ var samples = words.With{
 	"transport": evidence.OverQUIC, "took": words.Millis(46), "why": words.Refused(policy.Refusal{Because: policy.UnderWay}),
 	"lasted": 83 * time.Minute, "address": "https://ha.example.com", "restarts": words.Count{N: 1, Of: "count.restarts"}, "basis": "no answer to the check",
 	"app": "9074a9fa_cloudflared", "apps": "9074a9fa_cloudflared, 396f0234_cloudflared", "instead": "local_cloudflared", "error": errors.New("it must begin with https://"),
-	"gates": words.Gates([]policy.Gate{policy.GateInternet, policy.GateMode}), "step": "http2 is proven.",
+	"gates": words.Gates([]policy.Gate{policy.GateInternet, policy.GateMode}), "step": "http2 is proven.", "services": "mobile_app_pixl", "names": "mobile_app_ipad, mobile_app_pixel",
 	"other": evidence.Auto, "result": words.Text{Key: "result.still-fails"}, "over": words.Text{Key: "transport.unknown"},
 	"lost": 4, "passed": 22, "lostbefore": 2, "earlier": words.Count{N: 2, Of: "count.checks"}, "until": words.Moment{At: time.Date(2026, 11, 25, 18, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},

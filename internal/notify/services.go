@@ -1,0 +1,120 @@
+package notify
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tunnelmedic/internal/words"
+)
+
+// How often Home Assistant is asked which notify services it has. A phone's service comes some
+// moments after Home Assistant's start, so one that is missing is looked for again before it is
+// called wrong; and a person may set the phone up meanwhile.
+const (
+	servicesSoon  = time.Minute
+	servicesWrong = 10 * time.Minute
+	servicesLater = time.Hour
+)
+
+// helpful is how many names of services are given as a help.
+const helpful = 20
+
+// CheckServices sees to it that a notify service that does not exist is known before it is
+// needed. It ends with the context.
+func (n *Notifier) CheckServices(ctx context.Context) {
+	if len(n.services) == 0 {
+		return
+	}
+	var missed, said []string
+	for wait := time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		exist, err := n.core.NotifyServices(ctx)
+		if err != nil { // what was known stays so
+			n.log.Debug().Err(err).Msg("Which notify services there are is not known yet.")
+			wait = servicesSoon
+			continue
+		}
+		missing := slices.DeleteFunc(slices.Clone(n.services), func(s string) bool { return slices.Contains(exist, s) })
+		lasting := slices.DeleteFunc(slices.Clone(missing), func(s string) bool { return !slices.Contains(missed, s) })
+		missed = missing
+		exist = slices.DeleteFunc(exist, func(s string) bool { return s == "persistent_notification" || s == "send_message" }) // of Home Assistant's own
+		exist = exist[:min(len(exist), helpful)]
+		n.mu.Lock()
+		n.missing, n.existing = lasting, exist
+		n.mu.Unlock()
+		switch {
+		case len(missing) == 0:
+			wait = servicesLater
+		case len(lasting) < len(missing):
+			wait = servicesSoon
+		default:
+			wait = servicesWrong
+		}
+		if len(lasting) > 0 && !slices.Equal(lasting, said) {
+			n.log.Warn().Msg(words.English().Text(wrong(lasting, exist)))
+		}
+		said = lasting
+	}
+}
+
+// Wrong says which notify services do not exist, and which do.
+func (n *Notifier) Wrong() []words.Text {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.missing) == 0 {
+		return nil
+	}
+	return []words.Text{wrong(n.missing, n.existing)}
+}
+
+func wrong(missing, exist []string) words.Text {
+	services := strings.Join(missing, ", ")
+	if len(exist) == 0 {
+		return words.Of("page.notify-none", words.With{"services": services})
+	}
+	return words.Of("page.notify-wrong", words.With{"services": services, "names": strings.Join(exist, ", ")})
+}
+
+// testID is the test notification's id. It is one of its own, so that what is told of a fault
+// stays where it stands.
+const testID = ID + "_test"
+
+// Test sends a test notification in every way that is configured, and says which notify services
+// took it and which did not. The error is that Home Assistant itself did not.
+func (n *Notifier) Test(ctx context.Context) (reached, failed []string, err error) {
+	lang := n.voice.Lang()
+	title, text := lang.Say("notify.test.title"), lang.Say("notify.test.text")
+	n.mu.Lock()
+	calls := make([]map[string]any, len(n.services))
+	for i, service := range n.services {
+		calls[i] = n.phone(service, testID, title, text)
+	}
+	message := n.linked(text, n.page)
+	n.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	errs := make([]error, len(n.services))
+	var wg sync.WaitGroup
+	for i, service := range n.services {
+		wg.Go(func() { errs[i] = n.core.CallService(ctx, "notify", service, calls[i]) })
+	}
+	err = n.core.CallService(ctx, "persistent_notification", "create", map[string]any{"notification_id": testID, "title": title, "message": message})
+	wg.Wait()
+	for i, service := range n.services {
+		if errs[i] == nil {
+			reached = append(reached, service)
+			continue
+		}
+		failed = append(failed, service)
+		n.log.Warn().Err(errs[i]).Msg("Home Assistant did not pass the test notification on.")
+	}
+	return reached, failed, err
+}
