@@ -369,7 +369,7 @@ func TestALastWordThatWasOvertakenIsNotSaid(t *testing.T) {
 		c.heard()
 		c.set(func(string) error { return &supervisor.Error{Op: "telling", Kind: supervisor.Away} }, false)
 		n.Tell(status(policy.Healthy), step(policy.StepCured))
-		time.Sleep(3 * time.Minute)
+		time.Sleep(3*time.Minute + time.Second) // not at the very moment at which it is tried again
 		gone := status(policy.Suspect)
 		gone.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.NoInternet, Remedy: diagnosis.Wait}
 		n.Tell(gone, nil)
