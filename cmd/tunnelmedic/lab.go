@@ -27,6 +27,7 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("lab", flag.ContinueOnError)
 	name := f.String("scenario", story.Scenarios()[0].Name, "the story to play, or all")
 	serve := f.Bool("serve", false, "build the world, say how to reach and drive it, and keep it until interrupted")
+	demo := f.Bool("demo", false, "the world with the program in it, a page to look at, and one to break and mend things, until interrupted")
 	reports := f.String("reports", "", "a folder to write the incidents' reports into, in the public form")
 	seed := f.Uint64("seed", 1, "of everything drawn in the world")
 	help := labHelp + "\nScenarios:\n"
@@ -36,8 +37,8 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if code, done := parseFlags(f, help, args, out, errOut); done {
 		return code
 	}
-	if *serve && (given(f, "scenario") || given(f, "reports")) {
-		fmt.Fprintln(errOut, "tunnelmedic lab: --serve plays no scenario and writes no reports")
+	if why := contradiction(f, *serve, *demo); why != "" {
+		fmt.Fprintln(errOut, "tunnelmedic lab:", why)
 		return exitUsage
 	}
 	if *reports != "" {
@@ -45,6 +46,13 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 			fmt.Fprintln(errOut, "tunnelmedic lab: --reports:", err)
 			return exitUsage
 		}
+	}
+	if *demo {
+		if err := story.Demo(ctx, *seed, daemon, out); err != nil {
+			fmt.Fprintln(errOut, "tunnelmedic lab:", err)
+			return exitFailure
+		}
+		return 0
 	}
 	if *serve {
 		return serveLab(ctx, *seed, out, errOut)
@@ -61,6 +69,20 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	return playAll(ctx, scenarios, *seed, *reports, out, errOut)
 }
 
+// contradiction says which flags do not go together; "" if they do.
+func contradiction(f *flag.FlagSet, serve, demo bool) string {
+	told := given(f, "scenario") || given(f, "reports")
+	switch {
+	case serve && demo:
+		return "--demo is the world with the program in it, --serve the world without: choose one"
+	case serve && told:
+		return "--serve plays no scenario and writes no reports"
+	case demo && told:
+		return "--demo plays no scenario and writes no reports"
+	}
+	return ""
+}
+
 // keepReports writes a story's reports into a folder.
 func keepReports(dir string, r story.Result) error {
 	if dir == "" {
@@ -74,12 +96,14 @@ func keepReports(dir string, r story.Result) error {
 	return nil
 }
 
+// daemon is the program as it ships.
+func daemon(ctx context.Context, environ []string, log io.Writer) error {
+	return addon.Run(ctx, environ, fullVersion(), log)
+}
+
 // playAll plays one story live, several side by side with each told whole when it
 // has ended.
 func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, reports string, out, errOut io.Writer) int {
-	daemon := func(ctx context.Context, environ []string, log io.Writer) error {
-		return addon.Run(ctx, environ, fullVersion(), log)
-	}
 	results := make([]story.Result, len(scenarios))
 	code := 0
 	var mu sync.Mutex // guards out, errOut and code

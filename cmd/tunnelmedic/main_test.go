@@ -3,12 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"tunnelmedic/internal/lab"
 )
@@ -149,5 +155,76 @@ func TestTheREADMEsStoryIsTold(t *testing.T) {
 	}
 	if lines < 5 {
 		t.Errorf("a story of %d lines", lines)
+	}
+}
+
+// lines finds the first line with a mark, as soon as it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) after(mark string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, rest, _ := strings.Cut(l.text.String(), mark)
+	address, _, whole := strings.Cut(rest, "\n")
+	if !whole {
+		return ""
+	}
+	return strings.TrimSpace(address)
+}
+
+// The demonstration keeps world and program in one process: what is broken on one page is told on
+// the other.
+func TestTheDemonstrationBreaksAndTells(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, ended := &lines{}, make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"lab", "--demo"}, out, io.Discard) }()
+	cause := func(want string) {
+		t.Helper()
+		for ctx.Err() == nil {
+			var st struct{ Diagnosis struct{ Cause string } }
+			res, err := http.Get(out.after("Tunnel Medic's page:") + "api/status")
+			if err == nil {
+				err = json.NewDecoder(res.Body).Decode(&st)
+				_ = res.Body.Close()
+			}
+			if err == nil && st.Diagnosis.Cause == want {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("never %s", want)
+	}
+	cause("healthy")
+	control := out.after("To break and mend things:")
+	press := func(act, what string) {
+		t.Helper()
+		res, err := http.PostForm(control+act, url.Values{"what": {what}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK || !strings.Contains(string(raw), "Home Assistant is down") {
+			t.Fatalf("HTTP %d %s", res.StatusCode, raw)
+		}
+	}
+	press("break", "core_down")
+	cause("origin-down")
+	press("mend", "core_down")
+	cause("healthy")
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit %d", code)
 	}
 }

@@ -219,6 +219,7 @@ func document() string {
 	b.WriteString(`# The lab
 
 ` + "`go run ./cmd/tunnelmedic lab --serve`" + ` is a whole small world on loopback, for people and for tests. Its Supervisor answers as the real one does.
+` + "`lab --demo`" + ` puts the program into it, and gives a page on which things are broken and mended.
 Both tables are made of the lab itself (` + "`make docs`" + `), and tests hold them.
 
 ## What Supervisor answers

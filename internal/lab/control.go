@@ -88,6 +88,10 @@ type control struct{ *World }
 // is answered with 400 and one line.
 func (w *control) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", w.demo)
+	mux.HandleFunc("POST /break", w.demoAct)
+	mux.HandleFunc("POST /mend", w.demoAct)
+	mux.HandleFunc("POST /do", w.demoAct)
 	mux.HandleFunc("GET /control", func(rw http.ResponseWriter, _ *http.Request) { text(rw, http.StatusOK, help+faultHelp()) })
 	mux.HandleFunc("GET /control/state", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Snapshot()) })
 	mux.HandleFunc("GET /control/faults", func(rw http.ResponseWriter, _ *http.Request) { pretty(rw, w.Faults()) })

@@ -21,37 +21,38 @@ import (
 // A fault is declared here, and nowhere else: its tags say how the control endpoint, a story and
 // a seeded world name it, which values it takes (one of some, or from a number to another), whether
 // it shuts the WebSocket out (at Home Assistant itself, or on the way through Cloudflare), and what
-// it means. The help, docs/LAB.md and Check are made of them.
+// it means. plain is what it is to somebody who tries the demonstration; what has none is not
+// offered there. The help, docs/LAB.md, Check and the demonstration are made of them.
 type Faults struct {
 	Upgrade map[evidence.Transport]UpgradeFault `json:"upgrade,omitempty" part:"the handshake" about:"what happens to WebSocket handshakes, by the transport that the connector uses; plain requests pass"`
 
-	WebSocketsOff   bool             `json:"websockets_off,omitempty" part:"the edge and the zone" shuts:"way" about:"the zone's switch Network → WebSockets"`
-	Access          bool             `json:"access,omitempty" shuts:"way" about:"a login wall; AccessID and AccessSecret pass it"`
+	WebSocketsOff   bool             `json:"websockets_off,omitempty" part:"the edge and the zone" shuts:"way" about:"the zone's switch Network → WebSockets" plain:"WebSockets are switched off at Cloudflare"`
+	Access          bool             `json:"access,omitempty" shuts:"way" about:"a login wall; AccessID and AccessSecret pass it" plain:"Cloudflare Access asks for a login"`
 	AccessRefuses   bool             `json:"access_refuses,omitempty" about:"the wall refuses a service token too"`
-	Challenge       bool             `json:"challenge,omitempty" shuts:"way" about:"bot protection"`
-	Firewall        int              `json:"firewall,omitempty" one:"1005 1006 1009 1010 1020" shuts:"way" about:"a firewall rule's code"`
-	RateLimited     bool             `json:"rate_limited,omitempty" shuts:"way" about:"429, error code 1015"`
+	Challenge       bool             `json:"challenge,omitempty" shuts:"way" about:"bot protection" plain:"Cloudflare's bot protection stands in the way"`
+	Firewall        int              `json:"firewall,omitempty" one:"1005 1006 1009 1010 1020" shuts:"way" about:"a firewall rule's code" plain:"a firewall rule of Cloudflare's blocks visitors"`
+	RateLimited     bool             `json:"rate_limited,omitempty" shuts:"way" about:"429, error code 1015" plain:"Cloudflare says there were too many requests"`
 	Answer          *EdgeAnswer      `json:"answer,omitempty" about:"anything else that the edge may say"`
-	Misrouted       bool             `json:"misrouted,omitempty" shuts:"way" about:"DNS names a tunnel that has no connector: 1033, whatever ours does"`
+	Misrouted       bool             `json:"misrouted,omitempty" shuts:"way" about:"DNS names a tunnel that has no connector: 1033, whatever ours does" plain:"the public name leads to another tunnel"`
 	ElsewhereToo    bool             `json:"elsewhere_too,omitempty" about:"a replica in another place takes every request"`
 	Unrouted        bool             `json:"unrouted,omitempty" shuts:"way" about:"the tunnel's rules do not know the host name: its catch-all 404"`
-	EdgeSilent      bool             `json:"edge_silent,omitempty" shuts:"way" about:"connections stand, nothing is ever answered"`
+	EdgeSilent      bool             `json:"edge_silent,omitempty" shuts:"way" about:"connections stand, nothing is ever answered" plain:"Cloudflare does not answer any more"`
 	EmptyData       float64          `json:"empty_data,omitempty" from:"0 1" about:"of the HTTP/2 requests that end with an empty DATA frame so many are reset; with Options.TLS"`
 	CacheEverything bool             `json:"cache_everything,omitempty" about:"a rule lets the edge keep the start page and the frontend's scripts, 404s too"`
 	MutualTLS       MutualTLS        `json:"mutual_tls,omitempty" one:"rule alert" shuts:"way" about:"visitors need a client certificate: see Edge.ClientCertificate; with Options.TLS"`
 	Certificate     CertificateFault `json:"certificate,omitempty" one:"expired name unknown" shuts:"way" about:"what is wrong with the edge's own; with Options.TLS"`
 
-	InternetDown bool      `json:"internet_down,omitempty" part:"the home's network" shuts:"way" about:"edge and resolver refuse, the connector loses its connections"`
-	UDPBlocked   bool      `json:"udp_blocked,omitempty" about:"QUIC connects nowhere"`
+	InternetDown bool      `json:"internet_down,omitempty" part:"the home's network" shuts:"way" about:"edge and resolver refuse, the connector loses its connections" plain:"the internet is down"`
+	UDPBlocked   bool      `json:"udp_blocked,omitempty" about:"QUIC connects nowhere" plain:"the network blocks QUIC"`
 	QUIC         QUICFault `json:"quic,omitempty" one:"versions rejected inspected slow retry" about:"what else becomes of QUIC"`
 	TCPBlocked   bool      `json:"tcp_blocked,omitempty" about:"HTTP/2 connects nowhere (the connector's port only)"`
-	SplitDNS     bool      `json:"split_dns,omitempty" about:"the public address is Home Assistant itself: answers without cf-ray"`
+	SplitDNS     bool      `json:"split_dns,omitempty" about:"the public address is Home Assistant itself: answers without cf-ray" plain:"at home, the public name leads past Cloudflare"`
 	ResolverDown bool      `json:"resolver_down,omitempty" about:"DNS-over-HTTPS is out of reach"`
 
-	TunnelRejected bool      `json:"tunnel_rejected,omitempty" part:"the connector" about:"the edge does not take the tunnel's secret"`
-	ConnectorHung  bool      `json:"connector_hung,omitempty" about:"1033 though /ready says four; holds for the run that stands when it is set"`
-	ConnectorDies  bool      `json:"connector_dies,omitempty" about:"it exits with 1 soon after every start"`
-	FlapQUIC       Duration  `json:"flap_quic,omitempty" about:"QUIC connections drop after this long, again and again"`
+	TunnelRejected bool      `json:"tunnel_rejected,omitempty" part:"the connector" about:"the edge does not take the tunnel's secret" plain:"Cloudflare does not take the tunnel's token"`
+	ConnectorHung  bool      `json:"connector_hung,omitempty" about:"1033 though /ready says four; holds for the run that stands when it is set" plain:"cloudflared hangs"`
+	ConnectorDies  bool      `json:"connector_dies,omitempty" about:"it exits with 1 soon after every start" plain:"cloudflared ends soon after every start"`
+	FlapQUIC       Duration  `json:"flap_quic,omitempty" about:"QUIC connections drop after this long, again and again" plain:"connections over QUIC break again and again"`
 	FlapHTTP2      Duration  `json:"flap_http2,omitempty" about:"the same over HTTP/2"`
 	Dial           DialFault `json:"dial,omitempty" one:"unroutable untrusted unspoken unregistered" about:"what else becomes of connecting to the edge"`
 	LoginWanted    bool      `json:"login_wanted,omitempty" about:"runs that begin wait for a login: cloudflared does not run in them"`
@@ -62,17 +63,17 @@ type Faults struct {
 	ProxyStrips    bool      `json:"proxy_strips,omitempty" shuts:"way" about:"the proxy of Options.Proxy passes no WebSocket on"`
 	ProxyAnswers   int       `json:"proxy_answers,omitempty" from:"400 599" shuts:"way" about:"the proxy of Options.Proxy answers everything with this status, in its own words"`
 
-	CoreDown         bool   `json:"core_down,omitempty" part:"Home Assistant" shuts:"home" about:"refused; 502 through Supervisor"`
+	CoreDown         bool   `json:"core_down,omitempty" part:"Home Assistant" shuts:"home" about:"refused; 502 through Supervisor" plain:"Home Assistant is down"`
 	CoreStarting     bool   `json:"core_starting,omitempty" shuts:"home" about:"the same, and ends by itself after Timings.CoreStart"`
 	CoreMoved        bool   `json:"core_moved,omitempty" about:"its port is another one: a connector finds it that is managed locally and was started since"`
 	CoreUnreachable  bool   `json:"core_unreachable,omitempty" shuts:"home" about:"refused, though Core runs and answers through Supervisor"`
-	ProxyNotTrusted  bool   `json:"proxy_not_trusted,omitempty" shuts:"way" about:"trusted_proxies is missing: 400 on every proxied request"`
+	ProxyNotTrusted  bool   `json:"proxy_not_trusted,omitempty" shuts:"way" about:"trusted_proxies is missing: 400 on every proxied request" plain:"Home Assistant does not trust the proxy"`
 	Forwarded        string `json:"forwarded,omitempty" one:"unset address proto protos host" shuts:"way" about:"what is wrong with the forwarded headers: 400 on every proxied request"`
 	FrontendUpdating bool   `json:"frontend_updating,omitempty" about:"it does not know its own entry script"`
-	OriginSilent     bool   `json:"origin_silent,omitempty" shuts:"home" about:"101, and no greeting"`
-	Banned           bool   `json:"banned,omitempty" shuts:"home" about:"403 to everyone"`
+	OriginSilent     bool   `json:"origin_silent,omitempty" shuts:"home" about:"101, and no greeting" plain:"Home Assistant hangs"`
+	Banned           bool   `json:"banned,omitempty" shuts:"home" about:"403 to everyone" plain:"Home Assistant has banned the tunnel's address"`
 
-	SupervisorDown   bool      `json:"supervisor_down,omitempty" part:"Supervisor" about:"refused"`
+	SupervisorDown   bool      `json:"supervisor_down,omitempty" part:"Supervisor" about:"refused" plain:"Supervisor is down"`
 	SupervisorState  string    `json:"supervisor_state,omitempty" about:"setup: System is not ready with state: setup"`
 	NotManager       bool      `json:"not_manager,omitempty" about:"the caller's role is default, not manager"`
 	RestartFaked     bool      `json:"restart_faked,omitempty" about:"a stop or restart is answered with 200 and not made: Docker could not stop the container"`
@@ -240,6 +241,45 @@ func AllFaults() (all []Fault) {
 		all = append(all, f)
 	}
 	return all
+}
+
+// A Damage is something wrong as the demonstration offers it.
+type Damage struct {
+	Name, Words string
+	Done        bool // it is in force
+	do, undo    func(*Faults)
+}
+
+// Damages are what the demonstration offers, and which of it are in force.
+func (f Faults) Damages() []Damage {
+	all := []Damage{
+		stripping(f, "quic", "every WebSocket is lost over QUIC", 1, evidence.OverQUIC),
+		stripping(f, "quic-some", "one WebSocket in five is lost over QUIC", 0.2, evidence.OverQUIC),
+		stripping(f, "everywhere", "every WebSocket is lost, over QUIC and HTTP/2", 1),
+	}
+	for field := range reflect.TypeFor[Faults]().Fields() {
+		words := field.Tag.Get("plain")
+		if words == "" {
+			continue
+		}
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		value := "true"
+		if one := strings.Fields(field.Tag.Get("one")); len(one) > 0 {
+			value = one[0]
+		} else if field.Type == reflect.TypeFor[Duration]() {
+			value = `"300ms"`
+		}
+		at := func(f *Faults) reflect.Value { return reflect.ValueOf(f).Elem().FieldByIndex(field.Index) }
+		all = append(all, Damage{name, words, !at(&f).IsZero(),
+			func(f *Faults) { _ = json.Unmarshal([]byte(value), at(f).Addr().Interface()) }, // a test holds that it is one of the field's
+			func(f *Faults) { at(f).SetZero() }})
+	}
+	return all
+}
+
+func stripping(f Faults, name, words string, share float64, over ...evidence.Transport) Damage {
+	those := Stripped(share, over...).Upgrade
+	return Damage{name, words, maps.Equal(f.Upgrade, those), func(f *Faults) { f.Upgrade = maps.Clone(those) }, func(f *Faults) { f.Upgrade = nil }}
 }
 
 // shutting are the fields that shut the WebSocket out, by where.

@@ -82,7 +82,7 @@ var scenarios = []Scenario{
 			s.checkProtocol("--edge-ip-version=4")
 			s.checkRestarts(2) // the other transport, and the way back
 			s.pass(1)
-			s.checkTold("Your own setting (auto) is back")
+			s.checkTold("Your own setting (auto) is restored")
 			s.happens("Upstream, it is mended.", lab.Faults{})
 			s.healthy()
 			s.checkRestarts(2)
@@ -141,7 +141,7 @@ var scenarios = []Scenario{
 			s.checkProtocol("--protocol=http2")
 			s.happens("Upstream, it is mended.", lab.Faults{UDPBlocked: true})
 			s.healthy()
-			s.checkTold("Starting the tunnel anew first")
+			s.checkTold("Restarting the tunnel first")
 			s.check(s.World.Supervisor.Restarts() <= 3, "the tunnel was restarted %d times, more than 3", s.World.Supervisor.Restarts())
 		},
 		Limit: 45 * time.Second,

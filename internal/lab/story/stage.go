@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -40,7 +41,9 @@ type Stage struct {
 type status struct {
 	State     string `json:"state"`
 	Diagnosis struct {
-		Cause string `json:"cause"`
+		Cause   string            `json:"cause"`
+		Summary string            `json:"summary"`
+		Seen    map[string]string `json:"seen"`
 	} `json:"diagnosis"`
 	Protocol struct {
 		Own     string `json:"own"`
@@ -49,6 +52,17 @@ type status struct {
 	Incident *struct {
 		ID string `json:"id"`
 	} `json:"incident"`
+}
+
+// looks are what the verdict rests on, in the order of the way from outside to Home Assistant.
+func (st status) looks() (list []string) {
+	for _, l := range [][2]string{{"public", "through the public name"}, {"page", "a plain page"}, {"connector", "the connector"}, {"service", "its service"},
+		{"direct", "Home Assistant itself"}, {"core", "its API"}, {"internet", "the internet"}} {
+		if seen := st.Diagnosis.Seen[l[0]]; seen != "" {
+			list = append(list, l[1]+": "+seen)
+		}
+	}
+	return list
 }
 
 // Result is how a scenario ended.
@@ -82,8 +96,8 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 		return Result{}, fmt.Errorf("making the daemon's data folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	env := w.Env()
-	maps.Copy(env, map[string]string{"TUNNELMEDIC_DATA_DIR": dir, "TUNNELMEDIC_OPTIONS_FILE": dir + "/options.json", "TUNNELMEDIC_LOG_FORMAT": "json"})
+	env := environment(w, dir)
+	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
 	maps.Copy(env, sc.Env)
 
 	began := time.Now()
@@ -103,6 +117,13 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Supervisor.Restarts(), Failures: s.failures, Reports: s.documents()}
 	s.summary(r, before)
 	return r, nil
+}
+
+// environment is the daemon's in this world: as in a home where a phone is to ring.
+func environment(w *lab.World, dir string) map[string]string {
+	env := w.Env()
+	maps.Copy(env, map[string]string{"TUNNELMEDIC_DATA_DIR": dir, "TUNNELMEDIC_OPTIONS_FILE": dir + "/options.json", "TUNNELMEDIC_NOTIFY": "mobile_app_pixel"})
+	return env
 }
 
 // play lets script, daemon and watcher go side by side, until the script is at its end.
@@ -132,7 +153,7 @@ func (s *Stage) play(ctx context.Context, sc Scenario, daemon func(context.Conte
 	watching.Wait()
 }
 
-// watch follows the daemon's state and Home Assistant's notifications.
+// watch follows the daemon's state, and the phone.
 func (s *Stage) watch(ctx context.Context) {
 	told := 0
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -140,26 +161,26 @@ func (s *Stage) watch(ctx context.Context) {
 	for {
 		if st, err := s.status(ctx); err == nil {
 			s.mu.Lock()
-			if n := len(s.seen); n == 0 || s.seen[n-1] != st {
+			n := len(s.seen)
+			if n == 0 || !reflect.DeepEqual(s.seen[n-1], st) {
 				s.seen = append(s.seen, st)
 			}
 			s.mu.Unlock()
+			if cause := st.Diagnosis.Cause; cause != "healthy" && len(st.Diagnosis.Seen) > 0 && (n == 0 || s.seen[n-1].Diagnosis.Cause != cause) {
+				who := "saw"
+				for _, look := range st.looks() {
+					s.tell.say(who, "%s", look)
+					who = ""
+				}
+				s.tell.say("found", "%s", st.Diagnosis.Summary)
+			}
 		}
-		for _, n := range s.World.Core.NotificationLog()[told:] {
+		for _, call := range s.World.Core.NotifyCalls()[told:] {
 			told++
-			if n.Dismissed {
-				if told > 1 {
-					s.tell.say("phone", "(the notification is gone)")
-				}
-				continue
-			}
-			text, _, _ := strings.Cut(n.Message, "\n\n[Open")
+			var n lab.Notification
+			_ = json.Unmarshal(call.Data, &n) // the lab has read it
 			s.tell.say("phone", "%s", n.Title)
-			for _, line := range strings.Split(text, "\n") {
-				if line != "" {
-					s.tell.say("", "%s", line)
-				}
-			}
+			s.tell.say("", "%s", n.Message)
 		}
 		select {
 		case <-ctx.Done():
