@@ -3,6 +3,7 @@ package addon
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -139,7 +140,7 @@ func pagePath(slug, core string) string {
 // hassio/src/addon-view).
 func screenPath(slug, tab, core string) string {
 	switch {
-	case slug == "":
+	case slug == "" || url.PathEscape(slug) != slug: // it stands in a link, and comes from elsewhere
 		return ""
 	case before(core, 2026, 2):
 		return "/hassio/addon/" + slug + "/" + tab

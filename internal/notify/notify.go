@@ -67,6 +67,7 @@ type Notifier struct {
 	want                  *notice // what should stand in Home Assistant; nil: nothing
 	until                 time.Time
 	queue                 []func(context.Context) error
+	screens               Screens
 	page                  string                // the page's path in Home Assistant, "" if not known
 	rung                  map[subject]time.Time // when phones rang for what, and when what rings nobody was shown
 	shown                 time.Time             // when want was last worded anew
@@ -87,9 +88,10 @@ type notice struct {
 	short          string // for phones, which show a line or two; "" is the message
 	about          subject
 	facts          facts
-	rings          bool // phones; once for a subject
-	daily          bool // it is worth a look and no more: shown once a day, worded once
-	closing        bool // a last word: it goes by itself
+	rings          bool   // phones; once for a subject
+	daily          bool   // it is worth a look and no more: shown once a day, worded once
+	closing        bool   // a last word: it goes by itself
+	app            string // the Cloudflared app's slug, where the message names it: what names it leads to it
 }
 
 // subject is what a notice is about. gates are those that a person can open.
@@ -142,6 +144,13 @@ func (n *Notifier) Link(page string) {
 	}
 }
 
+// Screens gives the paths of Home Assistant's own screens: that of an app by its slug, and Tunnel
+// Medic's configuration; "" where one is not known.
+type Screens func(slug string) (app, own string)
+
+// LeadTo lets messages lead to those screens. It is called before Run.
+func (n *Notifier) LeadTo(s Screens) { n.screens = s }
+
 // Tell takes the present status and what led to it.
 func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	n.mu.Lock()
@@ -182,6 +191,9 @@ func (n *Notifier) compose(s medic.Status, steps []policy.Step, now time.Time) *
 	}
 	if msg != nil && msg.closing {
 		msg.about.incident = n.story
+	}
+	if msg != nil && strings.Contains(msg.Message, "Cloudflared") {
+		msg.app = s.Target.Slug
 	}
 	return msg
 }
@@ -437,14 +449,27 @@ func (n *Notifier) show(ctx context.Context, m *notice, page string) error {
 		return n.dismiss(ctx, ID)
 	}
 	return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{
-		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(n.linked(m.Message, page)),
+		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(n.linked(m, page)),
 	})
 }
 
-// linked puts a link to the page below a message, where the page is known.
-func (n *Notifier) linked(message, page string) string {
+// linked puts links below a message, where the page is known.
+func (n *Notifier) linked(m *notice, page string) string {
 	if page == "" {
-		return message
+		return m.Message
 	}
-	return message + "\n\n[" + plain.Markdown(n.voice.Lang().Say("notify.open")) + "](" + page + ")"
+	link := func(key words.Key, path string) string {
+		return "[" + plain.Markdown(n.voice.Lang().Say(key)) + "](" + path + ")"
+	}
+	links := []string{link("notify.open", page)}
+	if n.screens != nil {
+		app, own := n.screens(m.app)
+		if app != "" {
+			links = append(links, link("notify.open-app", app))
+		}
+		if own != "" && m.about.kind == observing { // the mode is set there
+			links = append(links, link("page.configuration", own))
+		}
+	}
+	return m.Message + "\n\n" + strings.Join(links, " · ")
 }

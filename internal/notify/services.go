@@ -96,7 +96,7 @@ func (n *Notifier) Test(ctx context.Context) (reached, failed []string, err erro
 	for i, service := range n.services {
 		calls[i] = n.phone(service, testID, title, text)
 	}
-	message := n.linked(text, n.page)
+	message := n.linked(&notice{Message: text}, n.page)
 	n.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -110,3 +110,27 @@ func TestThePageLeadsToTheCloudflaredApp(t *testing.T) {
 		})
 	}
 }
+
+// A message that names the Cloudflared app leads to it, and one about the mode to where that is set.
+func TestMessagesLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	for version, at := range map[string]string{"2026.11.2": "/config/app/", "2026.1.3": "/hassio/addon/"} {
+		message := func(h *house.House) string { return h.World.Core.Notifications()["tunnelmedic"].Message }
+		house.Run(t, lab.Options{HAVersion: version}, nil, func(h *house.House) {
+			h.Sleep(5 * time.Minute)
+			if err := h.World.User.Stops(lab.DefaultSlug); err != nil {
+				t.Fatal(err)
+			}
+			h.Wait("a message that leads to the app", time.Hour, func() bool {
+				return strings.Contains(message(h), "[Open the Cloudflared app]("+at+lab.DefaultSlug+"/info)")
+			})
+		})
+		house.Run(t, lab.Options{HAVersion: version}, map[string]string{"TUNNELMEDIC_MODE": "observe"}, func(h *house.House) {
+			h.Sleep(5 * time.Minute)
+			h.World.SetFaults(lab.Stripped(1))
+			h.Wait("a message that leads to the mode", time.Hour, func() bool {
+				return strings.Contains(message(h), "[Open the configuration]("+at+lab.SelfSlug+"/config)")
+			})
+		})
+	}
+}
