@@ -33,7 +33,7 @@ func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int 
 	interval := f.Duration("interval", sim.Defaults().Interval, "the option probe_interval: time between probes while all is well, 15s to 1h")
 	seed := f.Uint64("seed", 1, "the same seed gives the same figures")
 	asJSON := f.Bool("json", false, "figures as JSON")
-	markdown := f.Bool("markdown", false, "the compact tables for the README")
+	markdown := f.Bool("markdown", false, "the compact tables for docs/SIMULATION.md")
 	bend := f.Bool("sensitivity", false, "also with each assumption off by a factor of 3 and with silent losses (some ten times the work)")
 	svg := f.String("svg", "", "a `folder` to draw one incident of each family into")
 	if code, done := parseFlags(f, simulateHelp, args, out, errOut); done {

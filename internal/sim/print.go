@@ -54,7 +54,7 @@ func (w Wald) String() string {
 		w.Probes.Mean, w.Probes.CI, w.Between, w.Between, math.Log(w.Between), w.Divergence, w.Bound, w.Ratio)
 }
 
-// Markdown writes the compact table for the README. It holds no times of the run
+// Markdown writes the compact table for docs/SIMULATION.md. It holds no times of the run
 // itself: the same seed gives the same text.
 func (r *Report) Markdown(w io.Writer) error {
 	var b strings.Builder

@@ -100,7 +100,7 @@ func PrintSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
 	return t.Flush()
 }
 
-// MarkdownSensitivity writes what does not hold, for the README.
+// MarkdownSensitivity writes what does not hold, for docs/SIMULATION.md.
 func MarkdownSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
 	held := func(list []Target) (n int) {
 		for _, g := range list {

@@ -269,9 +269,9 @@ func TestPicturesAreWellFormed(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the README's picture anew")
+var update = flag.Bool("update", false, "write the picture of docs/SIMULATION.md anew")
 
-func TestTheREADMEsPictureIsCurrent(t *testing.T) {
+func TestThePictureIsCurrent(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("other processors round sums otherwise, and chance goes another way")
 	}
