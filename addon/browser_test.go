@@ -67,9 +67,13 @@ func TestBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	said, err := filepath.Abs("../internal/words/en.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	settings, err := json.Marshal(map[string]string{
 		"modules": modules, "chromium": chromium, "page": ingress.URL + prefix + "/", "status": d.url + "/api/status", "lab": w.ControlURL(),
-		"websocket": strings.Replace(w.Edge.URL(), "https://", "wss://", 1) + "/api/websocket", "shots": shots,
+		"websocket": strings.Replace(w.Edge.URL(), "https://", "wss://", 1) + "/api/websocket", "shots": shots, "words": said,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func TestCitationsLeadSomewhere(t *testing.T) {
 	if cited == 0 {
 		t.Error("nothing cites docs/FACTS.md: has it another name in the comments?")
 	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/CAUSES.md", "docs/FACTS.md", "docs/SIMULATION.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/CAUSES.md", "docs/FACTS.md", "docs/SIMULATION.md", "docs/LAB.md"} {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,14 @@ const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 mkdirSync(cfg.shots, { recursive: true });
 
+// The page's own words, by key: what it says is tested elsewhere.
+const words = JSON.parse(readFileSync(cfg.words, 'utf8'));
+const say = (key, values = {}) => {
+  if (typeof words[key] !== 'string') throw new Error('no words for ' + key);
+  return words[key].replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+};
+const begins = (key) => say(key).split('{')[0]; // up to its first value
+
 let bad = 0;
 const good = (what) => console.log('    ok   ' + what);
 const wrong = (what) => { bad++; console.log('    BAD  ' + what); };
@@ -62,7 +70,7 @@ async function symptom() {
 try {
   console.log('  healthy');
   const page = await open();
-  check(await headline(page) === 'Home Assistant can be reached', 'one sentence says it');
+  check(await headline(page) === say('page.face.healthy'), 'one sentence says it');
   check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is wider than a phone');
   check(await page.evaluate(() => [...document.querySelectorAll('button,summary.button,.tabs a,.past a')].every((e) => !e.offsetHeight || e.offsetHeight >= 40)), 'everything to touch is at least 40 px high');
   const light = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
@@ -88,29 +96,29 @@ try {
   console.log('  the buttons');
   await page.evaluate(() => { window.mark = 'the page was not loaded again'; });
   const before = (await status()).last_probe.at;
-  await page.getByRole('button', { name: 'Probe now' }).dblclick();
-  await page.getByText('A probe is on its way.').waitFor();
+  await page.getByRole('button', { name: say('page.check-now') }).dblclick();
+  await page.getByText(say('page.done.probe')).waitFor();
   await until('a probe', async () => (await status()).last_probe.at !== before, 2500);
-  good('Probe now');
-  await page.getByRole('button', { name: 'Run the doctor' }).click();
+  good(say('page.check-now'));
+  await page.getByRole('button', { name: say('page.doctor') }).click();
   await page.locator('#doctor tbody tr').nth(5).waitFor({ timeout: 20000 });
   await page.locator('#doctor p').waitFor({ timeout: 20000 });
   check(await page.locator('#doctor tbody tr').count() >= 8, `the doctor's table: ${await page.locator('#doctor tbody tr').count()} rows, "${await page.locator('#doctor p').textContent()}"`);
   await accessible(page, 'with the doctor\'s table');
   await shot(page, 'doctor-phone-light');
-  await page.getByRole('button', { name: 'Pause 1 hour' }).click();
-  await page.getByRole('button', { name: 'Resume' }).waitFor();
-  check((await headline(page)).startsWith('Paused until'), 'Pause: ' + await headline(page));
+  await page.getByRole('button', { name: say('page.pause') }).click();
+  await page.getByRole('button', { name: say('page.resume') }).waitFor();
+  check((await headline(page)).startsWith(begins('page.face.paused')), 'Pause: ' + await headline(page));
   await accessible(page, 'paused');
   await shot(page, 'paused-phone-light');
-  await page.getByRole('button', { name: 'Resume' }).click();
-  await page.getByRole('button', { name: 'Pause 1 hour' }).waitFor();
+  await page.getByRole('button', { name: say('page.resume') }).click();
+  await page.getByRole('button', { name: say('page.pause') }).waitFor();
   await state('healthy');
   good('Resume');
-  await page.getByRole('link', { name: '7 days' }).click();
-  await page.locator('.tabs a[aria-current]', { hasText: '7 days' }).waitFor();
+  await page.getByRole('link', { name: say('page.timeline-week') }).click();
+  await page.locator('.tabs a[aria-current]', { hasText: say('page.timeline-week') }).waitFor();
   await shot(page, 'week-phone-light');
-  await page.getByRole('link', { name: '24 hours' }).click();
+  await page.getByRole('link', { name: say('page.timeline-day') }).click();
 
   console.log('  the upgrade is lost');
   const steps = await open({ viewport: desk });
@@ -130,9 +138,9 @@ try {
   seen = await symptom();
   check(seen.opened && seen.first === 'auth_required', `after the cure: open ${seen.opened}, ${seen.first}`);
   await steps.locator('#past li').first().waitFor();
-  await until('the headline', async () => await headline(steps) === 'Home Assistant can be reached');
+  await until('the headline', async () => await headline(steps) === say('page.face.healthy'));
   await steps.locator('#past a').first().click();
-  await steps.getByRole('heading', { name: /Mended with http2/ }).waitFor();
+  await steps.getByRole('heading', { name: say('page.outcome.cured', { protocol: 'http2' }) }).waitFor();
   await accessible(steps, 'a past incident');
   await shot(steps, 'incident-desk-light');
   const text = await steps.evaluate(() => fetch(document.querySelector('a.button').href).then((r) => r.text()));
@@ -143,17 +151,17 @@ try {
   const keys = await open();
   const focused = () => keys.evaluate(() => { const e = document.activeElement; return { text: (e.textContent || '').trim().slice(0, 40), tag: e.tagName, outline: getComputedStyle(e).outlineStyle !== 'none' && parseFloat(getComputedStyle(e).outlineWidth) >= 2 }; });
   const walk = async (wanted) => { for (let i = 0; i < 40; i++) { await keys.keyboard.press('Tab'); const f = await focused(); if (!f.outline && f.tag !== 'BODY') wrong('the focus cannot be seen on ' + f.text); if (f.text.startsWith(wanted)) return; } throw new Error('Tab never comes to ' + wanted); };
-  await walk('Try a protocol');
+  await walk(say('page.try'));
   await keys.keyboard.press('Enter');
-  await walk('Restart with quic');
-  check(await keys.getByText('everybody outside loses the connection').isVisible(), 'what it costs is said first');
+  await walk(say('page.try-button', { protocol: 'quic' }));
+  check(await keys.getByText(begins('page.try-text')).isVisible(), 'what it costs is said first');
   await accessible(keys, 'asking before a trial');
   await shot(keys, 'try-phone-light');
   const restarts = (await world()).restarts;
   await keys.keyboard.press('Enter');
-  await keys.getByText('Trying quic now').waitFor();
+  await keys.getByText(say('page.done.trying', { protocol: 'quic' })).waitFor();
   await keys.locator('html[data-state=treating]').waitFor();
-  check(await headline(keys) === 'Trying quic', 'the page says what is tried');
+  check(await headline(keys) === say('page.face.trying', { protocol: 'quic' }), 'the page says what is tried');
   await state('healthy');
   check((await status()).protocol.own === 'quic' && (await world()).restarts === restarts + 1, 'proven, kept, one restart');
 
@@ -164,33 +172,33 @@ try {
   await Promise.all(two.map((p) => p.evaluate(() => document.querySelector('#tries input[value=auto]').form.requestSubmit())));
   await until('two answers', async () => (await Promise.all(two.map((p) => p.locator('#message').textContent()))).every(Boolean));
   const said = await Promise.all(two.map((p) => p.locator('#message').textContent()));
-  check(said.filter((s) => s.startsWith('Trying auto now')).length === 1, 'one is told that it begins, the other why not: ' + said.join(' / '));
+  check(said.filter((s) => s.startsWith(say('page.done.trying', { protocol: 'auto' }))).length === 1, 'one is told that it begins, the other why not: ' + said.join(' / '));
   await state('healthy');
   check((await world()).restarts === was + 1, 'one restart');
 
   console.log('  without script');
   const plain = await open({ javaScriptEnabled: false });
-  await plain.getByRole('button', { name: 'Probe now' }).click();
-  await plain.getByText('A probe is on its way.').waitFor();
-  await plain.getByRole('button', { name: 'Pause 1 hour' }).click();
-  await plain.getByRole('button', { name: 'Resume' }).click();
-  await plain.getByText('Resumed.').waitFor();
-  await plain.getByRole('button', { name: 'Run the doctor' }).click();
+  await plain.getByRole('button', { name: say('page.check-now') }).click();
+  await plain.getByText(say('page.done.probe')).waitFor();
+  await plain.getByRole('button', { name: say('page.pause') }).click();
+  await plain.getByRole('button', { name: say('page.resume') }).click();
+  await plain.getByText(say('page.done.resume')).waitFor();
+  await plain.getByRole('button', { name: say('page.doctor') }).click();
   await plain.locator('#doctor tbody tr').first().waitFor({ timeout: 30000 });
   check(await plain.locator('#doctor tbody tr').count() >= 8, 'probe, pause, resume and doctor work by forms');
   await plain.goto(cfg.page);
   await plain.locator('#try > summary').click();
-  await plain.getByRole('button', { name: 'Restart with http2' }).click();
-  await plain.getByText('The trial has begun.').waitFor();
+  await plain.getByRole('button', { name: say('page.try-button', { protocol: 'http2' }) }).click();
+  await plain.getByText(say('page.done.try')).waitFor();
   await state('healthy');
   good('so does a trial');
 
   console.log('  the connection to the page is lost');
   const lost = await open();
   await lost.context().setOffline(true);
-  await lost.getByText('does not answer at the moment').waitFor({ timeout: 20000 });
+  await lost.getByText(say('page.offline')).waitFor({ timeout: 20000 });
   await lost.context().setOffline(false);
-  await lost.getByText('does not answer at the moment').waitFor({ state: 'hidden', timeout: 20000 });
+  await lost.getByText(say('page.offline')).waitFor({ state: 'hidden', timeout: 20000 });
   good('it says so, and comes back by itself');
 
   console.log('  what cannot be mended, and what cannot be seen');
