@@ -198,6 +198,7 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 		return nil, "", fmt.Errorf("the journal cannot be read now: %w", err)
 	}
 	j.sweep()
+	j.prune() // of a restored backup, or an earlier version, there may be any number
 	j.record, j.generation = l.record, l.generation
 	if l.current {
 		j.written, j.essence = marshal(j.record), marshal(j.record.essence())
@@ -496,11 +497,16 @@ func (j *Journal) writeIncident(i Incident) error {
 	if err := put(j.disk, j.incident(i.ID), raw); err != nil {
 		return err
 	}
+	j.prune()
+	return nil
+}
+
+// prune deletes the oldest incidents beyond Keep.
+func (j *Journal) prune() {
 	ids := j.ids()
 	for _, id := range ids[min(Keep, len(ids)):] {
 		_ = j.disk.Remove(j.incident(id)) // the next one tries again
 	}
-	return nil
 }
 
 // Incidents gives the kept incidents, newest first; one that cannot be read is

@@ -241,6 +241,53 @@ func TestIncidentsAreKeptNewestFirstAndBounded(t *testing.T) {
 	}
 }
 
+// A restored folder may hold any number of incidents, and every page reads them all.
+func TestTooManyIncidentsAreDeletedAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	update(t, j, func(r *journal.Record) { r.Slug = "9074a9fa_cloudflared" })
+	if err := j.Write(incident(0)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "incidents", incident(0).ID+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 1000
+	for n := range many {
+		if err := os.WriteFile(filepath.Join(dir, "incidents", incident(n).ID+".json"), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, dir)
+	left, err := os.ReadDir(filepath.Join(dir, "incidents"))
+	if err != nil || len(left) != journal.Keep || left[0].Name() != incident(many-journal.Keep).ID+".json" {
+		t.Errorf("%d are left, %v", len(left), err)
+	}
+}
+
+// What every page after an event reads: all that is kept, each with a story of usual length.
+func BenchmarkIncidents(b *testing.B) {
+	j, _, err := journal.Open(b.TempDir(), night)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := range journal.Keep {
+		i := incident(n)
+		for range 20 {
+			i.Add(i.Steps[0])
+		}
+		if err := j.Write(i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if n := len(j.Incidents()); n != journal.Keep {
+			b.Fatalf("%d of %d are read", n, journal.Keep)
+		}
+	}
+}
+
 func TestALongStoryKeepsItsBeginningAndItsEnd(t *testing.T) {
 	i := incident(0)
 	early := i
