@@ -331,3 +331,17 @@ func TestAfterForgetANewProcessIsToldFromTheOld(t *testing.T) {
 		t.Errorf("another process answers, %q", connector.Process())
 	}
 }
+
+// Both run on one small computer, where to pack and unpack is only work.
+func TestTheCountersComeAsPlainText(t *testing.T) {
+	c := newCloudflared(t)
+	asked := ""
+	plain := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Header.Get("Accept-Encoding")
+		(*says(200, metricsBody(100)))(w, r)
+	})
+	c.metrics.Store(&plain)
+	if e := tunnel.NewConnector(c.URL).Look(t.Context(), time.Now()); e.Counters == nil || asked != "identity" {
+		t.Errorf("Accept-Encoding: %q, counters %v", asked, e.Counters)
+	}
+}
