@@ -18,7 +18,7 @@ import (
 
 // What the daemon may cost: memory in MB (10^6 bytes), and the share of one processor.
 const (
-	mostResident  = 16
+	mostResident  = 15.5
 	mostProcessor = 0.001
 )
 
@@ -53,6 +53,18 @@ func TestAQuietHour(t *testing.T) {
 	}
 	data := t.TempDir()
 	env["TUNNELMEDIC_DATA_DIR"], env["TUNNELMEDIC_OPTIONS_FILE"] = data, filepath.Join(data, "none")
+	service, err := os.ReadFile("../rootfs/etc/s6-overlay/s6-rc.d/tunnelmedic/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(service)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "export" {
+			env[f[1]] = f[2] // as the service starts it
+		}
+	}
+	if env["GOMAXPROCS"] == "" {
+		t.Error("the service sets no GOMAXPROCS, or not in a form that is understood here")
+	}
 	cmd := exec.CommandContext(t.Context(), binary, "run")
 	cmd.Env = lab.Environ(env)
 	log, err := os.Create(filepath.Join(data, "log"))
@@ -90,7 +102,7 @@ func TestAQuietHour(t *testing.T) {
 			continue
 		}
 		if c.resident >= mostResident {
-			t.Errorf("%.1f MB resident, %d at most", c.resident, mostResident)
+			t.Errorf("%.1f MB resident, %.1f at most", c.resident, mostResident)
 		}
 		if share := (c.processor - first.processor).Seconds() / (long - start).Seconds(); share >= mostProcessor {
 			t.Errorf("%.3f %% of a processor, %.1f at most", 100*share, 100*mostProcessor)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"tunnelmedic/addon"
 )
@@ -26,6 +27,9 @@ const (
 	exitFailure = 1
 	exitUsage   = 2 // also a configuration that it cannot start with
 )
+
+// startsGarbage is when the start is over, and what it used goes back to the system.
+const startsGarbage = 20 * time.Second
 
 // command is a subcommand. run parses its own arguments.
 type command struct {
@@ -102,6 +106,8 @@ func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	// Some 4 KB of garbage a second, as in a quiet home, need no 4 MB of head room.
 	debug.SetGCPercent(25)
+	// The start leaves a megabyte that a quiet home never fills again, and Go keeps it.
+	time.AfterFunc(startsGarbage, debug.FreeOSMemory)
 	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
 	if err == nil {
 		return 0
