@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"go/version"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -488,12 +489,63 @@ func TestTheFormAndTheProgramAcceptTheSame(t *testing.T) {
 	}
 }
 
+// english are the words that people read.
+func english(t *testing.T) map[string]any {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, "internal", "words", "en.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said map[string]any
+	if err := json.Unmarshal(raw, &said); err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// The word on the page, then the name in automations.
 func TestDocsExplainEveryState(t *testing.T) {
-	docs := storeFiles(t)["DOCS.md"]
+	docs, said := storeFiles(t)["DOCS.md"], english(t)
 	for _, state := range []policy.Phase{policy.Starting, policy.Healthy, policy.Suspect, policy.Treating, policy.Holding, policy.Blind, policy.Observing, policy.Paused} {
-		if !strings.Contains(docs, "\n| `"+state.String()+"` | ") {
-			t.Errorf("state %s stands in internal/policy and is missing in DOCS.md, table of states", state)
+		if row := fmt.Sprintf("\n| **%s** | `%s` | ", said["state."+state.String()], state); !strings.Contains(docs, row) {
+			t.Errorf("DOCS.md, table of states, has no row %q", row)
 		}
+	}
+}
+
+// Each notification that the program composes has its row, which says truly whether a phone
+// rings; and no row tells of one that there is not.
+func TestDocsExplainEveryNotification(t *testing.T) {
+	docs, said := storeFiles(t)["DOCS.md"], english(t)
+	code, err := os.ReadFile(filepath.Join(root, "internal", "notify", "compose.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(docs, "\n| Title | When | Phone | What to do |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := map[string]int{}
+	for _, line := range strings.Split(table, "\n")[1:] {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 4 {
+			t.Fatalf("not four cells: %s", line)
+		}
+		rows[strings.TrimPrefix(cells[0], "| ")+": "+cells[2][:2]]++
+	}
+	want := map[string]int{fmt.Sprint(said["notify.test.title"], ": Ye"): 1} // sent by a button, not composed
+	for _, m := range regexp.MustCompile(`Title: c\.Say\("(notify\.[a-z-]+\.title)"\)[^\n]*`).FindAllSubmatch(code, -1) {
+		rings := ": No"
+		if strings.Contains(string(m[0]), "rings: ") {
+			rings = ": Ye"
+		}
+		want[fmt.Sprint(said[string(m[1])], rings)]++
+	}
+	for key, title := range said {
+		if strings.HasPrefix(key, "notify.") && strings.HasSuffix(key, ".title") && want[fmt.Sprint(title, ": No")]+want[fmt.Sprint(title, ": Ye")] == 0 {
+			t.Errorf("nothing composes %s: has compose.go another form now?", key)
+		}
+	}
+	if !maps.Equal(rows, want) {
+		t.Errorf("DOCS.md, table of notifications, has the rows %v; the program composes %v", rows, want)
 	}
 }
 
