@@ -513,6 +513,16 @@ func TestDocsExplainEveryState(t *testing.T) {
 	}
 }
 
+// The table of entities has each by the name that people see.
+func TestDocsNameEveryEntity(t *testing.T) {
+	docs := storeFiles(t)["DOCS.md"]
+	for key, name := range english(t) {
+		if strings.HasPrefix(key, "entity.") && key != "entity.model" && !strings.Contains(docs, fmt.Sprintf("` | %s | ", name)) {
+			t.Errorf("DOCS.md, table of entities, lacks %s", name)
+		}
+	}
+}
+
 // Each notification that the program composes has its row, which says truly whether a phone
 // rings; and no row tells of one that there is not.
 func TestDocsExplainEveryNotification(t *testing.T) {
