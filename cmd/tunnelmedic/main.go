@@ -106,7 +106,8 @@ func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	// Some 4 KB of garbage a second, as in a quiet home, need no 4 MB of head room.
 	debug.SetGCPercent(25)
-	// The start leaves a megabyte that a quiet home never fills again, and Go keeps it.
+	// The start leaves a megabyte of garbage, which Go keeps. It lasts until the second round
+	// of looks, two minutes on, which fills as much again: what .ci/quiet sees before is less.
 	time.AfterFunc(startsGarbage, debug.FreeOSMemory)
 	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
 	if err == nil {
