@@ -262,7 +262,12 @@ func logged(h *house.House, cause diagnosis.Cause, ended bool) {
 	if !strings.Contains(log, "All well: ") {
 		h.Error("the log does not say that all was well")
 	}
-	if warned := fmt.Sprintf(`"level":"warn","cause":%q`, cause); !cause.WhileChecksSucceed() && !strings.Contains(log, warned) {
+	warned := strings.Contains(log, fmt.Sprintf(`"level":"warn","cause":%q`, cause))
+	if cause == diagnosis.Healthy {
+		if warned {
+			h.Error("the log warns, and all was well")
+		}
+	} else if !warned && !cause.WhileChecksSucceed() {
 		h.Errorf("the log does not warn of %s", cause)
 	}
 	if ended && !strings.Contains(log, "works again, after ") {
