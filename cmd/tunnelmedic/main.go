@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"tunnelmedic/addon"
 )
@@ -27,9 +26,6 @@ const (
 	exitFailure = 1
 	exitUsage   = 2 // also a configuration that it cannot start with
 )
-
-// startsGarbage is when the start is over, and what it used goes back to the system.
-const startsGarbage = 20 * time.Second
 
 // command is a subcommand. run parses its own arguments.
 type command struct {
@@ -106,9 +102,6 @@ func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	// Some 4 KB of garbage a second, as in a quiet home, need no 4 MB of head room.
 	debug.SetGCPercent(25)
-	// The start leaves a megabyte of garbage, which Go keeps. It lasts until the second round
-	// of looks, two minutes on, which fills as much again: what .ci/quiet sees before is less.
-	time.AfterFunc(startsGarbage, debug.FreeOSMemory)
 	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
 	if err == nil {
 		return 0
