@@ -100,7 +100,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		log.Warn().Msg(w)
 	}
 	if o.SupervisorToken == "" {
-		return nil, errors.New("SUPERVISOR_TOKEN is missing: the program runs as a Home Assistant add-on, where Supervisor gives it; to see it without one, `go run ./cmd/tunnelmedic lab` in its source")
+		return nil, errors.New("SUPERVISOR_TOKEN is missing: the program runs as a Home Assistant app (add-on), where Supervisor gives it; to see it without one, `go run ./cmd/tunnelmedic lab` in its source")
 	}
 	public, outside, err := publicTarget(o, keeper, in.Net)
 	if err != nil {

@@ -39,8 +39,8 @@ const Prefix = "TUNNELMEDIC_"
 //	secret   the value never reaches a log, a page or an error
 //	only     "env": not an option of the form
 type Options struct {
-	PublicURL          string              `env:"PUBLIC_URL" allowed:"https://your-home.example.com, without a path" help:"address of Home Assistant as seen from outside; found by itself"`
-	CloudflaredSlug    string              `env:"CLOUDFLARED_SLUG" allowed:"an add-on's slug, e.g. 9074a9fa_cloudflared" help:"the add-on to watch; found by itself"`
+	PublicURL          string              `env:"PUBLIC_URL" allowed:"https://your-home.example.com, without a path" help:"address of Home Assistant as seen from outside; detected automatically"`
+	CloudflaredSlug    string              `env:"CLOUDFLARED_SLUG" allowed:"an app's slug, e.g. 9074a9fa_cloudflared" help:"the app to watch; detected automatically"`
 	Mode               Mode                `env:"MODE" envDefault:"heal" allowed:"heal or observe" help:"heal, or observe: everything but acting"`
 	Protocols          []evidence.Protocol `env:"PROTOCOLS" envDefault:"auto,quic,http2" allowed:"a list of auto, quic, http2" help:"protocols that may be tried"`
 	ProbeInterval      time.Duration       `env:"PROBE_INTERVAL" envDefault:"120s" unit:"s" range:"15,3600" allowed:"15 to 3600 seconds" help:"time between probes while all is well"`
@@ -56,7 +56,7 @@ type Options struct {
 	LogLevel           LogLevel            `env:"LOG_LEVEL" envDefault:"info" allowed:"trace, debug, info, warning or error" help:"how much is written to the log"`
 
 	SupervisorURL       string         `env:"SUPERVISOR_URL" envDefault:"http://supervisor" only:"env" help:"base of the Supervisor API"`
-	OptionsFile         string         `env:"OPTIONS_FILE" envDefault:"/data/options.json" only:"env" help:"the add-on's options"`
+	OptionsFile         string         `env:"OPTIONS_FILE" envDefault:"/data/options.json" only:"env" help:"the app's options"`
 	DataDir             string         `env:"DATA_DIR" envDefault:"/data" only:"env" help:"folder for what must survive a restart"`
 	Listen              string         `env:"LISTEN" envDefault:":8099" only:"env" help:"address of the ingress page"`
 	IngressPeer         []netip.Addr   `env:"INGRESS_PEER" envDefault:"172.30.32.2" only:"env" allowed:"IP addresses" help:"addresses that may talk to the page"`
@@ -224,7 +224,7 @@ func readOptionsFile(file string) (map[string]string, []string, error) {
 	}
 	var given map[string]any
 	if err := json.Unmarshal(raw, &given); err != nil {
-		return nil, nil, fmt.Errorf("the options file %s is not a JSON object (%v); save the add-on's configuration again", file, position(raw, err))
+		return nil, nil, fmt.Errorf("the options file %s is not a JSON object (%v); save the app's configuration again", file, position(raw, err))
 	}
 	var warnings []string
 	for key, v := range given {
@@ -412,7 +412,7 @@ func Help() string {
 			form.WriteString(line(optionName(f)))
 		}
 	}
-	return "Options, in the add-on's configuration or as " + Prefix + "<OPTION IN CAPITALS> in the environment, which wins\n" +
+	return "Options, in the app's configuration or as " + Prefix + "<OPTION IN CAPITALS> in the environment, which wins\n" +
 		"(times there with a unit: " + Prefix + "PROBE_INTERVAL=2m):\n" + form.String() +
 		"\nEnvironment only, for development and tests:\n  " + fmt.Sprintf("%-36s %s\n", "SUPERVISOR_TOKEN", "given by Supervisor at every start") + only.String()
 }

@@ -139,7 +139,7 @@ func TestABadValueIsNamedInOneLineAndNoSecretIsQuoted(t *testing.T) {
 		"a URL over http":                {text: `{"public_url":"http://ha.example.com"}`, says: []string{"public_url", "https://ha.example.com"}},
 		"a URL that is none":             {text: `{"public_url":"https://` + canary + `:x@:::/%zz"}`, says: []string{"public_url"}},
 		"a URL of a wrong type":          {text: `{"public_url":["https://u:` + canary + `@ha.example.com"]}`, says: []string{"option public_url"}},
-		"JSON that breaks off":           {text: `{"mode":"heal","ha_token":"` + canary, says: []string{"options.json", "byte", "save the add-on's configuration again"}},
+		"JSON that breaks off":           {text: `{"mode":"heal","ha_token":"` + canary, says: []string{"options.json", "byte", "save the app's configuration again"}},
 		"JSON with something behind it":  {text: `{"ha_token":"` + canary + `"}}`, says: []string{"options.json", "byte"}},
 		"JSON that is no object":         {text: `["` + canary + `"]`, says: []string{"options.json", "not a JSON object"}},
 		"an empty file":                  {text: ``, says: []string{"options.json", "byte 0 of 0"}},

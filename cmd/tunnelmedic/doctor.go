@@ -28,7 +28,7 @@ const maxCount = 500
 func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	var c addon.Consultation
-	f.StringVar(&c.URL, "url", "", "the public `address` of Home Assistant; found by itself inside Home Assistant")
+	f.StringVar(&c.URL, "url", "", "the public `address` of Home Assistant; detected automatically inside Home Assistant")
 	f.StringVar(&c.Certificate, "cert", "", "client certificate for mutual TLS, a PEM `file`")
 	f.StringVar(&c.Key, "key", "", "its key, a PEM `file`")
 	asJSON := f.Bool("json", false, "the report as JSON")

@@ -35,7 +35,7 @@ type command struct {
 
 func commands() []command {
 	return append([]command{
-		{"run", "the daemon: what the add-on starts (default)", runDaemon},
+		{"run", "the daemon: what the app starts (default)", runDaemon},
 		{"doctor", "every look once, as a table with verdict and advice; --help for its flags", runDoctor},
 		{"report", "an incident as a document for a bug report; --help for its forms", runReport},
 		{"healthcheck", "exit 0 while the daemon's loop is alive", runHealth},
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		}
 	}
 	if slices.Contains(leftOut, name) {
-		fmt.Fprintf(errOut, "tunnelmedic: %s is not in the add-on's image; `go run ./cmd/tunnelmedic %s` in the source is\n", name, name)
+		fmt.Fprintf(errOut, "tunnelmedic: %s is not in the app's image; `go run ./cmd/tunnelmedic %s` in the source is\n", name, name)
 		return exitUsage
 	}
 	fmt.Fprintf(errOut, "tunnelmedic: there is no command %q; `tunnelmedic --help` lists them\n", name)

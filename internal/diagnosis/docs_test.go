@@ -28,7 +28,7 @@ var explained = map[diagnosis.Remedy]string{
 	diagnosis.Rotate:   "Another tunnel protocol is tried, and kept only if it is proven better.",
 	diagnosis.Restart:  "The Cloudflared app is restarted, with the same protocol.",
 	diagnosis.Start:    "The Cloudflared app is started once.",
-	diagnosis.Wait:     "It keeps checking and waits: this ends by itself.",
+	diagnosis.Wait:     "It keeps checking and waits: this ends on its own.",
 	diagnosis.Tell:     "It tells you: only a person can mend this.",
 }
 

@@ -153,7 +153,7 @@ var scenarios = []Scenario{
 			s.healthy()
 			s.happens("Every WebSocket upgrade is lost, whatever the transport.", lab.Stripped(1))
 			s.until("a trial", func(st status) bool { return st.State == "treating" && st.Protocol.Setting == "http2" })
-			s.tell.say("world", "The user opens the add-on's options, sets quic, and restarts it.")
+			s.tell.say("world", "The user opens the app's options, sets quic, and restarts it.")
 			s.must(s.World.User.SetsProtocol(lab.DefaultSlug, evidence.QUIC))
 			s.must(s.World.User.Restarts(lab.DefaultSlug))
 			s.until("the new own setting", func(st status) bool { return st.Protocol.Own == "quic" && st.State != "treating" })

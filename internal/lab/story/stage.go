@@ -313,7 +313,7 @@ func (s *Stage) compareOptions(before json.RawMessage) {
 		s.check(bytes.Equal(v, is[k]), "the option %s was changed", k)
 	}
 	s.check(len(was) == len(is), "options were added or lost")
-	s.check(s.World.Supervisor.State(lab.DefaultSlug) == "started", "the add-on ends in state %s", s.World.Supervisor.State(lab.DefaultSlug))
+	s.check(s.World.Supervisor.State(lab.DefaultSlug) == "started", "the app ends in state %s", s.World.Supervisor.State(lab.DefaultSlug))
 }
 
 func withoutFlags(raw json.RawMessage) map[string]json.RawMessage {
