@@ -17,6 +17,7 @@ import (
 
 	g "maragu.dev/gomponents"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
@@ -338,6 +339,8 @@ func (v *homeView) face(s *medic.Status) look {
 		l.Headline, l.Text = v.Say("page.face.down"), summary
 		if s.Incident == nil && s.Detector.Score > 0 {
 			l.Headline, l.Text = v.Say("page.face.closely"), v.Say("page.face.closely-text")
+		} else if s.Diagnosis.Remedy == diagnosis.Tell { // checking alone will not end it
+			l.Word = v.Say("state.needs-you")
 		}
 		if len(s.Gates) > 0 {
 			l.Text = sentences(summary, v.gates(s.Gates))

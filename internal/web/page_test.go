@@ -468,6 +468,35 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 	}
 }
 
+func TestThePageSaysThatItNeedsYouWhereOnlyAPersonCanMendIt(t *testing.T) {
+	h := newHouse(t)
+	for _, c := range []struct {
+		state  policy.Phase
+		remedy diagnosis.Remedy
+		score  float64
+		lang   string
+		want   string
+	}{
+		{policy.Suspect, diagnosis.Tell, 0, "en", "needs you"},
+		{policy.Suspect, diagnosis.Tell, 0, "de", "braucht dich"},
+		{policy.Suspect, diagnosis.Tell, 2, "en", "checking"}, // it says that it is watching closely
+		{policy.Suspect, diagnosis.Wait, 0, "en", "checking"},
+		{policy.Suspect, diagnosis.Rotate, 0, "en", "checking"},
+		{policy.Healthy, diagnosis.Tell, 0, "en", "healthy"}, // its own checks succeed
+		{policy.Blind, diagnosis.Tell, 0, "en", "not watched"},
+	} {
+		s := wellNow()
+		s.State, s.Diagnosis.Remedy, s.Detector.Score = c.state, c.remedy, c.score
+		h.loop.mu.Lock()
+		h.loop.status = s
+		h.loop.mu.Unlock()
+		_, _, page := h.get("/", "Accept-Language", c.lang)
+		if !strings.Contains(page, `<span class="badge">`+c.want+`</span>`) || !strings.Contains(page, `data-state="`+c.state.String()+`"`) {
+			t.Errorf("%s, %s, evidence %v, in %s: the page does not say %q, or changes the state's id", c.state, c.remedy, c.score, c.lang, c.want)
+		}
+	}
+}
+
 func TestThePageShowsWhatTheIssueOfTheMomentIs(t *testing.T) {
 	h := newHouse(t)
 	s := wellNow()
