@@ -26,7 +26,7 @@ import (
 // Prefix begins every environment variable of the program but SUPERVISOR_TOKEN.
 const Prefix = "TUNNELMEDIC_"
 
-// Options is what the user (add-on options) and the developer (environment only)
+// Options is what the user (the app's options) and the developer (environment only)
 // can set. The tags are the single source for reading, for checking, for --help,
 // and for the test that holds the form, its translations and the documentation
 // against this struct:
@@ -76,7 +76,7 @@ type Options struct {
 	ProbeTimeout        time.Duration  `env:"PROBE_TIMEOUT" envDefault:"10s" only:"env" help:"how long a probe waits"`
 	Patience            float64        `env:"PATIENCE" envDefault:"1" only:"env" allowed:"a number above 0" help:"multiplies how long Supervisor is waited for"`
 
-	// SupervisorToken changes at every start of the add-on and is never stored.
+	// SupervisorToken changes at every start of the app and is never stored.
 	SupervisorToken string `env:"-"`
 }
 

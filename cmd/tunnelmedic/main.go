@@ -80,9 +80,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, `Tunnel Medic stands beside the Cloudflared add-on of Home Assistant. It watches whether Home
-Assistant's WebSocket still opens through the public name, says why when it does not, and, when
-another tunnel protocol can be the cure, tries one, proves it, and undoes what did not help.
+	fmt.Fprint(w, `Tunnel Medic watches the Cloudflared app of Home Assistant. It checks whether Home Assistant's
+WebSocket still opens through the public address and says why when it does not. Where another
+tunnel protocol may help, it tries one, proves that it did, and undoes what did not help.
 
 Usage: tunnelmedic [command]
 

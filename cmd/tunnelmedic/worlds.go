@@ -2,7 +2,7 @@
 
 package main
 
-// worlds are the subcommands for people who work on the program. The add-on's image
+// worlds are the subcommands for people who work on the program. The app's image
 // does not hold them: nobody can call them there.
 func worlds() []command {
 	return []command{
