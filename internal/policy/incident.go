@@ -230,9 +230,9 @@ func (r Rules) try(s *State, d *Decision, now time.Time) {
 	s.begin(d, now, left[0], Trial, step)
 }
 
-// giveUp puts the user's own setting back, and waits. Where the trouble began under
-// another one, a cure of before, and their own has just shown to be worse than
-// that, the cure goes back.
+// giveUp restores the user's own setting, and waits. Where the trouble began under
+// another one, an earlier cure, and their own has just proved to be worse than that,
+// it switches back to the cure.
 func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
 	cure := s.Incident.Setting
 	switch worse := cure != s.Own && s.worse(s.Own); {

@@ -107,7 +107,7 @@ const (
 	WhyAppStopped     // changed by hand: the app was stopped
 	WhyAppGone        // changed by hand: the app that was watched is not there any more
 	WhyAppLeft        // changed by hand: another app is watched from now on
-	WhyWayBack        // postponed: a way back could not be gone, and is tried again
+	WhyWayBack        // postponed: the protocol could not be changed back yet, which is tried again
 	WhyConfirmed      // resumed: what is set is the user's own
 	WhyForGood        // paused: until a person ends it
 	WhyNotRunning     // reviving: an app that does not run since a restart of ours

@@ -257,13 +257,13 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 	}
 }
 
-// tries is how often a way back that could not be gone is tried again at once,
+// tries is how often a change back that could not be made is tried again at once,
 // after growing waits: for three hours. Then it waits for the quiet hours (owe),
 // and an add-on that does not run for its revival.
 const tries = 8
 
-// again puts a way back that could not be gone on the table anew, while another
-// protocol stands there or the add-on does not run.
+// again schedules a change back that could not be made, while another protocol is
+// set or the add-on does not run.
 func (r Rules) again(s *State, d *Decision, now time.Time, why Result) bool {
 	t := s.Trial
 	if s.Set == t.Protocol && !s.Felled || t.Tries >= tries {
