@@ -48,7 +48,7 @@ func look(t *testing.T) *looked {
 	t.Cleanup(w.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := w.Wait(ctx, func() bool { return w.Connector.Connections() == 4 }); err != nil {
+	if err := w.Connector.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(w.Edge.URL())
