@@ -489,11 +489,13 @@ var catalogue = []Row{
 	{
 		Cause: ClientsCloseDuringSignIn, ID: "clients-close-during-sign-in", Remedy: Tell,
 		Variants: []string{"counted", "logged", "both", "suspect", "cleared"},
+		fit:      closedAs,
 		Source:   "the recovery script's author, June 2026",
 	},
 	{
 		Cause: PageStale, ID: "page-stale", Remedy: Tell,
 		Variants: []string{"cached"},
+		fit:      staleIn,
 		Source:   "home-assistant/epics#113, home-assistant/core#176912",
 	},
 	{

@@ -312,7 +312,7 @@ func TestAdviceNamesTheValuesThatAreKnown(t *testing.T) {
 func TestTheSwitchIsCalledLikelyUnlessCloudflareSaidSo(t *testing.T) {
 	e := stripped()
 	e.Memory = evidence.Memory{Known: true}
-	if d := diagnosis.Everywhere(e); d.Cause != diagnosis.WebSocketsDisabled || !strings.Contains(words.English().Summary(d), "very likely") || !strings.Contains(words.English().Summary(d), "or there is an incident") {
+	if d := everywhere(e); d.Cause != diagnosis.WebSocketsDisabled || !strings.Contains(words.English().Summary(d), "very likely") || !strings.Contains(words.English().Summary(d), "or there is an incident") {
 		t.Errorf("%s: %s", d.Cause, words.English().Summary(d))
 	}
 	e.Zone.WebSockets = evidence.Off

@@ -1,6 +1,7 @@
-// Package diagnosis turns evidence into a cause and a remedy. It is
-// pure: no I/O, no clock, no memory. What it knows is one table, the catalogue;
-// the first row that matches wins, and the rows stand in order of certainty.
+// Package diagnosis turns evidence, and what was before, into a cause and a remedy. It is
+// pure: no I/O, no clock; what it remembers goes in and comes out as a value. What it knows
+// is one table, the catalogue: the first row that matches wins, and the rows stand in order
+// of certainty.
 package diagnosis
 
 import (
@@ -51,9 +52,14 @@ type Diagnosis struct {
 	At     time.Time
 	Cause  Cause
 	Remedy Remedy
-	Seen   map[string]string // the evidence in short, by name of the look
+	Vote   Vote // for or against the WebSocket's way through the tunnel, the only question that the detector asks
+	// Sign is what the moment's evidence alone shows; Cause is the same, unless the history
+	// knows more.
+	Sign Cause
+	Seen map[string]string // the evidence in short, by name of the look
 
 	Particulars
+	Changed []Change // what changed just before, the nearest first
 
 	// Elsewhere says that another connector than this house's carried the probe, so
 	// that its success says nothing of this house's tunnel.
@@ -78,60 +84,6 @@ type Particulars struct {
 	Closing   *Closing // whose sign-in broke off
 }
 
-// Of gives the diagnosis. Evidence that fits no row, or that contradicts itself,
-// is Unknown with everything seen.
-func Of(e evidence.Evidence) Diagnosis {
-	if !e.Public.Done() || e.Public.Trouble == evidence.Unusable {
-		// Nothing was asked, so nothing can be said of the way.
-		if e.SupervisorAway != "" {
-			return About(SupervisorAway, e)
-		}
-		return About(Unknown, e)
-	}
-	for i := range catalogue {
-		if row := &catalogue[i]; row.match != nil && row.match(e) {
-			return row.diagnosis(e)
-		}
-	}
-	return About(Unknown, e)
-}
-
-// Fitting names every cause whose row fits the evidence, in the order in which they are
-// tried: the first is the verdict, the others are what it stands before. It is for the
-// test that holds the order of the catalogue.
-func Fitting(e evidence.Evidence) (list []Cause) {
-	for i := range catalogue {
-		if row := &catalogue[i]; row.match != nil && row.match(e) {
-			list = append(list, row.Cause)
-		}
-	}
-	return list
-}
-
-// About gives the diagnosis of a cause that was established otherwise than by one
-// moment's evidence, such as by an incident's history.
-func About(c Cause, e evidence.Evidence) Diagnosis { return c.row().diagnosis(e) }
-
-func (r *Row) diagnosis(e evidence.Evidence) Diagnosis {
-	d := Diagnosis{At: e.At, Cause: r.Cause, Remedy: r.Remedy, Seen: seen(e), Elsewhere: !ours(e)}
-	if r.fit != nil {
-		r.fit(e, &d)
-	}
-	return d
-}
-
-// Says whether the cause speaks for or against the WebSocket's way through the
-// tunnel, the only question the detector asks.
-func (d Diagnosis) Says() Vote {
-	switch {
-	case d.Cause == Healthy && !d.Elsewhere:
-		return Works
-	case d.Remedy == Rotate:
-		return Fails
-	}
-	return Abstains
-}
-
 // Vote is what a diagnosis says to the detector.
 type Vote uint8
 
@@ -140,14 +92,3 @@ const (
 	Works
 	Fails
 )
-
-// Everywhere gives the diagnosis when every allowed protocol was tried and each
-// failed: where no WebSocket was ever seen to pass, the zone's switch is the likely
-// cause; where one was, something upstream broke.
-func Everywhere(e evidence.Evidence) Diagnosis {
-	never := e.Memory.Known && !e.Memory.Ever
-	if never && handshakeRefused(e) && e.Zone.WebSockets != evidence.On {
-		return About(WebSocketsDisabled, e)
-	}
-	return About(StrippedEverywhere, e)
-}

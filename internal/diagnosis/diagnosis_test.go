@@ -165,53 +165,30 @@ func TestQUICIsSaidToBeBlockedOnlyWhereNothingElseIs(t *testing.T) {
 	}
 }
 
-func TestEverywhere(t *testing.T) {
-	for rule, c := range map[string]struct {
-		memory evidence.Memory
-		zone   evidence.Switch
-		public evidence.Look
-		want   diagnosis.Cause
-	}{
-		"it worked before":                         {evidence.Memory{Known: true, Ever: true}, evidence.NotKnown, through(400, noUpgrade), diagnosis.StrippedEverywhere},
-		"it never worked":                          {evidence.Memory{Known: true}, evidence.NotKnown, through(400, noUpgrade), diagnosis.WebSocketsDisabled},
-		"nobody kept count":                        {evidence.Memory{}, evidence.NotKnown, through(400, noUpgrade), diagnosis.StrippedEverywhere},
-		"Cloudflare says that WebSockets are on":   {evidence.Memory{Known: true}, evidence.On, through(400, noUpgrade), diagnosis.StrippedEverywhere},
-		"what fails is not the switch's signature": {evidence.Memory{Known: true}, evidence.NotKnown, through(502, "Unable to reach the origin service"), diagnosis.StrippedEverywhere},
-	} {
-		t.Run(rule, func(t *testing.T) {
-			e := stripped()
-			e.Memory, e.Zone.WebSockets, e.Public = c.memory, c.zone, c.public
-			if d := diagnosis.Everywhere(e); d.Cause != c.want {
-				t.Errorf("taken for %s, want %s", d.Cause, c.want)
-			}
-		})
-	}
-}
-
 func TestTheVoteIsAboutOurConnectorAlone(t *testing.T) {
 	well := stripped()
 	well.Public = greeted()
-	if d := diagnosis.Of(well); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Works {
-		t.Errorf("a good probe through our connector is %s and says %v", d.Cause, d.Says())
+	if d := diagnosis.Of(well); d.Cause != diagnosis.Healthy || d.Vote != diagnosis.Works {
+		t.Errorf("a good probe through our connector is %s and says %v", d.Cause, d.Vote)
 	}
 	well.Connector.Counters = well.Connector.Before
-	if d := diagnosis.Of(well); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Abstains || len(words.English().Advice(d)) == 0 {
-		t.Errorf("a good probe through another connector is %s and says %v, with advice %q", d.Cause, d.Says(), words.English().Advice(d))
+	if d := diagnosis.Of(well); d.Cause != diagnosis.Healthy || d.Vote != diagnosis.Abstains || len(words.English().Advice(d)) == 0 {
+		t.Errorf("a good probe through another connector is %s and says %v, with advice %q", d.Cause, d.Vote, words.English().Advice(d))
 	}
-	if d := diagnosis.Of(stripped()); d.Says() != diagnosis.Fails {
-		t.Errorf("a stripped upgrade says %v", d.Says())
+	if d := diagnosis.Of(stripped()); d.Vote != diagnosis.Fails {
+		t.Errorf("a stripped upgrade says %v", d.Vote)
 	}
 	refused := stripped()
 	refused.Public = greeted()
 	refused.Public.SignIn = evidence.TokenRefused
-	if d := diagnosis.Of(refused); d.Cause != diagnosis.Healthy || d.Says() != diagnosis.Works || len(words.English().Advice(d)) == 0 {
-		t.Errorf("a refused token is %s and says %v, with advice %q", d.Cause, d.Says(), words.English().Advice(d))
+	if d := diagnosis.Of(refused); d.Cause != diagnosis.Healthy || d.Vote != diagnosis.Works || len(words.English().Advice(d)) == 0 {
+		t.Errorf("a refused token is %s and says %v, with advice %q", d.Cause, d.Vote, words.English().Advice(d))
 	}
 	silent := stripped()
 	silent.Public = greeted()
 	silent.Public.Trouble = evidence.TimedOut
-	if d := diagnosis.Of(silent); d.Cause != diagnosis.SignInUnanswered || d.Says() != diagnosis.Abstains {
-		t.Errorf("an unanswered sign-in is %s and says %v", d.Cause, d.Says())
+	if d := diagnosis.Of(silent); d.Cause != diagnosis.SignInUnanswered || d.Vote != diagnosis.Abstains {
+		t.Errorf("an unanswered sign-in is %s and says %v", d.Cause, d.Vote)
 	}
 }
 
@@ -233,7 +210,7 @@ func TestSilenceCountsOnlyWhereHomeAssistantItselfIsQuicker(t *testing.T) {
 		e.Connector.Counters, e.Connector.AfterPage = e.Connector.Before, &evidence.Counters{Requests: 8}
 		e.Public = evidence.Look{Asked: "GET https://ha.example.com/api/websocket", Stage: evidence.Secured, Trouble: evidence.TimedOut, Took: 2 * time.Second}
 		e.Direct.Took = direct
-		if d := diagnosis.Of(e); d.Cause != want || (d.Says() == diagnosis.Fails) != (want == diagnosis.UpgradeSilent) {
+		if d := diagnosis.Of(e); d.Cause != want || (d.Vote == diagnosis.Fails) != (want == diagnosis.UpgradeSilent) {
 			t.Errorf("Home Assistant takes %s: %s", direct, d.Cause)
 		}
 	}

@@ -20,6 +20,31 @@ func healthyBut(e evidence.Evidence, d *Diagnosis) {
 	}
 }
 
+// staleIn tells a page that a cache holds.
+func staleIn(e evidence.Evidence, d *Diagnosis) {
+	if e.Frontend.Cached() {
+		d.Basis = "cached"
+	}
+}
+
+// closedAs notes what says that sign-ins break off: what was counted, Home Assistant's log
+// or both, and whether the zone has what is suspected.
+func closedAs(_ evidence.Evidence, d *Diagnosis) {
+	c := d.Closing
+	if c == nil {
+		return
+	}
+	switch {
+	case c.Brief > 0 && c.Logged > 0:
+		d.Variant = "both"
+	case c.Logged > 0:
+		d.Variant = "logged"
+	default:
+		d.Variant = "counted"
+	}
+	d.Basis = map[evidence.Switch]string{evidence.On: "suspect", evidence.Off: "cleared"}[c.Suspect]
+}
+
 // forwardedAs notes the header that Home Assistant's log names.
 func forwardedAs(e evidence.Evidence, d *Diagnosis) { d.Forwarded = e.CoreLog.Forwarded }
 

@@ -75,9 +75,9 @@ func (t Turnover) Count(now time.Time, c *evidence.Counters, interval time.Durat
 	return t.prune(now, interval)
 }
 
-// Probe takes a probe's diagnosis.
-func (t Turnover) Probe(now time.Time, d Diagnosis, interval time.Duration) Turnover {
-	if d.Says() != Works {
+// probe takes a probe's vote.
+func (t Turnover) probe(now time.Time, v Vote, interval time.Duration) Turnover {
+	if v != Works {
 		t.ended, t.brief, t.good, t.until = nil, nil, nil, time.Time{}
 		t.last, t.own = nil, 0 // a probe that failed has left nobody knows what
 		return t
@@ -114,9 +114,9 @@ func (t Turnover) Curious(now time.Time, interval time.Duration) bool {
 	return n >= leastEnded
 }
 
-// Closing says whether browsers break their sign-in off, once a day at most: it stays
+// closing says whether browsers break their sign-in off, once a day at most: it stays
 // said while it goes on. log is Home Assistant's own word, of the last half hour.
-func (t Turnover) Closing(now time.Time, interval time.Duration, log evidence.CoreLog, suspect evidence.Switch) (Turnover, *Closing) {
+func (t Turnover) closing(now time.Time, interval time.Duration, log evidence.CoreLog, suspect evidence.Switch) (Turnover, *Closing) {
 	c := Closing{Good: len(t.good), Logged: log.ClosedByBrowsers(), Suspect: suspect}
 	for _, r := range t.brief {
 		c.Brief += r.n
@@ -141,40 +141,4 @@ func (t Turnover) Closing(now time.Time, interval time.Duration, log evidence.Co
 	}
 	t.until = now
 	return t, &c
-}
-
-// AboutClosing gives the diagnosis of sign-ins that break off. It bears on nothing but the
-// words, as AboutClients.
-func AboutClosing(c Closing, e evidence.Evidence) Diagnosis {
-	d := About(ClientsCloseDuringSignIn, e)
-	d.Closing = &c
-	switch {
-	case c.Brief > 0 && c.Logged > 0:
-		d.Variant = "both"
-	case c.Logged > 0:
-		d.Variant = "logged"
-	default:
-		d.Variant = "counted"
-	}
-	d.Basis = map[evidence.Switch]string{evidence.On: "suspect", evidence.Off: "cleared"}[c.Suspect]
-	return d
-}
-
-// Beside gives the diagnosis that people see where the probe succeeds and another look
-// shows that people fail all the same. The probe's own stays what the policy decides by.
-func Beside(d Diagnosis, e evidence.Evidence) Diagnosis {
-	if d.Cause != Healthy || !e.Frontend.Stale() {
-		return d
-	}
-	s := About(PageStale, e)
-	if e.Frontend.Cached() {
-		s.Basis = "cached"
-	}
-	return s
-}
-
-// WhileChecksSucceed says that a cause is told while every check of ours succeeds: people
-// fail at something else than the WebSocket's way.
-func (c Cause) WhileChecksSucceed() bool {
-	return c == ClientsFailProbeFine || c == ClientsCloseDuringSignIn || c == PageStale
 }

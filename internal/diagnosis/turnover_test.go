@@ -19,22 +19,24 @@ func (c connectorAt) counters() *evidence.Counters {
 
 // watched lets half an hour pass with readings every ten seconds and a good probe every two
 // minutes; each changes the counters before a reading.
-func watched(each func(second int, c *connectorAt)) (diagnosis.Turnover, time.Time) {
-	const interval = 2 * time.Minute
-	var t diagnosis.Turnover
+func watched(each func(second int, c *connectorAt)) (diagnosis.Others, time.Time) {
+	var o diagnosis.Others
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	c := connectorAt{requests: 100, ok: 90, open: 10}
-	healthy := diagnosis.Of(evidence.Evidence{Public: evidence.Look{Stage: evidence.Greeted, Status: 101, Header: map[string]string{"Cf-Ray": "1-FRA"}}})
 	for s := 0; s < 1800; s += 10 {
 		if s%120 == 0 {
 			c.requests++ // our own socket, which ends at once
-			t = t.Probe(now, healthy, interval)
+			_, o = diagnosis.Conclude(goodLook(now), diagnosis.History{Interval: every, Others: o})
 		}
 		each(s, &c)
-		t = t.Count(now, c.counters(), interval)
+		o = o.Count(now, c.counters(), every)
 		now = now.Add(10 * time.Second)
 	}
-	return t, now
+	return o, now
+}
+
+func goodLook(at time.Time) evidence.Evidence {
+	return evidence.Evidence{At: at, Public: evidence.Look{Stage: evidence.Greeted, Status: 101, Header: map[string]string{"Cf-Ray": "1-FRA"}}}
 }
 
 func TestWhatEndsWithinSecondsIsCounted(t *testing.T) {
@@ -67,22 +69,24 @@ func TestWhatEndsWithinSecondsIsCounted(t *testing.T) {
 		"a log of monitors alone":         {each: func(int, *connectorAt) {}, log: evidence.CoreLog{Closed: [evidence.NumClients]int{30}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, now := watched(func(s int, k *connectorAt) {
+			o, now := watched(func(s int, k *connectorAt) {
 				k.open = c.open
 				c.each(s, k)
 			})
-			w, f := w.Closing(now, 2*time.Minute, c.log, c.suspect)
-			if (f != nil) != c.want {
-				t.Fatalf("%+v", f)
+			e := goodLook(now)
+			e.CoreLog, e.Zone.SignIn = c.log, c.suspect
+			d, o := diagnosis.Conclude(e, diagnosis.History{Interval: every, Others: o})
+			if (d.Closing != nil) != c.want || (d.Cause == diagnosis.ClientsCloseDuringSignIn) != c.want {
+				t.Fatalf("%s: %+v", d.Cause, d.Closing)
 			}
-			if f == nil {
+			if !c.want {
 				return
 			}
-			d := diagnosis.AboutClosing(*f, evidence.Evidence{})
-			if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(strings.Join(words.English().Advice(d), " "), "hypothesis") || !strings.Contains(words.English().Summary(d), "seems to") {
+			if d.Remedy != diagnosis.Tell || d.Vote != diagnosis.Works || !strings.Contains(strings.Join(words.English().Advice(d), " "), "hypothesis") || !strings.Contains(words.English().Summary(d), "seems to") {
 				t.Errorf("%+v", d)
 			}
-			if _, again := w.Closing(now.Add(time.Minute), 2*time.Minute, c.log, c.suspect); again == nil {
+			e.At = now.Add(time.Minute)
+			if again, _ := diagnosis.Conclude(e, diagnosis.History{Interval: every, Others: o}); again.Closing == nil {
 				t.Error("it does not stay said")
 			}
 		})

@@ -68,10 +68,10 @@ func (w Witness) Count(now time.Time, c *evidence.Counters, interval time.Durati
 	return w.prune(now, interval)
 }
 
-// Probe takes a probe's diagnosis. A probe that did not succeed ends the story: what
-// it met is told by its own cause.
-func (w Witness) Probe(now time.Time, d Diagnosis, interval time.Duration) Witness {
-	if d.Says() != Works {
+// probe takes a probe's vote. A probe that did not succeed ends the story: what it met is
+// told by its own cause.
+func (w Witness) probe(now time.Time, v Vote, interval time.Duration) Witness {
+	if v != Works {
 		w.bad, w.good, w.until = nil, nil, time.Time{}
 		return w
 	}
@@ -96,9 +96,9 @@ func (w Witness) prune(now time.Time, interval time.Duration) Witness {
 	return w
 }
 
-// Finding says whether clients fail while the probe is fine, once a day at most: it
+// finding says whether clients fail while the probe is fine, once a day at most: it
 // stays said while it goes on, and once it has ended it is not said again for a day.
-func (w Witness) Finding(now time.Time, interval time.Duration) (Witness, *Finding) {
+func (w Witness) finding(now time.Time, interval time.Duration) (Witness, *Finding) {
 	f := Finding{Good: len(w.good)}
 	for _, r := range w.bad {
 		f.Refused += r.n
@@ -122,10 +122,31 @@ func (w Witness) Finding(now time.Time, interval time.Duration) (Witness, *Findi
 	return w, &f
 }
 
-// AboutClients gives the diagnosis of a finding. It bears on nothing but the words:
-// the probe's own diagnosis stays what the policy decides by.
-func AboutClients(f Finding, e evidence.Evidence) Diagnosis {
-	d := About(ClientsFailProbeFine, e)
-	d.Clients = &f
-	return d
+// Others is what is seen of other people while our own checks succeed: the second witness
+// and the third. It bears on nothing but the words: the policy decides by the probe's own
+// sign.
+type Others struct {
+	Refused Witness
+	Brief   Turnover
+}
+
+// Count takes a reading of the connector's counters.
+func (o Others) Count(now time.Time, c *evidence.Counters, interval time.Duration) Others {
+	return Others{o.Refused.Count(now, c, interval), o.Brief.Count(now, c, interval)}
+}
+
+// Curious says that Home Assistant's log may say why other people fail.
+func (o Others) Curious(now time.Time, interval time.Duration) bool {
+	return o.Brief.Curious(now, interval) || o.Refused.Rising(now, interval)
+}
+
+// take takes a probe, and gives what either witness has to say with it. The second is
+// asked first, and what stands beside the tunnel before the third.
+func (o Others) take(e evidence.Evidence, v Vote, interval time.Duration) (next Others, refused *Finding, closing *Closing) {
+	next = Others{o.Refused.probe(e.At, v, interval), o.Brief.probe(e.At, v, interval)}
+	next.Refused, refused = next.Refused.finding(e.At, interval)
+	if refused == nil && v == Works && !e.Frontend.Stale() {
+		next.Brief, closing = next.Brief.closing(e.At, interval, e.CoreLog, e.Zone.SignIn)
+	}
+	return next, refused, closing
 }

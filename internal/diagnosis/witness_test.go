@@ -14,34 +14,32 @@ import (
 const every = 2 * time.Minute
 
 // watch plays minutes of readings, with a probe every other one, and gives how often
-// the finding was newly said, and the last.
-func watch(w diagnosis.Witness, from time.Time, minutes int, per uint64, good func(minute int) bool) (diagnosis.Witness, int, *diagnosis.Finding) {
+// the finding was newly said, and the last diagnosis.
+func watch(o diagnosis.Others, from time.Time, minutes int, per uint64, good func(minute int) bool) (_ diagnosis.Others, begun int, last diagnosis.Diagnosis) {
 	well := stripped()
 	well.Public = greeted()
 	bad := stripped()
 	var refused, requests uint64
-	begun := 0
-	var last *diagnosis.Finding
 	for m := range minutes {
 		now := from.Add(time.Duration(m) * time.Minute)
 		refused += per
-		requests += per + 5
-		w = w.Count(now, &evidence.Counters{Requests: requests, Codes: map[int]uint64{400: refused}}, every)
+		requests += per + 5 // pages of the others
+		o = o.Count(now, &evidence.Counters{Requests: requests, Codes: map[int]uint64{200: requests - refused, 400: refused}}, every)
 		if m%2 != 0 {
 			continue
 		}
-		d := diagnosis.Of(well)
+		e := well
 		if !good(m) {
-			d = diagnosis.Of(bad)
+			e = bad
 		}
-		w = w.Probe(now, d, every)
-		before := w.Said()
-		w, last = w.Finding(now, every)
-		if !w.Said().Equal(before) {
+		e.At = now
+		before := o.Refused.Said()
+		last, o = diagnosis.Conclude(e, diagnosis.History{Interval: every, Others: o})
+		if !o.Refused.Said().Equal(before) {
 			begun++
 		}
 	}
-	return w, begun, last
+	return o, begun, last
 }
 
 func TestTheSecondWitness(t *testing.T) {
@@ -61,9 +59,13 @@ func TestTheSecondWitness(t *testing.T) {
 		"our own probes fail now and then":                {60, 4, func(m int) bool { return m%6 != 0 }, 0},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			_, said, f := watch(diagnosis.Witness{}, start, c.minutes, c.per, c.good)
+			_, said, d := watch(diagnosis.Others{}, start, c.minutes, c.per, c.good)
 			if said != c.said {
-				t.Errorf("said %d times, want %d (last: %v)", said, c.said, f)
+				t.Errorf("said %d times, want %d (last: %v)", said, c.said, d.Clients)
+			}
+			f := d.Clients
+			if (d.Cause == diagnosis.ClientsFailProbeFine) != (f != nil) {
+				t.Errorf("taken for %s", d.Cause)
 			}
 			if c.said > 0 && (f == nil || f.Refused < 100 || f.Good < 10) {
 				t.Errorf("the numbers are %+v", f)
@@ -71,24 +73,25 @@ func TestTheSecondWitness(t *testing.T) {
 		})
 	}
 	t.Run("it was said earlier today, by an earlier run", func(t *testing.T) {
-		if _, said, f := watch(diagnosis.Remembering(start.Add(-time.Hour)), start, 60, 4, always); said != 0 || f != nil {
-			t.Errorf("said again: %v", f)
+		told := diagnosis.Others{Refused: diagnosis.Remembering(start.Add(-time.Hour))}
+		if _, said, d := watch(told, start, 60, 4, always); said != 0 || d.Cause != diagnosis.Healthy {
+			t.Errorf("said again: %s", d.Cause)
 		}
 	})
 	t.Run("it speaks with its numbers and never asks for a restart", func(t *testing.T) {
-		_, _, f := watch(diagnosis.Witness{}, start, 60, 4, always)
-		d := diagnosis.AboutClients(*f, stripped())
-		if d.Remedy != diagnosis.Tell || d.Says() != diagnosis.Abstains || !strings.Contains(words.English().TurnedAway(*d.Clients), "HTTP 400") {
-			t.Errorf("remedy %s, says %v: %s", d.Remedy, d.Says(), d.Seen)
+		_, _, d := watch(diagnosis.Others{}, start, 60, 4, always)
+		if d.Remedy != diagnosis.Tell || d.Sign != diagnosis.Healthy || d.Vote != diagnosis.Works || !strings.Contains(words.English().TurnedAway(*d.Clients), "HTTP 400") {
+			t.Errorf("remedy %s, says %v: %s", d.Remedy, d.Vote, d.Seen)
 		}
-		f.Refused++
-		if again := diagnosis.AboutClients(*f, stripped()); words.English().Summary(again) != words.English().Summary(d) || !slices.Equal(words.English().Advice(again), words.English().Advice(d)) {
+		again, more := d, *d.Clients
+		more.Refused++
+		if again.Clients = &more; words.English().Summary(again) != words.English().Summary(d) || !slices.Equal(words.English().Advice(again), words.English().Advice(d)) {
 			t.Errorf("one more makes it another sentence: %s", words.English().Summary(again))
 		}
 	})
 	t.Run("a connector that was started anew begins a new story", func(t *testing.T) {
-		w, _, _ := watch(diagnosis.Witness{}, start, 14, 2, always)
-		_, said, _ := watch(w, start.Add(14*time.Minute), 8, 3, always) // its counters begin at zero again
+		o, _, _ := watch(diagnosis.Others{}, start, 14, 2, always)
+		_, said, _ := watch(o, start.Add(14*time.Minute), 8, 3, always) // its counters begin at zero again
 		if said != 0 {
 			t.Error("two processes' counts were added up")
 		}

@@ -241,7 +241,7 @@ func (x *examination) put(at int, r Row) {
 // report lays it all out.
 func (x *examination) report() Report {
 	e := x.seen.Evidence
-	d := diagnosis.Beside(diagnosis.Of(e), e)
+	d := diagnosis.Of(e)
 	if d.Cause == diagnosis.Healthy {
 		if e, other := e, x.seen.Other; other.Done() && other.Stage >= evidence.Connected && !other.Healthy() {
 			// One of the two families fails, and with it those visitors who have only that.

@@ -182,6 +182,9 @@ type Zone struct {
 	// Connected says whether Cloudflare sees a connection of the tunnel that this
 	// house's connector belongs to.
 	Connected Switch
+	// SignIn says whether the zone has both of what is suspected to break browsers' sign-in:
+	// mutual TLS and HTTP/3.
+	SignIn Switch
 }
 
 // Memory is what earlier probes of this host name showed.

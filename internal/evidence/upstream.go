@@ -66,7 +66,7 @@ type RuleSet struct {
 
 // Said gives what the API said in the form the diagnosis reads.
 func (u Upstream) Said() Zone {
-	z := Zone{}
+	z := Zone{SignIn: u.signIn()}
 	if s := u.WebSockets; s != nil {
 		z.WebSockets = map[string]Switch{"on": On, "off": Off}[s.Value]
 	}
@@ -81,4 +81,16 @@ func (u Upstream) Said() Zone {
 		}
 	}
 	return z
+}
+
+func (u Upstream) signIn() Switch {
+	switch {
+	case u.MutualTLS == nil && u.HTTP3 == nil:
+		return NotKnown
+	case u.MutualTLS != nil && u.MutualTLS.Value == "off", u.HTTP3 != nil && u.HTTP3.Value == "off":
+		return Off
+	case u.MutualTLS != nil && u.HTTP3 != nil:
+		return On
+	}
+	return NotKnown
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -28,15 +29,15 @@ const (
 // History is what correlation needs of the quiet times too. It lives in one small
 // compressed file that is written a few times a day.
 type History struct {
-	Version  int       `json:"version"`
-	TimeZone string    `json:"time_zone,omitempty"` // Home Assistant's
-	Days     []Day     `json:"days,omitempty"`      // oldest first
-	Pushes   []Push    `json:"pushes,omitempty"`    // of managed rules, oldest first
-	Versions []Since   `json:"versions,omitempty"`  // oldest first
-	Notes    []string  `json:"notes,omitempty"`     // why Cloudflare's word is not, or not wholly, to be had
-	NotesAt  time.Time `json:"notes_at,omitzero"`
-	AskedAt  time.Time `json:"asked_at,omitzero"` // when Cloudflare was last asked
-	First    time.Time `json:"first,omitzero"`    // since when there is a history
+	Version  int                `json:"version"`
+	TimeZone string             `json:"time_zone,omitempty"` // Home Assistant's
+	Days     []Day              `json:"days,omitempty"`      // oldest first
+	Pushes   []Push             `json:"pushes,omitempty"`    // of managed rules, oldest first
+	Versions []diagnosis.Change `json:"versions,omitempty"`  // and settings, oldest first
+	Notes    []string           `json:"notes,omitempty"`     // why Cloudflare's word is not, or not wholly, to be had
+	NotesAt  time.Time          `json:"notes_at,omitzero"`
+	AskedAt  time.Time          `json:"asked_at,omitzero"` // when Cloudflare was last asked
+	First    time.Time          `json:"first,omitzero"`    // since when there is a history
 }
 
 // Day is one day's account, by UTC.
@@ -63,14 +64,6 @@ type Push struct {
 	// First is true for the version that was there when watching began: that it was
 	// pushed is known, what was there before is not.
 	First bool `json:"first,omitempty"`
-}
-
-// Since is a part's version and since when it was seen.
-type Since struct {
-	Part    string    `json:"part"`
-	Version string    `json:"version"`
-	Was     string    `json:"was,omitempty"` // "" at the beginning of the history
-	At      time.Time `json:"at"`
 }
 
 // Day gives the account of the day that t falls on, making it if need be. Days
@@ -179,7 +172,7 @@ func (h *History) note(now time.Time, parts map[string]string) (news bool) {
 			}
 		}
 		if was != version {
-			h.Versions = append(h.Versions, Since{Part: part, Version: version, Was: was, At: now})
+			h.Versions = append(h.Versions, diagnosis.Change{Part: part, Version: version, Was: was, At: now})
 			news = true
 		}
 	}
@@ -187,25 +180,6 @@ func (h *History) note(now time.Time, parts map[string]string) (news bool) {
 		h.Versions = slices.Delete(h.Versions, 0, n)
 	}
 	return news
-}
-
-// A change counts as one before a moment if it was seen within a day before it, or soon
-// after: it is seen when somebody looks, and while Home Assistant restarts nobody can.
-const (
-	changedBefore = 24 * time.Hour
-	seenAfter     = 15 * time.Minute
-)
-
-// ChangedBefore gives what changed just before a moment, the nearest first.
-func (h *History) ChangedBefore(t time.Time) []Since {
-	var list []Since
-	for _, s := range h.Versions {
-		if ago := t.Sub(s.At); s.Was != "" && ago <= changedBefore && ago >= -seenAfter {
-			list = append(list, s)
-		}
-	}
-	slices.SortStableFunc(list, func(a, b Since) int { return b.At.Compare(a.At) })
-	return list
 }
 
 // The history and its last generation. gzip checks its own sums.

@@ -33,7 +33,7 @@ func (m *Medic) moment(now time.Time) survey.Moment {
 		Suspected: s.Alert(),
 		Due:       m.failbackDue(now),
 		Starting:  s.Incident != nil || s.Felled || s.Trouble.Restarts(),
-		Curious:   m.turnover.Curious(now, m.set.Rules.Interval) || m.witness.Rising(now, m.set.Rules.Interval),
+		Curious:   m.others.Curious(now, m.set.Rules.Interval),
 		Transport: s.Transport,
 	}
 }
@@ -48,7 +48,7 @@ func (m *Medic) failbackDue(now time.Time) bool {
 func (m *Medic) sight(e survey.Seen, d diagnosis.Diagnosis) policy.Sight {
 	info := e.Info
 	s := policy.Sight{
-		Vote: d.Says(), Cause: d.Cause, Remedy: d.Remedy, Blind: m.blind,
+		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign, Blind: m.blind,
 		Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
 		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
 		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",

@@ -85,13 +85,12 @@ type Medic struct {
 	connector *tunnel.Connector
 	treat     *treatment.Treatment
 	incident  *journal.Incident
-	witnesses
-	gates   []policy.Gate
-	warned  string          // the last trouble with the options that was logged
-	changed []words.Change  // what changed just before the present trouble
-	looked  time.Time       // when the last round began
-	faults  int             // rounds in a row that failed by a fault of the program's own
-	unkept  journal.Trouble // as it was told
+	others    diagnosis.Others // what is seen of people beside our own checks
+	gates     []policy.Gate
+	warned    string          // the last trouble with the options that was logged
+	looked    time.Time       // when the last round began
+	faults    int             // rounds in a row that failed by a fault of the program's own
+	unkept    journal.Trouble // as it was told
 
 	chron chronicle
 
@@ -109,6 +108,7 @@ func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tel
 	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
+	m.others.Refused = diagnosis.Remembering(rec.ClientsTold)
 	if kept, ok := j.Incident(m.state.Story()); ok {
 		m.incident = &kept
 	}
@@ -167,7 +167,10 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	var seen survey.Seen
+	var (
+		seen survey.Seen
+		d    diagnosis.Diagnosis // where there is nothing to look at, nothing is concluded
+	)
 	if m.blind == "" {
 		now := time.Now()
 		seen = m.set.Survey.Survey(ctx, m.home(now), m.moment(now))
@@ -177,22 +180,12 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		if seen.Info != nil && !seen.Info.Installed() || seen.Refused {
 			m.found = time.Time{} // removed, or replaced by another store's: look for it at once
 		}
+		d = m.conclude(seen.Evidence)
 	}
 	e := seen.Evidence
-	d := diagnosis.Of(e)
 	m.keep(e, d, time.Now())
 	sight := m.sight(seen, d)
 	state, dec := m.set.Rules.Observe(m.state, time.Now(), sight)
-	if m.set.Rules.Exhausted(state) && d.Says() == diagnosis.Fails {
-		d = diagnosis.Everywhere(e)
-	}
-	if m.blind == "" {
-		d = m.testify(e, d, time.Now())
-	}
-	m.recollect(&d, state, time.Now())
-	if m.blind != "" {
-		d = diagnosis.Diagnosis{}
-	}
 	m.log.Debug().Str("cause", d.Cause.String()).Float64("score", state.Detector.Score()).Interface("seen", d.Seen).Msg("Looked.")
 	m.apply(state, dec, &e, &d)
 	if dec.Change == nil {
@@ -314,7 +307,9 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 			if m.blind != "" || next <= m.set.Sensor {
 				continue
 			}
-			if why := m.sense.Read(m.count(m.connector.Look(ctx, now), now), now, m.set.Rules.Interval); why != "" {
+			c := m.connector.Look(ctx, now)
+			m.others = m.others.Count(now, c.Counters, m.set.Rules.Interval)
+			if why := m.sense.Read(c, now, m.set.Rules.Interval); why != "" {
 				m.log.Debug().Msgf("The connector's %s: probing now.", why)
 				return
 			}

@@ -95,7 +95,7 @@ func (m *Medic) keep(e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) 
 		c.at = time.Time{}
 		return
 	}
-	r := journal.Run{From: e.Public.At, To: e.Public.At, N: 1, OK: e.Public.Healthy(), Counts: d.Says() != diagnosis.Abstains, Cause: d.Cause, Status: e.Public.Status,
+	r := journal.Run{From: e.Public.At, To: e.Public.At, N: 1, OK: e.Public.Healthy(), Counts: d.Vote != diagnosis.Abstains, Cause: d.Sign, Status: e.Public.Status,
 		Setting: m.state.Set, Transport: m.transport(e), Colo: e.Public.Colo(), First: e.Public.CFRay(), Last: e.Public.CFRay(), MS: e.Public.Took.Milliseconds()}
 	if c.recent = journal.Append(c.recent, r); len(c.recent) > recentRuns {
 		c.recent = slices.Delete(c.recent, 0, len(c.recent)-recentRuns)
@@ -112,7 +112,7 @@ func (m *Medic) keep(e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) 
 		day.Failures++
 	}
 	day.Met(r.Colo)
-	if !gap || !r.OK && d.Cause.Blinds() {
+	if !gap || !r.OK && d.Sign.Blinds() {
 		return // how it was meanwhile is not known
 	}
 	day.Watched += since
@@ -122,7 +122,7 @@ func (m *Medic) keep(e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) 
 		day.LostByUs += ours
 	}
 	if !r.OK {
-		day.Lose(d.Cause.String(), since-ours)
+		day.Lose(d.Sign.String(), since-ours)
 		if m.incident != nil && m.incident.Ended.IsZero() {
 			m.incident.Account.Lost += since - ours
 		}

@@ -37,10 +37,10 @@ func recording(t *testing.T) (*Medic, string) {
 // seen is a look as the probe makes it.
 func seen(at time.Time, ok bool) (evidence.Evidence, diagnosis.Diagnosis) {
 	l := evidence.Look{Asked: "GET https://ha.example.com/api/websocket", At: at, Took: 30 * time.Millisecond, Stage: evidence.Greeted, Status: 101, HAVersion: "2026.11.2", Header: map[string]string{"Cf-Ray": at.Format("20060102150405") + "00-FRA"}}
-	d := diagnosis.Diagnosis{Cause: diagnosis.Healthy}
+	d := diagnosis.Diagnosis{Cause: diagnosis.Healthy, Sign: diagnosis.Healthy, Vote: diagnosis.Works}
 	if !ok {
 		l.Stage, l.Status, l.HAVersion, l.Body = evidence.Answered, 400, "", "No WebSocket UPGRADE hdr: None"
-		d = diagnosis.Diagnosis{Cause: diagnosis.UpgradeStripped, Remedy: diagnosis.Rotate}
+		d = diagnosis.Diagnosis{Cause: diagnosis.UpgradeStripped, Sign: diagnosis.UpgradeStripped, Vote: diagnosis.Fails, Remedy: diagnosis.Rotate}
 	}
 	e := evidence.Evidence{At: at, Public: l, Connector: evidence.Connector{Asked: true, Status: 200, Ready: 4, Transport: evidence.OverQUIC, Counters: &evidence.Counters{Version: "2026.8.2"}}, AddOn: evidence.AddOn{Version: "6.0.3"}}
 	return e, d

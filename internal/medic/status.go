@@ -69,7 +69,7 @@ type DiagnosisStatus struct {
 	Since time.Time         `json:"since,omitzero"` // since when this has been the cause
 
 	Particulars diagnosis.Particulars `json:"-"`
-	Before      []words.Change        `json:"-"` // what changed just before
+	Before      []diagnosis.Change    `json:"-"` // what changed just before
 }
 
 // Said is a diagnosis in a reader's language; [Status.In] fills it.
@@ -119,7 +119,7 @@ func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy }
 // Reachable says whether Home Assistant is reachable as far as our own checks know,
 // whatever somebody else met: anybody on the internet can have themselves turned away.
 func (s Status) Reachable() bool {
-	return s.Healthy() || s.Diagnosis.Cause.WhileChecksSucceed()
+	return s.Diagnosis.Cause.ChecksSucceed()
 }
 
 // In gives the status as its reader's language says it. What is quoted of others (a name,
@@ -218,8 +218,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		}
 	}
 	if d != nil {
-		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars}
-		s.Diagnosis.Before = m.changed
+		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars, Before: d.Changed}
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}

@@ -5,20 +5,15 @@ import (
 	"strconv"
 	"time"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
-	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
-	"tunnelmedic/internal/words"
 )
 
-// stockEvery is how often versions and settings are looked at, and told is how many
-// changes are spoken of.
+// stockEvery is how often versions and settings are looked at.
 const (
 	stockEvery   = 10 * time.Minute
 	stockTimeout = 30 * time.Second
-	told         = 3
 )
 
 // stock is what is installed and set at a moment.
@@ -80,27 +75,4 @@ func (m *Medic) ownProtocol() string {
 
 func systemVersions(s supervisor.System) journal.Versions {
 	return journal.Versions{Supervisor: s.Supervisor, Core: s.HomeAssistant, OS: s.OperatingSystem, Machine: s.Machine}
-}
-
-// recollect adds to a diagnosis of trouble what changed just before it began.
-func (m *Medic) recollect(d *diagnosis.Diagnosis, s policy.State, now time.Time) {
-	m.changed = nil
-	if d.Cause == diagnosis.Healthy || m.blind != "" {
-		return
-	}
-	since := s.TroubleSince
-	switch {
-	case s.Incident != nil:
-		since = s.Incident.Onset
-	case since.IsZero(), d.Cause.WhileChecksSucceed(): // when that began is not known
-		since = now
-	}
-	for _, c := range m.chron.hist.ChangedBefore(since) {
-		if len(m.changed) < told {
-			m.changed = append(m.changed, words.Change{Part: c.Part, Was: c.Was, Now: c.Version, Before: since.Sub(c.At)})
-		}
-	}
-	if len(m.changed) > 0 && d.Seen != nil {
-		d.Seen["changed before"] = words.English().Changes(m.changed)
-	}
 }

@@ -126,7 +126,7 @@ func (m *Medic) attach(t tunnel.Target) {
 		m.sense = sensor.Sensor{}
 	}
 	if m.target.URL == nil || t.URL == nil || m.target.URL.Host != t.URL.Host {
-		m.turnover = diagnosis.Turnover{}
+		m.others.Brief = diagnosis.Turnover{}
 	}
 	m.target = t
 }

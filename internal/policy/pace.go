@@ -28,7 +28,7 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
 	case s.Detector.Suspects() && s.Last != detect.NoVerdict:
 		return r.burst(s.Last)
-	case s.Trouble == diagnosis.Healthy || s.Trouble.Blinds() || s.TroubleSince.IsZero():
+	case s.Trouble.ChecksSucceed() || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval
 	}
 	return r.patient(now.Sub(s.TroubleSince))

@@ -38,7 +38,8 @@ type Sight struct {
 	Vote   diagnosis.Vote
 	Cause  diagnosis.Cause
 	Remedy diagnosis.Remedy
-	Blind  string // why there is nothing to look at, "" if there is
+	Sign   diagnosis.Cause // what the look alone shows; Unknown: the same as Cause
+	Blind  string          // why there is nothing to look at, "" if there is
 
 	Setting      evidence.Protocol // as Supervisor has it stored
 	SettingKnown bool              // false: it could not be read
@@ -208,7 +209,7 @@ func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
 		return Suspect
 	case !s.Looked:
 		return Starting
-	case s.Trouble == diagnosis.Healthy:
+	case s.Trouble.ChecksSucceed():
 		return Healthy
 	case s.Trouble.Blinds():
 		return Blind

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"time"
 
 	"tunnelmedic/internal/detect"
@@ -15,7 +16,8 @@ type Suspicion struct {
 	Last         detect.Look     `json:"-"` // what the last look showed
 	LastGood     time.Time       `json:"-"`
 	Trouble      diagnosis.Cause `json:"-"` // the last look's cause; Healthy if there is none
-	TroubleSince time.Time       `json:"-"` // since when that cause
+	Sign         diagnosis.Cause `json:"-"` // what that look alone showed
+	TroubleSince time.Time       `json:"-"` // since when that
 	Stops        int             `json:"-"` // looks in a row that showed the app stopped, not by us
 	QUICShut     bool            `json:"-"` // the edge was asked over QUIC, and no handshake stood: this network seems to keep it out
 
@@ -38,10 +40,15 @@ func (s *Suspicion) note(now time.Time, in Sight) {
 	case in.QUIC == evidence.Off:
 		s.QUICShut = true
 	}
-	if in.Cause != s.Trouble || s.TroubleSince.IsZero() {
-		s.Trouble, s.TroubleSince = in.Cause, now
+	// It is the same trouble when more becomes known of it; what people meet while every
+	// check succeeds begins when it is found.
+	if in.sign() != s.Sign || in.Cause != s.Trouble && in.Cause.ChecksSucceed() || s.TroubleSince.IsZero() {
+		s.TroubleSince = now
 	}
+	s.Trouble, s.Sign = in.Cause, in.sign()
 }
+
+func (in Sight) sign() diagnosis.Cause { return cmp.Or(in.Sign, in.Cause) }
 
 // look is what it showed, counted. That of a handshake which arrived without its headers
 // Home Assistant tells in its own words.
@@ -51,7 +58,7 @@ func (in Sight) look() detect.Look {
 		return detect.Good
 	case in.Vote == diagnosis.Abstains:
 		return detect.NoVerdict
-	case in.Cause == diagnosis.UpgradeStripped || in.Cause == diagnosis.UpgradeMangled:
+	case in.sign() == diagnosis.UpgradeStripped || in.sign() == diagnosis.UpgradeMangled:
 		return detect.Explicit
 	}
 	return detect.Silent

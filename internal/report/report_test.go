@@ -306,7 +306,7 @@ func TestForeignTextIsNoMarkdownInAReport(t *testing.T) {
 		}
 	}
 	i.Account.Hear(evidence.Upstream{At: i.Onset, Troubles: []string{evil}, Reports: []evidence.Reported{{Name: evil, Impact: evil, Status: evil, Why: evil, Started: i.Onset}}})
-	d.History.Versions = append(d.History.Versions, journal.Since{Part: evil, Was: evil, Version: evil, At: i.Onset.Add(-time.Minute)})
+	d.History.Versions = append(d.History.Versions, diagnosis.Change{Part: evil, Was: evil, Version: evil, At: i.Onset.Add(-time.Minute)})
 	for _, form := range []Form{Public, Private} {
 		fence := ""
 		for l := range strings.Lines(Markdown(d, form)) {

@@ -1,13 +1,10 @@
 package words
 
-import "time"
+import (
+	"time"
 
-// Change is a version or a setting that changed shortly before a fault.
-type Change struct {
-	Part     string // as the history calls it
-	Was, Now string
-	Before   time.Duration // how long before
-}
+	"tunnelmedic/internal/diagnosis"
+)
 
 // parts are the names of what may change, by what the history calls them.
 var parts = map[string]Key{
@@ -16,10 +13,10 @@ var parts = map[string]Key{
 }
 
 // Changes says what changed, in a row; "" where nothing did.
-func (l *Lang) Changes(list []Change) string {
+func (l *Lang) Changes(list []diagnosis.Change) string {
 	said := make(List, len(list))
 	for i, c := range list {
-		with := With{"part": c.Part, "was": c.Was, "now": c.Now, "span": c.Before.Round(time.Minute)}
+		with := With{"part": c.Part, "was": c.Was, "now": c.Version, "span": c.Before.Round(time.Minute)}
 		if key, known := parts[c.Part]; known {
 			with["part"] = Text{Key: key}
 		}

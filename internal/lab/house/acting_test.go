@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
@@ -248,6 +249,25 @@ func TestAPartialCureIsToldAsKept(t *testing.T) {
 		if flagOf(h.World) != "http2" || !told(h, "http2 stays for now") || told(h, "is back") || h.Status().Diagnosis.Cause.String() == "stripped-everywhere" {
 			h.Errorf("protocol %q, cause %s; told: %+v", flagOf(h.World), h.Status().Diagnosis.Cause, h.World.Core.NotificationLog())
 		}
+	})
+}
+
+// What every protocol has shown is concluded of a handshake that is lost in a tunnel that
+// stands. Where connections break under each, that stays what is told.
+func TestATunnelThatBreaksUnderEveryProtocolIsNotToldAsStripped(t *testing.T) {
+	house.Run(t, lab.Options{}, nil, func(h *house.House) {
+		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
+		h.World.ChangeFaults(func(f *lab.Faults) {
+			f.FlapQUIC, f.FlapHTTP2 = lab.Duration(2*time.Second), lab.Duration(2*time.Second)
+		})
+		h.Wait("every protocol was tried", 6*time.Hour, func() bool {
+			s := h.Status()
+			return s.State == policy.Holding && slices.Contains(s.Gates, policy.GateCandidates)
+		})
+		h.Holds("it is told as what it is", time.Hour, func() bool {
+			c := h.Status().Diagnosis.Cause
+			return c != diagnosis.StrippedEverywhere && c != diagnosis.WebSocketsDisabled
+		})
 	})
 }
 

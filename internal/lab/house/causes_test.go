@@ -267,7 +267,7 @@ func logged(h *house.House, cause diagnosis.Cause, ended bool) {
 		if warned {
 			h.Error("the log warns, and all was well")
 		}
-	} else if !warned && !cause.WhileChecksSucceed() {
+	} else if !warned && !cause.ChecksSucceed() {
 		h.Errorf("the log does not warn of %s", cause)
 	}
 	if ended && !strings.Contains(log, "works again, after ") {
