@@ -51,6 +51,7 @@ type Core struct {
 	signIns       int
 	log           []string
 	banned        bool
+	sockets       map[*socket]struct{}
 }
 
 // Notifications are the persistent notifications that stand now, by id.
@@ -129,9 +130,8 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	case "POST services":
 		c.callService(rw, name, raw)
 	case "POST events":
-		c.events = append(c.events, Event{time.Now(), name, raw})
+		c.publish(name, raw, nil)
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Event " + name + " fired."})
-		c.w.changed()
 	case "GET states", "POST states", "DELETE states":
 		c.serveState(rw, req.Method, name, raw)
 	default:

@@ -73,6 +73,8 @@ type Faults struct {
 	OriginSilent     bool   `json:"origin_silent,omitempty" shuts:"home" about:"101, and no greeting" plain:"Home Assistant hangs"`
 	Banned           bool   `json:"banned,omitempty" shuts:"home" about:"403 to everyone" plain:"Home Assistant has banned the tunnel's address"`
 
+	CoreSocket SocketFault `json:"core_socket,omitempty" one:"refused shut denied slow silent" about:"what becomes of Core's WebSocket behind Supervisor's proxy"`
+
 	SupervisorDown   bool      `json:"supervisor_down,omitempty" part:"Supervisor" about:"refused" plain:"Supervisor is down"`
 	SupervisorState  string    `json:"supervisor_state,omitempty" about:"setup: System is not ready with state: setup"`
 	NotManager       bool      `json:"not_manager,omitempty" about:"the caller's role is default, not manager"`
