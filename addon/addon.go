@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/addresses"
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -80,6 +81,7 @@ type daemon struct {
 	teller   *notify.Notifier
 	entities *mqtt.Entities
 	home     *household
+	also     *addresses.Watch
 	listener net.Listener // nil: the address is taken for now
 	listen   func() (net.Listener, error)
 	page     web.Config
@@ -132,7 +134,11 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	feed.Load(o.DataDir)
 	set := settings(o, public, survey.New(looks), home.location())
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
-	loop := medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
+	var loop *medic.Medic
+	also := beside(o, addresses.Settings{Public: public, Looks: looks, Location: home.location, Changed: teller.TellAlso, Log: log,
+		Watched: func() (tunnel.Target, *tunnel.Connector) { return loop.Watched() }})
+	set.Also = also.Status
+	loop = medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
 	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super), Test: teller.Test, Wrong: teller.Wrong, Screens: home.screens,
@@ -143,7 +149,14 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	house.Wish.Home = o.OriginURL
 	page.Doctor = examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
 	page.Report, page.Month = reports(j, home, version, keeper)
-	return &daemon{loop, teller, entities, home, listener, listen, page, o.DataDir, log}, nil
+	return &daemon{loop, teller, entities, home, also, listener, listen, page, o.DataDir, log}, nil
+}
+
+// beside watches the further addresses.
+func beside(o Options, set addresses.Settings) *addresses.Watch {
+	set.Interval = o.ProbeInterval
+	set.Addresses, _ = o.addresses() // LoadOptions has checked them
+	return addresses.New(set)
 }
 
 // reports makes what the page hands out of one incident, and of a month.
@@ -241,6 +254,7 @@ func (d *daemon) live(ctx context.Context) error {
 	wg.Go(func() { d.serve(shown) })
 	wg.Go(func() { d.room(ctx, "the notifications", func() { d.teller.Run(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the look for the notify services", func() { d.teller.CheckServices(ctx) }) })
+	wg.Go(func() { d.room(ctx, "the further addresses", func() { d.also.Run(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the entities", func() { d.entities.Run(ctx, d.loop) }) })
 	wg.Go(func() { d.room(ctx, "what it asks of Home Assistant", func() { d.home.keepAsking(ctx) }) })
 	err := d.loop.Run(ctx)

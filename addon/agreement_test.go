@@ -426,6 +426,7 @@ func TestTheFormAndTheProgramAcceptTheSame(t *testing.T) {
 	}
 	good := map[string][]any{
 		"public_url":           {"", "https://ha.example.com", "https://ha.example.com/", "https://ha.example.com:8443", "https://[2001:db8::1]"},
+		"also_watch":           {"https://apps.example.com", "https://web.example.com:8443/"},
 		"cloudflared_slug":     {"", "9074a9fa_cloudflared", "local_cloudflared"},
 		"ha_token":             {"", "eyJhbGciOiJIUzI1NiJ9.e30.x"},
 		"access_client_id":     {"0123456789abcdef.access"},
@@ -437,6 +438,7 @@ func TestTheFormAndTheProgramAcceptTheSame(t *testing.T) {
 	}
 	bad := map[string][]any{
 		"public_url":         {"ha.example.com", "http://ha.example.com", "https://ha.example.com/lovelace", "https://me:secret@ha.example.com", "https://ha.example.com?x=1", " https://ha.example.com"},
+		"also_watch":         {"apps.example.com", "http://apps.example.com", "https://apps.example.com/lovelace", "https://me:secret@apps.example.com"},
 		"cloudflared_slug":   {"the cloudflared one", "a/b"},
 		"access_client_id":   {"CF-Access-Client-Id: 0123.access"},
 		"client_certificate": {"../data/options.json", "a/../../b", "/etc/passwd", "a//b", ".hidden"},
@@ -541,7 +543,9 @@ func TestDocsExplainEveryNotification(t *testing.T) {
 		}
 		rows[strings.TrimPrefix(cells[0], "| ")+": "+cells[2][:2]]++
 	}
-	want := map[string]int{fmt.Sprint(said["notify.test.title"], ": Ye"): 1} // sent by a button, not composed
+	said["notify.address.title"] = strings.Replace(fmt.Sprint(said["notify.address.title"]), "{address}", "*address*", 1)
+	// One is sent by a button, the other of a further address (also.go).
+	want := map[string]int{fmt.Sprint(said["notify.test.title"], ": Ye"): 1, fmt.Sprint(said["notify.address.title"], ": Ye"): 1}
 	for _, m := range regexp.MustCompile(`Title: c\.Say\("(notify\.[a-z-]+\.title)"\)[^\n]*`).FindAllSubmatch(code, -1) {
 		rings := ": No"
 		if strings.Contains(string(m[0]), "rings: ") {

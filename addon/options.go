@@ -40,6 +40,7 @@ const Prefix = "TUNNELMEDIC_"
 //	only     "env": not an option of the form
 type Options struct {
 	PublicURL          string              `env:"PUBLIC_URL" allowed:"https://your-home.example.com, without a path" help:"address of Home Assistant as seen from outside; detected automatically"`
+	AlsoWatch          []string            `env:"ALSO_WATCH" allowed:"a list of addresses like https://apps.example.com" help:"further public addresses of the same Home Assistant: watched and shown"`
 	CloudflaredSlug    string              `env:"CLOUDFLARED_SLUG" allowed:"an app's slug, e.g. 9074a9fa_cloudflared" help:"the app to watch; detected automatically"`
 	Mode               Mode                `env:"MODE" envDefault:"heal" allowed:"heal or observe" help:"heal, or observe: everything but acting"`
 	Protocols          []evidence.Protocol `env:"PROTOCOLS" envDefault:"auto,quic,http2" allowed:"a list of auto, quic, http2" help:"protocols that may be tried"`
@@ -308,6 +309,9 @@ func (o *Options) check(set map[string]string, file string) error {
 			return fmt.Errorf("option public_url: %w", err)
 		}
 	}
+	if _, err := o.addresses(); err != nil {
+		return err
+	}
 	if slices.Contains(o.Protocols, evidence.Default) || len(o.Protocols) == 0 {
 		return bad("protocols", "")
 	}
@@ -326,6 +330,32 @@ func (o *Options) check(set map[string]string, file string) error {
 		return err
 	}
 	return o.checkURLs()
+}
+
+// mostAddresses are watched beside the main one, at most: each is a check more.
+const mostAddresses = 8
+
+// addresses are the further ones to watch. The error is one line, and repeats no value: a URL
+// may hold a password.
+func (o *Options) addresses() (list []*url.URL, err error) {
+	seen := map[string]bool{}
+	if u, err := probe.CheckURL(o.PublicURL); err == nil {
+		seen[u.Host] = true
+	}
+	for i, text := range o.AlsoWatch {
+		u, err := probe.CheckURL(text)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("option also_watch, number %d: %w", i+1, err)
+		case seen[u.Host]:
+			return nil, fmt.Errorf("option also_watch: %s is named twice, here or as public_url; name it once", u)
+		case i >= mostAddresses:
+			return nil, fmt.Errorf("option also_watch: at most %d addresses can be watched beside the main one", mostAddresses)
+		}
+		seen[u.Host] = true
+		list = append(list, u)
+	}
+	return list, nil
 }
 
 // checkSpans holds what is a time, or multiplies times, against what it may be.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ type Edge struct {
 func (e *Edge) serve(out http.ResponseWriter, req *http.Request) {
 	rw, done := e.w.watch("edge", out, req)
 	defer done()
-	f := e.w.Faults()
+	f := e.w.Faults().at(req)
 	switch {
 	case f.SplitDNS:
 		e.bypass(rw, req)
@@ -70,6 +71,14 @@ func (e *Edge) serve(out http.ResponseWriter, req *http.Request) {
 		return
 	}
 	e.tunnelled(rw, req, f, ws, ray)
+}
+
+// at are the faults that a request's host name meets.
+func (f Faults) at(req *http.Request) Faults {
+	if f.OnlyHost != "" && f.OnlyHost != (&url.URL{Host: req.Host}).Hostname() {
+		f.Access, f.Challenge, f.Firewall, f.RateLimited, f.MutualTLS, f.Answer, f.ElsewhereToo = false, false, 0, false, "", nil, false
+	}
+	return f
 }
 
 // meant says whether it is for such a request.

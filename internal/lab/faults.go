@@ -33,6 +33,7 @@ type Faults struct {
 	Firewall        int              `json:"firewall,omitempty" one:"1005 1006 1009 1010 1020" shuts:"way" about:"a firewall rule's code" plain:"a firewall rule of Cloudflare's blocks visitors"`
 	RateLimited     bool             `json:"rate_limited,omitempty" shuts:"way" about:"429, error code 1015" plain:"Cloudflare says there were too many requests"`
 	Answer          *EdgeAnswer      `json:"answer,omitempty" about:"anything else that the edge may say"`
+	OnlyHost        string           `json:"only_host,omitempty" about:"what the edge itself asks, refuses or answers meets visitors of this host name alone"`
 	Misrouted       bool             `json:"misrouted,omitempty" shuts:"way" about:"DNS names a tunnel that has no connector: 1033, whatever ours does" plain:"the public name leads to another tunnel"`
 	ElsewhereToo    bool             `json:"elsewhere_too,omitempty" about:"a replica in another place takes every request"`
 	Unrouted        bool             `json:"unrouted,omitempty" shuts:"way" about:"the tunnel's rules do not know the host name: its catch-all 404"`

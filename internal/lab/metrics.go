@@ -95,6 +95,9 @@ func (r *run) config() any {
 	for _, h := range r.opt.AdditionalHosts {
 		rules = append(rules, rule{Hostname: h.Hostname, Service: h.Service, OriginRequest: map[string]any{}})
 	}
+	for _, h := range r.w.opt.Hosts {
+		rules = append(rules, rule{Hostname: h, Service: r.w.opt.ServiceURL, OriginRequest: map[string]any{}})
+	}
 	rules = append(rules, rule{Service: "http_status:404", OriginRequest: map[string]any{}})
 	version := -1
 	if r.opt.TunnelToken != "" {

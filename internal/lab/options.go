@@ -43,13 +43,14 @@ type Options struct {
 	Version       string            // of cloudflared; "" is 2026.8.2
 	Stores        map[string]string // addresses of stores by their slug; those of the Cloudflared app are known
 
-	FindURL     bool   // leave TUNNELMEDIC_PUBLIC_URL out of Env
-	ExternalURL string // of Core's config; "" is the edge's URL
-	Origin      string // host:port of a Home Assistant that is not the lab's; "" is the lab's own
-	ServiceURL  string // where the connector's rules send PublicHost; "" is http://homeassistant at Home Assistant's port
-	TLS         bool   // the edge speaks https, with a certificate of a CA of its own
-	Proxy       bool   // a reverse proxy stands between connector and Home Assistant; ServiceURL "" is its address
-	SplitDNS    bool   // the public name is localhost: Home Assistant at 127.0.0.1, the edge at 127.0.0.2, same port (Linux)
+	FindURL     bool     // leave TUNNELMEDIC_PUBLIC_URL out of Env
+	ExternalURL string   // of Core's config; "" is the edge's URL
+	Origin      string   // host:port of a Home Assistant that is not the lab's; "" is the lab's own
+	ServiceURL  string   // where the connector's rules send PublicHost; "" is http://homeassistant at Home Assistant's port
+	Hosts       []string // further names that the connector's rules send there
+	TLS         bool     // the edge speaks https, with a certificate of a CA of its own
+	Proxy       bool     // a reverse proxy stands between connector and Home Assistant; ServiceURL "" is its address
+	SplitDNS    bool     // the public name is localhost: Home Assistant at 127.0.0.1, the edge at 127.0.0.2, same port (Linux)
 
 	HAVersion string   // "" is 2026.11.2
 	Timezone  string   // "" is Europe/Berlin

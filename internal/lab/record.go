@@ -13,6 +13,7 @@ type Request struct {
 	Took   time.Duration `json:"took_ns"`
 	Server string        `json:"server"` // supervisor, origin, edge, connector, outside
 	Method string        `json:"method"`
+	Host   string        `json:"host,omitempty"`
 	Path   string        `json:"path"`
 	Query  string        `json:"query,omitempty"`
 	Header http.Header   `json:"-"`      // as it came: it may hold tokens
@@ -39,7 +40,7 @@ func (w *World) Requests() []Request {
 
 // record notes a request as it arrives; the function it gives notes its status.
 func (w *World) record(server string, req *http.Request, body string) func(status int) {
-	r := &Request{At: time.Now(), Server: server, Method: req.Method, Path: req.URL.Path, Query: req.URL.RawQuery, Header: req.Header.Clone(), Body: body}
+	r := &Request{At: time.Now(), Server: server, Method: req.Method, Host: req.Host, Path: req.URL.Path, Query: req.URL.RawQuery, Header: req.Header.Clone(), Body: body}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.requests = append(w.requests, r); len(w.requests) > keptRequests {

@@ -52,6 +52,8 @@ type Settings struct {
 
 	Cloudflare treatment.Cloudflare // whether its API answers
 
+	Also func() []AddressStatus // of further public addresses; nil: there are none
+
 	// For the reports; both may be nil.
 	Upstream Upstream // Cloudflare's own word
 	System   System   // versions of the installation
@@ -97,7 +99,8 @@ type Medic struct {
 	life context.Context // Run's, for what goes on beside the loop
 	side sync.WaitGroup
 
-	place atomic.Pointer[time.Location] // of the house, if it became known after New
+	place   atomic.Pointer[time.Location] // of the house, if it became known after New
+	watched atomic.Pointer[watched]       // for others
 
 	mu     sync.Mutex
 	status Status
@@ -130,6 +133,21 @@ func (m *Medic) Probe() {
 // Locate takes the house's time zone, by which the quiet hours go: it may become known,
 // or another, while the program runs.
 func (m *Medic) Locate(l *time.Location) { m.place.Store(l) }
+
+// watched is what the loop watches.
+type watched struct {
+	target    tunnel.Target
+	connector *tunnel.Connector
+}
+
+// Watched gives the app that is watched, with the way to its connector; nil while there is none.
+func (m *Medic) Watched() (tunnel.Target, *tunnel.Connector) {
+	w := m.watched.Load()
+	if w == nil {
+		return tunnel.Target{}, nil
+	}
+	return w.target, w.connector
+}
 
 // Alive says whether the loop has given a sign of life lately. A treatment gives
 // its signs too: only a loop that hangs goes silent.

@@ -29,20 +29,21 @@ type Status struct {
 	LastProbe *ProbeStatus      `json:"last_probe"`
 	ShutSince time.Time         `json:"shut_since,omitzero"` // since when no probe has been good
 
-	Allowed     []string      `json:"allowed,omitempty"` // protocols that may be tried
-	Trial       *TrialStatus  `json:"trial,omitempty"`   // the change under way
-	Gates       []policy.Gate `json:"gates,omitempty"`   // what keeps it from acting although the alarm is up
-	Blind       string        `json:"blind,omitempty"`   // why there is nothing to watch, as [Status.In] says it
-	Why         words.Text    `json:"-"`                 // the same, to be said
-	HoldUntil   time.Time     `json:"hold_until,omitzero"`
-	PausedUntil time.Time     `json:"paused_until,omitzero"`
-	FailbackDue time.Time     `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
-	Edges       []string      `json:"edges,omitempty"`          // addresses the connector is connected to
-	Locations   []string      `json:"edge_locations,omitempty"` // data centres, as of the connections' start
-	Troubles    []string      `json:"troubles,omitempty"`       // what keeps the program itself from its work, as [Status.In] says it
-	Hindered    []words.Text  `json:"-"`                        // the same, to be said
-	Unsure      bool          `json:"unsure,omitempty"`         // whether the present protocol is the user's own is not known; Resume says that it is
-	Notes       []string      `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had
+	Allowed     []string        `json:"allowed,omitempty"` // protocols that may be tried
+	Trial       *TrialStatus    `json:"trial,omitempty"`   // the change under way
+	Gates       []policy.Gate   `json:"gates,omitempty"`   // what keeps it from acting although the alarm is up
+	Blind       string          `json:"blind,omitempty"`   // why there is nothing to watch, as [Status.In] says it
+	Why         words.Text      `json:"-"`                 // the same, to be said
+	HoldUntil   time.Time       `json:"hold_until,omitzero"`
+	PausedUntil time.Time       `json:"paused_until,omitzero"`
+	FailbackDue time.Time       `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
+	Edges       []string        `json:"edges,omitempty"`          // addresses the connector is connected to
+	Locations   []string        `json:"edge_locations,omitempty"` // data centres, as of the connections' start
+	Troubles    []string        `json:"troubles,omitempty"`       // what keeps the program itself from its work, as [Status.In] says it
+	Hindered    []words.Text    `json:"-"`                        // the same, to be said
+	Unsure      bool            `json:"unsure,omitempty"`         // whether the present protocol is the user's own is not known; Resume says that it is
+	Also        []AddressStatus `json:"also,omitempty"`           // further public addresses, each by itself
+	Notes       []string        `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had
 }
 
 // TargetStatus is what is watched.
@@ -108,8 +109,12 @@ type ProbeStatus struct {
 // Status gives the present status.
 func (m *Medic) Status() Status {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.status
+	s := m.status
+	m.mu.Unlock()
+	if m.set.Also != nil {
+		s.Also = m.set.Also()
+	}
+	return s
 }
 
 // Healthy says whether the status is one of those in which Home Assistant is
@@ -129,6 +134,10 @@ func (s Status) In(l *words.Lang) Status {
 	d.Advice = []string{}
 	if len(s.Hindered) > 0 {
 		s.Troubles = l.Texts(s.Hindered)
+	}
+	s.Also = slices.Clone(s.Also)
+	for i, a := range s.Also {
+		s.Also[i] = a.In(l)
 	}
 	if s.Incident != nil {
 		i := *s.Incident

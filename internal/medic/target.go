@@ -129,6 +129,7 @@ func (m *Medic) attach(t tunnel.Target) {
 		m.others.Brief = diagnosis.Turnover{}
 	}
 	m.target = t
+	m.watched.Store(&watched{t, m.connectorFor(t)}) // one of its own: a connector remembers what it was asked
 }
 
 func (m *Medic) connectorFor(t tunnel.Target) *tunnel.Connector {
@@ -326,6 +327,7 @@ func (m *Medic) switchTo(slug string) {
 	}
 	if slug == "" {
 		m.target, m.connector, m.treat = tunnel.Target{}, nil, nil
+		m.watched.Store(nil)
 	}
 }
 

@@ -77,6 +77,8 @@ type Notifier struct {
 	writes, events, rings pace
 	behind                bool     // want differs from what stands there
 	silent                bool     // nothing is to be told any more
+	down                  bool     // the main address does not work
+	also                  []also   // what was told of each further address
 	missing, existing     []string // notify services: asked for and not there; there
 }
 
@@ -163,6 +165,7 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 		n.event(n.last, s)
 		n.last = s.State
 	}
+	n.down = !s.Reachable()
 	if s.Incident != nil {
 		n.story = s.Incident.ID
 	}
@@ -272,12 +275,15 @@ func (n *Notifier) event(from policy.Phase, s medic.Status) {
 }
 
 // ring queues the notify services.
-func (n *Notifier) ring(m notice) {
+func (n *Notifier) ring(m notice) { n.ringAs(ID, m) }
+
+// ringAs does so with a tag: on a phone, what has the same takes the place of the one before.
+func (n *Notifier) ringAs(tag string, m notice) {
 	if m.short == "" {
 		m.short = m.Message
 	}
 	for _, service := range n.services {
-		data := n.phone(service, ID, m.Title, m.short)
+		data := n.phone(service, tag, m.Title, m.short)
 		n.enqueue(func(ctx context.Context) error { return n.core.CallService(ctx, "notify", service, data) })
 	}
 }
@@ -316,7 +322,11 @@ func (n *Notifier) Forget(ctx context.Context) error {
 	n.mu.Lock()
 	n.silent, n.want, n.queue, n.behind = true, nil, nil, false
 	n.mu.Unlock()
-	return errors.Join(n.show(ctx, nil, ""), n.dismiss(ctx, testID))
+	errs := []error{n.show(ctx, nil, ""), n.dismiss(ctx, testID)}
+	for i := range n.also {
+		errs = append(errs, n.dismiss(ctx, alsoID(i)))
+	}
+	return errors.Join(errs...)
 }
 
 // Run sends until the context ends.

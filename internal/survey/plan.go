@@ -64,12 +64,12 @@ var plan = [...]look{
 
 	{name: Other, needs: twoFamilies, when: never, make: lookOther},
 	{name: Page, when: failing, make: lookPage},
-	{name: StartPage, needs: greeted, make: lookStartPage},
+	{name: StartPage, needs: greeted, when: main, make: lookStartPage},
 	{name: Direct, needs: inHouse, when: failing, make: lookDirect},
 	{name: Service, needs: connectorKnown, when: failing, make: lookService},
-	{name: AddOn, needs: inHouse, make: lookAddOn},
+	{name: AddOn, needs: inHouse, when: mainOrFailing, make: lookAddOn},
 	{name: Start, after: []Name{AddOn}, needs: startAsks, when: startMatters, every: lasting(30 * time.Second), make: lookStart}, // before a restart it is asked anew
-	{name: Connector, needs: connectorKnown, make: lookConnector},
+	{name: Connector, needs: connectorKnown, when: mainOrFailing, make: lookConnector},
 	// What a network lets pass changes seldom, and waiting for an answer that does not come takes seconds.
 	{name: QUIC, after: []Name{Connector}, needs: inHouse, when: quicMatters, every: lasting(10 * time.Minute), make: lookQUIC},
 	// The log is up to 256 KiB.
@@ -99,8 +99,10 @@ func startAsks(r *round) bool {
 
 // When the daemon makes a look.
 
-func never(*round) bool     { return false }
-func failing(r *round) bool { return !r.soFar().Public.Healthy() }
+func never(*round) bool           { return false }
+func failing(r *round) bool       { return !r.soFar().Public.Healthy() }
+func main(r *round) bool          { return !r.moment.Beside }
+func mainOrFailing(r *round) bool { return main(r) || failing(r) }
 func deciding(r *round) bool {
 	return r.moment.Due || failing(r)
 }

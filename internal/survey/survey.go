@@ -77,6 +77,9 @@ type Moment struct {
 	// where the plan says that it is worth it.
 	Whole bool
 
+	// Beside asks for what a further address takes: of one that works, the probe alone.
+	Beside bool
+
 	Suspected bool // something is being decided: a probe that takes much longer than usual is given up
 	Due       bool // the return to the user's own setting is due: what it hangs on is looked at in health, too
 	Starting  bool // something may hang on whether the app could start

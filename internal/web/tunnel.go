@@ -7,6 +7,7 @@ import (
 
 	g "maragu.dev/gomponents"
 
+	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/words"
 )
 
@@ -26,6 +27,7 @@ func (v *homeView) tunnelSection() g.Node {
 		el("h2", id("h-tunnel"), text(v.Say("page.tunnel"))),
 		facts(id("facts"), live,
 			fact(v.Say("page.address"), address),
+			g.If(len(v.Also) > 0, fact(v.Say("page.also"), v.also())),
 			fact(v.Say("page.app"), app),
 			fact(v.Say("page.transport"), transport),
 			fact(v.Say("page.setting"), text(cmp.Or(v.Protocol.Setting, v.Say("page.not-known"))), aside(v.ownSetting())),
@@ -33,6 +35,24 @@ func (v *homeView) tunnelSection() g.Node {
 			fact(v.Say("page.restarts"), text(v.Say("page.restarts-of", words.With{"n": v.Restarts, "budget": v.Budget})), aside(v.Say("page.restarts-note"))),
 		),
 	)
+}
+
+// also are the further addresses, each with how it is.
+func (v *homeView) also() g.Node {
+	return el("ul", class("plain"), g.Map(v.Also, func(a medic.AddressStatus) g.Node {
+		var how g.Node
+		switch {
+		case a.At.IsZero():
+			how = note(v.Say("page.also-waits"))
+		case a.Refused != medic.Accepted:
+			how = g.Group{el("strong", text(v.Say("page.also-main"))), aside(a.Summary)}
+		case a.Well():
+			how = note(v.Say("page.also-works", words.With{"took": words.Millis(a.TookMS)}))
+		default:
+			how = g.Group{el("strong", text(a.Summary)), g.Map(a.Advice, func(s string) g.Node { return aside(s) })}
+		}
+		return el("li", outward(a.URL), blank, how)
+	}))
 }
 
 // ownSetting is the user's own protocol beside the one that is set.
