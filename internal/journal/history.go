@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,7 @@ type History struct {
 	Version  int                `json:"version"`
 	TimeZone string             `json:"time_zone,omitempty"` // Home Assistant's
 	Days     []Day              `json:"days,omitempty"`      // oldest first
+	Quarters []Quarter          `json:"quarters,omitempty"`  // of the last day, oldest first
 	Pushes   []Push             `json:"pushes,omitempty"`    // of managed rules, oldest first
 	Versions []diagnosis.Change `json:"versions,omitempty"`  // and settings, oldest first
 	Notes    []string           `json:"notes,omitempty"`     // why Cloudflare's word is not, or not wholly, to be had
@@ -188,11 +190,11 @@ const (
 	historyOldName = "history.previous.json.gz"
 )
 
-// History reads the history; an empty one if there is none yet, or it cannot be
+// History gives the history as it stands, or else as it was written; an empty one if there is none yet, or it cannot be
 // read: it is for the reports alone.
 func (j *Journal) History() History {
 	j.mu.Lock()
-	held := j.history
+	held := cmp.Or(j.live, j.history)
 	j.mu.Unlock()
 	if held != nil {
 		return *held
@@ -239,7 +241,7 @@ func (j *Journal) WriteHistory(h History) error {
 		}
 		err = j.fail(fmt.Errorf("writing the history: %w", err))
 	}
-	j.history = &h
+	j.history = h.snapshot()
 	return err
 }
 

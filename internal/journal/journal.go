@@ -143,6 +143,7 @@ type Journal struct {
 
 	pending map[string]Incident // those that the disk did not take
 	history *History            // likewise
+	live    *History            // as the loop has it
 
 	tried   time.Time // when the disk last took something
 	trouble Trouble

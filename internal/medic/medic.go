@@ -395,6 +395,7 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	if dec.Open {
 		m.log.Debug().Msg("Every gate is open.")
 	}
+	m.journal.Live(m.chron.hist)
 	status := m.publish(e, d)
 	for _, t := range m.tell {
 		t(status, dec.Steps)

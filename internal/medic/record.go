@@ -117,16 +117,19 @@ func (m *Medic) keep(e evidence.Evidence, d diagnosis.Diagnosis, now time.Time) 
 	}
 	day.Watched += since
 	day.Over(r.Transport.String(), since)
+	lost := ours
 	if ours > 0 {
 		day.Lose("restarts by Tunnel Medic", ours)
 		day.LostByUs += ours
 	}
 	if !r.OK {
+		lost = since
 		day.Lose(d.Sign.String(), since-ours)
 		if m.incident != nil && m.incident.Ended.IsZero() {
 			m.incident.Account.Lost += since - ours
 		}
 	}
+	c.hist.Count(now, journal.Watch{Watched: since, Lost: lost, LostByUs: ours})
 }
 
 // missed counts the 400s that the connector counted between our probes: the second
