@@ -127,6 +127,13 @@ func (s Status) Reachable() bool {
 	return s.Diagnosis.Cause.ChecksSucceed()
 }
 
+// NeedsYou says whether only a person can end what is wrong: with the way in, or with the
+// program itself. Where nothing can be watched it is not known.
+func (s Status) NeedsYou() bool {
+	sure := s.State != policy.Starting && s.State != policy.Blind && (s.Incident != nil || s.Detector.Score == 0)
+	return s.Unsure || len(s.Hindered) > 0 || sure && s.Diagnosis.Remedy == diagnosis.Tell
+}
+
 // In gives the status as its reader's language says it. What is quoted of others (a name,
 // an address, a page's words) is harmless in it: see package words.
 func (s Status) In(l *words.Lang) Status {
