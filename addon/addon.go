@@ -181,12 +181,12 @@ func sick(super *supervisor.Client) func() string {
 
 // examiner makes every look for the page. now gives the app that is watched, and where
 // the house is.
-func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, func(web.DoctorRow)) (string, error) {
-	return func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
+func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error) {
+	return func(ctx context.Context, l *words.Lang, emit func(web.DoctorRow)) (string, error) {
 		house := house
 		house.Wish.Kept, house.Location = now()
 		at := at
-		at.House = &house
+		at.House, at.Lang = &house, l
 		r, err := doctor.Examine(ctx, at, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err
 	}

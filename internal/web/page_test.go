@@ -708,7 +708,7 @@ func TestAStreamOutlivesTheTimeForARequest(t *testing.T) {
 func TestTheDoctorsRowsComeOneByOne(t *testing.T) {
 	more := make(chan struct{})
 	h := newHouse(t, func(c *Config) {
-		c.Doctor = func(ctx context.Context, emit func(DoctorRow)) (string, error) {
+		c.Doctor = func(ctx context.Context, _ *words.Lang, emit func(DoctorRow)) (string, error) {
 			emit(DoctorRow{Component: "name", Came: "1.2.3.4", Verdict: "good"})
 			select {
 			case <-more:

@@ -191,6 +191,8 @@ var samples = words.With{
 	"gates": words.Gates([]policy.Gate{policy.GateInternet, policy.GateMode}), "step": "http2 is proven.", "services": "mobile_app_pixl", "names": "mobile_app_ipad, mobile_app_pixel",
 	"other": evidence.Auto, "result": words.Text{Key: "result.still-fails"}, "over": words.Text{Key: "transport.unknown"},
 	"lost": 4, "passed": 22, "lostbefore": 2, "earlier": words.Count{N: 2, Of: "count.checks"}, "until": words.Moment{At: time.Date(2026, 11, 25, 18, 40, 0, 0, time.UTC), How: words.HourAndMinute},
+	"issuer": "Google Trust Services", "version": "2026.11.0", "by": evidence.Client(1), "what": words.Text{Key: "seen.log.lost"}, "detail": "crypto error",
+	"trouble": words.Trouble(evidence.TimedOut), "script": "/frontend_latest/app.1a2b.js", "title": "502: Bad gateway",
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 }
 
