@@ -131,7 +131,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
 	house.Wish.Home = o.OriginURL
 	examine := examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
-	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), Doctor: findings(examine)})
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), Doctor: findings(examine, voice)})
 	entities.Link(home.page(), home.support())
 	var loop *medic.Medic
 	also := beside(o, addresses.Settings{Public: public, Looks: looks, Location: home.location, Changed: teller.TellAlso, Log: log,
@@ -193,10 +193,10 @@ func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone
 }
 
 // findings has the doctor look, for the button among the entities.
-func findings(examine func(context.Context, func(web.DoctorRow)) (string, error)) func(context.Context) (mqtt.Findings, error) {
+func findings(examine func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error), voice *words.Voice) func(context.Context) (mqtt.Findings, error) {
 	return func(ctx context.Context) (mqtt.Findings, error) {
 		found := mqtt.Findings{Wrong: []string{}}
-		summary, err := examine(ctx, func(r web.DoctorRow) {
+		summary, err := examine(ctx, voice.Lang(), func(r web.DoctorRow) {
 			if r.Verdict == "bad" {
 				found.Wrong = append(found.Wrong, strings.TrimSpace(r.Component+": "+r.Came+" "+r.Do))
 			}
