@@ -6,9 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // Bounds of what the feed keeps: a week, and a steady amount of memory.
@@ -41,8 +43,27 @@ type Feed struct {
 
 // span is a state from a time on; "" is a time in which nobody watched.
 type span struct {
-	At    time.Time    `json:"at"`
-	State policy.Phase `json:"state"`
+	At time.Time `json:"at"`
+	badge
+}
+
+// badge is a state as the page names it: where only a person can mend what is wrong, it
+// says so.
+type badge struct {
+	State    policy.Phase `json:"state"`
+	NeedsYou bool         `json:"needs_you,omitempty"`
+}
+
+func badgeOf(s medic.Status) badge {
+	return badge{s.State, s.State == policy.Suspect && s.Diagnosis.Remedy == diagnosis.Tell}
+}
+
+// key names it.
+func (s badge) key() words.Key {
+	if s.NeedsYou {
+		return "state.needs-you"
+	}
+	return words.State(s.State)
 }
 
 // slot gathers the probes of five minutes.
@@ -70,8 +91,8 @@ func (f *Feed) Tell(s medic.Status, steps []policy.Step) {
 	if p := s.LastProbe; p != nil && (f.status.LastProbe == nil || !f.status.LastProbe.At.Equal(p.At)) {
 		f.count(*p)
 	}
-	if n := len(f.spans); n == 0 || f.spans[n-1].State != s.State {
-		f.spans = append(f.spans, span{now, s.State})
+	if n := len(f.spans); n == 0 || f.spans[n-1].badge != badgeOf(s) {
+		f.spans = append(f.spans, span{now, badgeOf(s)})
 		f.prune(now)
 	}
 	for _, step := range steps {
@@ -166,7 +187,7 @@ func (f *Feed) since(seq uint64) (medic.Status, []Entry, uint64) {
 // stretch is a state between two moments.
 type stretch struct {
 	From, To time.Time
-	State    policy.Phase
+	badge
 }
 
 // sample is the probes of a part of the timeline.
@@ -191,7 +212,7 @@ func (f *Feed) look(now time.Time, back time.Duration, samples int) ([]stretch, 
 			if at.Before(from) {
 				at = from
 			}
-			states = append(states, stretch{at, to, s.State})
+			states = append(states, stretch{at, to, s.badge})
 		}
 	}
 	probes := make([]sample, samples)

@@ -17,7 +17,6 @@ import (
 
 	g "maragu.dev/gomponents"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
@@ -337,10 +336,10 @@ func (v *homeView) face(s *medic.Status) look {
 		l.Headline, l.Text = v.Say("page.face.healthy"), sentences(v.Say("page.face.healthy-text"), good)
 	case policy.Suspect:
 		l.Headline, l.Text = v.Say("page.face.down"), summary
-		if s.Incident == nil && s.Detector.Score > 0 {
-			l.Headline, l.Text = v.Say("page.face.closely"), v.Say("page.face.closely-text")
-		} else if s.Diagnosis.Remedy == diagnosis.Tell { // checking alone will not end it
+		if badgeOf(*s).NeedsYou { // checking alone will not end it
 			l.Word = v.Say("state.needs-you")
+		} else if s.Incident == nil && s.Detector.Score > 0 {
+			l.Headline, l.Text = v.Say("page.face.closely"), v.Say("page.face.closely-text")
 		}
 		if len(s.Gates) > 0 {
 			l.Text = sentences(summary, v.gates(s.Gates))
@@ -434,8 +433,12 @@ func (c clock) past(i journal.Incident) pastView {
 		v.Class, v.Outcome = "paused", c.Say("page.outcome.changed-by-hand")
 	case policy.NoStep:
 		v.Class, v.Outcome = "holding", c.Say("page.outcome.open")
-	default:
+	case policy.StepLapsed:
 		v.Class, v.Outcome = "paused", c.Say("page.outcome.lapsed")
+	case policy.StepKept: // what a person tried has proved itself
+		v.Class, v.Outcome = "healthy", c.Say("page.outcome.cured", words.With{"protocol": mendedBy(i)})
+	default:
+		v.Class, v.Outcome = "paused", c.Say("page.outcome.ended")
 	}
 	if !i.Ended.IsZero() {
 		took := words.With{"span": i.Ended.Sub(i.Onset)}

@@ -449,9 +449,12 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 	}
 	h := newHouse(t)
 	heads := map[string]policy.Phase{}
-	for _, state := range order {
-		s := wellNow()
+	for _, badge := range order {
+		s, state := wellNow(), badge.State
 		s.State = state
+		if badge.NeedsYou {
+			s.Diagnosis.Remedy = diagnosis.Tell
+		}
 		h.loop.mu.Lock()
 		h.loop.status = s
 		h.loop.mu.Unlock()
@@ -479,7 +482,7 @@ func TestThePageSaysThatItNeedsYouWhereOnlyAPersonCanMendIt(t *testing.T) {
 	}{
 		{policy.Suspect, diagnosis.Tell, 0, "en", "needs you"},
 		{policy.Suspect, diagnosis.Tell, 0, "de", "braucht dich"},
-		{policy.Suspect, diagnosis.Tell, 2, "en", "checking"}, // it says that it is watching closely
+		{policy.Suspect, diagnosis.Tell, 2, "en", "needs you"}, // whatever was suspected before
 		{policy.Suspect, diagnosis.Wait, 0, "en", "checking"},
 		{policy.Suspect, diagnosis.Rotate, 0, "en", "checking"},
 		{policy.Healthy, diagnosis.Tell, 0, "en", "healthy"}, // its own checks succeed
@@ -494,6 +497,36 @@ func TestThePageSaysThatItNeedsYouWhereOnlyAPersonCanMendIt(t *testing.T) {
 		if !strings.Contains(page, `<span class="badge">`+c.want+`</span>`) || !strings.Contains(page, `data-state="`+c.state.String()+`"`) {
 			t.Errorf("%s, %s, evidence %v, in %s: the page does not say %q, or changes the state's id", c.state, c.remedy, c.score, c.lang, c.want)
 		}
+	}
+}
+
+// The drawing of the day names it as the badge does.
+func TestTheTimelineSaysWhenItNeededYou(t *testing.T) {
+	f := NewFeed()
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	f.now = func() time.Time { return now }
+	for _, s := range []medic.Status{
+		{State: policy.Healthy},
+		{State: policy.Suspect, Diagnosis: medic.DiagnosisStatus{Remedy: diagnosis.Rotate}},
+		{State: policy.Suspect, Diagnosis: medic.DiagnosisStatus{Remedy: diagnosis.Tell}},
+		{State: policy.Healthy},
+	} {
+		f.Tell(s, nil)
+		now = now.Add(time.Hour)
+	}
+	v := clock{words.English(), now, time.UTC}.timeline(f, false)
+	if !strings.Contains(v.Text, "healthy 2 h, checking 1 h and needs you 1 h") || len(v.Strip) != 4 {
+		t.Errorf("%s (%d stretches)", v.Text, len(v.Strip))
+	}
+	dir := t.TempDir()
+	if err := f.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	again := NewFeed()
+	again.now = f.now
+	again.Load(dir)
+	if w := (clock{words.English(), now, time.UTC}).timeline(again, false); !strings.Contains(w.Text, "needs you 1 h") {
+		t.Errorf("after a start it is %s", w.Text)
 	}
 }
 

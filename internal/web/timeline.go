@@ -50,7 +50,8 @@ var tall = map[policy.Phase]float64{
 }
 
 // order is that of the legend: good to bad.
-var order = []policy.Phase{policy.Healthy, policy.Suspect, policy.Treating, policy.Holding, policy.Observing, policy.Blind, policy.Paused, policy.Starting}
+var order = []badge{{State: policy.Healthy}, {State: policy.Suspect}, {State: policy.Suspect, NeedsYou: true}, {State: policy.Treating}, {State: policy.Holding}, {State: policy.Observing},
+	{State: policy.Blind}, {State: policy.Paused}, {State: policy.Starting}}
 
 func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 	v := timelineView{Week: isWeek}
@@ -64,9 +65,9 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 	states, probes := f.look(c.now, back, samples)
 	from := c.now.Add(-back)
 	x := func(t time.Time) float64 { return drawWidth * float64(t.Sub(from)) / float64(back) }
-	total := map[policy.Phase]time.Duration{}
+	total := map[badge]time.Duration{}
 	for i, s := range states {
-		total[s.State] += s.To.Sub(s.From)
+		total[s.badge] += s.To.Sub(s.From)
 		if i < len(states)-maxStrip {
 			continue
 		}
@@ -76,17 +77,17 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 			a = max(0, b-least)
 		}
 		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: s.State.String(),
-			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": words.Text{Key: words.State(s.State)}, "span": s.To.Sub(s.From)})})
+			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": words.Text{Key: s.key()}, "span": s.To.Sub(s.From)})})
 	}
 	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
 		s := states[i]
-		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: s.State.String(), Word: c.stateWord(s.State), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
+		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: s.State.String(), Word: c.Say(s.key()), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
 	}
 	var said words.List
 	for _, p := range order {
 		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, legend{p.String(), c.stateWord(p), c.Span(d)})
-			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": words.Text{Key: words.State(p)}, "span": d}})
+			v.Legend = append(v.Legend, legend{p.State.String(), c.Say(p.key()), c.Span(d)})
+			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": words.Text{Key: p.key()}, "span": d}})
 		}
 	}
 	v.Known = len(states) > 0
