@@ -7,46 +7,17 @@ import (
 	"strings"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/survey"
-	"tunnelmedic/internal/words"
 )
 
 // rowOf is a row of the table: the looks that it rests on, and how it is made of what
 // they saw.
 type rowOf struct {
 	of  []survey.Name
-	row func(*examination, survey.Finding) row
+	row func(*examination, survey.Finding) Row
 }
-
-// row is what a look comes to, in no language yet.
-type row struct {
-	name    words.Text
-	asked   string // as a terminal shows it
-	came    words.Pieces
-	verdict Verdict
-	do      words.Text
-	took    time.Duration
-}
-
-// in gives the row in a language; its name and what was asked stay English in a report.
-func (r row) in(l *words.Lang) Row {
-	out := Row{Component: l.Text(r.name), Asked: r.asked, Came: l.Pieces(r.came), Verdict: r.verdict, Took: r.took}
-	if r.do.Key != "" {
-		out.Do = l.Text(r.do)
-	}
-	return out
-}
-
-func (r row) empty() bool { return r.name.Key == "" }
-
-// said is one piece.
-func said(key words.Key, with ...words.With) words.Pieces {
-	return words.Pieces{words.Of(key, with...)}
-}
-
-// nothing is to be done.
-var nothing words.Text
 
 // table is the rows in their order. Every look of the plan has one.
 var table = [...]rowOf{
@@ -70,35 +41,35 @@ var table = [...]rowOf{
 	{[]survey.Name{survey.Internet}, internetRow},
 }
 
-func houseName(x *examination, f survey.Finding) row {
+func houseName(x *examination, f survey.Finding) Row {
 	l := f.Seen.Names.House
 	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil {
-		return row{} // an address needs no resolver
+		return Row{} // an address needs no resolver
 	}
-	r := row{name: words.Of("doctor.row.name"), asked: l.Asked, came: words.Lookup(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.dns")}
+	r := Row{Component: "name", Asked: l.Asked, Came: diagnosis.LookupInShort(l), Took: l.Took, Verdict: Bad, Do: "look at this machine's DNS server"}
 	switch {
 	case l.Trouble == evidence.NameNotFound && !f.Seen.Names.World.Found():
-		r.do = words.Of("doctor.do.record")
+		r.Do = "check the address and its DNS record"
 	case l.Found() && private(l.Addrs):
-		r.verdict, r.do = Beside, nothing
-		r.came = append(r.came, words.Of("doctor.came.inside"))
+		r.Verdict, r.Do = Beside, ""
+		r.Came += " (inside your network: it answers for the name itself)"
 	case l.Found():
-		r.verdict, r.do = Good, nothing
+		r.Verdict, r.Do = Good, ""
 	}
 	return r
 }
 
-func worldName(x *examination, f survey.Finding) row {
+func worldName(x *examination, f survey.Finding) Row {
 	l := f.Seen.Names.World
 	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil || !l.Done() {
-		return row{}
+		return Row{}
 	}
-	r := row{name: words.Of("doctor.row.outside"), asked: l.Asked, came: words.Lookup(l), took: l.Took, verdict: Good}
+	r := Row{Component: "name, outside", Asked: l.Asked, Came: diagnosis.LookupInShort(l), Took: l.Took, Verdict: Good}
 	switch {
 	case l.Trouble == evidence.NameNotFound:
-		r.verdict, r.do = Bad, words.Of("doctor.do.record")
+		r.Verdict, r.Do = Bad, "check the address and its DNS record"
 	case !l.Found():
-		r.verdict = Beside // out of reach: it says nothing of the name
+		r.Verdict = Beside // out of reach: it says nothing of the name
 	}
 	return r
 }
@@ -113,34 +84,35 @@ func private(addrs []string) bool {
 	return true
 }
 
-func publicRow(x *examination, f survey.Finding) row {
+func publicRow(x *examination, f survey.Finding) Row {
 	return x.handshakeRow(family(f.Seen.Network), f.Seen.Public, false)
 }
 
-func otherRow(x *examination, f survey.Finding) row {
+func otherRow(x *examination, f survey.Finding) Row {
 	return x.handshakeRow(family(f.Seen.Others), f.Seen.Other, true)
 }
 
 // handshakeRow is the probe, or the one over the other family.
-func (x *examination) handshakeRow(family string, l evidence.Look, second bool) row {
-	r := row{name: words.Of("doctor.row.public"), asked: x.asked(l) + " as a WebSocket", came: cameOf(l), took: l.Took, verdict: Bad}
+func (x *examination) handshakeRow(family string, l evidence.Look, second bool) Row {
+	component := "public"
 	if family != "" {
-		r.name = words.Of("doctor.row.public-over", words.With{"family": family})
+		component += ", " + family
 	}
+	r := Row{Component: component, Asked: x.asked(l) + " as a WebSocket", Came: cameOf(l), Took: l.Took, Verdict: Bad}
 	switch {
 	case second && l.Stage < evidence.Connected && l.Trouble == evidence.Unreachable:
-		r.verdict, r.came = Beside, said("doctor.came.no-way", words.With{"family": family})
+		r.Verdict, r.Came = Beside, "this machine has no way over "+family
 	case !l.Done(), l.Trouble == evidence.Unusable:
-		r.verdict = Unsure
+		r.Verdict = Unsure
 	case l.Healthy() && l.CFRay() == "":
-		r.verdict, r.came = Unsure, append(r.came, words.Of("doctor.came.not-cloudflare"))
+		r.Verdict, r.Came = Unsure, r.Came+", not through Cloudflare"
 	case l.Healthy():
-		r.verdict = Good
+		r.Verdict = Good
 		if l.SignIn == evidence.TokenRefused || l.SignIn == evidence.TokenWithheld {
-			r.do = words.Of("doctor.do.token")
+			r.Do = "Home Assistant refuses the token: make a new one"
 		}
 	default:
-		r.do = words.Of("doctor.do.verdict")
+		r.Do = "see the verdict below"
 	}
 	return r
 }
@@ -150,242 +122,245 @@ func (x *examination) asked(l evidence.Look) string {
 	return strings.Replace(l.Asked, (&url.URL{Scheme: x.place.Public.URL.Scheme, Host: x.place.Public.URL.Host}).String(), "", 1)
 }
 
-// cameOf is words.Look with what a person wants to know besides.
-func cameOf(l evidence.Look) words.Pieces {
-	p := words.Look(l)
+// cameOf is LookInShort with what a person wants to know besides.
+func cameOf(l evidence.Look) string {
+	s := diagnosis.LookInShort(l)
 	if l.Healthy() {
-		p = said("doctor.came.greets", words.With{"version": l.HAVersion})
-		if key := map[evidence.SignIn]words.Key{evidence.TokenAccepted: "doctor.came.signed-in", evidence.TokenRefused: "doctor.came.token-refused",
-			evidence.TokenWithheld: "doctor.came.token-withheld", evidence.TokenKept: "doctor.came.token-kept"}[l.SignIn]; key != "" {
-			p = append(p, words.Of(key))
-		}
+		s = joined("Home Assistant "+l.HAVersion+" greets", map[evidence.SignIn]string{
+			evidence.TokenAccepted: "signed in", evidence.TokenRefused: "token refused", evidence.TokenWithheld: "token not sent again",
+			evidence.TokenKept: "no token sent, as it is not Cloudflare that answers"}[l.SignIn])
 		if ray := l.CFRay(); ray != "" {
-			p = append(p, "cf-ray "+ray)
+			s += ", cf-ray " + ray
 		}
 	}
 	if l.Detail != "" && l.Trouble != evidence.NoTrouble {
-		p = append(p, l.Detail)
+		s += ": " + l.Detail
 	}
-	return p
+	return s
 }
 
-func certificateRow(_ *examination, f survey.Finding) row {
+func certificateRow(_ *examination, f survey.Finding) Row {
 	l, now := f.Seen.Public, f.Seen.At
 	if l.TLS == nil {
-		return row{}
+		return Row{}
 	}
 	t := l.TLS
-	r := row{name: words.Of("doctor.row.certificate"), asked: "the TLS handshake of the same",
-		came:    words.Pieces{t.Version, words.Of("doctor.came.certificate", words.With{"names": strings.Join(t.Names, " "), "issuer": t.Issuer, "day": t.NotAfter.UTC().Format(time.DateOnly)})},
-		verdict: Good}
+	r := Row{Component: "certificate", Asked: "the TLS handshake of the same",
+		Came:    joined(t.Version, "for "+strings.Join(t.Names, " "), "issued by "+t.Issuer, "valid until "+t.NotAfter.UTC().Format(time.DateOnly)),
+		Verdict: Good}
 	if l.Showed.CertificateWanted {
-		key := words.Key("doctor.came.wanted")
+		r.Came += ", asked for a client certificate"
 		if l.Showed.Certificate {
-			key = "doctor.came.wanted-given"
+			r.Came += " and got one"
 		}
-		r.came = append(r.came, words.Of(key))
 	}
 	if t.NotAfter.Sub(now) < expirySoon {
-		r.verdict, r.do = Unsure, words.Of("doctor.do.certificate")
+		r.Verdict, r.Do = Unsure, "it ends soon; Cloudflare renews its own certificates automatically"
 	}
 	return r
 }
 
-func pageRow(x *examination, f survey.Finding) row {
+func pageRow(x *examination, f survey.Finding) Row {
 	l := f.Seen.Page
-	r := row{name: words.Of("doctor.row.page"), asked: x.asked(l), came: cameOf(l), took: l.Took, verdict: Bad}
+	r := Row{Component: "page", Asked: x.asked(l), Came: cameOf(l), Took: l.Took, Verdict: Bad}
 	switch {
 	case !l.Done():
-		r.verdict = Unsure
+		r.Verdict = Unsure
 	case l.Stage >= evidence.Answered && l.Status < 400:
-		r.verdict = Good
+		r.Verdict = Good
 	}
 	return r
 }
 
-func directRow(_ *examination, f survey.Finding) row {
+func directRow(_ *examination, f survey.Finding) Row {
 	l := f.Seen.Direct
 	if !l.Done() {
-		return row{name: words.Of("doctor.row.direct"), asked: "the handshake, past the tunnel", came: said("doctor.came.address-unknown"), verdict: Unsure}
+		return Row{Component: "Home Assistant", Asked: "the handshake, past the tunnel", Came: "its address on the internal network is not known", Verdict: Unsure}
 	}
-	r := row{name: words.Of("doctor.row.direct"), asked: l.Asked + " as a WebSocket, past the tunnel", came: cameOf(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.local")}
+	r := Row{Component: "Home Assistant", Asked: l.Asked + " as a WebSocket, past the tunnel", Came: cameOf(l), Took: l.Took, Verdict: Bad, Do: "open Home Assistant by its local address"}
 	switch {
 	case l.Healthy():
-		r.verdict, r.do = Good, nothing
+		r.Verdict, r.Do = Good, ""
 	case l.Trouble == evidence.Unusable || l.Trouble == evidence.NameNotFound:
-		r.verdict, r.do = Unsure, nothing
+		r.Verdict, r.Do = Unsure, ""
 	}
 	return r
 }
 
-func serviceRow(_ *examination, f survey.Finding) row {
+func serviceRow(_ *examination, f survey.Finding) Row {
 	l, route := f.Seen.Service, f.Seen.Connector.Route
 	if !l.Done() {
-		return row{} // it is Home Assistant itself
+		return Row{} // it is Home Assistant itself
 	}
-	r := row{name: words.Of("doctor.row.service"), asked: l.Asked + " as a WebSocket: where the tunnel leads", came: cameOf(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.proxy", words.With{"service": route.Service})}
+	r := Row{Component: "service", Asked: l.Asked + " as a WebSocket: where the tunnel leads", Came: cameOf(l), Took: l.Took, Verdict: Bad, Do: "switch WebSocket support on in the proxy at " + route.Service}
 	if l.Healthy() {
-		r.verdict, r.do = Good, nothing
+		r.Verdict, r.Do = Good, ""
 	}
 	return r
 }
 
-func addOnRow(x *examination, f survey.Finding) row {
+func addOnRow(x *examination, f survey.Finding) Row {
 	err := f.Err
 	if x.target.Slug == "" {
 		err = x.found
 	}
-	r := row{name: words.Of("doctor.row.app"), asked: "Supervisor about " + x.target.Slug, verdict: Bad}
+	r := Row{Component: "add-on", Asked: "Supervisor about " + x.target.Slug, Verdict: Bad}
 	switch a := f.Seen.AddOn; {
 	case err != nil && !a.Asked:
-		r.came, r.verdict = words.Pieces{err}, Unsure
+		r.Came, r.Verdict = err.Error(), Unsure
 	case !a.Installed:
-		r.asked, r.came, r.do = "Supervisor about the Cloudflared app", said("doctor.came.not-installed"), words.Of("doctor.do.install")
+		r.Asked, r.Came, r.Do = "Supervisor about the Cloudflared app", "it is not installed", "install it, or name it as \"Cloudflared app\" in Tunnel Medic's configuration"
 	default:
-		r.came = words.Pieces{a.Name + " " + a.Version, string(a.State)}
+		r.Came = fmt.Sprintf("%s %s, %s", a.Name, a.Version, a.State)
 		if a.ProtocolKnown {
-			r.came = append(r.came, words.Of("seen.app.protocol", words.With{"protocol": a.Protocol}))
+			r.Came += ", protocol " + a.Protocol.String()
 		}
 		if a.State == evidence.StateStarted {
-			r.verdict = Good
+			r.Verdict = Good
 		} else {
-			r.do = words.Of("doctor.do.start")
+			r.Do = "start it; its Log tab says why it ended"
 		}
 	}
 	return r
 }
 
 // startRow says whether the app could start, where that hangs on Cloudflare's API.
-func startRow(_ *examination, f survey.Finding) row {
+func startRow(_ *examination, f survey.Finding) Row {
 	if f.Seen.AddOn.HasToken {
-		return row{}
+		return Row{}
 	}
-	r := row{name: words.Of("doctor.row.start"), asked: "Cloudflare's API, which the app needs to start", came: said("doctor.came.answers"), took: f.Took, verdict: Good}
+	r := Row{Component: "app's start", Asked: "Cloudflare's API, which the app needs to start", Came: "it answers", Took: f.Took, Verdict: Good}
 	if f.Seen.AddOn.Startable == evidence.Off {
-		r.came, r.verdict, r.do = said("doctor.came.silent"), Unsure, words.Of("doctor.do.no-restart")
+		r.Came, r.Verdict, r.Do = "it does not answer", Unsure, "do not restart the app before it does"
 	}
 	return r
 }
 
-func connectorRow(_ *examination, f survey.Finding) row {
+func connectorRow(_ *examination, f survey.Finding) Row {
 	c := f.Seen.Connector
-	r := row{name: words.Of("doctor.row.connector"), asked: "cloudflared: /ready /diag/tunnel /config", came: words.Connector(c), verdict: Bad, do: words.Of("doctor.do.log")}
+	r := Row{Component: "connector", Asked: "cloudflared: /ready /diag/tunnel /config", Came: diagnosis.ConnectorInShort(c), Verdict: Bad, Do: "look at the Log tab of the Cloudflared app"}
 	if n := c.Counters; n != nil && n.Version != "" {
-		r.came = append(said("doctor.came.version", words.With{"version": n.Version}), r.came...)
+		r.Came = "version " + n.Version + ", " + r.Came
 	}
 	switch {
 	case c.Up() && c.Route.Asked && !c.Route.Found:
-		r.do = words.Of("doctor.do.host-name")
+		r.Do = "add this host name to the tunnel's configuration"
 	case c.Up():
-		r.verdict, r.do = Good, nothing
+		r.Verdict, r.Do = Good, ""
 	case c.Status == 0 && c.Trouble != evidence.Refused:
-		r.verdict, r.do = Unsure, nothing
+		r.Verdict, r.Do = Unsure, ""
 	}
 	return r
 }
 
-func quicRow(_ *examination, f survey.Finding) row {
+func quicRow(_ *examination, f survey.Finding) Row {
 	l, in := f.Seen.QUIC, f.Seen.Connector.Transport
 	if !l.Done() {
-		return row{} // there was no edge to ask
+		return Row{} // there was no edge to ask
 	}
-	r := row{name: words.Of("doctor.row.quic"), asked: "Cloudflare's edge, over UDP to port 7844", came: words.QUIC(l), took: l.Took, verdict: Unsure}
+	r := Row{Component: "QUIC", Asked: "Cloudflare's edge, over UDP to port 7844", Came: diagnosis.QUICInShort(l), Took: l.Took, Verdict: Unsure}
 	switch passes := l.QUICPasses(); {
 	case passes == evidence.On:
-		r.verdict = Good
+		r.Verdict = Good
 	case passes == evidence.Off && in == evidence.OverQUIC: // the tunnel itself shows that it passes
-		r.came, r.verdict = said("doctor.came.quic-used"), Beside
+		r.Came, r.Verdict = "no handshake, though the tunnel uses it", Beside
 	case passes == evidence.Off && l.Stage >= evidence.Connected:
-		r.do = words.Of("doctor.do.inspection")
+		r.Do = "if the tunnel is to be able to use QUIC, exempt UDP to port 7844 from the firewall's inspection"
 	case passes == evidence.Off:
-		r.do = words.Of("doctor.do.udp")
+		r.Do = "if the tunnel is to be able to use QUIC, let the router pass UDP to port 7844"
 	}
 	return r
 }
 
-func carriedRow(x *examination, f survey.Finding) row {
+func carriedRow(x *examination, f survey.Finding) Row {
 	if x.place.House == nil || x.conn == nil {
-		return row{}
+		return Row{}
 	}
 	rise, known := f.Seen.Connector.Carried()
-	r := row{name: words.Of("doctor.row.carried"), asked: "cloudflared's counters before and after the probe", came: said("doctor.came.unread"), verdict: Unsure}
+	r := Row{Component: "carried", Asked: "cloudflared's counters before and after the probe", Came: "they could not be read", Verdict: Unsure}
 	if !known {
 		return r
 	}
-	r.came, r.verdict = words.Carried(f.Seen.Connector), Good
+	r.Came, r.Verdict = fmt.Sprintf("%d requests during the probe", rise.Requests), Good
+	if n := rise.Codes[400]; n > 0 {
+		r.Came += fmt.Sprintf(", %d answered with 400", n)
+	}
+	if rise.Errors > 0 {
+		r.Came += fmt.Sprintf(", %d not passed on", rise.Errors)
+	}
 	if rise.Requests == 0 {
-		r.verdict = Beside
+		r.Verdict = Beside
 		if l := f.Seen.Public; l.Healthy() && l.CFRay() != "" {
-			r.verdict, r.do = Unsure, words.Of("doctor.do.other")
+			r.Verdict, r.Do = Unsure, "another cloudflared carried the probe: see the tunnel's connectors in Zero Trust"
 		}
 	}
 	return r
 }
 
-func logRow(_ *examination, f survey.Finding) row {
+func logRow(_ *examination, f survey.Finding) Row {
 	l := f.Seen.Log
 	if !l.Asked {
-		return row{}
+		return Row{}
 	}
-	r := row{name: words.Of("doctor.row.log"), asked: "telling lines of the connector's present run", came: words.AppLog(l), verdict: Unsure}
-	if len(r.came) == 0 {
-		r.came, r.verdict = said("doctor.came.none"), Good
+	r := Row{Component: "its log", Asked: "telling lines of the connector's present run", Came: diagnosis.LogInShort(l), Verdict: Unsure}
+	if r.Came == "" {
+		r.Came, r.Verdict = "none", Good
 	}
 	return r
 }
 
-func coreRow(_ *examination, f survey.Finding) row {
+func coreRow(_ *examination, f survey.Finding) Row {
 	c := f.Seen.Core
-	r := row{name: words.Of("doctor.row.core"), asked: "its API, through Supervisor", verdict: Bad, do: words.Of("doctor.do.core")}
+	r := Row{Component: "Core", Asked: "its API, through Supervisor", Verdict: Bad, Do: "wait if it was just started; else see its log"}
 	switch {
 	case f.Err != nil:
-		r.came, r.verdict, r.do = words.Pieces{f.Err}, Unsure, nothing
+		r.Came, r.Verdict, r.Do = f.Err.Error(), Unsure, ""
 	case c.Status == 200 && c.State == "RUNNING":
-		r.came, r.verdict, r.do = said("doctor.came.running"), Good, nothing
+		r.Came, r.Verdict, r.Do = "running", Good, ""
 	default:
-		r.came = words.Pieces{strings.TrimSpace(fmt.Sprintf("HTTP %d %s", c.Status, c.State))}
+		r.Came = strings.TrimSpace(fmt.Sprintf("HTTP %d %s", c.Status, c.State))
 		if c.Runs == evidence.On {
-			r.came = append(r.came, words.Of("seen.core.runs"))
+			r.Came += ", its container runs"
 		}
 	}
 	return r
 }
 
-func startPageRow(_ *examination, f survey.Finding) row {
+func startPageRow(_ *examination, f survey.Finding) Row {
 	page := f.Seen.Frontend
-	r := row{name: words.Of("doctor.row.start-page"), asked: "GET /, and the script that it names", came: words.StartPage(page), took: f.Took, verdict: Good}
+	r := Row{Component: "start page", Asked: "GET /, and the script that it names", Came: diagnosis.FrontendInShort(page), Took: f.Took, Verdict: Good}
 	switch {
 	case page.Stale():
-		r.verdict, r.do = Bad, words.Of("doctor.do.purge")
+		r.Verdict, r.Do = Bad, "purge Cloudflare's cache, and exempt this host name from it"
 	case page.Script == "":
-		r.verdict = Beside
+		r.Verdict = Beside
 	case page.Cached():
-		r.verdict, r.do = Unsure, words.Of("doctor.do.exempt")
+		r.Verdict, r.Do = Unsure, "exempt this host name from Cloudflare's cache: after an update the page would be stale"
 	}
 	return r
 }
 
-func coreLogRow(_ *examination, f survey.Finding) row {
+func coreLogRow(_ *examination, f survey.Finding) Row {
 	l := f.Seen.CoreLog
 	if !l.Asked {
-		return row{}
+		return Row{}
 	}
-	r := row{name: words.Of("doctor.row.core-log"), asked: "refused requests, of the last half hour", came: words.CoreLog(l), took: f.Took, verdict: Unsure}
-	if len(r.came) == 0 {
-		r.came, r.verdict = said("doctor.came.none"), Good
+	r := Row{Component: "Core's log", Asked: "refused requests, of the last half hour", Came: diagnosis.CoreLogInShort(l), Took: f.Took, Verdict: Unsure}
+	if r.Came == "" {
+		r.Came, r.Verdict = "none", Good
 	}
 	return r
 }
 
-func internetRow(_ *examination, f survey.Finding) row {
+func internetRow(_ *examination, f survey.Finding) Row {
 	i := f.Seen.Internet
-	r := row{name: words.Of("doctor.row.internet"), asked: "Supervisor's own check", came: words.Internet(i), verdict: Unsure}
+	r := Row{Component: "internet", Asked: "Supervisor's own check", Came: i.String(), Verdict: Unsure}
 	//exhaustive:ignore
 	switch i {
 	case evidence.InternetUp:
-		r.verdict = Good
+		r.Verdict = Good
 	case evidence.InternetDown:
-		r.verdict, r.do = Bad, words.Of("doctor.do.router")
+		r.Verdict, r.Do = Bad, "check the router"
 	}
 	return r
 }
