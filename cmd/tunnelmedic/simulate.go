@@ -97,13 +97,13 @@ func simulate(ctx context.Context, cfg sim.Config, asJSON, markdown, bend bool, 
 		if err := r.Markdown(out); err != nil || !bend {
 			return err
 		}
-		return sim.MarkdownSensitivity(out, r.Targets, bends)
+		return sim.MarkdownSensitivity(out, r, bends)
 	}
 	if err := r.Print(out); err != nil {
 		return err
 	}
 	if bend {
-		return sim.PrintSensitivity(out, r.Targets, bends)
+		return sim.PrintSensitivity(out, r, bends)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type Figure struct {
 type Score struct {
 	Actor    Actor   `json:"actor"`
 	Cut      Figure  `json:"cut_off_minutes"` // per incident; of F, per year, with what nobody can help
+	ToBest   Figure  `json:"to_optimum"`      // cut-off in proportion to the best that can be done with Medic's eyes
 	ToEyes   Figure  `json:"to_same_eyes"`    // cut-off in proportion to that of the oracle with Medic's eyes
 	ToOracle Figure  `json:"to_oracle"`
 	Restarts Figure  `json:"restarts"`
@@ -96,6 +97,7 @@ type Report struct {
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	begin := time.Now()
 	r := &Report{Interval: cfg.Rules.Interval.Seconds(), Seed: cfg.Seed, World: cfg.World}
+	cfg.best = cfg.optima(Families())
 	for _, f := range cfg.Families {
 		cfg.say(f.String() + "  " + f.Title())
 		ends := cfg.play(ctx, f)
@@ -133,11 +135,11 @@ func row(f Family, ends [][actors]ending) Row {
 		return x
 	}
 	cut := func(e ending) float64 { return e.cut }
-	eyes, oracle := column(SameEyes, cut), column(Oracle, cut)
+	best, eyes, oracle := column(Optimum, cut), column(SameEyes, cut), column(Oracle, cut)
 	for a := range actors {
 		mine := column(a, cut)
 		s := Score{
-			Actor: a, Cut: mean(mine), ToEyes: ratio(mine, eyes), ToOracle: ratio(mine, oracle), Median: Figure{-1, 0}, P95: Figure{-1, 0},
+			Actor: a, Cut: mean(mine), ToBest: ratio(mine, best), ToEyes: ratio(mine, eyes), ToOracle: ratio(mine, oracle), Median: Figure{-1, 0}, P95: Figure{-1, 0},
 			Restarts: mean(column(a, func(e ending) float64 { return float64(e.restarts) })),
 			Alarms:   mean(column(a, func(e ending) float64 { return float64(e.alarms) })),
 			Misled:   mean(column(a, func(e ending) float64 { return float64(e.misled) })),

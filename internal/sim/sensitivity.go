@@ -13,6 +13,7 @@ import (
 type Bend struct {
 	Name    string   `json:"name"`
 	Targets []Target `json:"targets"`
+	Rows    []Row    `json:"-"`
 }
 
 // Sensitivity runs the simulation again with each assumption a third and three
@@ -40,7 +41,7 @@ func Sensitivity(ctx context.Context, cfg Config, asStated *Report) ([]Bend, err
 			}
 		}
 		r.Wald = asStated.Wald
-		bends = append(bends, Bend{name, targets(r)})
+		bends = append(bends, Bend{name, targets(r), r.Rows})
 		return nil
 	}
 	for _, a := range []struct {
@@ -68,9 +69,9 @@ func Sensitivity(ctx context.Context, cfg Config, asStated *Report) ([]Bend, err
 	return bends, err
 }
 
-// PrintSensitivity writes what holds and what does not; asStated are the targets of
-// the world as stated. Those beyond anybody's reach are left out.
-func PrintSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
+// PrintSensitivity writes what holds and what does not; r is the world as stated. Those beyond anybody's reach are left out.
+func PrintSensitivity(w io.Writer, r *Report, bends []Bend) error {
+	asStated := r.Targets
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "\nWith one assumption off by a factor of 3\n\t")
 	shown := func(i int) bool { return !asStated[i].Beyond() }
@@ -97,11 +98,34 @@ func PrintSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
 	}
 	fmt.Fprint(t, "\n  (! the target is not met. \"eyes\" and \"oracle\": cut-off in proportion to theirs; \"rival\": minutes more than the best one's, where the\n"+
 		"  interval or half a second is nothing; \"alarm\" and \"1 in 5\": in proportion to the least possible)\n")
+	fmt.Fprint(t, "\nCut-off in proportion to the optimum's\n\t")
+	for _, f := range bent {
+		fmt.Fprintf(t, "%s\t", f)
+	}
+	gaps(r, bends, func(name string, each []string) { fmt.Fprintf(t, "\n  %s\t%s\t", name, strings.Join(each, "\t")) })
+	fmt.Fprintln(t)
 	return t.Flush()
 }
 
+// bent are the families of which the table of gaps tells: there, what is not known costs something.
+var bent = []Family{QUICOnly, Partial, Unequal, AnyRestart}
+
+// gaps goes through the worlds: how far the policy is from the optimum in each family.
+func gaps(r *Report, bends []Bend, line func(name string, each []string)) {
+	for _, b := range append([]Bend{{Name: "as stated", Rows: r.Rows}}, bends...) {
+		var each []string
+		for _, row := range b.Rows {
+			if slices.Contains(bent, row.Family) {
+				each = append(each, toBest(row))
+			}
+		}
+		line(b.Name, each)
+	}
+}
+
 // MarkdownSensitivity writes what does not hold, for docs/SIMULATION.md.
-func MarkdownSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
+func MarkdownSensitivity(w io.Writer, r *Report, bends []Bend) error {
+	asStated := r.Targets
 	held := func(list []Target) (n int) {
 		for _, g := range list {
 			if g.Outcome() != Missed {
@@ -126,6 +150,12 @@ func MarkdownSensitivity(w io.Writer, asStated []Target, bends []Bend) error {
 			}
 		}
 	}
+	b.WriteString("\nHow far the policy is from the optimum of each world, its cut-off in proportion:\n\n| assumption |")
+	for _, f := range bent {
+		fmt.Fprintf(&b, " %s: %s |", f, f.Title())
+	}
+	b.WriteString("\n|---|" + strings.Repeat("--:|", len(bent)) + "\n")
+	gaps(r, bends, func(name string, each []string) { fmt.Fprintf(&b, "| %s | %s |\n", name, strings.Join(each, " | ")) })
 	_, err := io.WriteString(w, b.String())
 	return err
 }

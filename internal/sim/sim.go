@@ -22,12 +22,13 @@ const (
 	Static                // http2 was set long ago, and stays
 	Sidecar               // three failures in a row, and on to the next protocol, for ever
 	Watchdog              // two failures in a row, and a restart
+	Optimum               // the best that can be done with the same eyes
 	SameEyes              // an oracle that learns of the fault by Medic's own first failing look
 	Oracle                // an oracle that acts at the onset
 	actors
 )
 
-var actorNames = [...]string{"Tunnel Medic", "nothing", "static http2", "sidecar", "watchdog", "same eyes", "oracle"}
+var actorNames = [...]string{"Tunnel Medic", "nothing", "static http2", "sidecar", "watchdog", "optimum", "same eyes", "oracle"}
 
 func (a Actor) String() string { return actorNames[a] }
 
@@ -44,6 +45,8 @@ type Config struct {
 	Pace      Pace
 	Zone      *time.Location
 	Progress  func(string) // told what is worked on; nil: nobody
+
+	best *optima // the optimum's strategies, solved by Run
 }
 
 func (cfg *Config) say(what string) {
@@ -105,6 +108,7 @@ func (cfg *Config) live(s *story) (all [actors]ending) {
 	put(Sidecar, sidecar().live(s))
 	put(Watchdog, watchdog().live(s))
 	eyes, onset := oracles(s, m.noticed)
+	put(Optimum, cfg.best.optimal(s, cfg, m.noticed))
 	put(SameEyes, eyes)
 	put(Oracle, onset)
 	return all

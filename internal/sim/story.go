@@ -263,7 +263,7 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 	case Noisy:
 		// A wireless or mobile line loses some handshakes for good; the least that people notice
 		// beside it is about one in ten.
-		s.noise = min((0.02+0.03*rng.Float64())*world.Noise, 0.5)
+		s.noise = min((leastNoise+(mostNoise-leastNoise)*rng.Float64())*world.Noise, 0.5)
 		onset += 7 * 24 * time.Hour // in which there is nothing to mend
 		var loss [3]float64
 		loss[over(s.own)] = share(0.05, 0.15)
@@ -311,7 +311,7 @@ func owner(rng *rand.Rand) evidence.Protocol {
 		return evidence.Default
 	case x < 0.7:
 		return evidence.Auto
-	case x < 0.8:
+	case x < 1-onHTTP2:
 		return evidence.QUIC
 	}
 	return evidence.HTTP2
@@ -330,10 +330,17 @@ func odds(p, by float64) float64 { return p * by / (1 - p + p*by) }
 
 func oneOf[T any](rng *rand.Rand, choices ...T) T { return choices[rng.IntN(len(choices))] }
 
+const year = 365 * 24 * time.Hour
+
+// What homes have set, and how much the noisy ones lose at random.
+const (
+	onHTTP2               = 0.2
+	leastNoise, mostNoise = 0.02, 0.05
+)
+
 // ordinary draws a year of what goes wrong in any home. How often: estimates for a
 // home that is kept up to date, varied threefold in the sensitivity table.
 func (s *story) ordinary(rng *rand.Rand) {
-	const year = 365 * 24 * time.Hour
 	s.end = year
 	for _, e := range []struct {
 		perYear     float64
