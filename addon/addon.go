@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,10 +98,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	}
 	keeper := &secret.Keeper{}
 	keeper.Add(o.secrets()...)
-	log := newLog(o, keeper, out)
-	for _, w := range warnings {
-		log.Warn().Msg(w)
-	}
+	log := newLog(o, keeper, out, warnings)
 	if o.SupervisorToken == "" {
 		return nil, errors.New("SUPERVISOR_TOKEN is missing: the program runs as a Home Assistant app (add-on), where Supervisor gives it; to see it without one, `go run ./cmd/tunnelmedic lab` in its source")
 	}
@@ -112,10 +110,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	if err != nil {
 		return nil, err
 	}
-	public.Token = token(o, j.Record())
-	if public.Token.Refused() {
-		log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
-	}
+	public.Token = token(o, j.Record(), log)
 	listen := func() (net.Listener, error) { return in.Net.Listen("tcp", o.Listen) }
 	listener, err := door(listen, log)
 	if err != nil {
@@ -126,7 +121,6 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	voice := &words.Voice{}
 	home := newHousehold(ctx, super, log, voice)
 	teller := notify.New(super, log, o.Notify, keeper.Scrub, o.ProbeInterval, home.page(), voice)
-	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Page: home.page(), Voice: voice, LastCure: lastCure(j)})
 	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper, Net: in.Net})
 	looks := looksOf(o, in, j)
 	looks.Supervisor, looks.Cloudflare, looks.World, looks.Log = super, cloudflare, outside, log
@@ -134,6 +128,11 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	feed.Load(o.DataDir)
 	set := settings(o, public, survey.New(looks), home.location())
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
+	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
+	house.Wish.Home = o.OriginURL
+	examine := examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), Doctor: findings(examine, voice)})
+	entities.Link(home.page(), home.support())
 	var loop *medic.Medic
 	also := beside(o, addresses.Settings{Public: public, Looks: looks, Location: home.location, Changed: teller.TellAlso, Log: log,
 		Watched: func() (tunnel.Target, *tunnel.Connector) { return loop.Watched() }})
@@ -141,13 +140,14 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	loop = medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super), Test: teller.Test, Wrong: teller.Wrong, Screens: home.screens,
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Doctor: examine, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super), Test: teller.Test, Wrong: teller.Wrong, Screens: home.screens,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
 	teller.LeadTo(func(slug string) (app, own string) { s := home.screens(slug); return s.App, s.Own })
-	home.changed = func() { loop.Locate(home.location()); teller.Link(home.page()); entities.Link(home.page()) }
-	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
-	house.Wish.Home = o.OriginURL
-	page.Doctor = examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
+	home.changed = func() {
+		loop.Locate(home.location())
+		teller.Link(home.page())
+		entities.Link(home.page(), home.support())
+	}
 	page.Report, page.Month = reports(j, home, version, keeper)
 	return &daemon{loop, teller, entities, home, also, listener, listen, page, o.DataDir, log}, nil
 }
@@ -181,14 +181,28 @@ func sick(super *supervisor.Client) func() string {
 
 // examiner makes every look for the page. now gives the app that is watched, and where
 // the house is.
-func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, func(web.DoctorRow)) (string, error) {
-	return func(ctx context.Context, emit func(web.DoctorRow)) (string, error) {
+func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error) {
+	return func(ctx context.Context, l *words.Lang, emit func(web.DoctorRow)) (string, error) {
 		house := house
 		house.Wish.Kept, house.Location = now()
 		at := at
-		at.House = &house
+		at.House, at.Lang = &house, l
 		r, err := doctor.Examine(ctx, at, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err
+	}
+}
+
+// findings has the doctor look, for the button among the entities.
+func findings(examine func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error), voice *words.Voice) func(context.Context) (mqtt.Findings, error) {
+	return func(ctx context.Context) (mqtt.Findings, error) {
+		found := mqtt.Findings{Wrong: []string{}}
+		summary, err := examine(ctx, voice.Lang(), func(r web.DoctorRow) {
+			if r.Verdict == "bad" {
+				found.Wrong = append(found.Wrong, strings.TrimSpace(r.Component+": "+r.Came+" "+r.Do))
+			}
+		})
+		found.At, found.Summary = time.Now(), summary
+		return found, err
 	}
 }
 
@@ -294,9 +308,10 @@ func publicTarget(o Options, keeper *secret.Keeper, way network.Network) (probe.
 
 // token is the one to sign in with, which knows whether Home Assistant refused it
 // before; nil for none.
-func token(o Options, rec journal.Record) *probe.Token {
+func token(o Options, rec journal.Record, log zerolog.Logger) *probe.Token {
 	t := probe.NewToken(o.HAToken, false)
 	if t != nil && rec.RefusedToken == t.Fingerprint() {
+		log.Warn().Msg("Home Assistant refused the ha_token before, so it is not sent again: make a new long-lived token.")
 		return probe.NewToken(o.HAToken, true)
 	}
 	return t
@@ -329,14 +344,19 @@ func lastCure(j *journal.Journal) time.Time {
 	return time.Time{}
 }
 
-// newLog writes for people or for machines; no secret passes it.
-func newLog(o Options, keeper *secret.Keeper, out io.Writer) zerolog.Logger {
+// newLog writes for people or for machines; no secret passes it. It begins with the
+// warnings about the options.
+func newLog(o Options, keeper *secret.Keeper, out io.Writer, warnings []string) zerolog.Logger {
 	clean := keeper.Writer(out)
 	if o.LogFormat == Console {
 		clean = zerolog.ConsoleWriter{Out: clean, NoColor: true, TimeFormat: "2006-01-02 15:04:05", TimeLocation: time.Local,
 			FormatMessage: logged, FormatFieldValue: logged}
 	}
-	return zerolog.New(clean).Level(zerolog.Level(o.LogLevel)).With().Timestamp().Logger()
+	log := zerolog.New(clean).Level(zerolog.Level(o.LogLevel)).With().Timestamp().Logger()
+	for _, w := range warnings {
+		log.Warn().Msg(w)
+	}
+	return log
 }
 
 // logged makes a message, or a field's value, one line of the log: a foreign name in it

@@ -96,8 +96,8 @@ func TestAQuietHour(t *testing.T) {
 		if next == start {
 			first = c
 		}
-		fmt.Printf("%8s  %5.1f MB resident (%4.1f MB its own, %4.1f MB of the binary)  processor %.3f %%  threads %d\n", next, c.resident, c.own, c.file,
-			100*(c.processor-first.processor).Seconds()/max(next-start, time.Second).Seconds(), c.threads)
+		fmt.Printf("%8s  %5.1f MB resident (%4.1f MB its own, %4.1f MB of the binary)  processor %.3f %%  %4.0f switches a minute  threads %d\n", next, c.resident, c.own, c.file,
+			100*(c.processor-first.processor).Seconds()/max(next-start, time.Second).Seconds(), float64(c.switches-first.switches)/max(next-start, time.Second).Minutes(), c.threads)
 		if next < long {
 			continue
 		}
@@ -122,6 +122,7 @@ type cost struct {
 	resident, own, file float64
 	processor           time.Duration
 	threads             int
+	switches            int // of its threads, to and fro: each wakes the machine, or keeps it awake
 }
 
 // costOf reads /proc: status, in kB, and stat, in hundredths of a second on a
@@ -163,5 +164,24 @@ func costOf(pid int) (c cost, err error) {
 		k, _ := strconv.Atoi(fields[12])
 		c.processor = time.Duration(u+k) * 10 * time.Millisecond
 	}
-	return c, nil
+	c.switches, err = switches(proc)
+	return c, err
+}
+
+// switches counts how often the threads that live have given up the processor.
+func switches(proc string) (n int, err error) {
+	tasks, err := filepath.Glob(proc + "task/*/status")
+	for _, task := range tasks {
+		raw, err := os.ReadFile(task)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		for line := range strings.Lines(string(raw)) {
+			if name, rest, _ := strings.Cut(line, ":"); strings.HasSuffix(name, "voluntary_ctxt_switches") {
+				k, _ := strconv.Atoi(strings.TrimSpace(rest))
+				n += k
+			}
+		}
+	}
+	return n, err
 }

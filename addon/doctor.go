@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/rs/zerolog"
+
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -72,7 +74,7 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 	}
 	public.URL, public.UserAgent = base, "tunnelmedic/"+firstWord(version)
 	rec := journal.Peek(o.DataDir)
-	if t := token(o, rec); t != nil {
+	if t := token(o, rec, zerolog.Nop()); t != nil {
 		public.Token = t
 		out.Refuse = func() error { return journal.Refuse(o.DataDir, t.Fingerprint()) }
 	}

@@ -91,6 +91,13 @@ func TestHomeAssistant(t *testing.T) {
 			at, err := time.Parse(time.RFC3339, fmt.Sprint(ha.state("sensor.tunnel_medic_last_cure")["state"]))
 			return err == nil && time.Since(at) < time.Minute
 		})
+		until(t, "the event's entity", func() bool {
+			a, _ := ha.state("event.tunnel_medic_incident")["attributes"].(map[string]any)
+			return a["event_type"] == "cured" && a["cause"] == "upgrade-stripped" && a["summary"] != ""
+		})
+		if list := ha.lines(`homeassistant.components.mqtt`); slices.ContainsFunc(list, func(l string) bool { return strings.Contains(l, " WARNING ") || strings.Contains(l, " ERROR ") }) {
+			t.Errorf("Home Assistant says of the entities: %q", list)
+		}
 		d.forget(t)
 		until(t, "the entities are gone", func() bool {
 			return ha.state("binary_sensor.tunnel_medic_connectivity") == nil && ha.state("switch.tunnel_medic_healing") == nil
@@ -164,6 +171,15 @@ func entitiesInCore(t *testing.T, ha *core, d *daemon) {
 		"sensor.tunnel_medic_tunnel_restarts_in_24_hours": {"state_class": "measurement", "state": "0"},
 		"button.tunnel_medic_probe_now":                   {},
 		"switch.tunnel_medic_healing":                     {"state": "on"},
+		"binary_sensor.tunnel_medic_needs_attention":      {"device_class": "problem", "friendly_name": "Tunnel Medic Needs you", "state": "off"},
+		"sensor.tunnel_medic_state":                       {"device_class": "enum", "state": "healthy"},
+		"sensor.tunnel_medic_protocol_set":                {"device_class": "enum", "state": "auto"},
+		"sensor.tunnel_medic_failback_due":                {"device_class": "timestamp", "state": "unknown"},
+		"sensor.tunnel_medic_data_centre":                 {"state": lab.Colo},
+		"sensor.tunnel_medic_doctor":                      {"device_class": "timestamp", "state": "unknown"},
+		"event.tunnel_medic_incident":                     {"state": "unknown"},
+		"button.tunnel_medic_run_the_doctor":              {},
+		"button.tunnel_medic_pause_for_an_hour":           {},
 	} {
 		until(t, id, func() bool { s := ha.state(id); return s != nil && s["state"] != "unavailable" })
 		s := ha.state(id)
@@ -186,6 +202,16 @@ func entitiesInCore(t *testing.T, ha *core, d *daemon) {
 	was := s["last_probe"].(map[string]any)["at"]
 	ha.call("button", "press", map[string]any{"entity_id": "button.tunnel_medic_probe_now"})
 	d.until(t, "a probe", func(s map[string]any) bool { return s["last_probe"].(map[string]any)["at"] != was })
+	ha.call("button", "press", map[string]any{"entity_id": "button.tunnel_medic_pause_for_an_hour"})
+	d.until(t, "paused", func(s map[string]any) bool { return s["state"] == "paused" })
+	until(t, "the state shows it", func() bool { return ha.state("sensor.tunnel_medic_state")["state"] == "paused" })
+	ha.call("switch", "turn_on", map[string]any{"entity_id": "switch.tunnel_medic_healing"})
+	d.until(t, "healthy", func(s map[string]any) bool { return s["state"] == "healthy" })
+	ha.call("button", "press", map[string]any{"entity_id": "button.tunnel_medic_run_the_doctor"})
+	until(t, "what the doctor found", func() bool {
+		a, _ := ha.state("sensor.tunnel_medic_doctor")["attributes"].(map[string]any)
+		return a["summary"] != nil && a["summary"] != "" && a["wrong"] != nil
+	})
 }
 
 // core is a running Home Assistant Core.

@@ -1,6 +1,7 @@
 package addon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -36,6 +37,7 @@ type household struct {
 	zone    *time.Location
 	path    string // the page's path in Home Assistant, "" if not known
 	slug    string
+	origin  string // the address of the store that the app came from, "" if not known
 	core    string // Home Assistant's version, "" if not known
 	strange string // a time zone that is not known here, which was said
 }
@@ -58,6 +60,32 @@ func (h *household) page() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.path
+}
+
+// support is the address where the program came from, for people who want to know more, or to
+// report something; "" for one's own folder.
+func (h *household) support() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.origin
+}
+
+// store is the address of a store, without the branch; "" if it is none that a browser opens, or
+// holds somebody's password.
+func (h *household) store(ctx context.Context, slug string) string {
+	if known := h.support(); known != "" || slug == "" || slug == "local" || slug == "core" {
+		return known
+	}
+	r, err := h.super.Repository(ctx, slug)
+	if err != nil {
+		return ""
+	}
+	u, err := url.Parse(r.Source)
+	if err != nil || u.Scheme != "https" || u.User != nil || u.Host == "" {
+		return ""
+	}
+	u.Fragment = ""
+	return u.String()
 }
 
 // screens are Home Assistant's own for the app of this slug, and for ours.
@@ -103,6 +131,7 @@ func (h *household) ask(ctx context.Context) bool {
 	if err3 == nil {
 		h.voice.Speak(core.Language)
 	}
+	origin := h.store(ctx, self.Repository)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil && info.TimeZone != "" {
@@ -116,6 +145,7 @@ func (h *household) ask(ctx context.Context) bool {
 	}
 	if err2 == nil {
 		h.slug = self.Slug
+		h.origin = cmp.Or(origin, h.origin)
 	}
 	if err == nil {
 		h.core = info.HomeAssistant

@@ -70,7 +70,7 @@ type Options struct {
 	DoHURL              string         `env:"DOH_URL" envDefault:"https://1.1.1.1/dns-query" only:"env" help:"DNS-over-HTTPS server, asked when the house answers for the public name"`
 	LogFormat           LogFormat      `env:"LOG_FORMAT" envDefault:"console" only:"env" allowed:"console or json" help:"form of the log"`
 	BurstInterval       time.Duration  `env:"BURST_INTERVAL" envDefault:"2s" only:"env" help:"between probes while something is suspected; down to an eighth of it while they fail"`
-	SensorInterval      time.Duration  `env:"SENSOR_INTERVAL" envDefault:"10s" only:"env" help:"between readings of the connector's counters"`
+	SensorInterval      time.Duration  `env:"SENSOR_INTERVAL" envDefault:"4s" only:"env" help:"between readings of the connector's counters"`
 	MinUptime           time.Duration  `env:"MIN_UPTIME" envDefault:"2m" only:"env" help:"how long the tunnel must have been up before it may be restarted"`
 	SettleTimeout       *time.Duration `env:"SETTLE_TIMEOUT" only:"env" help:"how long a restarted tunnel may take to connect; 60s, for auto 150s"`
 	HoldBase            time.Duration  `env:"HOLD_BASE" envDefault:"30m" only:"env" help:"first pause after a treatment that did not help; doubles up to twelve times itself"`

@@ -252,7 +252,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 				d := diagnosis.Of(row.e)
 				fmt.Fprintf(&table, "%-20s %-62s → %s, %s: %s\n", group.cause, row.what, d.Cause, d.Remedy, strings.Join(words.English().Advice(d), " "))
 				if d.Cause != row.want || d.Remedy != row.remedy {
-					t.Errorf("taken for %s (%s), want %s (%s): %v", d.Cause, d.Remedy, row.want, row.remedy, d.Seen)
+					t.Errorf("taken for %s (%s), want %s (%s): %v", d.Cause, d.Remedy, row.want, row.remedy, words.English().Seen(row.e))
 				}
 			})
 		}

@@ -26,7 +26,7 @@ type History struct {
 // Conclude says what a moment's evidence amounts to in the light of what was before, and
 // what is to be remembered of other people. It is the one place where anything is
 // concluded: the policy acts by it, and everybody tells it. Evidence that fits no row, or
-// that contradicts itself, is Unknown with everything seen.
+// that contradicts itself, is Unknown.
 func Conclude(e evidence.Evidence, h History) (Diagnosis, Others) {
 	sign, elsewhere := sign(e), !ours(e)
 	vote := Abstains
@@ -48,7 +48,7 @@ func Conclude(e evidence.Evidence, h History) (Diagnosis, Others) {
 	case closing != nil:
 		cause = ClientsCloseDuringSignIn
 	}
-	d := Diagnosis{At: e.At, Cause: cause, Remedy: cause.row().Remedy, Vote: vote, Sign: sign.Cause, Seen: seen(e), Elsewhere: elsewhere}
+	d := Diagnosis{At: e.At, Cause: cause, Remedy: cause.row().Remedy, Vote: vote, Sign: sign.Cause, Elsewhere: elsewhere}
 	d.Clients, d.Closing = clients, closing
 	if fit := cause.row().fit; fit != nil {
 		fit(e, &d)

@@ -7,6 +7,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
 )
 
 // everywhere concludes where every protocol has failed.
@@ -74,7 +75,7 @@ func TestTheHistoryMakesOtherCausesOfTheSameSign(t *testing.T) {
 			alone := diagnosis.Of(c.e)
 			d, _ := diagnosis.Conclude(c.e, c.h)
 			if d.Cause != c.want || d.Vote != c.vote {
-				t.Errorf("taken for %s, which says %v; want %s and %v: %v", d.Cause, d.Vote, c.want, c.vote, alone.Seen)
+				t.Errorf("taken for %s, which says %v; want %s and %v: %v", d.Cause, d.Vote, c.want, c.vote, words.English().Seen(c.e))
 			}
 			if d.Sign != alone.Sign || d.Vote != alone.Vote {
 				t.Errorf("its sign is %s and says %v, the moment's own %s and %v", d.Sign, d.Vote, alone.Sign, alone.Vote)

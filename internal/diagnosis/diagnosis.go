@@ -56,7 +56,6 @@ type Diagnosis struct {
 	// Sign is what the moment's evidence alone shows; Cause is the same, unless the history
 	// knows more.
 	Sign Cause
-	Seen map[string]string // the evidence in short, by name of the look
 
 	Particulars
 	Changed []Change // what changed just before, the nearest first

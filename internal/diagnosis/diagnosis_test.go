@@ -73,7 +73,7 @@ func TestWhatContradictsAStrippedUpgradeNeverRotates(t *testing.T) {
 			change.do(&e)
 			d := diagnosis.Of(e)
 			if d.Cause != change.want {
-				t.Errorf("taken for %s, want %s: %v", d.Cause, change.want, d.Seen)
+				t.Errorf("taken for %s, want %s: %v", d.Cause, change.want, words.English().Seen(e))
 			}
 			if d.Cause != diagnosis.UpgradeStripped && d.Remedy == diagnosis.Rotate {
 				t.Errorf("%s is to be rotated", d.Cause)
@@ -125,7 +125,7 @@ func TestAHungConnectorIsToldFromAMisroutedName(t *testing.T) {
 			e := lost()
 			change.do(&e)
 			if d := diagnosis.Of(e); d.Cause != change.want {
-				t.Errorf("taken for %s, want %s: %v", d.Cause, change.want, d.Seen)
+				t.Errorf("taken for %s, want %s: %v", d.Cause, change.want, words.English().Seen(e))
 			}
 		})
 	}
@@ -159,7 +159,7 @@ func TestQUICIsSaidToBeBlockedOnlyWhereNothingElseIs(t *testing.T) {
 			down(&e, time.Minute, failing)
 			change.do(&e)
 			if d := diagnosis.Of(e); d.Cause != change.want {
-				t.Errorf("taken for %s, want %s: %v", d.Cause, change.want, d.Seen)
+				t.Errorf("taken for %s, want %s: %v", d.Cause, change.want, words.English().Seen(e))
 			}
 		})
 	}
@@ -229,7 +229,7 @@ func TestWhatTheEdgeSaysOverQUICIsShown(t *testing.T) {
 	} {
 		e := stripped()
 		e.QUIC = l
-		if got := diagnosis.Of(e).Seen["quic"]; got != want {
+		if got := words.English().Seen(e)["quic"]; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

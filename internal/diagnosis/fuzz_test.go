@@ -21,32 +21,32 @@ func FuzzOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, body, mitigated, location string) {
 		e := fromBytes(raw, body, mitigated, location)
 		d := diagnosis.Of(e)
-		if d.Cause.String() == "" || words.English().Summary(d) == "" || words.English().Basis(d) == "" || d.Seen == nil {
+		if d.Cause.String() == "" || words.English().Summary(d) == "" || words.English().Basis(d) == "" {
 			t.Fatalf("a diagnosis without words: %+v", d)
 		}
 		if own := e.Public.Status == 530 && strings.HasPrefix(body, "error code: 1200"); own && (d.Remedy == diagnosis.Rotate || d.Remedy == diagnosis.Restart) {
-			t.Fatalf("%s, remedy %s, for an error of Cloudflare's own: %v", d.Cause, d.Remedy, d.Seen)
+			t.Fatalf("%s, remedy %s, for an error of Cloudflare's own: %v", d.Cause, d.Remedy, words.English().Seen(e))
 		}
 		switch {
 		case d.Remedy == diagnosis.Rotate && !d.Cause.Blinds():
 			upgrade := d.Cause == diagnosis.UpgradeStripped || d.Cause == diagnosis.UpgradeMangled || d.Cause == diagnosis.UpgradeRefused || d.Cause == diagnosis.UpgradeSilent
 			if upgrade && (!e.Direct.Healthy() || e.Page.CFRay() == "" || e.Page.Status >= 400 || e.Zone.WebSockets == evidence.Off) {
-				t.Fatalf("%s without Home Assistant's and the page's word: %v", d.Cause, d.Seen)
+				t.Fatalf("%s without Home Assistant's and the page's word: %v", d.Cause, words.English().Seen(e))
 			}
 			if e.Public.Healthy() || e.Public.Trouble == evidence.Interrupted || e.Public.Trouble == evidence.Unusable {
-				t.Fatalf("%s after a look that says nothing of the kind: %v", d.Cause, d.Seen)
+				t.Fatalf("%s after a look that says nothing of the kind: %v", d.Cause, words.English().Seen(e))
 			}
 			if e.Internet == evidence.InternetDown && !upgrade {
-				t.Fatalf("%s while the internet is down: %v", d.Cause, d.Seen)
+				t.Fatalf("%s while the internet is down: %v", d.Cause, words.English().Seen(e))
 			}
 		case d.Remedy == diagnosis.Restart:
 			moved := d.Cause == diagnosis.OriginMoved && e.Public.Status == 502 && e.AddOn.TokenKnown && !e.AddOn.HasToken && e.Core.Port != 0
 			if e.Public.CFRay() == "" || e.Zone.Connected == evidence.On && e.Connector.Up() && !moved {
-				t.Fatalf("%s without Cloudflare's word: %v", d.Cause, d.Seen)
+				t.Fatalf("%s without Cloudflare's word: %v", d.Cause, words.English().Seen(e))
 			}
 		case d.Cause == diagnosis.Healthy:
 			if !e.Public.Healthy() || e.Public.CFRay() == "" {
-				t.Fatalf("healthy without a greeting through Cloudflare: %v", d.Seen)
+				t.Fatalf("healthy without a greeting through Cloudflare: %v", words.English().Seen(e))
 			}
 		}
 	})

@@ -61,6 +61,7 @@ type Place struct {
 	Outside *probe.Resolver // nil: names are not looked up outside
 	House   *House          // nil: outside Home Assistant
 	Notes   []string        // what the reader should know of how this was set up
+	Lang    *words.Lang     // that the rows and the verdict are told in; nil: English
 }
 
 // Verdict is what a row means.
@@ -228,14 +229,21 @@ func (x *examination) location(ctx context.Context) *time.Location {
 }
 
 // put keeps a row and tells of it.
-func (x *examination) put(at int, r Row) {
-	if r.Component == "" {
+func (x *examination) put(at int, r row) {
+	if r.empty() {
 		return
 	}
-	x.rows[at] = r
+	x.rows[at] = r.in(x.lang())
 	if x.done != nil {
-		x.done(r)
+		x.done(x.rows[at])
 	}
+}
+
+func (x *examination) lang() *words.Lang {
+	if x.place.Lang != nil {
+		return x.place.Lang
+	}
+	return words.English()
 }
 
 // report lays it all out.
@@ -252,16 +260,16 @@ func (x *examination) report() Report {
 			}
 		}
 	}
-	said := words.English()
+	said := x.lang()
 	r := Report{At: e.At, Took: time.Since(e.At), URL: x.place.Public.URL.String(), Notes: x.notes, Cause: d.Cause, Remedy: d.Remedy, Summary: said.Summary(d),
-		Advice: said.Advice(d), Rests: said.Basis(d), Docs: "DOCS.md#" + d.Cause.Anchor(), Seen: d.Seen, Code: code(d, e), Refused: e.Public.SignIn == evidence.TokenRefused, Evidence: []evidence.Evidence{e}}
+		Advice: said.Advice(d), Rests: said.Basis(d), Docs: "DOCS.md#" + d.Cause.Anchor(), Seen: said.Seen(e), Code: code(d, e), Refused: e.Public.SignIn == evidence.TokenRefused, Evidence: []evidence.Evidence{e}}
 	for _, row := range x.rows {
 		if row.Component != "" {
 			r.Rows = append(r.Rows, row)
 		}
 	}
 	if e.SupervisorAway != "" {
-		r.Rows = append(r.Rows, Row{Component: "Supervisor", Asked: "its API", Came: e.SupervisorAway, Verdict: Bad})
+		r.Rows = append(r.Rows, row{name: words.Of("doctor.row.supervisor"), asked: "its API", came: words.Pieces{e.SupervisorAway}, verdict: Bad}.in(said))
 	}
 	r.Curl = x.curls()
 	return r
@@ -293,10 +301,6 @@ func Bounded(d time.Duration) time.Duration {
 func sameHost(text string, u *url.URL) bool {
 	v, err := probe.CheckURL(text)
 	return err == nil && v.Host == u.Host
-}
-
-func joined(parts ...string) string {
-	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
 // Settle finds the public address of a place that has none yet, as Examine does.

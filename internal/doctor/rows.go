@@ -7,17 +7,46 @@ import (
 	"strings"
 	"time"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/survey"
+	"tunnelmedic/internal/words"
 )
 
 // rowOf is a row of the table: the looks that it rests on, and how it is made of what
 // they saw.
 type rowOf struct {
 	of  []survey.Name
-	row func(*examination, survey.Finding) Row
+	row func(*examination, survey.Finding) row
 }
+
+// row is what a look comes to, in no language yet.
+type row struct {
+	name    words.Text
+	asked   string // as a terminal shows it
+	came    words.Pieces
+	verdict Verdict
+	do      words.Text
+	took    time.Duration
+}
+
+// in gives the row in a language; its name and what was asked stay English in a report.
+func (r row) in(l *words.Lang) Row {
+	out := Row{Component: l.Text(r.name), Asked: r.asked, Came: l.Pieces(r.came), Verdict: r.verdict, Took: r.took}
+	if r.do.Key != "" {
+		out.Do = l.Text(r.do)
+	}
+	return out
+}
+
+func (r row) empty() bool { return r.name.Key == "" }
+
+// said is one piece.
+func said(key words.Key, with ...words.With) words.Pieces {
+	return words.Pieces{words.Of(key, with...)}
+}
+
+// nothing is to be done.
+var nothing words.Text
 
 // table is the rows in their order. Every look of the plan has one.
 var table = [...]rowOf{
@@ -41,35 +70,35 @@ var table = [...]rowOf{
 	{[]survey.Name{survey.Internet}, internetRow},
 }
 
-func houseName(x *examination, f survey.Finding) Row {
+func houseName(x *examination, f survey.Finding) row {
 	l := f.Seen.Names.House
 	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil {
-		return Row{} // an address needs no resolver
+		return row{} // an address needs no resolver
 	}
-	r := Row{Component: "name", Asked: l.Asked, Came: diagnosis.LookupInShort(l), Took: l.Took, Verdict: Bad, Do: "look at this machine's DNS server"}
+	r := row{name: words.Of("doctor.row.name"), asked: l.Asked, came: words.Lookup(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.dns")}
 	switch {
 	case l.Trouble == evidence.NameNotFound && !f.Seen.Names.World.Found():
-		r.Do = "check the address and its DNS record"
+		r.do = words.Of("doctor.do.record")
 	case l.Found() && private(l.Addrs):
-		r.Verdict, r.Do = Beside, ""
-		r.Came += " (inside your network: it answers for the name itself)"
+		r.verdict, r.do = Beside, nothing
+		r.came = append(r.came, words.Of("doctor.came.inside"))
 	case l.Found():
-		r.Verdict, r.Do = Good, ""
+		r.verdict, r.do = Good, nothing
 	}
 	return r
 }
 
-func worldName(x *examination, f survey.Finding) Row {
+func worldName(x *examination, f survey.Finding) row {
 	l := f.Seen.Names.World
 	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil || !l.Done() {
-		return Row{}
+		return row{}
 	}
-	r := Row{Component: "name, outside", Asked: l.Asked, Came: diagnosis.LookupInShort(l), Took: l.Took, Verdict: Good}
+	r := row{name: words.Of("doctor.row.outside"), asked: l.Asked, came: words.Lookup(l), took: l.Took, verdict: Good}
 	switch {
 	case l.Trouble == evidence.NameNotFound:
-		r.Verdict, r.Do = Bad, "check the address and its DNS record"
+		r.verdict, r.do = Bad, words.Of("doctor.do.record")
 	case !l.Found():
-		r.Verdict = Beside // out of reach: it says nothing of the name
+		r.verdict = Beside // out of reach: it says nothing of the name
 	}
 	return r
 }
@@ -84,35 +113,34 @@ func private(addrs []string) bool {
 	return true
 }
 
-func publicRow(x *examination, f survey.Finding) Row {
+func publicRow(x *examination, f survey.Finding) row {
 	return x.handshakeRow(family(f.Seen.Network), f.Seen.Public, false)
 }
 
-func otherRow(x *examination, f survey.Finding) Row {
+func otherRow(x *examination, f survey.Finding) row {
 	return x.handshakeRow(family(f.Seen.Others), f.Seen.Other, true)
 }
 
 // handshakeRow is the probe, or the one over the other family.
-func (x *examination) handshakeRow(family string, l evidence.Look, second bool) Row {
-	component := "public"
+func (x *examination) handshakeRow(family string, l evidence.Look, second bool) row {
+	r := row{name: words.Of("doctor.row.public"), asked: x.asked(l) + " as a WebSocket", came: cameOf(l), took: l.Took, verdict: Bad}
 	if family != "" {
-		component += ", " + family
+		r.name = words.Of("doctor.row.public-over", words.With{"family": family})
 	}
-	r := Row{Component: component, Asked: x.asked(l) + " as a WebSocket", Came: cameOf(l), Took: l.Took, Verdict: Bad}
 	switch {
 	case second && l.Stage < evidence.Connected && l.Trouble == evidence.Unreachable:
-		r.Verdict, r.Came = Beside, "this machine has no way over "+family
+		r.verdict, r.came = Beside, said("doctor.came.no-way", words.With{"family": family})
 	case !l.Done(), l.Trouble == evidence.Unusable:
-		r.Verdict = Unsure
+		r.verdict = Unsure
 	case l.Healthy() && l.CFRay() == "":
-		r.Verdict, r.Came = Unsure, r.Came+", not through Cloudflare"
+		r.verdict, r.came = Unsure, append(r.came, words.Of("doctor.came.not-cloudflare"))
 	case l.Healthy():
-		r.Verdict = Good
+		r.verdict = Good
 		if l.SignIn == evidence.TokenRefused || l.SignIn == evidence.TokenWithheld {
-			r.Do = "Home Assistant refuses the token: make a new one"
+			r.do = words.Of("doctor.do.token")
 		}
 	default:
-		r.Do = "see the verdict below"
+		r.do = words.Of("doctor.do.verdict")
 	}
 	return r
 }
@@ -122,245 +150,242 @@ func (x *examination) asked(l evidence.Look) string {
 	return strings.Replace(l.Asked, (&url.URL{Scheme: x.place.Public.URL.Scheme, Host: x.place.Public.URL.Host}).String(), "", 1)
 }
 
-// cameOf is LookInShort with what a person wants to know besides.
-func cameOf(l evidence.Look) string {
-	s := diagnosis.LookInShort(l)
+// cameOf is words.Look with what a person wants to know besides.
+func cameOf(l evidence.Look) words.Pieces {
+	p := words.Look(l)
 	if l.Healthy() {
-		s = joined("Home Assistant "+l.HAVersion+" greets", map[evidence.SignIn]string{
-			evidence.TokenAccepted: "signed in", evidence.TokenRefused: "token refused", evidence.TokenWithheld: "token not sent again",
-			evidence.TokenKept: "no token sent, as it is not Cloudflare that answers"}[l.SignIn])
+		p = said("doctor.came.greets", words.With{"version": l.HAVersion})
+		if key := map[evidence.SignIn]words.Key{evidence.TokenAccepted: "doctor.came.signed-in", evidence.TokenRefused: "doctor.came.token-refused",
+			evidence.TokenWithheld: "doctor.came.token-withheld", evidence.TokenKept: "doctor.came.token-kept"}[l.SignIn]; key != "" {
+			p = append(p, words.Of(key))
+		}
 		if ray := l.CFRay(); ray != "" {
-			s += ", cf-ray " + ray
+			p = append(p, "cf-ray "+ray)
 		}
 	}
 	if l.Detail != "" && l.Trouble != evidence.NoTrouble {
-		s += ": " + l.Detail
+		p = append(p, l.Detail)
 	}
-	return s
+	return p
 }
 
-func certificateRow(_ *examination, f survey.Finding) Row {
+func certificateRow(_ *examination, f survey.Finding) row {
 	l, now := f.Seen.Public, f.Seen.At
 	if l.TLS == nil {
-		return Row{}
+		return row{}
 	}
 	t := l.TLS
-	r := Row{Component: "certificate", Asked: "the TLS handshake of the same",
-		Came:    joined(t.Version, "for "+strings.Join(t.Names, " "), "issued by "+t.Issuer, "valid until "+t.NotAfter.UTC().Format(time.DateOnly)),
-		Verdict: Good}
+	r := row{name: words.Of("doctor.row.certificate"), asked: "the TLS handshake of the same",
+		came:    words.Pieces{t.Version, words.Of("doctor.came.certificate", words.With{"names": strings.Join(t.Names, " "), "issuer": t.Issuer, "day": t.NotAfter.UTC().Format(time.DateOnly)})},
+		verdict: Good}
 	if l.Showed.CertificateWanted {
-		r.Came += ", asked for a client certificate"
+		key := words.Key("doctor.came.wanted")
 		if l.Showed.Certificate {
-			r.Came += " and got one"
+			key = "doctor.came.wanted-given"
 		}
+		r.came = append(r.came, words.Of(key))
 	}
 	if t.NotAfter.Sub(now) < expirySoon {
-		r.Verdict, r.Do = Unsure, "it ends soon; Cloudflare renews its own certificates automatically"
+		r.verdict, r.do = Unsure, words.Of("doctor.do.certificate")
 	}
 	return r
 }
 
-func pageRow(x *examination, f survey.Finding) Row {
+func pageRow(x *examination, f survey.Finding) row {
 	l := f.Seen.Page
-	r := Row{Component: "page", Asked: x.asked(l), Came: cameOf(l), Took: l.Took, Verdict: Bad}
+	r := row{name: words.Of("doctor.row.page"), asked: x.asked(l), came: cameOf(l), took: l.Took, verdict: Bad}
 	switch {
 	case !l.Done():
-		r.Verdict = Unsure
+		r.verdict = Unsure
 	case l.Stage >= evidence.Answered && l.Status < 400:
-		r.Verdict = Good
+		r.verdict = Good
 	}
 	return r
 }
 
-func directRow(_ *examination, f survey.Finding) Row {
+func directRow(_ *examination, f survey.Finding) row {
 	l := f.Seen.Direct
 	if !l.Done() {
-		return Row{Component: "Home Assistant", Asked: "the handshake, past the tunnel", Came: "its address on the internal network is not known", Verdict: Unsure}
+		return row{name: words.Of("doctor.row.direct"), asked: "the handshake, past the tunnel", came: said("doctor.came.address-unknown"), verdict: Unsure}
 	}
-	r := Row{Component: "Home Assistant", Asked: l.Asked + " as a WebSocket, past the tunnel", Came: cameOf(l), Took: l.Took, Verdict: Bad, Do: "open Home Assistant by its local address"}
+	r := row{name: words.Of("doctor.row.direct"), asked: l.Asked + " as a WebSocket, past the tunnel", came: cameOf(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.local")}
 	switch {
 	case l.Healthy():
-		r.Verdict, r.Do = Good, ""
+		r.verdict, r.do = Good, nothing
 	case l.Trouble == evidence.Unusable || l.Trouble == evidence.NameNotFound:
-		r.Verdict, r.Do = Unsure, ""
+		r.verdict, r.do = Unsure, nothing
 	}
 	return r
 }
 
-func serviceRow(_ *examination, f survey.Finding) Row {
+func serviceRow(_ *examination, f survey.Finding) row {
 	l, route := f.Seen.Service, f.Seen.Connector.Route
 	if !l.Done() {
-		return Row{} // it is Home Assistant itself
+		return row{} // it is Home Assistant itself
 	}
-	r := Row{Component: "service", Asked: l.Asked + " as a WebSocket: where the tunnel leads", Came: cameOf(l), Took: l.Took, Verdict: Bad, Do: "switch WebSocket support on in the proxy at " + route.Service}
+	r := row{name: words.Of("doctor.row.service"), asked: l.Asked + " as a WebSocket: where the tunnel leads", came: cameOf(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.proxy", words.With{"service": route.Service})}
 	if l.Healthy() {
-		r.Verdict, r.Do = Good, ""
+		r.verdict, r.do = Good, nothing
 	}
 	return r
 }
 
-func addOnRow(x *examination, f survey.Finding) Row {
+func addOnRow(x *examination, f survey.Finding) row {
 	err := f.Err
 	if x.target.Slug == "" {
 		err = x.found
 	}
-	r := Row{Component: "add-on", Asked: "Supervisor about " + x.target.Slug, Verdict: Bad}
+	r := row{name: words.Of("doctor.row.app"), asked: "Supervisor about " + x.target.Slug, verdict: Bad}
 	switch a := f.Seen.AddOn; {
 	case err != nil && !a.Asked:
-		r.Came, r.Verdict = err.Error(), Unsure
+		r.came, r.verdict = words.Pieces{err}, Unsure
 	case !a.Installed:
-		r.Asked, r.Came, r.Do = "Supervisor about the Cloudflared app", "it is not installed", "install it, or name it as \"Cloudflared app\" in Tunnel Medic's configuration"
+		r.asked, r.came, r.do = "Supervisor about the Cloudflared app", said("doctor.came.not-installed"), words.Of("doctor.do.install")
 	default:
-		r.Came = fmt.Sprintf("%s %s, %s", a.Name, a.Version, a.State)
+		r.came = words.Pieces{a.Name + " " + a.Version, string(a.State)}
 		if a.ProtocolKnown {
-			r.Came += ", protocol " + a.Protocol.String()
+			r.came = append(r.came, words.Of("seen.app.protocol", words.With{"protocol": a.Protocol}))
 		}
 		if a.State == evidence.StateStarted {
-			r.Verdict = Good
+			r.verdict = Good
 		} else {
-			r.Do = "start it; its Log tab says why it ended"
+			r.do = words.Of("doctor.do.start")
 		}
 	}
 	return r
 }
 
 // startRow says whether the app could start, where that hangs on Cloudflare's API.
-func startRow(_ *examination, f survey.Finding) Row {
+func startRow(_ *examination, f survey.Finding) row {
 	if f.Seen.AddOn.HasToken {
-		return Row{}
+		return row{}
 	}
-	r := Row{Component: "app's start", Asked: "Cloudflare's API, which the app needs to start", Came: "it answers", Took: f.Took, Verdict: Good}
+	r := row{name: words.Of("doctor.row.start"), asked: "Cloudflare's API, which the app needs to start", came: said("doctor.came.answers"), took: f.Took, verdict: Good}
 	if f.Seen.AddOn.Startable == evidence.Off {
-		r.Came, r.Verdict, r.Do = "it does not answer", Unsure, "do not restart the app before it does"
+		r.came, r.verdict, r.do = said("doctor.came.silent"), Unsure, words.Of("doctor.do.no-restart")
 	}
 	return r
 }
 
-func connectorRow(_ *examination, f survey.Finding) Row {
+func connectorRow(_ *examination, f survey.Finding) row {
 	c := f.Seen.Connector
-	r := Row{Component: "connector", Asked: "cloudflared: /ready /diag/tunnel /config", Came: diagnosis.ConnectorInShort(c), Verdict: Bad, Do: "look at the Log tab of the Cloudflared app"}
+	r := row{name: words.Of("doctor.row.connector"), asked: "cloudflared: /ready /diag/tunnel /config", came: words.Connector(c), verdict: Bad, do: words.Of("doctor.do.log")}
 	if n := c.Counters; n != nil && n.Version != "" {
-		r.Came = "version " + n.Version + ", " + r.Came
+		r.came = append(said("doctor.came.version", words.With{"version": n.Version}), r.came...)
 	}
 	switch {
 	case c.Up() && c.Route.Asked && !c.Route.Found:
-		r.Do = "add this host name to the tunnel's configuration"
+		r.do = words.Of("doctor.do.host-name")
 	case c.Up():
-		r.Verdict, r.Do = Good, ""
+		r.verdict, r.do = Good, nothing
 	case c.Status == 0 && c.Trouble != evidence.Refused:
-		r.Verdict, r.Do = Unsure, ""
+		r.verdict, r.do = Unsure, nothing
 	}
 	return r
 }
 
-func quicRow(_ *examination, f survey.Finding) Row {
+func quicRow(_ *examination, f survey.Finding) row {
 	l, in := f.Seen.QUIC, f.Seen.Connector.Transport
 	if !l.Done() {
-		return Row{} // there was no edge to ask
+		return row{} // there was no edge to ask
 	}
-	r := Row{Component: "QUIC", Asked: "Cloudflare's edge, over UDP to port 7844", Came: diagnosis.QUICInShort(l), Took: l.Took, Verdict: Unsure}
+	r := row{name: words.Of("doctor.row.quic"), asked: "Cloudflare's edge, over UDP to port 7844", came: words.QUIC(l), took: l.Took, verdict: Unsure}
 	switch passes := l.QUICPasses(); {
 	case passes == evidence.On:
-		r.Verdict = Good
+		r.verdict = Good
 	case passes == evidence.Off && in == evidence.OverQUIC: // the tunnel itself shows that it passes
-		r.Came, r.Verdict = "no handshake, though the tunnel uses it", Beside
+		r.came, r.verdict = said("doctor.came.quic-used"), Beside
 	case passes == evidence.Off && l.Stage >= evidence.Connected:
-		r.Do = "if the tunnel is to be able to use QUIC, exempt UDP to port 7844 from the firewall's inspection"
+		r.do = words.Of("doctor.do.inspection")
 	case passes == evidence.Off:
-		r.Do = "if the tunnel is to be able to use QUIC, let the router pass UDP to port 7844"
+		r.do = words.Of("doctor.do.udp")
 	}
 	return r
 }
 
-func carriedRow(x *examination, f survey.Finding) Row {
+func carriedRow(x *examination, f survey.Finding) row {
 	if x.place.House == nil || x.conn == nil {
-		return Row{}
+		return row{}
 	}
 	rise, known := f.Seen.Connector.Carried()
-	r := Row{Component: "carried", Asked: "cloudflared's counters before and after the probe", Came: "they could not be read", Verdict: Unsure}
+	r := row{name: words.Of("doctor.row.carried"), asked: "cloudflared's counters before and after the probe", came: said("doctor.came.unread"), verdict: Unsure}
 	if !known {
 		return r
 	}
-	r.Came, r.Verdict = fmt.Sprintf("%d requests during the probe", rise.Requests), Good
-	if n := rise.Codes[400]; n > 0 {
-		r.Came += fmt.Sprintf(", %d answered with 400", n)
-	}
-	if rise.Errors > 0 {
-		r.Came += fmt.Sprintf(", %d not passed on", rise.Errors)
-	}
+	r.came, r.verdict = words.Carried(f.Seen.Connector), Good
 	if rise.Requests == 0 {
-		r.Verdict = Beside
+		r.verdict = Beside
 		if l := f.Seen.Public; l.Healthy() && l.CFRay() != "" {
-			r.Verdict, r.Do = Unsure, "another cloudflared carried the probe: see the tunnel's connectors in Zero Trust"
+			r.verdict, r.do = Unsure, words.Of("doctor.do.other")
 		}
 	}
 	return r
 }
 
-func logRow(_ *examination, f survey.Finding) Row {
+func logRow(_ *examination, f survey.Finding) row {
 	l := f.Seen.Log
 	if !l.Asked {
-		return Row{}
+		return row{}
 	}
-	r := Row{Component: "its log", Asked: "telling lines of the connector's present run", Came: diagnosis.LogInShort(l), Verdict: Unsure}
-	if r.Came == "" {
-		r.Came, r.Verdict = "none", Good
+	r := row{name: words.Of("doctor.row.log"), asked: "telling lines of the connector's present run", came: words.AppLog(l), verdict: Unsure}
+	if len(r.came) == 0 {
+		r.came, r.verdict = said("doctor.came.none"), Good
 	}
 	return r
 }
 
-func coreRow(_ *examination, f survey.Finding) Row {
+func coreRow(_ *examination, f survey.Finding) row {
 	c := f.Seen.Core
-	r := Row{Component: "Core", Asked: "its API, through Supervisor", Verdict: Bad, Do: "wait if it was just started; else see its log"}
+	r := row{name: words.Of("doctor.row.core"), asked: "its API, through Supervisor", verdict: Bad, do: words.Of("doctor.do.core")}
 	switch {
 	case f.Err != nil:
-		r.Came, r.Verdict, r.Do = f.Err.Error(), Unsure, ""
+		r.came, r.verdict, r.do = words.Pieces{f.Err}, Unsure, nothing
 	case c.Status == 200 && c.State == "RUNNING":
-		r.Came, r.Verdict, r.Do = "running", Good, ""
+		r.came, r.verdict, r.do = said("doctor.came.running"), Good, nothing
 	default:
-		r.Came = strings.TrimSpace(fmt.Sprintf("HTTP %d %s", c.Status, c.State))
+		r.came = words.Pieces{strings.TrimSpace(fmt.Sprintf("HTTP %d %s", c.Status, c.State))}
 		if c.Runs == evidence.On {
-			r.Came += ", its container runs"
+			r.came = append(r.came, words.Of("seen.core.runs"))
 		}
 	}
 	return r
 }
 
-func startPageRow(_ *examination, f survey.Finding) Row {
+func startPageRow(_ *examination, f survey.Finding) row {
 	page := f.Seen.Frontend
-	r := Row{Component: "start page", Asked: "GET /, and the script that it names", Came: diagnosis.FrontendInShort(page), Took: f.Took, Verdict: Good}
+	r := row{name: words.Of("doctor.row.start-page"), asked: "GET /, and the script that it names", came: words.StartPage(page), took: f.Took, verdict: Good}
 	switch {
 	case page.Stale():
-		r.Verdict, r.Do = Bad, "purge Cloudflare's cache, and exempt this host name from it"
+		r.verdict, r.do = Bad, words.Of("doctor.do.purge")
 	case page.Script == "":
-		r.Verdict = Beside
+		r.verdict = Beside
 	case page.Cached():
-		r.Verdict, r.Do = Unsure, "exempt this host name from Cloudflare's cache: after an update the page would be stale"
+		r.verdict, r.do = Unsure, words.Of("doctor.do.exempt")
 	}
 	return r
 }
 
-func coreLogRow(_ *examination, f survey.Finding) Row {
+func coreLogRow(_ *examination, f survey.Finding) row {
 	l := f.Seen.CoreLog
 	if !l.Asked {
-		return Row{}
+		return row{}
 	}
-	r := Row{Component: "Core's log", Asked: "refused requests, of the last half hour", Came: diagnosis.CoreLogInShort(l), Took: f.Took, Verdict: Unsure}
-	if r.Came == "" {
-		r.Came, r.Verdict = "none", Good
+	r := row{name: words.Of("doctor.row.core-log"), asked: "refused requests, of the last half hour", came: words.CoreLog(l), took: f.Took, verdict: Unsure}
+	if len(r.came) == 0 {
+		r.came, r.verdict = said("doctor.came.none"), Good
 	}
 	return r
 }
 
-func internetRow(_ *examination, f survey.Finding) Row {
+func internetRow(_ *examination, f survey.Finding) row {
 	i := f.Seen.Internet
-	r := Row{Component: "internet", Asked: "Supervisor's own check", Came: i.String(), Verdict: Unsure}
+	r := row{name: words.Of("doctor.row.internet"), asked: "Supervisor's own check", came: words.Internet(i), verdict: Unsure}
 	//exhaustive:ignore
 	switch i {
 	case evidence.InternetUp:
-		r.Verdict = Good
+		r.verdict = Good
 	case evidence.InternetDown:
-		r.Verdict, r.Do = Bad, "check the router"
+		r.verdict, r.do = Bad, words.Of("doctor.do.router")
 	}
 	return r
 }

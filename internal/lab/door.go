@@ -20,6 +20,7 @@ type door struct {
 	raw   func(net.Conn) // or this
 	tls   *tls.Config    // may offer h2
 	hold  io.Closer      // keeps the port ours while the door is shut
+	idle  time.Duration  // how long a connection may be; 0: as long as a request may take
 
 	mu     sync.Mutex
 	ln     net.Listener
@@ -71,6 +72,7 @@ func (d *door) open() error {
 		Handler:           d.serve,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
+		IdleTimeout:       d.idle,
 		// A connection is counted before Serve can return, so that nobody waits for a count that may still grow.
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			//exhaustive:ignore

@@ -116,7 +116,7 @@ func (r *run) exposition() string {
 	}
 	metric("build_info", "gauge", "Build and version information", fmt.Sprintf(`{goversion="go1.26.2",revision="2026-08-20-1011 UTC",type="",version="%s"} 1`, r.w.opt.Version))
 	metric("cloudflared_tunnel_concurrent_requests_per_tunnel", "gauge", "Concurrent requests proxied through each tunnel", fmt.Sprintf(" %d", r.open))
-	metric("cloudflared_tunnel_ha_connections", "gauge", "Number of active ha connections", fmt.Sprintf(" %d", r.ready()))
+	metric("cloudflared_tunnel_ha_connections", "gauge", "Number of active ha connections", fmt.Sprintf(" %d", len(r.conns))) // those that dial are among them
 	metric("cloudflared_tunnel_request_errors", "counter", "Count of error proxying to origin", fmt.Sprintf(" %d", r.errors))
 	if len(r.codes) > 0 {
 		var lines []string

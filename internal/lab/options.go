@@ -115,7 +115,7 @@ func RealTimings() Timings {
 	return Timings{
 		Setup: 4 * time.Second, First: 200 * time.Millisecond, All: 2100 * time.Millisecond, Fallback: 131 * time.Second,
 		BackOverQUIC: time.Second, BackOverHTTP2: 20 * time.Second, Kill: 10 * time.Second, CoreStart: 40 * time.Second,
-		Own: true, ProbeInterval: 2 * time.Minute, BurstInterval: 2 * time.Second, SensorInterval: 10 * time.Second, MinUptime: 2 * time.Minute,
+		Own: true, ProbeInterval: 2 * time.Minute, BurstInterval: 2 * time.Second, SensorInterval: 4 * time.Second, MinUptime: 2 * time.Minute,
 		SettleTimeout: 60 * time.Second, HoldBase: 30 * time.Minute, ProbeTimeout: 10 * time.Second,
 	}
 }

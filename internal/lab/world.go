@@ -110,6 +110,7 @@ func (w *World) openDoors() (err error) {
 			return err
 		}
 	}
+	w.Connector.door.idle = 10 * time.Second // cloudflared's own (docs/FACTS.md)
 	if w.proxy != nil {
 		if err := w.proxy.open(); err != nil {
 			return err

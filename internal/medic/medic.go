@@ -204,7 +204,9 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	m.keep(e, d, time.Now())
 	sight := m.sight(seen, d)
 	state, dec := m.set.Rules.Observe(m.state, time.Now(), sight)
-	m.log.Debug().Str("cause", d.Cause.String()).Float64("score", state.Detector.Score()).Interface("seen", d.Seen).Msg("Looked.")
+	if l := m.log.Debug(); l.Enabled() {
+		l.Str("cause", d.Cause.String()).Float64("score", state.Detector.Score()).Interface("seen", inShort(words.English(), e, d)).Msg("Looked.")
+	}
 	m.apply(state, dec, &e, &d)
 	if dec.Change == nil {
 		if wished, decided := m.grant(sight); decided {
@@ -325,7 +327,7 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 			if m.blind != "" || next <= m.set.Sensor {
 				continue
 			}
-			c := m.connector.Look(ctx, now)
+			c := m.connector.Read(ctx, now)
 			m.others = m.others.Count(now, c.Counters, m.set.Rules.Interval)
 			if why := m.sense.Read(c, now, m.set.Rules.Interval); why != "" {
 				m.log.Debug().Msgf("The connector's %s: probing now.", why)
@@ -413,7 +415,7 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 			m.incident.URL = m.target.URL.String()
 		}
 		if d != nil {
-			m.incident.Seen = harmless(d.Seen)
+			m.incident.Seen = inShort(words.English(), m.chron.e, *d)
 		}
 		m.opened(time.Now())
 	}

@@ -1,7 +1,6 @@
 package medic
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -27,7 +26,6 @@ type Status struct {
 	Restarts  int               `json:"restarts_24h"`
 	Budget    int               `json:"budget"`
 	LastProbe *ProbeStatus      `json:"last_probe"`
-	Way       WayStatus         `json:"way"`
 	ShutSince time.Time         `json:"shut_since,omitzero"` // since when no probe has been good
 
 	Allowed     []string        `json:"allowed,omitempty"` // protocols that may be tried
@@ -70,6 +68,7 @@ type DiagnosisStatus struct {
 	Seen  map[string]string `json:"seen"`
 	Since time.Time         `json:"since,omitzero"` // since when this has been the cause
 
+	Evidence    *evidence.Evidence    `json:"-"` // that Seen tells
 	Particulars diagnosis.Particulars `json:"-"`
 	Before      []diagnosis.Change    `json:"-"` // what changed just before
 }
@@ -128,6 +127,13 @@ func (s Status) Reachable() bool {
 	return s.Diagnosis.Cause.ChecksSucceed()
 }
 
+// NeedsYou says whether only a person can end what is wrong: with the way in, or with the
+// program itself. Where nothing can be watched it is not known.
+func (s Status) NeedsYou() bool {
+	sure := s.State != policy.Starting && s.State != policy.Blind && (s.Incident != nil || s.Detector.Score == 0)
+	return s.Unsure || len(s.Hindered) > 0 || sure && s.Diagnosis.Remedy == diagnosis.Tell
+}
+
 // In gives the status as its reader's language says it. What is quoted of others (a name,
 // an address, a page's words) is harmless in it: see package words.
 func (s Status) In(l *words.Lang) Status {
@@ -158,9 +164,8 @@ func (s Status) In(l *words.Lang) Status {
 		d.Advice = []string{l.GateAdvice(policy.GateQUIC)}
 	}
 	d.Changed = l.Changes(d.Before)
-	if c := d.Particulars.Clients; c != nil {
-		d.Seen = maps.Clone(d.Seen)
-		d.Seen["turned away"] = l.TurnedAway(*c)
+	if d.Evidence != nil {
+		d.Seen = inShort(l, *d.Evidence, diagnosis.Diagnosis{Particulars: d.Particulars, Changed: d.Before})
 	}
 	return s
 }
@@ -228,27 +233,28 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		}
 	}
 	if d != nil {
-		s.Way = way(e, d, p.Incident)
-		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Seen: harmless(d.Seen), Since: p.TroubleSince, Particulars: d.Particulars, Before: d.Changed}
+		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Since: p.TroubleSince, Evidence: e, Particulars: d.Particulars, Before: d.Changed}
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}
 	}
 	if m.blind != "" {
-		s.Why, s.Way = m.why, WayStatus{}
+		s.Why = m.why
 		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown, Remedy: diagnosis.Tell, Seen: map[string]string{}}
 	}
 	return *s
 }
 
-// harmless gives what was seen as people and machines read it. What it quotes of others
-// is made harmless here, for every reader at once.
-func harmless(seen map[string]string) map[string]string {
-	clean := make(map[string]string, len(seen))
-	for name, text := range seen {
-		clean[plain.Name(name)] = plain.Sentence(text)
+// inShort is the evidence in short, with what is known beside it.
+func inShort(l *words.Lang, e evidence.Evidence, d diagnosis.Diagnosis) map[string]string {
+	seen := l.Seen(e)
+	if len(d.Changed) > 0 {
+		seen["changed before"] = l.Changes(d.Changed)
 	}
-	return clean
+	if d.Clients != nil {
+		seen["turned away"] = l.TurnedAway(*d.Clients)
+	}
+	return seen
 }
 
 // names makes foreign names harmless.

@@ -121,6 +121,9 @@ func (m *Medic) tellBeside(t tunnel.Target) {
 // attach takes a target for the one to watch and to treat.
 func (m *Medic) attach(t tunnel.Target) {
 	if m.connector == nil || t.Slug != m.target.Slug || t.Hostname != m.target.Hostname {
+		if m.connector != nil {
+			m.connector.HangUp()
+		}
 		m.connector = m.connectorFor(t)
 		m.treat = &treatment.Treatment{Supervisor: m.super, Connector: m.connector, Cloudflare: m.set.Cloudflare, Diary: m.journal, Log: m.log, Patience: m.set.Patience}
 		m.sense = sensor.Sensor{}

@@ -31,9 +31,6 @@ func (m *Medic) conclude(e evidence.Evidence) diagnosis.Diagnosis {
 	d, others := diagnosis.Conclude(e, h)
 	m.others = others
 	m.sayOthers(d, h.Others)
-	if len(d.Changed) > 0 {
-		d.Seen["changed before"] = words.English().Changes(d.Changed)
-	}
 	return d
 }
 

@@ -98,14 +98,14 @@ func (b *broker) serve(c net.Conn) {
 			b.change(func() { b.connect, b.conn = append(b.connect, m), c })
 			answer = ack
 		case *packets.Publish:
-			b.change(func() { b.got = append(b.got, message{m.Topic, string(m.Payload)}) })
+			b.change(func() { b.got = append(b.got, message{topic: m.Topic, payload: string(m.Payload)}) })
 			if m.QoS == 1 && !mute {
 				ack := packets.NewControlPacket(packets.PUBACK)
 				ack.Content.(*packets.Puback).PacketID = m.PacketID
 				answer = ack
 			}
-			if !m.Retain {
-				b.t.Errorf("%s is not kept", m.Topic)
+			if m.Retain == (m.Topic == eventTopic) {
+				b.t.Errorf("%s is kept: %v", m.Topic, m.Retain)
 			}
 		case *packets.Subscribe:
 			ack := packets.NewControlPacket(packets.SUBACK)
@@ -191,15 +191,16 @@ func (h *home) MQTT(context.Context) (supervisor.Broker, bool, error) {
 	return supervisor.Broker{Host: h.at.Addr().String(), Port: int(h.at.Port()), Username: h.user, Password: h.secret}, true, nil
 }
 
-func (h *home) SetState(_ context.Context, entity, state string, attributes map[string]any) error {
+func (h *home) SetState(_ context.Context, entity, state string, attributes map[string]any) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.states == nil {
 		h.states = map[string]map[string]any{}
 	}
+	_, had := h.states[entity]
 	h.states[entity] = map[string]any{"state": state, "attributes": attributes}
 	h.sets++
-	return nil
+	return !had, nil
 }
 
 func (h *home) DeleteState(_ context.Context, entity string) error {
@@ -231,6 +232,12 @@ func (h *hands) note(what string) error {
 func (h *hands) Probe()                          { _ = h.note("probe") }
 func (h *hands) SwitchOff(context.Context) error { return h.note("off") }
 func (h *hands) Resume(context.Context) error    { return h.note("on") }
+func (h *hands) Pause(_ context.Context, d time.Duration) error {
+	return h.note("pause " + d.String())
+}
+func (h *hands) doctor(context.Context) (Findings, error) {
+	return Findings{At: time.Date(2026, 11, 21, 22, 5, 12, 0, time.UTC), Summary: "One thing is wrong.", Wrong: []string{"QUIC: no answer."}}, h.note("doctor")
+}
 
 var quick = Pace{Ask: 200 * time.Millisecond, Resend: 50 * time.Millisecond, Publish: 300 * time.Millisecond, Backoff: 10 * time.Millisecond}
 
@@ -238,8 +245,8 @@ var quick = Pace{Ask: 200 * time.Millisecond, Resend: 50 * time.Millisecond, Pub
 func run(t *testing.T, h *home, pace Pace) (*Entities, *hands, *lines) {
 	t.Helper()
 	log := &lines{}
-	e := New(Config{Supervisor: h, Log: zerolog.New(log).Level(zerolog.InfoLevel), Version: "1.0.0", Page: "/hassio/ingress/x_tunnelmedic", Pace: pace})
 	who := newHands()
+	e := New(Config{Supervisor: h, Log: zerolog.New(log).Level(zerolog.InfoLevel), Version: "1.0.0", Doctor: who.doctor, Pace: pace})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); e.Run(ctx, who) }()

@@ -4,38 +4,54 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
+	"maps"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/supervisor"
 )
 
-// throughCore shows the sensors as plain states, for a while, after which a broker is
-// asked for again. Such states are gone when Core restarts; so they are sent again
-// and again, which Core does not count as a change.
-func (e *Entities) throughCore(ctx context.Context, while time.Duration) error {
+// mirror shows the board as plain states of Core's, where there is no broker. Such states are gone
+// when Core restarts. They are sent when they change; that Core has forgotten them, its answer to
+// the next one says.
+type mirror struct {
+	*board
+	super Supervisor
+	log   zerolog.Logger
+	pace  Pace
+	told  map[string]string // by entity, what Core has
+	last  time.Time         // when Core took one
+}
+
+// stale is what an entity holds whose state is sent to see whether Core still has it.
+const stale = "stale"
+
+// show shows the sensors for a while, after which a broker is asked for again.
+func (m *mirror) show(ctx context.Context, while time.Duration, forget chan chan error) error {
 	until := time.NewTimer(while)
 	defer until.Stop()
-	again := time.NewTicker(min(e.Pace.Resend, while))
+	again := time.NewTicker(min(m.pace.Resend/2, while))
 	defer again.Stop()
-	told := map[string]string{} // by entity, what Core was told last
-	e.sendStates(ctx, told, false)
+	m.send(ctx)
 	for {
 		select {
 		case <-ctx.Done():
-			bye, cancel := context.WithTimeout(context.Background(), farewell)
-			defer cancel()
-			e.sendStates(bye, nil, true)
+			m.leave()
 			return nil
 		case <-until.C:
 			return nil
-		case <-e.wake:
-			e.sendStates(ctx, told, false)
-		case <-again.C:
-			clear(told)
-			e.sendStates(ctx, told, false)
-		case done := <-e.forget:
-			err := e.deleteStates(ctx)
+		case <-m.wake:
+			m.send(ctx)
+		case now := <-again.C:
+			if now.Sub(m.last) >= m.pace.Resend { // nothing that changed has asked Core
+				m.told[shown()[0].key] = stale
+			}
+			m.send(ctx)
+		case done := <-forget:
+			err := m.clear(ctx)
 			done <- err
 			if err == nil {
 				return errForgotten
@@ -44,112 +60,107 @@ func (e *Entities) throughCore(ctx context.Context, while time.Duration) error {
 	}
 }
 
-// coreID is an entity's id among Core's states. It differs from the one that MQTT
-// gives, so that an entity that came by MQTT later does not find its name taken.
-func (e entity) coreID() string { return e.platform + ".tunnelmedic_" + e.key }
-
-// plain are the entities that can be shown without a broker: the ones that only show.
-func plain() []entity {
+// shown are the entities that can be had without a broker: the ones that only show.
+func shown() []entity {
 	var list []entity
 	for _, e := range entities() {
-		if e.command == "" {
+		if e.value != nil && e.command == "" && e.attributes != foundTopic { // which a button fills
 			list = append(list, e)
 		}
 	}
 	return list
 }
 
-// sendStates sends the states that differ from what Core was told, and notes what it is
-// told; nil sends all.
-func (e *Entities) sendStates(ctx context.Context, told map[string]string, gone bool) {
-	e.mu.Lock()
-	r, a, known := e.now, e.attrs, e.told
-	e.mu.Unlock()
-	if !known {
-		return
+// states are what Core is to be told, by entity.
+func (m *mirror) states() map[string]coreState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.board.told {
+		return nil
 	}
+	states := map[string]coreState{}
+	for _, e := range shown() {
+		s := coreState{State: written(e.value(m.view)), Attributes: e.plain()}
+		s.Attributes["friendly_name"] = "Tunnel Medic " + e.name(m.voice.Lang())
+		if e.attributes != "" {
+			a := m.attributes()
+			maps.Copy(s.Attributes, map[string]any{"summary": m.scrub(a.Summary), "advice": m.scrub(strings.Join(a.Advice, "\n")), "state": a.State, "remedy": a.Remedy})
+		}
+		states[e.key] = s
+	}
+	return states
+}
+
+type coreState struct {
+	State      string
+	Attributes map[string]any
+}
+
+// send sends the states that differ from what Core has; all, where Core turns out to have forgotten
+// one.
+func (m *mirror) send(ctx context.Context) {
+	states := m.states()
+	for range 2 {
+		forgotten := false
+		for _, e := range shown() {
+			s, known := states[e.key]
+			raw, _ := json.Marshal(s) // texts and lists of them always marshal
+			was := m.told[e.key]
+			if !known || was == string(raw) {
+				continue
+			}
+			made, err := m.set(ctx, e, s)
+			if err != nil {
+				m.log.Debug().Err(err).Msg("A state was not sent.")
+				if supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) {
+					return // nor would the others be
+				}
+				continue
+			}
+			if made && was != "" {
+				forgotten = true
+				clear(m.told)
+			}
+			m.told[e.key], m.last = string(raw), time.Now()
+		}
+		if !forgotten {
+			return
+		}
+	}
+}
+
+func (m *mirror) set(ctx context.Context, e entity, s coreState) (made bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.pace.Publish)
+	defer cancel()
+	return m.super.SetState(ctx, e.coreID(), s.State, s.Attributes)
+}
+
+// leave says the last word; there is little time.
+func (m *mirror) leave() {
+	bye, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	states := m.states()
 	var wg sync.WaitGroup
-	for _, en := range plain() {
-		state := r.state(en.key)
-		if gone {
-			state = "unavailable"
-		}
-		attrs := map[string]any{"friendly_name": "Tunnel Medic " + en.name(e.Voice.Lang())}
-		for key, value := range map[string]string{"device_class": en.class, "unit_of_measurement": en.unit, "state_class": en.stateClass, "icon": en.icon} {
-			if value != "" {
-				attrs[key] = value
+	for _, e := range shown() {
+		if s, known := states[e.key]; known {
+			s.State = "unavailable"
+			for _, own := range []string{"summary", "advice", "state", "remedy"} {
+				delete(s.Attributes, own)
 			}
-		}
-		if en.options != nil {
-			attrs["options"] = en.options
-		}
-		if en.attributes && !gone {
-			attrs["summary"], attrs["advice"], attrs["state"], attrs["remedy"] = e.Scrub(a.Summary), e.Scrub(strings.Join(a.Advice, "\n")), a.State, a.Remedy
-		}
-		raw, _ := json.Marshal([]any{state, attrs}) // texts and lists of them always marshal
-		if told != nil && told[en.key] == string(raw) {
-			continue
-		}
-		send := func() {
-			ctx, cancel := context.WithTimeout(ctx, e.Pace.Publish)
-			defer cancel()
-			if err := e.Supervisor.SetState(ctx, en.coreID(), state, attrs); err != nil {
-				e.Log.Debug().Err(err).Msg("A state was not sent.")
-			} else if told != nil {
-				told[en.key] = string(raw)
-			}
-		}
-		if gone { // there is little time
-			wg.Go(send)
-		} else {
-			send()
+			wg.Go(func() { _, _ = m.set(bye, e, s) })
 		}
 	}
 	wg.Wait()
 }
 
-// state is a reading as Core writes it.
-func (r reading) state(key string) string {
-	text := func(s *string) string {
-		if s == nil {
-			return "unknown"
-		}
-		return *s
-	}
-	switch key {
-	case "connectivity":
-		return strings.ToLower(text(r.Connectivity))
-	case "diagnosis":
-		return text(r.Diagnosis)
-	case "protocol":
-		return text(r.Protocol)
-	case "last_cure":
-		if r.LastCure != nil {
-			return r.LastCure.Format(time.RFC3339)
-		}
-	case "probe_latency":
-		if r.ProbeLatency != nil {
-			return strconv.FormatInt(*r.ProbeLatency, 10)
-		}
-	case "restarts_24h":
-		return strconv.Itoa(r.Restarts)
-	}
-	return "unknown"
-}
-
-// clearCore takes away the states of a time without a broker.
-func (e *Entities) clearCore(ctx context.Context) {
-	if err := e.deleteStates(ctx); err != nil {
-		e.Log.Debug().Err(err).Msg("The plain states could not be removed.")
-	}
-}
-
-func (e *Entities) deleteStates(ctx context.Context) error {
+// clear takes the states away.
+func (m *mirror) clear(ctx context.Context) error {
 	var errs []error
-	for _, en := range plain() {
-		c, cancel := context.WithTimeout(ctx, e.Pace.Publish)
-		errs = append(errs, e.Supervisor.DeleteState(c, en.coreID()))
+	for _, e := range shown() {
+		c, cancel := context.WithTimeout(ctx, m.pace.Publish)
+		errs = append(errs, m.super.DeleteState(c, e.coreID()))
 		cancel()
 	}
+	clear(m.told)
 	return errors.Join(errs...)
 }

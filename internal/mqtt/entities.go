@@ -1,11 +1,13 @@
 package mqtt
 
 import (
+	"cmp"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
-	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
 )
@@ -17,7 +19,11 @@ const (
 	availabilityTopic = "tunnelmedic/availability"
 	stateTopic        = "tunnelmedic/state"
 	attributesTopic   = "tunnelmedic/diagnosis/attributes"
+	foundTopic        = "tunnelmedic/doctor/attributes"
+	eventTopic        = "tunnelmedic/incident"
 	probeTopic        = "tunnelmedic/probe/set"
+	doctorTopic       = "tunnelmedic/doctor/set"
+	pauseTopic        = "tunnelmedic/pause/set"
 	healingTopic      = "tunnelmedic/healing/set"
 )
 
@@ -31,121 +37,215 @@ const (
 // what is a device class, a unit or a category there is named so here.
 type entity struct {
 	key        string // in the state, and of the unique id
-	id         string // of the entity, behind "tunnel_medic_": the same in every language, as automations name it
+	id         string // of the entity, behind "tunnel_medic_", where it is not the key: the same in every language, as automations name it
 	platform   string
 	class      string
 	unit       string
 	stateClass string
 	category   string
 	icon       string
-	options    []string
-	precision  bool // whole numbers
-	command    string
-	attributes bool
-	healOnly   bool // only where the program may act
+	options    []string // of an enum, or an event's types
+	digits     string   // behind the point, as a number is shown; "" leaves it to Home Assistant
+	command    string   // the topic of its commands
+	attributes string   // the topic of its attributes
+	healOnly   bool     // only where the program may act
+	value      func(view) any
 }
 
 func entities() []entity {
-	var causes []string
-	for _, row := range diagnosis.Catalogue() {
-		causes = append(causes, row.ID)
-	}
+	const sensor, binary, button = "sensor", "binary_sensor", "button"
 	return []entity{
-		{key: "connectivity", id: "connectivity", platform: "binary_sensor", class: "connectivity"},
-		{key: "diagnosis", id: "diagnosis", platform: "sensor", class: "enum", icon: "mdi:stethoscope", options: causes, attributes: true},
-		{key: "protocol", id: "protocol_in_use", platform: "sensor", class: "enum", category: "diagnostic", icon: "mdi:transit-connection-variant", options: []string{"quic", "http2"}},
-		{key: "last_cure", id: "last_cure", platform: "sensor", class: "timestamp", category: "diagnostic"},
-		{key: "probe_latency", id: "probe_latency", platform: "sensor", class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", precision: true},
-		{key: "restarts_24h", id: "tunnel_restarts_in_24_hours", platform: "sensor", stateClass: "measurement", category: "diagnostic", icon: "mdi:restart", precision: true},
-		{key: "probe", id: "probe_now", platform: "button", icon: "mdi:radar", command: probeTopic},
-		{key: "healing", id: "healing", platform: "switch", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true},
+		{key: "connectivity", platform: binary, class: "connectivity", value: func(v view) any { return v.open }},
+		{key: "needs_attention", platform: binary, class: "problem", value: needsAttention},
+		{key: "state", platform: sensor, class: "enum", icon: "mdi:state-machine", options: phases(), value: state},
+		{key: "diagnosis", platform: sensor, class: "enum", icon: "mdi:stethoscope", options: causes(), attributes: attributesTopic, value: cause},
+		{key: "protocol", id: "protocol_in_use", platform: sensor, class: "enum", category: "diagnostic", icon: "mdi:transit-connection-variant", options: []string{"quic", "http2"},
+			value: func(v view) any { return text(v.Protocol.Transport) }},
+		{key: "protocol_set", platform: sensor, class: "enum", category: "diagnostic", icon: "mdi:tune-variant", options: protocols(), value: func(v view) any { return text(v.Protocol.Setting) }},
+		{key: "failback_due", platform: sensor, class: "timestamp", category: "diagnostic", icon: "mdi:clock-start", value: func(v view) any { return moment(v.FailbackDue) }},
+		{key: "data_centre", platform: sensor, category: "diagnostic", icon: "mdi:server-network", value: dataCentre},
+		{key: "last_cure", platform: sensor, class: "timestamp", category: "diagnostic", value: func(v view) any { return moment(v.cure) }},
+		{key: "probe_latency", platform: sensor, class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", digits: "0", value: latency},
+		{key: "restarts_24h", id: "tunnel_restarts_in_24_hours", platform: sensor, stateClass: "measurement", category: "diagnostic", icon: "mdi:restart", digits: "0",
+			value: func(v view) any { return v.Restarts }},
+		{key: "doctor", platform: sensor, class: "timestamp", category: "diagnostic", icon: "mdi:clipboard-pulse-outline", attributes: foundTopic, value: func(v view) any { return moment(v.found.At) }},
+		{key: "incident", platform: "event", icon: "mdi:timeline-alert-outline", options: happenings()},
+		{key: "probe", id: "probe_now", platform: button, icon: "mdi:radar", command: probeTopic},
+		{key: "examine", id: "run_the_doctor", platform: button, category: "diagnostic", icon: "mdi:clipboard-pulse-outline", command: doctorTopic},
+		{key: "pause", id: "pause_for_an_hour", platform: button, category: "config", icon: "mdi:pause-circle-outline", command: pauseTopic},
+		{key: "healing", platform: "switch", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true, value: healing},
 	}
 }
 
-// reading is what the entities show. A nil is "unknown" in Home Assistant.
-type reading struct {
-	Connectivity *string    `json:"connectivity"`
-	Diagnosis    *string    `json:"diagnosis"`
-	Protocol     *string    `json:"protocol"`
-	LastCure     *time.Time `json:"last_cure"`
-	ProbeLatency *int64     `json:"probe_latency"`
-	Restarts     int        `json:"restarts_24h"`
-	Healing      string     `json:"healing"`
+// causes are what the diagnosis may be.
+func causes() (list []string) {
+	for _, row := range diagnosis.Catalogue() {
+		list = append(list, row.ID)
+	}
+	return list
 }
 
-// attributes are the diagnosis's.
-type attributes struct {
-	State     policy.Phase `json:"state"`
-	Summary   string       `json:"summary"`
-	Advice    []string     `json:"advice"`
-	Remedy    string       `json:"remedy"`
-	Since     *time.Time   `json:"since"`
-	Setting   string       `json:"protocol_set"`
-	Own       string       `json:"protocol_own"`
-	Incident  string       `json:"incident"`
-	PublicURL string       `json:"url"`
+// phases are what the state may be, by the same names as in the event and the API.
+func phases() (list []string) {
+	for p := policy.Starting; p <= policy.Paused; p++ {
+		list = append(list, p.String())
+	}
+	return list
 }
 
-// read takes the entities' states from the status. before is what they showed: a
-// single failed probe, which may be a hiccup, does not change the connectivity yet.
-func read(s medic.Status, before reading) (reading, attributes) {
-	r := reading{LastCure: before.LastCure, Restarts: s.Restarts, Healing: on}
-	if s.Mode != "heal" || s.State == policy.Paused {
-		r.Healing = off
-	}
-	r.Connectivity = connectivity(s, before)
-	if s.State != policy.Starting {
-		r.Diagnosis = ptr(s.Diagnosis.Cause.String())
-	}
-	if s.Protocol.Transport != "" {
-		r.Protocol = ptr(s.Protocol.Transport)
-	}
-	if p := s.LastProbe; p != nil && p.OK {
-		r.ProbeLatency = ptr(p.TookMS)
-	}
-	a := attributes{State: s.State, Summary: s.Diagnosis.Summary, Advice: s.Diagnosis.Advice, Remedy: s.Diagnosis.Remedy.String(), Setting: s.Protocol.Setting, Own: s.Protocol.Own, PublicURL: s.Target.URL}
-	if !s.Diagnosis.Since.IsZero() {
-		a.Since = ptr(s.Diagnosis.Since.UTC().Truncate(time.Second))
-	}
-	if s.Incident != nil {
-		a.Incident = s.Incident.ID
-	}
-	return r, a
+func protocols() []string {
+	return []string{evidence.Auto.String(), evidence.QUIC.String(), evidence.HTTP2.String()}
 }
 
-// connectivity says whether Home Assistant can be reached; as before while that is in
-// doubt, nil while it is not known.
-func connectivity(s medic.Status, before reading) *string {
-	switch {
-	case s.State == policy.Starting || s.State == policy.Blind:
-		return nil
-	case s.Reachable():
-		return ptr(on)
-	case s.Incident == nil && s.Detector.Score > 0, s.LastProbe == nil:
-		return before.Connectivity
+// told says whether a step of an incident is worth an event of its own.
+func told(k policy.StepKind) bool {
+	//exhaustive:ignore
+	switch k {
+	case policy.NoStep, policy.StepSuspected, policy.StepCleared, policy.StepSettled, policy.StepPostponed, policy.StepPaused, policy.StepResumed, policy.StepUnsure:
+		return false
 	}
-	return ptr(off)
+	return true
 }
 
-// cured gives the time of a cure among the steps.
-func cured(steps []policy.Step) *time.Time {
-	for _, s := range steps {
-		if s.Kind == policy.StepCured {
-			return ptr(s.At.UTC().Truncate(time.Second))
+// happenings are the event's types: the steps of an incident, as reports and DOCS name them.
+func happenings() (list []string) {
+	for k := policy.StepSuspected; k <= policy.StepUnsure; k++ {
+		if told(k) {
+			list = append(list, k.String())
 		}
 	}
-	return nil
+	return list
+}
+
+func needsAttention(v view) any {
+	if v.State == policy.Starting {
+		return nil
+	}
+	return v.NeedsYou()
+}
+
+func state(v view) any { return text(v.State.String()) }
+
+func cause(v view) any {
+	if v.State == policy.Starting {
+		return nil
+	}
+	return v.Diagnosis.Cause.String()
+}
+
+func dataCentre(v view) any {
+	if v.LastProbe == nil {
+		return nil
+	}
+	return text(v.LastProbe.Colo)
+}
+
+func latency(v view) any {
+	if v.LastProbe == nil || !v.LastProbe.OK {
+		return nil
+	}
+	return v.LastProbe.TookMS
+}
+
+func healing(v view) any { return v.heals() && v.State != policy.Paused }
+
+// text is nil, which is "unknown" in Home Assistant, where there is none.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
+}
+
+// written is a value as the states of Core have it.
+func written(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case bool:
+		if v {
+			return "on"
+		}
+		return "off"
+	case int:
+		return strconv.Itoa(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return "unknown"
+}
+
+// coreID is an entity's id among Core's states. It differs from the one that MQTT
+// gives, so that an entity that came by MQTT later does not find its name taken.
+func (e entity) coreID() string { return e.platform + ".tunnelmedic_" + e.key }
+
+// name is the entity's name for people.
+func (e entity) name(l *words.Lang) string { return l.Say(words.Key("entity." + e.key)) }
+
+// plain are what Home Assistant knows of an entity whichever way it comes.
+func (e entity) plain() map[string]any {
+	c := map[string]any{}
+	for key, value := range map[string]string{"device_class": e.class, "unit_of_measurement": e.unit, "state_class": e.stateClass, "icon": e.icon} {
+		if value != "" {
+			c[key] = value
+		}
+	}
+	if e.options != nil {
+		c["options"] = e.options
+	}
+	return c
+}
+
+// config is the entity's part of the device's description. default_entity_id is known since Core
+// 2025.10, and the option that it replaced is gone since 2026.4; an older Core makes the id of the
+// name.
+func (e entity) config(l *words.Lang) map[string]any {
+	c := e.plain()
+	c["platform"], c["unique_id"], c["name"] = e.platform, "tunnelmedic_"+e.key, e.name(l)
+	c["default_entity_id"] = e.platform + ".tunnel_medic_" + cmp.Or(e.id, e.key)
+	for key, value := range map[string]string{"entity_category": e.category, "command_topic": e.command, "json_attributes_topic": e.attributes} {
+		if value != "" {
+			c[key] = value
+		}
+	}
+	if e.digits != "" {
+		c["suggested_display_precision"] = json.Number(e.digits)
+	}
+	switch e.platform {
+	case "button":
+		c["payload_press"] = press
+	case "event":
+		delete(c, "options")
+		c["event_types"], c["state_topic"] = e.options, eventTopic
+	default:
+		c["state_topic"], c["value_template"] = stateTopic, "{{ value_json."+e.key+" }}"
+	}
+	return c
 }
 
 // discovery is the device's description for Home Assistant.
-func discovery(l *words.Lang, version, page string, heals bool) ([]byte, error) {
-	device := map[string]any{"identifiers": []string{"tunnelmedic"}, "name": "Tunnel Medic", "manufacturer": "Tunnel Medic", "model": l.Say("entity.model"), "sw_version": version}
-	if page != "" {
-		device["configuration_url"] = "homeassistant:/" + page
+func (b *board) discovery() ([]byte, error) {
+	l := b.voice.Lang()
+	device := map[string]any{"identifiers": []string{"tunnelmedic"}, "name": "Tunnel Medic", "manufacturer": "Tunnel Medic", "model": l.Say("entity.model"), "sw_version": b.version}
+	if b.page != "" {
+		device["configuration_url"] = "homeassistant:/" + b.page
+	}
+	origin := map[string]any{"name": "Tunnel Medic", "sw_version": b.version}
+	if b.support != "" {
+		origin["support_url"] = b.support
 	}
 	components := map[string]any{}
 	for _, e := range entities() {
-		if e.healOnly && !heals {
+		if e.healOnly && !b.heals() {
 			// An empty one takes away what an earlier start, with another mode, had put there.
 			components[e.key] = map[string]any{"platform": e.platform}
 			continue
@@ -154,40 +254,9 @@ func discovery(l *words.Lang, version, page string, heals bool) ([]byte, error) 
 	}
 	return json.Marshal(map[string]any{
 		"device":       device,
-		"origin":       map[string]any{"name": "Tunnel Medic", "sw_version": version},
+		"origin":       origin,
 		"availability": []any{map[string]any{"topic": availabilityTopic}},
 		"qos":          1,
 		"components":   components,
 	})
 }
-
-// name is the entity's name for people.
-func (e entity) name(l *words.Lang) string { return l.Say(words.Key("entity." + e.key)) }
-
-func (e entity) config(l *words.Lang) map[string]any {
-	c := map[string]any{"platform": e.platform, "unique_id": "tunnelmedic_" + e.key, "name": e.name(l),
-		"default_entity_id": e.platform + ".tunnel_medic_" + e.id}
-	for key, value := range map[string]string{"device_class": e.class, "unit_of_measurement": e.unit, "state_class": e.stateClass, "entity_category": e.category, "icon": e.icon, "command_topic": e.command} {
-		if value != "" {
-			c[key] = value
-		}
-	}
-	if e.options != nil {
-		c["options"] = e.options
-	}
-	if e.precision {
-		c["suggested_display_precision"] = 0
-	}
-	if e.attributes {
-		c["json_attributes_topic"] = attributesTopic
-	}
-	if e.platform == "button" {
-		c["payload_press"] = press
-		return c
-	}
-	c["state_topic"] = stateTopic
-	c["value_template"] = "{{ value_json." + e.key + " }}"
-	return c
-}
-
-func ptr[T any](v T) *T { return &v }

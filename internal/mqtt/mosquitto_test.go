@@ -118,7 +118,7 @@ func TestMosquitto(t *testing.T) {
 	// What stands as "online" may still be the second one's word: only the first one
 	// itself knows when it is in again.
 	wait(t, "the first one is in again, and takes everything away", func() bool { return e.Forget(t.Context()) == nil })
-	for _, topic := range []string{discoveryTopic, stateTopic, attributesTopic, availabilityTopic} {
+	for _, topic := range kept() {
 		watch.until("empty", topic, func(s string) bool { return s == "" })
 	}
 	late := newWatcher(t, addr)

@@ -3,9 +3,13 @@ package mqtt
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -20,7 +24,7 @@ func well(tookMS int64) medic.Status {
 	return medic.Status{Mode: "heal", State: policy.Healthy, Restarts: 2,
 		Protocol:  medic.ProtocolStatus{Own: "auto", Setting: "http2", Transport: "http2"},
 		Diagnosis: medic.DiagnosisStatus{Cause: diagnosis.Healthy},
-		LastProbe: &medic.ProbeStatus{OK: true, TookMS: tookMS}}
+		LastProbe: &medic.ProbeStatus{OK: true, TookMS: tookMS, Colo: "FRA"}}
 }
 
 func ill(state policy.Phase, incident bool) medic.Status {
@@ -35,37 +39,76 @@ func ill(state policy.Phase, incident bool) medic.Status {
 }
 
 func TestWhatTheEntitiesShow(t *testing.T) {
-	was := reading{Connectivity: ptr(on)}
+	with := func(s medic.Status, change func(*medic.Status)) medic.Status { change(&s); return s }
 	for _, c := range []struct {
-		rule    string
-		status  medic.Status
-		connect string // "" is unknown
-		healing string
+		rule   string
+		status medic.Status
+		open   any // nil is unknown
+		heals  bool
+		needs  any
 	}{
-		{"a healthy home is connected", well(84), on, on},
-		{"one failed probe is no lost connection yet", ill(policy.Suspect, false), on, on},
-		{"an incident is", ill(policy.Suspect, true), off, on},
-		{"waiting after a treatment is", ill(policy.Holding, true), off, on},
-		{"what cannot be watched is not known", func() medic.Status { s := ill(policy.Blind, false); return s }(), "", on},
-		{"at the start nothing is known", medic.Status{Mode: "heal", State: policy.Starting}, "", on},
-		{"paused, and well", func() medic.Status { s := well(1); s.State = policy.Paused; return s }(), on, off},
-		{"in mode observe nothing is healed", func() medic.Status { s := well(1); s.Mode = "observe"; return s }(), on, off},
+		{"a healthy home is connected", well(84), true, true, false},
+		{"one failed probe is no lost connection yet", ill(policy.Suspect, false), true, true, false},
+		{"an incident is", ill(policy.Suspect, true), false, true, false},
+		{"waiting after a treatment is", ill(policy.Holding, true), false, true, false},
+		{"what only a person can end", with(ill(policy.Suspect, true), func(s *medic.Status) { s.Diagnosis.Remedy = diagnosis.Tell }), false, true, true},
+		{"one failed probe calls nobody", with(ill(policy.Suspect, false), func(s *medic.Status) { s.Diagnosis.Remedy = diagnosis.Tell }), true, true, false},
+		{"nobody but a person knows their own setting", with(well(1), func(s *medic.Status) { s.Unsure = true }), true, true, true},
+		{"what cannot be watched is not known", ill(policy.Blind, false), nil, true, false},
+		{"at the start nothing is known", medic.Status{Mode: "heal", State: policy.Starting}, nil, true, nil},
+		{"paused, and well", with(well(1), func(s *medic.Status) { s.State = policy.Paused }), true, false, false},
+		{"in mode observe nothing is healed", with(well(1), func(s *medic.Status) { s.Mode = "observe" }), true, false, false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			r, _ := read(c.status, was)
-			got := ""
-			if r.Connectivity != nil {
-				got = *r.Connectivity
-			}
-			if got != c.connect || r.Healing != c.healing {
-				t.Errorf("connectivity %q, healing %q", got, r.Healing)
+			b := New(Config{}).board
+			b.open = true
+			b.note(c.status, nil)
+			for key, want := range map[string]any{"connectivity": c.open, "healing": c.heals, "needs_attention": c.needs} {
+				i := slices.IndexFunc(entities(), func(e entity) bool { return e.key == key })
+				if got := entities()[i].value(b.view); got != want {
+					t.Errorf("%s is %v, want %v", key, got, want)
+				}
 			}
 		})
 	}
 }
 
+// Every id that automations, dashboards and statistics hold on to, from the first release on.
+func TestIdsStayWhatTheyAre(t *testing.T) {
+	got := map[string]string{}
+	for _, e := range entities() {
+		c := e.config(words.English())
+		got[fmt.Sprint(c["unique_id"])] = fmt.Sprint(c["default_entity_id"])
+	}
+	want := map[string]string{
+		"tunnelmedic_connectivity":    "binary_sensor.tunnel_medic_connectivity",
+		"tunnelmedic_needs_attention": "binary_sensor.tunnel_medic_needs_attention",
+		"tunnelmedic_state":           "sensor.tunnel_medic_state",
+		"tunnelmedic_diagnosis":       "sensor.tunnel_medic_diagnosis",
+		"tunnelmedic_protocol":        "sensor.tunnel_medic_protocol_in_use",
+		"tunnelmedic_protocol_set":    "sensor.tunnel_medic_protocol_set",
+		"tunnelmedic_failback_due":    "sensor.tunnel_medic_failback_due",
+		"tunnelmedic_data_centre":     "sensor.tunnel_medic_data_centre",
+		"tunnelmedic_last_cure":       "sensor.tunnel_medic_last_cure",
+		"tunnelmedic_probe_latency":   "sensor.tunnel_medic_probe_latency",
+		"tunnelmedic_restarts_24h":    "sensor.tunnel_medic_tunnel_restarts_in_24_hours",
+		"tunnelmedic_doctor":          "sensor.tunnel_medic_doctor",
+		"tunnelmedic_incident":        "event.tunnel_medic_incident",
+		"tunnelmedic_probe":           "button.tunnel_medic_probe_now",
+		"tunnelmedic_examine":         "button.tunnel_medic_run_the_doctor",
+		"tunnelmedic_pause":           "button.tunnel_medic_pause_for_an_hour",
+		"tunnelmedic_healing":         "switch.tunnel_medic_healing",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the ids are %v", got)
+	}
+}
+
 func TestTheDeviceIsDescribedByHomeAssistantsConventions(t *testing.T) {
-	raw, err := discovery(words.English(), "1.0.0", "/hassio/ingress/x", true)
+	e := New(Config{Version: "1.0.0"})
+	e.Link("/app/x", "https://github.com/somebody/apps")
+	e.Tell(well(1), nil)
+	raw, err := e.board.discovery()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,18 +121,23 @@ func TestTheDeviceIsDescribedByHomeAssistantsConventions(t *testing.T) {
 	if err := json.Unmarshal(raw, &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Device["configuration_url"] != "homeassistant://hassio/ingress/x" || d.Origin["name"] != "Tunnel Medic" || d.Availability[0]["topic"] != availabilityTopic {
+	if d.Device["configuration_url"] != "homeassistant://app/x" || d.Origin["name"] != "Tunnel Medic" || d.Origin["support_url"] != "https://github.com/somebody/apps" || d.Availability[0]["topic"] != availabilityTopic {
 		t.Errorf("device %v, origin %v, availability %v", d.Device, d.Origin, d.Availability)
 	}
 	for key, want := range map[string]map[string]any{
-		"connectivity":  {"platform": "binary_sensor", "device_class": "connectivity"},
-		"diagnosis":     {"platform": "sensor", "device_class": "enum", "json_attributes_topic": attributesTopic},
-		"protocol":      {"platform": "sensor", "device_class": "enum"},
-		"last_cure":     {"platform": "sensor", "device_class": "timestamp"},
-		"probe_latency": {"platform": "sensor", "device_class": "duration", "unit_of_measurement": "ms", "state_class": "measurement"},
-		"restarts_24h":  {"platform": "sensor", "state_class": "measurement"},
-		"probe":         {"platform": "button", "command_topic": probeTopic, "payload_press": press},
-		"healing":       {"platform": "switch", "command_topic": healingTopic, "entity_category": "config"},
+		"connectivity":    {"platform": "binary_sensor", "device_class": "connectivity"},
+		"diagnosis":       {"platform": "sensor", "device_class": "enum", "json_attributes_topic": attributesTopic},
+		"protocol":        {"platform": "sensor", "device_class": "enum"},
+		"last_cure":       {"platform": "sensor", "device_class": "timestamp"},
+		"probe_latency":   {"platform": "sensor", "device_class": "duration", "unit_of_measurement": "ms", "state_class": "measurement"},
+		"restarts_24h":    {"platform": "sensor", "state_class": "measurement"},
+		"needs_attention": {"platform": "binary_sensor", "device_class": "problem"},
+		"state":           {"platform": "sensor", "device_class": "enum"},
+		"failback_due":    {"platform": "sensor", "device_class": "timestamp"},
+		"incident":        {"platform": "event", "state_topic": eventTopic, "value_template": nil, "options": nil},
+		"doctor":          {"platform": "sensor", "json_attributes_topic": foundTopic},
+		"probe":           {"platform": "button", "command_topic": probeTopic, "payload_press": press},
+		"healing":         {"platform": "switch", "command_topic": healingTopic, "entity_category": "config"},
 	} {
 		for k, v := range want {
 			if d.Components[key][k] != v {
@@ -107,7 +155,13 @@ func TestTheDeviceIsDescribedByHomeAssistantsConventions(t *testing.T) {
 	if !slices.Contains(options, any("healthy")) || !slices.Contains(options, any("unknown")) {
 		t.Errorf("the diagnosis may be %v", options)
 	}
-	raw, _ = discovery(words.English(), "1.0.0", "", false)
+	if types, _ := d.Components["incident"]["event_types"].([]any); !slices.Contains(types, any("cured")) || slices.Contains(types, any("suspected")) {
+		t.Errorf("the event may be %v", types)
+	}
+	observing := well(1)
+	observing.Mode = "observe"
+	e.Tell(observing, nil)
+	raw, _ = e.board.discovery()
 	if !strings.Contains(string(raw), `"healing":{"platform":"switch"}`) {
 		t.Error("in mode observe the switch is still there")
 	}
@@ -118,22 +172,60 @@ func TestEverythingIsKeptAtTheBrokerAndAnnouncedInOrder(t *testing.T) {
 	h := &home{at: &b.addr, user: "addons", secret: "pass"}
 	e, _, _ := run(t, h, quick)
 	e.Tell(well(84), []policy.Step{{Kind: policy.StepCured, At: time.Date(2026, 11, 21, 22, 5, 12, 0, time.UTC)}})
-	b.until("all topics", func() bool { _, n := b.last(availabilityTopic); return n > 0 })
+	b.until("all topics", func() bool { _, n := b.last(eventTopic); return n > 0 })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var order []string
 	for _, m := range b.got {
 		order = append(order, m.topic)
 	}
-	if want := []string{discoveryTopic, stateTopic, attributesTopic, availabilityTopic}; !slices.Equal(order, want) {
+	if want := []string{discoveryTopic, stateTopic, attributesTopic, foundTopic, availabilityTopic, eventTopic}; !slices.Equal(order, want) {
 		t.Errorf("published %v, want %v", order, want)
 	}
-	if state, _ := b.last(stateTopic); state != `{"connectivity":"ON","diagnosis":"healthy","protocol":"http2","last_cure":"2026-11-21T22:05:12Z","probe_latency":84,"restarts_24h":2,"healing":"ON"}` {
+	if state, _ := b.last(stateTopic); state != `{"connectivity":"ON","data_centre":"FRA","diagnosis":"healthy","doctor":null,"failback_due":null,"healing":"ON","last_cure":"2026-11-21T22:05:12Z","needs_attention":"OFF",`+
+		`"probe_latency":84,"protocol":"http2","protocol_set":"http2","restarts_24h":2,"state":"healthy"}` {
 		t.Errorf("state %s", state)
 	}
 	c := b.connect[0]
 	if c.WillTopic != availabilityTopic || string(c.WillMessage) != offline || !c.WillRetain || c.Username != "addons" || string(c.Password) != "pass" {
 		t.Errorf("will %q %q kept %v, user %q", c.WillTopic, c.WillMessage, c.WillRetain, c.Username)
+	}
+}
+
+// The event that ends an incident still names it, and what waits for a broker that is away comes
+// when it is back: the newest, each once.
+func TestEventsNameTheirIncidentAndWaitForTheBroker(t *testing.T) {
+	b := newBroker(t)
+	e, _, _ := run(t, &home{at: &b.addr}, quick)
+	at := time.Date(2026, 11, 21, 22, 5, 12, 0, time.UTC)
+	began := ill(policy.Suspect, true)
+	began.Incident.Cause = diagnosis.ProbeBanned
+	for range 20 { // nobody has connected yet
+		e.Tell(began, []policy.Step{{Kind: policy.StepSuspected, At: at}, {Kind: policy.StepAlarm, At: at}})
+	}
+	e.Tell(well(84), []policy.Step{{Kind: policy.StepRecovered, At: at}})
+	e.Tell(well(84), []policy.Step{{Kind: policy.StepUser, At: at}})
+	b.until("the newest event", func() bool { s, _ := b.last(eventTopic); return strings.Contains(s, "changed-by-hand") })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var got []string
+	for _, m := range b.got {
+		if m.topic == eventTopic {
+			got = append(got, m.payload)
+		}
+	}
+	if len(got) < 2 || len(got) > 22 {
+		t.Fatalf("%d events", len(got))
+	}
+	var end, after occurrence
+	if err := errors.Join(json.Unmarshal([]byte(got[len(got)-2]), &end), json.Unmarshal([]byte(got[len(got)-1]), &after)); err != nil {
+		t.Fatal(err)
+	}
+	if end.Type != "recovered" || end.Incident != "20261121T220512Z" || end.Cause != "probe-banned" || end.At != "2026-11-21T22:05:12Z" || end.Summary == "" {
+		t.Errorf("the end is %+v", end)
+	}
+	if after.Incident != "" || after.Cause != "healthy" {
+		t.Errorf("what happened outside an incident is %+v", after)
 	}
 }
 
@@ -147,8 +239,8 @@ func TestWhatDoesNotChangeIsNotSentAgain(t *testing.T) {
 	b.until("the new latency", func() bool { s, _ := b.last(stateTopic); return strings.Contains(s, `"probe_latency":85`) })
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.got) != 5 {
-		t.Errorf("%d messages for four topics and one change", len(b.got))
+	if len(b.got) != 6 {
+		t.Errorf("%d messages for five topics and one change", len(b.got))
 	}
 }
 
@@ -170,7 +262,7 @@ func TestHomeAssistantsBirthAndABrokersReturnBringEverythingAgain(t *testing.T) 
 	b := newBroker(t)
 	e, _, _ := run(t, &home{at: &b.addr}, quick)
 	e.Tell(well(84), nil)
-	b.until("once", func() bool { _, n := b.last(availabilityTopic); return n == 1 && len(b.subs) == 3 })
+	b.until("once", func() bool { _, n := b.last(availabilityTopic); return n == 1 && len(b.subs) == 5 })
 	b.say(birthTopic, online, false)
 	b.until("again, after the birth", func() bool {
 		_, n := b.last(discoveryTopic)
@@ -181,7 +273,7 @@ func TestHomeAssistantsBirthAndABrokersReturnBringEverythingAgain(t *testing.T) 
 	b.cut()
 	b.until("again, after the broker's return", func() bool {
 		_, n := b.last(discoveryTopic)
-		return n == 3 && len(b.connect) == 2 && len(b.subs) == 6
+		return n == 3 && len(b.connect) == 2 && len(b.subs) == 10
 	})
 }
 
@@ -189,7 +281,7 @@ func TestCommandsAreObeyedOnce(t *testing.T) {
 	b := newBroker(t)
 	e, who, _ := run(t, &home{at: &b.addr}, quick)
 	e.Tell(well(84), nil)
-	b.until("subscribed", func() bool { return len(b.subs) == 3 })
+	b.until("subscribed", func() bool { return len(b.subs) == 5 })
 	b.say(probeTopic, press, true) // kept by the broker: pressed some time in the past
 	b.say(probeTopic, "nonsense", false)
 	b.say(healingTopic, "maybe", false)
@@ -205,6 +297,19 @@ func TestCommandsAreObeyedOnce(t *testing.T) {
 	if got := <-who.came; got != "probe" {
 		t.Errorf("asked for %s", got)
 	}
+	b.say(pauseTopic, press, false)
+	if got := <-who.came; got != "pause 1h0m0s" {
+		t.Errorf("asked for %s", got)
+	}
+	b.say(doctorTopic, press, false)
+	if got := <-who.came; got != "doctor" {
+		t.Errorf("asked for %s", got)
+	}
+	b.until("what the doctor found", func() bool {
+		found, _ := b.last(foundTopic)
+		state, _ := b.last(stateTopic)
+		return found == `{"summary":"One thing is wrong.","wrong":["QUIC: no answer."]}` && strings.Contains(state, `"doctor":"2026-11-21T22:05:12Z"`)
+	})
 }
 
 func TestWrongCredentialsAreSaidOnceWithoutThemAndAskedForAnew(t *testing.T) {
@@ -251,19 +356,45 @@ func TestABrokerThatAcknowledgesNothingHoldsNothingUpAndGetsTheNewestLater(t *te
 	}
 }
 
-func TestWithoutABrokerTheSensorsAreCoresStatesSentAgainAndAgain(t *testing.T) {
-	h := &home{}
-	e, _, _ := run(t, h, quick)
-	e.Tell(well(84), nil)
-	wait(t, "the states", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.states) == 6 })
-	h.mu.Lock()
-	got := h.states["sensor.tunnelmedic_probe_latency"]
-	if got["state"] != "84" || got["attributes"].(map[string]any)["unit_of_measurement"] != "ms" || h.states["binary_sensor.tunnelmedic_connectivity"]["state"] != "on" {
-		t.Errorf("states %v", h.states)
-	}
-	h.states = nil // Core has restarted
-	h.mu.Unlock()
-	wait(t, "the states again", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.states) == 6 })
+func TestWithoutABrokerTheSensorsAreCoresStatesAndSentWhenTheyChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &home{}
+		e, _, _ := run(t, h, Pace{})
+		e.Tell(well(84), nil)
+		synctest.Wait()
+		all := len(shown())
+		if len(h.states) != all || h.sets != all {
+			t.Fatalf("%d states, sent %d times", len(h.states), h.sets)
+		}
+		got := h.states["sensor.tunnelmedic_probe_latency"]
+		if got["state"] != "84" || got["attributes"].(map[string]any)["unit_of_measurement"] != "ms" || h.states["binary_sensor.tunnelmedic_connectivity"]["state"] != "on" {
+			t.Errorf("states %v", h.states)
+		}
+		if _, there := h.states["event.tunnelmedic_incident"]; there {
+			t.Error("an event among the states would come again with each start of Core")
+		}
+		for range 30 { // an hour of checks, each as fast as the one before
+			time.Sleep(2 * time.Minute)
+			e.Tell(well(84), nil)
+		}
+		synctest.Wait()
+		if most := all + 31; h.sets > most {
+			t.Errorf("sent %d times in an hour in which nothing changes, %d at most", h.sets, most)
+		}
+
+		h.states = nil // Core has restarted
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if len(h.states) != all {
+			t.Errorf("after Core's restart it has %d states of %d", len(h.states), all)
+		}
+		h.states = nil // and again, and what changes tells it
+		e.Tell(well(85), nil)
+		synctest.Wait()
+		if len(h.states) != all {
+			t.Errorf("after a change it has %d states of %d", len(h.states), all)
+		}
+	})
 }
 
 func TestABrokerThatComesLaterTakesThePlaceOfTheStates(t *testing.T) {
@@ -271,7 +402,7 @@ func TestABrokerThatComesLaterTakesThePlaceOfTheStates(t *testing.T) {
 	h := &home{}
 	e, _, _ := run(t, h, quick)
 	e.Tell(well(84), nil)
-	wait(t, "the states", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.states) == 6 })
+	wait(t, "the states", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.states) == len(shown()) })
 	h.mu.Lock()
 	h.at = &b.addr
 	h.mu.Unlock()
@@ -293,7 +424,7 @@ func TestForgottenIsGoneFromTheBroker(t *testing.T) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, topic := range []string{discoveryTopic, stateTopic, attributesTopic, availabilityTopic} {
+	for _, topic := range kept() {
 		if last, _ := b.last(topic); last != "" {
 			t.Errorf("%s still holds %s", topic, last)
 		}
@@ -309,7 +440,7 @@ func TestForgottenIsGoneFromCore(t *testing.T) {
 	h := &home{}
 	e, _, _ := run(t, h, quick)
 	e.Tell(well(84), nil)
-	wait(t, "the states", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.states) == 6 })
+	wait(t, "the states", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.states) == len(shown()) })
 	h.mu.Lock()
 	h.away = errAway
 	h.mu.Unlock()

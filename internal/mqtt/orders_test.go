@@ -42,7 +42,7 @@ func TestAFloodOfCommandsIsPassedOverAndSaidOnce(t *testing.T) {
 	b := newBroker(t)
 	e, who, log := run(t, &home{at: &b.addr}, quick)
 	e.Tell(well(84), nil)
-	b.until("subscribed", func() bool { return len(b.subs) == 3 })
+	b.until("subscribed", func() bool { return len(b.subs) == 5 })
 	garbage := strings.Repeat("\x00\x1b[31m\n", 1000)
 	for range 100 {
 		b.say(probeTopic, press, false)

@@ -41,6 +41,6 @@ func ExampleRules_Observe() {
 	// suspect, next probe in 250ms
 	// suspect, next probe in 250ms
 	// suspect, next probe in 250ms
-	// treating, next probe in 2s
+	// treating, next probe in 1s
 	// trial http2
 }

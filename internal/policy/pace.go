@@ -56,7 +56,7 @@ func (r Rules) proof(t *OnTrial, now time.Time) time.Duration {
 	case t.Failures > 0:
 		return r.Burst / 4 // it is not clean: soon it is known whether it stays
 	}
-	return r.Burst
+	return r.Burst / 2 // each look is a connection of its own, so that they need not lie further apart
 }
 
 // closely is how many looks are made closely when a suspicion begins anew.

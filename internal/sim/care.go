@@ -40,7 +40,7 @@ type Pace struct {
 // kills cloudflared after 10 s (docs/FACTS.md, cloudflared).
 func Real() Pace {
 	return Pace{
-		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Soon: 2 * time.Second, Shut: 3 * time.Second, Write: 300 * time.Millisecond, Poll: time.Second, Sensor: 10 * time.Second,
+		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Soon: 2 * time.Second, Shut: 3 * time.Second, Write: 300 * time.Millisecond, Poll: 200 * time.Millisecond, Sensor: 4 * time.Second,
 		Dialled: 15 * time.Second, // auto makes nine dials in its 131 s
 		Retry:   5 * time.Second, Patience: 2 * time.Minute,
 		RestartOpen: 12 * time.Second, RestartShut: 4 * time.Second, Fallback: 131 * time.Second, Settle: time.Minute, SettleAuto: 150 * time.Second,

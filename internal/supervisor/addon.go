@@ -147,11 +147,12 @@ func knownState(s evidence.AddOnState) evidence.AddOnState {
 
 // Self is this add-on as Supervisor sees it.
 type Self struct {
-	Slug     string `json:"slug"`
-	Name     string `json:"name"`
-	Version  string `json:"version"`
-	Hostname string `json:"hostname"`
-	Entry    string `json:"ingress_entry"` // the same without the slash at the end
+	Slug       string `json:"slug"`
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+	Hostname   string `json:"hostname"`
+	Entry      string `json:"ingress_entry"` // the same without the slash at the end
+	Repository string `json:"repository"`    // the store's slug; "local" for one's own folder
 }
 
 // Self reads this add-on.

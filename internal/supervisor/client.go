@@ -81,6 +81,9 @@ func New(cfg Config) *Client {
 	c.keeper.Add(cfg.Token)
 	way := cfg.Net.Transport() // without a proxy: one from the environment would be handed the token
 	way.DisableCompression = true
+	// A round asks several things in a row. Supervisor's server closes what is idle for 75 s (aiohttp's
+	// keepalive_timeout), so what is kept is let go well before.
+	way.DisableKeepAlives, way.MaxIdleConnsPerHost, way.IdleConnTimeout = false, 1, c.scaled(20*time.Second)
 	way.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.scaled(5*time.Second))
 		defer cancel()
@@ -141,6 +144,7 @@ type call struct {
 	options  bool   // it sends option values, which an error's text may quote
 	text     bool   // the answer is a text of any length, of which the end is kept
 	patience patience
+	status   *int // takes a good answer's HTTP status; nil: nobody asks for it
 }
 
 // do asks, again where the table allows it, and gives a 2xx answer's body.
@@ -195,6 +199,9 @@ func (c *Client) once(ctx context.Context, q call) ([]byte, *Error) {
 		return nil, e
 	}
 	c.tokenRefused.Store(false)
+	if q.status != nil {
+		*q.status = res.StatusCode()
+	}
 	body, e := c.read(ctx, q, res.Header().Get("Content-Type"), raw)
 	if e != nil {
 		e.Status, e.EffectUnknown = res.StatusCode(), q.patience.acts

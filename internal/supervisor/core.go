@@ -82,38 +82,43 @@ func (c *Client) NotifyServices(ctx context.Context) ([]string, error) {
 // marshalled to JSON; nil stands for none.
 func (c *Client) CallService(ctx context.Context, domain, service string, data any) error {
 	op := "calling " + domain + "." + service
-	return c.tell(ctx, op, "a service", http.MethodPost, []string{"services", domain, service}, data)
+	_, err := c.tell(ctx, op, "a service", http.MethodPost, []string{"services", domain, service}, data)
+	return err
 }
 
 // FireEvent fires an event on Core's bus.
 func (c *Client) FireEvent(ctx context.Context, event string, data any) error {
-	return c.tell(ctx, "firing the event "+event, "an event", http.MethodPost, []string{"events", event}, data)
+	_, err := c.tell(ctx, "firing the event "+event, "an event", http.MethodPost, []string{"events", event}, data)
+	return err
 }
 
-// SetState sets an entity's state. Such an entity has no integration behind it: it is
-// gone when Core restarts.
-func (c *Client) SetState(ctx context.Context, entity, state string, attributes map[string]any) error {
+// SetState sets an entity's state, and says whether Core did not have it before (it answers 201
+// then, else 200: APIEntityStateView in components/api/__init__.py). Such an entity has no
+// integration behind it: it is gone when Core restarts.
+func (c *Client) SetState(ctx context.Context, entity, state string, attributes map[string]any) (made bool, err error) {
 	data := map[string]any{"state": state}
 	if attributes != nil {
 		data["attributes"] = attributes
 	}
-	return c.tell(ctx, "setting the state of "+entity, "an entity", http.MethodPost, []string{"states", entity}, data)
+	status, err := c.tell(ctx, "setting the state of "+entity, "an entity", http.MethodPost, []string{"states", entity}, data)
+	return status == http.StatusCreated, err
 }
 
 // DeleteState takes an entity's state away; one that is not there is no error.
 func (c *Client) DeleteState(ctx context.Context, entity string) error {
-	err := c.tell(ctx, "removing the state of "+entity, "an entity", http.MethodDelete, []string{"states", entity}, nil)
+	_, err := c.tell(ctx, "removing the state of "+entity, "an entity", http.MethodDelete, []string{"states", entity}, nil)
 	if Is(err, NotFound) {
 		return nil
 	}
 	return err
 }
 
-func (c *Client) tell(ctx context.Context, op, what, method string, path []string, data any) error {
-	q := call{op: op, method: method, path: "/core/api", core: true, patience: telling}
+// tell gives Core something, and the status of its answer.
+func (c *Client) tell(ctx context.Context, op, what, method string, path []string, data any) (status int, err error) {
+	q := call{op: op, method: method, path: "/core/api", core: true, patience: telling, status: &status}
 	for _, name := range path {
 		if err := named(what, name); err != nil {
-			return err
+			return 0, err
 		}
 		q.path += "/" + name
 	}
@@ -124,10 +129,10 @@ func (c *Client) tell(ctx context.Context, op, what, method string, path []strin
 		body, err := json.Marshal(data)
 		if err != nil {
 			// The error's text may quote a value.
-			return &Error{Op: op, Kind: Rejected, Message: "its data cannot be written as JSON"}
+			return 0, &Error{Op: op, Kind: Rejected, Message: "its data cannot be written as JSON"}
 		}
 		q.body = body
 	}
-	_, err := c.do(ctx, q)
-	return err
+	_, err = c.do(ctx, q)
+	return status, err
 }

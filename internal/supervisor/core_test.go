@@ -132,8 +132,8 @@ func TestTellingCore(t *testing.T) {
 		}, `POST /core/api/services/notify/mobile_app_pixel {"message":"hi"}`},
 		{"a service without data", func(c *Client) error { return c.CallService(ctx, "a", "b", nil) }, `POST /core/api/services/a/b {}`},
 		{"an event", func(c *Client) error { return c.FireEvent(ctx, "tunnelmedic", map[string]int{"n": 1}) }, `POST /core/api/events/tunnelmedic {"n":1}`},
-		{"a state", func(c *Client) error { return c.SetState(ctx, "sensor.x", "on", map[string]any{"a": 1}) }, `POST /core/api/states/sensor.x {"attributes":{"a":1},"state":"on"}`},
-		{"a state without attributes", func(c *Client) error { return c.SetState(ctx, "sensor.x", "on", nil) }, `POST /core/api/states/sensor.x {"state":"on"}`},
+		{"a state", func(c *Client) error { _, err := c.SetState(ctx, "sensor.x", "on", map[string]any{"a": 1}); return err }, `POST /core/api/states/sensor.x {"attributes":{"a":1},"state":"on"}`},
+		{"a state without attributes", func(c *Client) error { _, err := c.SetState(ctx, "sensor.x", "on", nil); return err }, `POST /core/api/states/sensor.x {"state":"on"}`},
 		{"a state's end", func(c *Client) error { return c.DeleteState(ctx, "sensor.x") }, `DELETE /core/api/states/sensor.x `},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -835,7 +835,7 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 		began = time.Now()
 	}
 	deadline := time.Now().Add(t.Patience.Settle(in.To))
-	for seen := (looks{}); ; {
+	for seen := (looks{began: time.Now()}); ; {
 		c := t.Connector.Inspect(ctx, time.Now())
 		var result policy.Result
 		var err error
@@ -850,14 +850,43 @@ func (t *Treatment) connect(ctx context.Context, in journal.Intention) (policy.O
 		if err != nil || result != policy.NoResult {
 			return policy.Outcome{Result: result, Setting: in.To, Transport: c.Transport}, err
 		}
-		if err := t.pause(ctx); err != nil {
+		if err := t.pauseUntilUp(ctx, in, began, seen); err != nil {
 			return policy.Outcome{}, err
 		}
 	}
 }
 
+// Within the time that a start takes, as a rule, the connector is asked several times as
+// often as it is looked at: the household is cut off until then. One that takes longer is
+// left in peace.
+const (
+	eager  = 15 * time.Second
+	nimble = 5
+)
+
+// pauseUntilUp is a pause that ends as soon as the new process is connected. What is seen
+// within it counts for nothing else: Supervisor's word, and the old process, get the time
+// that they need.
+func (t *Treatment) pauseUntilUp(ctx context.Context, in journal.Intention, began time.Time, seen looks) error {
+	if seen.other > 0 || time.Since(seen.began) > eager {
+		return t.pause(ctx)
+	}
+	for range nimble - 1 {
+		if err := pause(ctx, t.Patience.Poll/nimble); err != nil {
+			return err
+		}
+		if t.Connector.Inspect(ctx, time.Now()).Up() && t.renewed(in, began) {
+			return nil
+		}
+	}
+	return pause(ctx, t.Patience.Poll/nimble)
+}
+
 // looks counts what a tunnel that is to connect was seen as: once may be too early.
-type looks struct{ failing, halted, same, other int }
+type looks struct {
+	began                        time.Time
+	failing, halted, same, other int
+}
 
 // answered judges a connector that answers; NoResult is not yet.
 func (l *looks) answered(c evidence.Connector, renewed, fits bool) policy.Result {
@@ -954,8 +983,10 @@ func (t *Treatment) end(r policy.Result, setting evidence.Protocol) error {
 	return &stopped{policy.Outcome{Result: r, Setting: setting}}
 }
 
-func (t *Treatment) pause(ctx context.Context) error {
-	timer := time.NewTimer(t.Patience.Poll)
+func (t *Treatment) pause(ctx context.Context) error { return pause(ctx, t.Patience.Poll) }
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -741,3 +741,37 @@ func TestWithAutoItWaitsForTheFallback(t *testing.T) {
 		t.Errorf("auto %v, none %v, http2 %v", p.Settle(evidence.Auto), p.Settle(evidence.Default), p.Settle(evidence.HTTP2))
 	}
 }
+
+// rising is a connector that is connected only so long after its process began.
+type rising struct {
+	*bench
+	takes time.Duration
+	began time.Time
+	asked int
+}
+
+func (r *rising) Inspect(ctx context.Context, now time.Time) evidence.Connector {
+	r.asked++
+	if c := r.bench.Inspect(ctx, now); now.Sub(r.began) >= r.takes {
+		return c
+	}
+	return evidence.Connector{Asked: true, Status: 503}
+}
+
+// The household is cut off until it is seen that the tunnel stands again. A container that
+// takes a minute is not asked all the more for it.
+func TestAConnectionIsSeenAtOnceAndAwaitedPatiently(t *testing.T) {
+	for takes, most := range map[time.Duration]int{1150 * time.Millisecond: 10, 4 * time.Second: 25, 14950 * time.Millisecond: 80, 50 * time.Second: 120} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, `{"external_hostname":"ha.example.com"}`)
+			r := &rising{bench: b, takes: takes, began: time.Now()}
+			treat := b.treatment()
+			treat.Connector = r
+			out, err := treat.Do(t.Context(), trial())
+			late := time.Since(r.began) - takes
+			if err != nil || out.Result != policy.Settled || takes < 15*time.Second && late > 200*time.Millisecond || late > time.Second || r.asked > most {
+				t.Errorf("up after %v: %+v, %v; seen %v later, asked %d times", takes, out, err, late, r.asked)
+			}
+		})
+	}
+}

@@ -33,6 +33,9 @@ const answerLimit = 1 << 20
 // be used by several goroutines at once.
 type Connector struct {
 	http *resty.Client
+	net  network.Network
+	line *kept  // Read's own
+	ask  []byte // what Read sends
 
 	mu      sync.Mutex
 	upSince time.Time // first of an unbroken row of good answers
@@ -71,6 +74,7 @@ func NewConnector(base string) *Connector {
 // Over makes it ask over this network instead of the machine's own, from the start.
 func (c *Connector) Over(n network.Network) *Connector {
 	c.http.SetTransport(n.Transport())
+	c.net = n
 	return c
 }
 
@@ -83,6 +87,11 @@ func (c *Connector) Look(ctx context.Context, now time.Time) evidence.Connector 
 			e.Counters = &counters
 		}
 	}
+	return c.follow(e, id, now)
+}
+
+// follow puts an answer beside those before: whose it is, and for how long it has been so.
+func (c *Connector) follow(e evidence.Connector, id string, now time.Time) evidence.Connector {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	found := process{id: id, requests: c.last.requests, began: c.last.began}
@@ -175,6 +184,7 @@ func QUICEdges(c evidence.Connector, set netip.AddrPort, connectorURL string) (l
 
 // Forget drops what is remembered of the process, before a restart of ours.
 func (c *Connector) Forget() {
+	c.HangUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.upSince, c.noneYet, c.began, c.seen, c.left, c.last = time.Time{}, time.Time{}, time.Time{}, evidence.Connector{}, c.last, process{}
@@ -211,15 +221,21 @@ func (c *Connector) ready(ctx context.Context) (e evidence.Connector, id string)
 		e.Trouble = troubleOf(err)
 		return e, ""
 	}
+	return readiness(res.StatusCode(), res.Body())
+}
+
+// readiness reads an answer of /ready.
+func readiness(status int, answer []byte) (e evidence.Connector, id string) {
+	e.Asked = true
 	var body struct {
 		Ready *int   `json:"readyConnections"`
 		ID    string `json:"connectorId"`
 	}
-	if json.Unmarshal(res.Body(), &body) != nil || body.Ready == nil || *body.Ready < 0 || res.StatusCode() != 200 && res.StatusCode() != 503 {
+	if json.Unmarshal(answer, &body) != nil || body.Ready == nil || *body.Ready < 0 || status != 200 && status != 503 {
 		e.Trouble = evidence.Garbled
 		return e, ""
 	}
-	e.Status, e.Ready = res.StatusCode(), *body.Ready
+	e.Status, e.Ready = status, *body.Ready
 	return e, body.ID
 }
 
@@ -283,7 +299,7 @@ func (c *Connector) get(ctx context.Context, path string, into any) error {
 }
 
 func (c *Connector) counters(ctx context.Context) (evidence.Counters, error) {
-	// Read as it comes: asked for every ten seconds, it would be most of what is allocated.
+	// Read as it comes: held as a whole, it would be most of what is allocated.
 	res, err := c.http.R().SetContext(ctx).SetDoNotParseResponse(true).
 		SetHeader("Accept-Encoding", "identity").Get("/metrics") // to pack and unpack it on one machine costs both sides time
 	if err != nil {
@@ -309,8 +325,8 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 	lines := bufio.NewScanner(limited)
 	for lines.Scan() {
 		raw := bytes.TrimSpace(lines.Bytes())
-		if !bytes.HasPrefix(raw, []byte("cloudflared_tunnel_")) && !bytes.HasPrefix(raw, []byte("build_info")) && !bytes.HasPrefix(raw, []byte(startName)) {
-			continue // most of them
+		if !wanted(raw) {
+			continue
 		}
 		if name, labels, v, ok := metric(string(raw)); ok {
 			found = found || name == "cloudflared_tunnel_total_requests"
@@ -326,6 +342,11 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 		return c, errors.New("cloudflared's counters are missing")
 	}
 	return c, nil
+}
+
+// wanted says whether a line may hold a counter that is needed. Most do not.
+func wanted(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("cloudflared_tunnel_")) || bytes.HasPrefix(line, []byte("build_info")) || bytes.HasPrefix(line, []byte(startName))
 }
 
 // metric takes a line apart. A value that no counter can have is none.

@@ -10,6 +10,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // What each log of testdata/log comes to where the tunnel has no connection: the app
@@ -72,7 +73,7 @@ func TestWhatLogsComeTo(t *testing.T) {
 			}
 			e.Log = tunnel.ReadLog(string(raw), last.Add(5*time.Second), time.Time{})
 			if d := diagnosis.Of(e); d.Cause != want.cause || d.Remedy != want.remedy {
-				t.Errorf("comes to %s (%s), want %s (%s): %v", d.Cause, d.Remedy, want.cause, want.remedy, d.Seen)
+				t.Errorf("comes to %s (%s), want %s (%s): %v", d.Cause, d.Remedy, want.cause, want.remedy, words.English().Seen(e))
 			}
 			delete(unread, name)
 		})

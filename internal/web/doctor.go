@@ -52,7 +52,7 @@ func (p *pages) doctor(w http.ResponseWriter, r *http.Request) {
 	p.Log.Info().Str("by", user(r)).Msg("Asked on the page: the doctor.")
 	if form {
 		var rows []DoctorRow
-		summary, err := p.Doctor(ctx, func(row DoctorRow) { rows = append(rows, row) })
+		summary, err := p.Doctor(ctx, p.lang(r), func(row DoctorRow) { rows = append(rows, row) })
 		if err != nil {
 			summary = err.Error()
 		}
@@ -68,7 +68,7 @@ func (p *pages) doctor(w http.ResponseWriter, r *http.Request) {
 			_ = out.Flush()
 		}
 	}
-	summary, err := p.Doctor(ctx, func(row DoctorRow) {
+	summary, err := p.Doctor(ctx, p.lang(r), func(row DoctorRow) {
 		line(struct {
 			DoctorRow
 			Class string `json:"class"`

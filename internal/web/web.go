@@ -51,7 +51,7 @@ type Config struct {
 	Location func() *time.Location                 // of the house; nil = UTC
 	Month    func([]journal.Incident) report.Month // the month at a glance
 	Voice    *words.Voice                          // the household's language; nil: English
-	Doctor   func(context.Context, func(DoctorRow)) (summary string, err error)
+	Doctor   func(context.Context, *words.Lang, func(DoctorRow)) (summary string, err error)
 	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
 	Forget   func(context.Context) error // takes everything out of Home Assistant again
 

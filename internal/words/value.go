@@ -91,6 +91,8 @@ func (l *Lang) value(v any) string {
 		return l.Millis(int64(v))
 	case List:
 		return l.list(v)
+	case Pieces:
+		return l.Pieces(v)
 	case digits:
 		return string(v)
 	case error:

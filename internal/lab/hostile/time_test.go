@@ -1,8 +1,6 @@
 package hostile
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +12,6 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/policy"
-	"tunnelmedic/internal/tunnel"
 )
 
 // TestFailback follows a cure to its end: the own setting is tried, is ill still,
@@ -231,29 +228,4 @@ func TestTheSensorsEffect(t *testing.T) {
 	if with >= without {
 		t.Error("the sensor does not make it faster")
 	}
-}
-
-// BenchmarkTheSensor is one reading: /ready and the counters, as large as
-// cloudflared's are.
-func BenchmarkTheSensor(b *testing.B) {
-	page := strings.Repeat("# HELP go_gc_duration_seconds A summary of the wall-time pause duration in garbage collection cycles.\n", 400) +
-		"cloudflared_tunnel_total_requests 5\ncloudflared_tunnel_request_errors 0\ncloudflared_tunnel_response_by_code{status_code=\"200\"} 5\n"
-	ready := `{"status":200,"readyConnections":4,"connectorId":"0c4e7a11-2d3b-4f58-8a90-000000000001"}`
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/ready" {
-			_, _ = w.Write([]byte(ready))
-			return
-		}
-		_, _ = w.Write([]byte(page))
-	}))
-	defer server.Close()
-	c := tunnel.NewConnector(server.URL)
-	b.ReportAllocs()
-	for b.Loop() {
-		if e := c.Look(b.Context(), time.Now()); !e.Up() {
-			b.Fatalf("%+v", e)
-		}
-	}
-	b.ReportMetric(float64(len(page)+len(ready)), "bytes-read/op")
-	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/10*100, "%-of-a-core")
 }

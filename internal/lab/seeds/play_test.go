@@ -137,7 +137,7 @@ func build(t *testing.T, plan Plan) *play {
 		opt.RunParameters = append(opt.RunParameters, "--protocol="+own.Flag())
 	}
 	env := map[string]string{
-		"TUNNELMEDIC_SENSOR_INTERVAL": []string{"10s", "30s", "30s", "1m"}[r.IntN(4)],
+		"TUNNELMEDIC_SENSOR_INTERVAL": []string{"4s", "10s", "30s", "1m"}[r.IntN(4)],
 		"TUNNELMEDIC_HA_TOKEN":        []string{"", lab.HAToken}[r.IntN(2)],
 		"TUNNELMEDIC_NOTIFY":          "mobile_app_pixel",
 		"TUNNELMEDIC_DATA_DIR":        dataDir,

@@ -1,0 +1,314 @@
+package words
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tunnelmedic/internal/evidence"
+)
+
+// Pieces are said one after the other, parted by commas: texts, and what a machine said.
+type Pieces []any
+
+// Seen gives the evidence in short, by name of the look.
+func (l *Lang) Seen(e evidence.Evidence) map[string]string {
+	s := map[string]string{}
+	put := func(name string, p Pieces) {
+		if len(p) > 0 {
+			s[name] = l.value(p)
+		}
+	}
+	for name, look := range map[string]evidence.Look{"public": e.Public, "page": e.Page, "direct": e.Direct, "service": e.Service} {
+		if look.Stage != evidence.NotAsked {
+			put(name, Look(look))
+		}
+	}
+	for name, look := range map[string]evidence.Lookup{"name at home": e.Names.House, "name outside": e.Names.World} {
+		if look.Done() {
+			put(name, Lookup(look))
+		}
+	}
+	put("quic", QUIC(e.QUIC))
+	put("connector", Connector(e.Connector))
+	put("carried", Carried(e.Connector))
+	put("log", AppLog(e.Log))
+	put("core log", CoreLog(e.CoreLog))
+	put("start page", StartPage(e.Frontend))
+	put("addon", addOn(e.AddOn))
+	put("core", core(e.Core))
+	if e.Internet != evidence.InternetUnknown {
+		put("internet", Internet(e.Internet))
+	}
+	if e.Zone.WebSockets != evidence.NotKnown {
+		put("zone", Pieces{Of(map[evidence.Switch]Key{evidence.On: "seen.websockets-on", evidence.Off: "seen.websockets-off"}[e.Zone.WebSockets])})
+	}
+	if e.SupervisorAway != "" {
+		put("supervisor", Pieces{e.SupervisorAway})
+	}
+	return s
+}
+
+var stages = map[evidence.Stage]Key{evidence.NotAsked: "seen.stage.not-asked", evidence.Asked: "seen.stage.asked", evidence.Resolved: "seen.stage.resolved",
+	evidence.Connected: "seen.stage.connected", evidence.Secured: "seen.stage.secured", evidence.Answered: "seen.stage.answered", evidence.Upgraded: "seen.stage.upgraded",
+	evidence.Greeted: "seen.stage.greeted", evidence.SignedIn: "seen.stage.signed-in"}
+
+var troubles = map[evidence.Trouble]Key{evidence.NameNotFound: "seen.trouble.name-not-found", evidence.ResolverFailed: "seen.trouble.resolver-failed",
+	evidence.Refused: "seen.trouble.refused", evidence.Unreachable: "seen.trouble.unreachable", evidence.TimedOut: "seen.trouble.timed-out", evidence.Cut: "seen.trouble.cut",
+	evidence.BadCertificate: "seen.trouble.bad-certificate", evidence.CertificateWanted: "seen.trouble.certificate-wanted", evidence.TLSFailed: "seen.trouble.tls-failed",
+	evidence.Garbled: "seen.trouble.garbled", evidence.Interrupted: "seen.trouble.interrupted", evidence.Unusable: "seen.trouble.unusable", evidence.Unverified: "seen.trouble.unverified"}
+
+// Trouble is what ended a look.
+func Trouble(t evidence.Trouble) Text { return Of(troubles[t]) }
+
+// Look gives a look in a few words.
+func Look(l evidence.Look) (p Pieces) {
+	if l.Status != 0 {
+		p = append(p, digits(fmt.Sprintf("HTTP %d", l.Status)))
+	} else {
+		p = append(p, Of(stages[l.Stage]))
+	}
+	if l.Stage > evidence.Answered {
+		p = append(p, Of(stages[l.Stage]))
+	}
+	if l.Trouble != evidence.NoTrouble {
+		p = append(p, Trouble(l.Trouble))
+	}
+	if l.Status >= 400 || l.Status == 0 {
+		p = append(p, body(l.Body)...)
+	}
+	if ray := l.CFRay(); ray != "" {
+		p = append(p, "cf-ray "+ray)
+	}
+	if l.Outside {
+		p = append(p, Of("seen.outside"))
+	}
+	return p
+}
+
+// body is what an answer says, never its markup.
+func body(text string) Pieces {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return nil
+	}
+	if !strings.HasPrefix(text, "<") {
+		line, _, _ := strings.Cut(text, "\n")
+		return Pieces{strconv.Quote(shortened(strings.TrimSpace(line), 80))}
+	}
+	_, rest, titled := strings.Cut(text, "<title>")
+	title, _, ends := strings.Cut(rest, "</title>")
+	if title = strings.Join(strings.Fields(title), " "); !titled || !ends || title == "" || strings.Contains(title, "<") {
+		return Pieces{Of("seen.page")}
+	}
+	return Pieces{Of("seen.titled", With{"title": shortened(title, 80)})}
+}
+
+func shortened(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// Lookup gives a resolver's answer in a few words.
+func Lookup(l evidence.Lookup) Pieces {
+	switch {
+	case len(l.Addrs) > 0:
+		p := make(Pieces, len(l.Addrs))
+		for i, a := range l.Addrs {
+			p[i] = a
+		}
+		return p
+	case l.Trouble != evidence.NoTrouble:
+		return Pieces{Trouble(l.Trouble)}
+	}
+	return Pieces{Of("seen.no-address")}
+}
+
+// QUIC gives the edge's answer over QUIC, nothing if it was not asked.
+func QUIC(l evidence.Look) Pieces {
+	var key Key
+	switch passes := l.QUICPasses(); {
+	case passes == evidence.On:
+		key = "seen.quic.passes"
+	case l.Trouble == evidence.TLSFailed:
+		key = "seen.quic.refused"
+	case l.Trouble == evidence.BadCertificate:
+		key = "seen.quic.inspected"
+	case l.Trouble == evidence.Unverified:
+		key = "seen.quic.unverified"
+	case passes == evidence.Off && l.Stage >= evidence.Connected:
+		key = "seen.quic.hangs"
+	case passes == evidence.Off:
+		key = "seen.quic.blocked"
+	case l.Done():
+		key = "seen.quic.unasked"
+	default:
+		return nil
+	}
+	return Pieces{Of(key, With{"detail": l.Detail})}
+}
+
+// Connector gives the connector's word on itself, nothing if it was not asked.
+func Connector(c evidence.Connector) Pieces {
+	switch {
+	case !c.Asked:
+		return nil
+	case c.Status == 0:
+		return Pieces{Of("seen.ready.trouble", With{"trouble": Trouble(c.Trouble)})}
+	}
+	p := Pieces{digits(fmt.Sprintf("/ready %d", c.Status)), Of("seen.connections", With{"n": c.Ready})}
+	if c.Transport != evidence.NoTransport {
+		p[1] = Of("seen.connections-over", With{"n": c.Ready, "transport": c.Transport})
+	}
+	switch {
+	case c.Route.Asked && c.Route.Found:
+		p = append(p, Of("seen.leads", With{"service": c.Route.Service}))
+	case c.Route.Asked:
+		p = append(p, Of("seen.no-rule"))
+	}
+	return p
+}
+
+// Carried gives what the connector carried while the check was made, nothing if that is
+// not known.
+func Carried(c evidence.Connector) Pieces {
+	rise, known := c.Carried()
+	if !known {
+		return nil
+	}
+	p := Pieces{Of("seen.requests", With{"n": rise.Requests})}
+	if n := rise.Codes[400]; n > 0 {
+		p = append(p, Of("seen.refused400", With{"n": n}))
+	}
+	if rise.Errors > 0 {
+		p = append(p, Of("seen.not-passed-on", With{"n": rise.Errors}))
+	}
+	return p
+}
+
+// AppLog gives what the app's log tells of, in counts, nothing if there is nothing of the
+// kind.
+func AppLog(l evidence.Log) (p Pieces) {
+	if l.StartFailed != evidence.StartClean {
+		why := map[evidence.StartFailure]Key{evidence.StartDNSEntry: "seen.start.dns-entry", evidence.StartTunnelName: "seen.start.tunnel-name",
+			evidence.StartAuthentication: "seen.start.login", evidence.StartAPIAway: "seen.start.api-away", evidence.StartNoEdge: "seen.start.no-edge"}[l.StartFailed]
+		if why == "" {
+			why = "seen.start.other"
+		}
+		p = append(p, Of("seen.log.start", With{"why": Of(why)}))
+	}
+	if l.LoginWanted {
+		p = append(p, Of("seen.log.login"))
+	}
+	for _, c := range []struct {
+		n   int
+		key Key
+	}{
+		{l.Rejected, "seen.log.rejected"}, {l.QUICFailed, "seen.log.quic"}, {l.HTTP2Failed, "seen.log.http2"}, {l.Unroutable, "seen.log.unroutable"},
+		{l.Untrusted, "seen.log.untrusted"}, {l.Unspoken, "seen.log.unspoken"}, {l.Unresolved, "seen.log.unresolved"}, {l.Lost, "seen.log.lost"},
+		{l.NoHost, "seen.log.no-host"}, {l.OriginTLS, "seen.log.origin-tls"}, {l.OriginOff, "seen.log.origin-off"},
+	} {
+		if c.n > 0 {
+			p = append(p, Of("seen.log.times", With{"what": Of(c.key), "n": c.n}))
+		}
+	}
+	if l.FellBack {
+		p = append(p, Of("seen.log.fell-back"))
+	}
+	if l.Unknown > 0 {
+		p = append(p, Of("seen.log.unknown", With{"n": l.Unknown, "last": shortened(l.LastError, 120)}))
+	}
+	return p
+}
+
+// CoreLog gives what Home Assistant's own log says of the last half hour, nothing if
+// nothing that matters.
+func CoreLog(l evidence.CoreLog) (p Pieces) {
+	if l.Refused > 0 {
+		p = append(p, Of("seen.core.refused", With{"n": l.Refused, "reason": Of(forwarded[l.Forwarded])}))
+	}
+	for c, n := range l.Closed {
+		if n > 0 {
+			by := any(evidence.Client(c)) // a browser's name is one in every language
+			if c == 0 {
+				by = Of("seen.core.others")
+			}
+			p = append(p, Of("seen.core.closed", With{"n": n, "by": by}))
+		}
+	}
+	if l.Bans > 0 {
+		p = append(p, Of("seen.core.bans", With{"n": l.Bans}))
+	}
+	return p
+}
+
+// StartPage gives what came of the look at the start page, nothing if it was not made.
+func StartPage(f evidence.Frontend) Pieces {
+	switch {
+	case !f.Done():
+		return nil
+	case f.Script == "":
+		return append(Look(f.Page), Of("seen.start-page.foreign"))
+	}
+	p := Pieces{Of("seen.start-page.names", With{"script": f.Script})}
+	if f.Entry.Done() {
+		p = append(p, digits(fmt.Sprintf("HTTP %d", f.Entry.Status)))
+	}
+	switch {
+	case f.OwnScript == "":
+	case f.OwnScript == f.Script:
+		p = append(p, Of("seen.start-page.same"))
+	default:
+		p = append(p, Of("seen.start-page.other", With{"script": f.OwnScript}))
+	}
+	if f.Cached() {
+		p = append(p, Of("seen.start-page.cached"))
+	}
+	return p
+}
+
+func addOn(a evidence.AddOn) Pieces {
+	switch {
+	case !a.Asked:
+		return nil
+	case !a.Installed:
+		return Pieces{Of("seen.app.missing", With{"app": a.Slug})}
+	}
+	p := Pieces{strings.TrimSpace(a.Slug + " " + string(a.State))}
+	if a.ProtocolKnown {
+		p = append(p, Of("seen.app.protocol", With{"protocol": a.Protocol}))
+	}
+	return p
+}
+
+func core(c evidence.Core) Pieces {
+	if !c.Asked {
+		return nil
+	}
+	p := Pieces{strings.TrimSpace(fmt.Sprintf("%d %s", c.Status, c.State))}
+	//exhaustive:ignore
+	switch c.Runs {
+	case evidence.On:
+		p = append(p, Of("seen.core.runs"))
+	case evidence.Off:
+		p = append(p, Of("seen.core.stands"))
+	}
+	return p
+}
+
+// Internet is Supervisor's word on the internet.
+func Internet(i evidence.Internet) Pieces {
+	return Pieces{Of(map[evidence.Internet]Key{evidence.InternetUp: "seen.internet.up", evidence.InternetDown: "seen.internet.down", evidence.InternetUnknown: "page.not-known"}[i])}
+}
+
+// Pieces writes them in a row.
+func (l *Lang) Pieces(p Pieces) string {
+	said := make([]string, 0, len(p))
+	for _, v := range p {
+		said = append(said, l.value(v))
+	}
+	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), ", ")
+}
