@@ -77,6 +77,7 @@ type Row struct {
 	Cause  Cause
 	ID     string
 	Remedy Remedy
+	Place  Place  // where on the way in it lies
 	Source string // where the signature was reported
 	Blinds bool   // the probe cannot see past it to the WebSocket
 	// Variants are the wordings that it has beside its own, for what may be known of it
@@ -142,104 +143,104 @@ var catalogue = []Row{
 		fit:      healthyBut,
 	},
 	{
-		Cause: SignInUnanswered, ID: "sign-in-unanswered", Remedy: Wait,
+		Cause: SignInUnanswered, ID: "sign-in-unanswered", Remedy: Wait, Place: AtHomeAssistant,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			return e.Public.Stage >= evidence.Greeted && e.Public.Trouble != evidence.NoTrouble && e.Public.CFRay() != ""
 		},
 	},
 	{
-		Cause: NotProxied, ID: "not-proxied", Remedy: Tell, Blinds: true,
+		Cause: NotProxied, ID: "not-proxied", Remedy: Tell, Place: ToCloudflare, Blinds: true,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return answered(e.Public) && e.Public.CFRay() == "" && e.Public.Outside
 		},
 	},
 	{
-		Cause: NotCloudflare, ID: "not-cloudflare", Remedy: Tell, Blinds: true,
+		Cause: NotCloudflare, ID: "not-cloudflare", Remedy: Tell, Place: ToCloudflare, Blinds: true,
 		Source: "community guides on split DNS",
 		match:  func(e evidence.Evidence) bool { return answered(e.Public) && e.Public.CFRay() == "" },
 	},
 	{
-		Cause: Challenged, ID: "challenged", Remedy: Tell, Blinds: true,
+		Cause: Challenged, ID: "challenged", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "home-assistant/core#127520",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && strings.EqualFold(e.Public.HeaderValue("Cf-Mitigated"), "challenge")
 		},
 	},
 	{
-		Cause: RateLimited, ID: "rate-limited", Remedy: Wait, Blinds: true,
+		Cause: RateLimited, ID: "rate-limited", Remedy: Wait, Place: AtCloudflare, Blinds: true,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && (e.Public.Status == 429 || named(e.Public, rateCodes))
 		},
 	},
 	{
-		Cause: RecordNotTunnel, ID: "record-not-tunnel", Remedy: Tell,
+		Cause: RecordNotTunnel, ID: "record-not-tunnel", Remedy: Tell, Place: AtCloudflare,
 		Source: "DOC; APP#129, APP#342",
 		match:  record,
 	},
 	{
-		Cause: AccessDenied, ID: "access-denied", Remedy: Tell, Blinds: true,
+		Cause: AccessDenied, ID: "access-denied", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "DOC",
 		match:  func(e evidence.Evidence) bool { return accessStands(e.Public) && e.Public.Showed.ServiceToken },
 	},
 	{
-		Cause: AccessLogin, ID: "access-login", Remedy: Tell, Blinds: true,
+		Cause: AccessLogin, ID: "access-login", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "home-assistant/android#3205",
 		match:  func(e evidence.Evidence) bool { return accessStands(e.Public) },
 	},
 	{
-		Cause: ClientCertificateRefused, ID: "client-certificate-refused", Remedy: Tell, Blinds: true,
+		Cause: ClientCertificateRefused, ID: "client-certificate-refused", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "DOC; CFD#1066",
 		match: func(e evidence.Evidence) bool {
 			return wantsClientCertificate(e.Public) && e.Public.Showed.Certificate
 		},
 	},
 	{
-		Cause: ClientCertificateRequired, ID: "client-certificate-required", Remedy: Tell, Blinds: true,
+		Cause: ClientCertificateRequired, ID: "client-certificate-required", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "CFD#1066",
 		match:  func(e evidence.Evidence) bool { return wantsClientCertificate(e.Public) },
 	},
 	{
-		Cause: ProbeBanned, ID: "probe-banned", Remedy: Tell, Blinds: true,
+		Cause: ProbeBanned, ID: "probe-banned", Remedy: Tell, Place: AtHomeAssistant, Blinds: true,
 		Source: "Home Assistant's http.ban",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Public.Status == 403 && trimmed(e.Public) == "403: Forbidden"
 		},
 	},
 	{
-		Cause: Firewalled, ID: "firewalled", Remedy: Tell, Blinds: true,
+		Cause: Firewalled, ID: "firewalled", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return blockPage(e.Public) || cloudflare(e.Public) && e.Public.Status == 403 && (named(e.Public, firewallCodes) || neverCarried(e) && !otherServer(e.Public))
 		},
 	},
 	{
-		Cause: ForwardedHeader, ID: "forwarded-header", Remedy: Tell,
+		Cause: ForwardedHeader, ID: "forwarded-header", Remedy: Tell, Place: AtHomeAssistant,
 		Source: "homeassistant/components/http/forwarded.py",
 		match:  func(e evidence.Evidence) bool { return untrusted(e) && e.CoreLog.Forwarded.AboutHeader() },
 		fit:    forwardedAs,
 	},
 	{
-		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell,
+		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell, Place: AtHomeAssistant,
 		Variants: []string{"screen", "file"},
 		Source:   "APP#745",
 		match:    untrusted,
 		fit:      trustedWhere,
 	},
 	{
-		Cause: RedirectLoop, ID: "redirect-loop", Remedy: Tell,
+		Cause: RedirectLoop, ID: "redirect-loop", Remedy: Tell, Place: AtCloudflare,
 		Source: "APP#574",
 		match:  func(e evidence.Evidence) bool { to := redirect(e.Public); return to != nil && toItself(e.Public, to) },
 	},
 	{
-		Cause: Redirected, ID: "redirected", Remedy: Tell,
+		Cause: Redirected, ID: "redirected", Remedy: Tell, Place: AtCloudflare,
 		Source: "DOC",
 		match:  func(e evidence.Evidence) bool { return redirect(e.Public) != nil },
 	},
 	{
-		Cause: WebSocketsDisabled, ID: "websockets-disabled", Remedy: Tell,
+		Cause: WebSocketsDisabled, ID: "websockets-disabled", Remedy: Tell, Place: AtCloudflare,
 		Variants: []string{"sure"},
 		Source:   "APP#820, APP#93",
 		match: func(e evidence.Evidence) bool {
@@ -248,17 +249,17 @@ var catalogue = []Row{
 		fit: disabledPerhaps,
 	},
 	{
-		Cause: OtherConnector, ID: "other-connector", Remedy: Tell, Blinds: true,
+		Cause: OtherConnector, ID: "other-connector", Remedy: Tell, Place: AtTunnel, Blinds: true,
 		Source: "CFD#698",
 		match:  func(e evidence.Evidence) bool { return fromBehind(e.Public) && !ours(e) },
 	},
 	{
-		Cause: WaitingForLogin, ID: "waiting-for-login", Remedy: Tell,
+		Cause: WaitingForLogin, ID: "waiting-for-login", Remedy: Tell, Place: AtTunnel,
 		Source: "APP#925, APP#896, APP#590, APP#472",
 		match:  waitsForLogin,
 	},
 	{
-		Cause: ProxyBetween, ID: "proxy-between", Remedy: Tell,
+		Cause: ProxyBetween, ID: "proxy-between", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"known"},
 		Source:   "inferred",
 		match: func(e evidence.Evidence) bool {
@@ -268,47 +269,47 @@ var catalogue = []Row{
 		fit: servedAt,
 	},
 	{
-		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate,
+		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate, Place: AtTunnel,
 		Source: "CFD#1652",
 		match: func(e evidence.Evidence) bool {
 			return (handshake400(e.Public, bodyNoUpgrade) || hidden400(e)) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate,
+		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate, Place: AtTunnel,
 		Source: "CFD#883, and seen with cloudflared itself",
 		match: func(e evidence.Evidence) bool {
 			return handshake400(e.Public, bodyNoConnection, bodyNoKey, bodyNoVersion) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate,
+		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate, Place: AtTunnel,
 		Source: "CFD#1208, CFD#560",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Public.Status == 502 && connectorsOwn502(e) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate,
+		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate, Place: AtTunnel,
 		Source: "CFD#526; the partial HTTP/2 failure of March 2026",
 		match:  func(e evidence.Evidence) bool { return upgradeHung(e) && tunnelAlone(e) },
 	},
 	{
-		Cause: ConnectorMissing, ID: "connector-missing", Remedy: Tell,
+		Cause: ConnectorMissing, ID: "connector-missing", Remedy: Tell, Place: AtTunnel,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			return e.AddOn.Asked && !e.AddOn.Installed && !e.Connector.Up()
 		},
 	},
 	{
-		Cause: StartRefused, ID: "start-refused", Remedy: Tell,
+		Cause: StartRefused, ID: "start-refused", Remedy: Tell, Place: AtTunnel,
 		Variants: []string{"api-away", "api-away-stopped", "no-edge", "login", "dns-entry", "tunnel-name"},
 		Source:   "APP#450, APP#517, APP#257, APP#510, APP#622",
 		match:    startRefused,
 		fit:      startRefusedBy,
 	},
 	{
-		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell,
+		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell, Place: AtTunnel,
 		Source: "APP#600",
 		match: func(e evidence.Evidence) bool {
 			gone := e.AddOn.Asked && (e.AddOn.State == evidence.StateStopped || e.AddOn.State == evidence.StateError)
@@ -317,14 +318,14 @@ var catalogue = []Row{
 		fit: startedOnce,
 	},
 	{
-		Cause: NoInternet, ID: "no-internet", Remedy: Wait,
+		Cause: NoInternet, ID: "no-internet", Remedy: Wait, Place: AtTunnel,
 		Source: "Supervisor",
 		match: func(e evidence.Evidence) bool {
 			return unanswered(e.Public) && (e.Internet == evidence.InternetDown || e.Public.Trouble == evidence.Unreachable && e.Internet != evidence.InternetUp && !e.Connector.Up())
 		},
 	},
 	{
-		Cause: ResolverFailed, ID: "resolver-failed", Remedy: Tell,
+		Cause: ResolverFailed, ID: "resolver-failed", Remedy: Tell, Place: ToCloudflare,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			return e.Public.Trouble == evidence.ResolverFailed && !e.Public.Outside || resolverSilent(e.Public) ||
@@ -332,67 +333,67 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: HostnameUnknown, ID: "hostname-unknown", Remedy: Tell,
+		Cause: HostnameUnknown, ID: "hostname-unknown", Remedy: Tell, Place: ToCloudflare,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return e.Public.Trouble == evidence.NameNotFound || named(e.Public, unknownCodes)
 		},
 	},
 	{
-		Cause: TLSFailed, ID: "tls-failed", Remedy: Tell,
+		Cause: TLSFailed, ID: "tls-failed", Remedy: Tell, Place: ToCloudflare,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return e.Public.Trouble == evidence.BadCertificate || e.Public.Trouble == evidence.TLSFailed
 		},
 	},
 	{
-		Cause: ConnectorRejected, ID: "connector-rejected", Remedy: Tell,
+		Cause: ConnectorRejected, ID: "connector-rejected", Remedy: Tell, Place: AtTunnel,
 		Source: "CFD#426, APP#323",
 		match:  func(e evidence.Evidence) bool { return noConnector(e.Public) && without(e) && e.Log.Rejected > 0 },
 	},
 	{
-		Cause: EdgeUnroutable, ID: "edge-unroutable", Remedy: Tell,
+		Cause: EdgeUnroutable, ID: "edge-unroutable", Remedy: Tell, Place: AtTunnel,
 		Source: "CFD#842",
 		match:  unroutable,
 	},
 	{
-		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate,
+		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate, Place: AtTunnel,
 		Source: "APP#631, CFD#1736",
 		match:  quicBlocked,
 	},
 	{
-		Cause: TunnelBlocked, ID: "tunnel-blocked", Remedy: Tell,
+		Cause: TunnelBlocked, ID: "tunnel-blocked", Remedy: Tell, Place: AtTunnel,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return noConnector(e.Public) && without(e) && e.Log.HTTP2Failed >= 2 && e.Internet != evidence.InternetDown
 		},
 	},
 	{
-		Cause: TunnelFlapping, ID: "tunnel-flapping", Remedy: Rotate,
+		Cause: TunnelFlapping, ID: "tunnel-flapping", Remedy: Rotate, Place: AtTunnel,
 		Variants: []string{"quic", "http2"},
 		Source:   "APP#464, APP#581, APP#872, APP#885",
 		match:    flapping,
 		fit:      flapsOver,
 	},
 	{
-		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart,
+		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart, Place: AtTunnel,
 		Source: "CFD#306",
 		match:  hung,
 	},
 	{
-		Cause: TunnelMisrouted, ID: "tunnel-misrouted", Remedy: Tell,
+		Cause: TunnelMisrouted, ID: "tunnel-misrouted", Remedy: Tell, Place: AtCloudflare,
 		Source: "DOC",
 		match:  misrouted,
 	},
 	{
-		Cause: TunnelDown, ID: "tunnel-down", Remedy: Wait,
+		Cause: TunnelDown, ID: "tunnel-down", Remedy: Wait, Place: AtTunnel,
 		Source: "DOC 1033",
 		match: func(e evidence.Evidence) bool {
 			return noConnector(e.Public) && !pageWorks(e) && (!e.Connector.Up() || e.Connector.ObservedUp > 0 && e.Connector.ObservedUp < justUp)
 		},
 	},
 	{
-		Cause: OriginStarting, ID: "origin-starting", Remedy: Wait,
+		Cause: OriginStarting, ID: "origin-starting", Remedy: Wait, Place: AtHomeAssistant,
 		Source: "Supervisor",
 		match: func(e evidence.Evidence) bool {
 			starting := e.Core.Asked && (e.Core.Status == 200 && e.Core.State != "" && e.Core.State != "RUNNING" || e.Core.Status != 200 && e.Core.Runs == evidence.On)
@@ -400,7 +401,7 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: OriginDown, ID: "origin-down", Remedy: Wait,
+		Cause: OriginDown, ID: "origin-down", Remedy: Wait, Place: AtHomeAssistant,
 		Source: "APP#671",
 		match: func(e evidence.Evidence) bool {
 			// Core's own word that it runs would contradict it.
@@ -408,21 +409,21 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: OriginMoved, ID: "origin-moved", Remedy: Tell,
+		Cause: OriginMoved, ID: "origin-moved", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"restart", "token", "known"},
 		Source:   "APP#1048, APP#1056, APP#1060",
 		match:    originMoved,
 		fit:      originMovedTo,
 	},
 	{
-		Cause: OriginRefused, ID: "origin-refused", Remedy: Tell,
+		Cause: OriginRefused, ID: "origin-refused", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"known", "silent"},
 		Source:   "own finding",
 		match:    originRefused,
 		fit:      originRefusedAt,
 	},
 	{
-		Cause: OriginSilent, ID: "origin-silent", Remedy: Wait,
+		Cause: OriginSilent, ID: "origin-silent", Remedy: Wait, Place: AtHomeAssistant,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			mute := e.Direct.Done() && e.Direct.Stage >= evidence.Connected && !e.Direct.Healthy() && (e.Direct.Trouble == evidence.TimedOut || e.Direct.Trouble == evidence.Cut)
@@ -430,14 +431,14 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: ProxyRefuses, ID: "proxy-refuses", Remedy: Tell,
+		Cause: ProxyRefuses, ID: "proxy-refuses", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"known", "unreached"},
 		Source:   "APP#759",
 		match:    proxyRefuses,
 		fit:      proxyRefusesAt,
 	},
 	{
-		Cause: OriginMisconfigured, ID: "origin-misconfigured", Remedy: Tell,
+		Cause: OriginMisconfigured, ID: "origin-misconfigured", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"known"},
 		Source:   "DOC",
 		match: func(e evidence.Evidence) bool {
@@ -446,12 +447,12 @@ var catalogue = []Row{
 		fit: servedAt,
 	},
 	{
-		Cause: CloudflareError, ID: "cloudflare-error", Remedy: Wait,
+		Cause: CloudflareError, ID: "cloudflare-error", Remedy: Wait, Place: AtCloudflare,
 		Source: "DOC",
 		match:  cloudflaresOwn5xx,
 	},
 	{
-		Cause: HostnameUnrouted, ID: "hostname-unrouted", Remedy: Tell,
+		Cause: HostnameUnrouted, ID: "hostname-unrouted", Remedy: Tell, Place: ToHomeAssistant,
 		Source: "APP#437",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Public.Status == 404 && e.Page.Status == 404 &&
@@ -459,7 +460,7 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: NotHomeAssistant, ID: "not-home-assistant", Remedy: Tell, Blinds: true,
+		Cause: NotHomeAssistant, ID: "not-home-assistant", Remedy: Tell, Place: ToHomeAssistant, Blinds: true,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
 			foreign := e.Public.Status >= 200 && e.Public.Status < 300 || slices.Contains([]int{404, 405, 426, 501}, e.Public.Status) && trimmed(e.Public) != "" && !homeAssistants(e.Public)
@@ -467,7 +468,7 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: EdgeUnreachable, ID: "edge-unreachable", Remedy: Wait,
+		Cause: EdgeUnreachable, ID: "edge-unreachable", Remedy: Wait, Place: ToCloudflare,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
 			return unanswered(e.Public) && e.Public.Stage >= evidence.Resolved && reachTrouble(e.Public) && !answered(e.Page)
@@ -479,21 +480,21 @@ var catalogue = []Row{
 		match:  func(e evidence.Evidence) bool { return e.SupervisorAway != "" },
 	},
 	{
-		Cause: StrippedEverywhere, ID: "stripped-everywhere", Remedy: Wait,
+		Cause: StrippedEverywhere, ID: "stripped-everywhere", Remedy: Wait, Place: AtCloudflare,
 		Source: "CFD#1652, update",
 	},
 	{
-		Cause: ClientsFailProbeFine, ID: "clients-fail-probe-fine", Remedy: Tell,
+		Cause: ClientsFailProbeFine, ID: "clients-fail-probe-fine", Remedy: Tell, Place: AtVisitors,
 		Source: "the recovery script's author, later finding; APP#904",
 	},
 	{
-		Cause: ClientsCloseDuringSignIn, ID: "clients-close-during-sign-in", Remedy: Tell,
+		Cause: ClientsCloseDuringSignIn, ID: "clients-close-during-sign-in", Remedy: Tell, Place: AtVisitors,
 		Variants: []string{"counted", "logged", "both", "suspect", "cleared"},
 		fit:      closedAs,
 		Source:   "the recovery script's author, June 2026",
 	},
 	{
-		Cause: PageStale, ID: "page-stale", Remedy: Tell,
+		Cause: PageStale, ID: "page-stale", Remedy: Tell, Place: AtCloudflare,
 		Variants: []string{"cached"},
 		fit:      staleIn,
 		Source:   "home-assistant/epics#113, home-assistant/core#176912",

@@ -26,6 +26,7 @@ type Status struct {
 	Restarts  int               `json:"restarts_24h"`
 	Budget    int               `json:"budget"`
 	LastProbe *ProbeStatus      `json:"last_probe"`
+	Way       WayStatus         `json:"way"`
 	ShutSince time.Time         `json:"shut_since,omitzero"` // since when no probe has been good
 
 	Allowed     []string        `json:"allowed,omitempty"` // protocols that may be tried
@@ -233,13 +234,14 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 		}
 	}
 	if d != nil {
+		s.Way = way(e, d, p.Incident)
 		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Since: p.TroubleSince, Evidence: e, Particulars: d.Particulars, Before: d.Changed}
 	}
 	if s.Diagnosis.Seen == nil {
 		s.Diagnosis.Seen = map[string]string{}
 	}
 	if m.blind != "" {
-		s.Why = m.why
+		s.Why, s.Way = m.why, WayStatus{}
 		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown, Remedy: diagnosis.Tell, Seen: map[string]string{}}
 	}
 	return *s

@@ -16,13 +16,13 @@ func (v *homeView) page() g.Node {
 		v.stateSection(),
 		v.troubleSection(),
 		v.nowSection(),
+		v.waySection(),
 		v.adviceSection(),
 		v.buttonsSection(),
 		v.timelineSection(),
-		v.tunnelSection(),
-		v.checkSection(),
 		v.pastSection(),
 		v.monthSection(),
+		v.detailsSection(),
 		v.footer(),
 	)
 }

@@ -17,6 +17,7 @@ var shapes = []struct {
 	{"blind", path("M1.5 12S5.3 5 12 5s10.5 7 10.5 7-3.8 7-10.5 7S1.5 12 1.5 12z"), "M5 19.5 19 4.5"},
 	{"paused", disc, "M9.5 8v8M14.5 8v8"},
 	{"starting", disc, "M7 12h.1M12 12h.1M17 12h.1"},
+	{"phone", el("rect", attr("x", "5"), attr("y", "1"), attr("width", "14"), attr("height", "22"), attr("rx", "3")), "M10.5 19h3"},
 }
 
 var disc = el("circle", attr("cx", "12"), attr("cy", "12"), attr("r", "10"))

@@ -244,11 +244,9 @@ type homeView struct {
 	Going     string     // what goes on now, "" if nothing does
 	Progress  string     // of the protocol being proven
 	Advice    []string
-	Trouble   bool // there is something that advice is about
-	Checked   string
+	Trouble   bool     // there is something that advice is about
 	Tries     []string // protocols that may be tried by hand
 	Left      int      // restarts left
-	Bar       bar
 	Seen      []seenView
 	Timeline  timelineView
 	Past      []pastView
@@ -271,14 +269,6 @@ type look struct {
 	Headline string
 	Text     string
 	Since    string
-}
-
-// bar is the detector against its alarm line, in hundredths of the drawing's width.
-type bar struct {
-	Width int
-	Score string
-	Alarm string
-	Over  bool
 }
 
 type stepView struct{ At, ISO, Kind, Class, Text string }
@@ -307,17 +297,10 @@ func (v *homeView) fill() {
 		v.Advice = s.Diagnosis.Advice
 		v.Seen = v.evidenceList(s.Diagnosis.Seen)
 	}
-	if p := s.LastProbe; p != nil {
-		v.Checked = v.Moment(v.hour(p.At))
-	}
 	for _, a := range s.Allowed {
 		if a != s.Protocol.Setting {
 			v.Tries = append(v.Tries, a)
 		}
-	}
-	v.Bar = bar{Score: v.Decimal(s.Detector.Score), Alarm: v.Decimal(s.Detector.Alarm), Over: s.Detector.Score >= s.Detector.Alarm}
-	if s.Detector.Alarm > 0 { // the alarm line stands at four fifths
-		v.Bar.Width = min(100, int(80*s.Detector.Score/s.Detector.Alarm+0.5))
 	}
 }
 

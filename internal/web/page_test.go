@@ -98,11 +98,14 @@ func past() journal.Incident {
 		Steps: []policy.Step{{At: noon, Kind: policy.StepAlarm, Text: "The fault is certain: 4 of 4 probes failed."}, {At: noon, Kind: policy.StepCured, Protocol: evidence.HTTP2, Text: "http2 is proven."}}}
 }
 
+const well = diagnosis.Passes
+
 func wellNow() medic.Status {
 	return medic.Status{Version: "1.0.0", Mode: "heal", State: policy.Healthy, Since: time.Now().Add(-time.Hour), Budget: 6, Restarts: 1, Allowed: []string{"auto", "quic", "http2"},
 		Target:    medic.TargetStatus{Slug: "9074a9fa_cloudflared", Name: "Cloudflared", URL: "https://ha.example.com"},
 		Protocol:  medic.ProtocolStatus{Own: "auto", Setting: "auto", Transport: "quic", Ready: 4},
 		Diagnosis: medic.DiagnosisStatus{Cause: diagnosis.Healthy, Seen: map[string]string{}},
+		Way:       medic.WayStatus{Cause: diagnosis.Healthy, Parts: diagnosis.Way{diagnosis.ToCloudflare: well, diagnosis.AtCloudflare: well, diagnosis.AtTunnel: well, diagnosis.ToHomeAssistant: well, diagnosis.AtHomeAssistant: well}},
 		Detector:  medic.DetectorStatus{Alarm: 9.2}, LastProbe: &medic.ProbeStatus{At: time.Now(), TookMS: 84, OK: true, Status: 101, Colo: "FRA"}}
 }
 
@@ -345,7 +348,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	s.Target = medic.TargetStatus{Slug: evil, Name: evil, URL: evil}
 	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
 	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Seen: ill.Seen, Particulars: diagnosis.Particulars{Variant: "known", Service: evil, Here: evil}}
-	s.LastProbe.Colo = evil
+	s.LastProbe.Colo, s.Way.Core = evil, evil
 	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) report.Month {
 		return report.Month{Watched: time.Hour, Causes: []report.ByCause{{Cause: evil, Incidents: 1}}}
 	}}, evil)
@@ -357,7 +360,7 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	for name, c := range map[string]struct {
 		page                  string
 		inAttributes, inTexts int
-	}{"the main page": {main.Body.String(), 6, 23}, "an incident": {incident.Body.String(), 1, 3}} {
+	}{"the main page": {main.Body.String(), 6, 24}, "an incident": {incident.Body.String(), 1, 3}} {
 		inAttributes, inTexts := 0, 0
 		for n := range parsed(t, c.page).Descendants() {
 			if (n.Data == "script" || n.Data == "img") && !strings.HasPrefix(attribute(n, "src"), "/assets/") {

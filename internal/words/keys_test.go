@@ -185,7 +185,7 @@ var samples = words.With{
 	"state": words.Text{Key: "state.holding"}, "span": 2*time.Hour + 10*time.Minute, "ours": 18 * time.Second, "states": words.List{"healthy 23 h", "waiting 1 h"},
 	"checks": words.Count{N: 4, Of: "count.checks"}, "failures": words.Count{N: 1, Of: "count.failures"}, "failed": 1, "cause": "upgrade-stripped",
 	"moment": words.Moment{At: time.Date(2026, 11, 26, 18, 4, 0, 0, time.UTC)}, "places": "fra03, ams01", "budget": 6, "alarm": "9.2", "score": "3.0",
-	"transport": evidence.OverQUIC, "took": words.Millis(46), "why": words.Refused(policy.Refusal{Because: policy.UnderWay}),
+	"colo": "FRA", "transport": evidence.OverQUIC, "took": words.Millis(46), "why": words.Refused(policy.Refusal{Because: policy.UnderWay}),
 	"lasted": 83 * time.Minute, "address": "https://ha.example.com", "restarts": words.Count{N: 1, Of: "count.restarts"}, "basis": "no answer to the check",
 	"app": "9074a9fa_cloudflared", "apps": "9074a9fa_cloudflared, 396f0234_cloudflared", "instead": "local_cloudflared", "error": errors.New("it must begin with https://"),
 	"gates": words.Gates([]policy.Gate{policy.GateInternet, policy.GateMode}), "step": "http2 is proven.", "services": "mobile_app_pixl", "names": "mobile_app_ipad, mobile_app_pixel",

@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
 
 	g "maragu.dev/gomponents"
@@ -11,28 +10,24 @@ import (
 	"tunnelmedic/internal/words"
 )
 
-// tunnelSection is what is watched, and how it is set.
-func (v *homeView) tunnelSection() g.Node {
-	address, app, transport := text(v.Say("page.not-found")), text(v.Say("page.not-found")), text(v.Say("page.not-known"))
-	if v.Target.URL != "" {
-		address = outward(v.Target.URL)
-	}
+// detailsSection is how the tunnel is set, and the figures that decide.
+func (v *homeView) detailsSection() g.Node {
+	app, transport, checked := text(v.Say("page.not-found")), v.Say("page.not-known"), v.Say("page.check-none")
 	if v.Target.Name != "" {
 		app = g.Group{screen(v.Screens.App, v.Target.Name), blank, note(v.Target.Slug)}
 	}
-	if v.Protocol.Transport != "" {
-		transport = el("strong", text(v.Protocol.Transport))
+	if v.LastProbe != nil {
+		checked = v.Moment(v.hour(v.LastProbe.At))
 	}
-	return el("section", class("card"), aria("labelledby", "h-tunnel"),
-		el("h2", id("h-tunnel"), text(v.Say("page.tunnel"))),
+	return el("details", id("details"), class("card wide"), el("summary", text(v.Say("page.details"))),
 		facts(id("facts"), live,
-			fact(v.Say("page.address"), address),
-			g.If(len(v.Also) > 0, fact(v.Say("page.also"), v.also())),
 			fact(v.Say("page.app"), app),
-			fact(v.Say("page.transport"), transport),
+			fact(v.Say("page.transport"), text(cmp.Or(v.Protocol.Transport, transport))),
 			fact(v.Say("page.setting"), text(cmp.Or(v.Protocol.Setting, v.Say("page.not-known"))), aside(v.ownSetting())),
 			fact(v.Say("page.connections"), v.connections()),
 			fact(v.Say("page.restarts"), text(v.Say("page.restarts-of", words.With{"n": v.Restarts, "budget": v.Budget})), aside(v.Say("page.restarts-note"))),
+			fact(v.Say("page.check"), text(checked)),
+			fact(v.Say("page.evidence"), text(v.Say("page.evidence-meaning", words.With{"score": v.Decimal(v.Detector.Score), "alarm": v.Decimal(v.Detector.Alarm)}))),
 		),
 	)
 }
@@ -74,49 +69,4 @@ func (v *homeView) connections() g.Node {
 		g.If(len(v.Locations) > 0, aside(v.Say("page.connections-to", words.With{"places": strings.Join(v.Locations, ", ")}))),
 		g.If(len(v.Edges) > 0, el("ul", class("edges"), g.Map(v.Edges, func(edge string) g.Node { return el("li", el("code", text(edge))) }))),
 	}
-}
-
-// checkSection is the last probe, and how much speaks for a fault.
-func (v *homeView) checkSection() g.Node {
-	return el("section", class("card"), aria("labelledby", "h-check"),
-		el("h2", id("h-check"), text(v.Say("page.check"))),
-		el("div", id("check"), live,
-			v.lastProbe(),
-			el("h3", text(v.Say("page.evidence"))),
-			v.Bar.draw(v.Say("page.evidence-meaning", words.With{"score": v.Bar.Score, "alarm": v.Bar.Alarm})),
-			el("p", class("quiet between"), el("span", text(v.Bar.Score)), el("span", class("at80"), text(v.Say("page.evidence-alarm", words.With{"alarm": v.Bar.Alarm})))),
-		),
-	)
-}
-
-func (v *homeView) lastProbe() g.Node {
-	p := v.LastProbe
-	if p == nil {
-		return quiet(text(v.Say("page.check-none")))
-	}
-	result, status := el("strong", text(v.Say("page.check-failed"))), ""
-	if p.OK {
-		result = text(v.Say("page.check-good"))
-	}
-	if p.Status != 0 {
-		status = "HTTP " + strconv.Itoa(p.Status)
-	}
-	return facts(
-		fact(v.Say("page.check-when"), text(v.Checked)),
-		fact(v.Say("page.check-result"), result, aside(status)),
-		fact(v.Say("page.check-took"), text(v.Millis(p.TookMS))),
-		g.If(p.Colo != "", fact("Cloudflare", text(p.Colo), aside(v.Say("page.check-place")))),
-	)
-}
-
-func (b *bar) draw(meaning string) g.Node {
-	kind := "bar"
-	if b.Over {
-		kind = "bar over"
-	}
-	return stretched(kind, 100, 10, picture(meaning),
-		rect{W: "100", H: "10"}.draw("track"),
-		rect{W: strconv.Itoa(b.Width), H: "10"}.draw("fill"),
-		path("M80 0v10", class("line")),
-	)
 }
