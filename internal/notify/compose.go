@@ -90,8 +90,10 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 	}
 	known := !s.Diagnosis.Since.IsZero() && now.Sub(s.Diagnosis.Since) >= patience
 	switch {
-	case s.State == policy.Starting || s.State == policy.Paused:
+	case s.State == policy.Starting:
 		return nil
+	case s.State == policy.Paused: // what needs them can wait; that people are cut off cannot
+		return c.lasts(now)
 	case !known || s.Diagnosis.Remedy != diagnosis.Tell:
 		return c.lasts(now)
 	case s.Diagnosis.Cause == diagnosis.ClientsFailProbeFine, s.Diagnosis.Cause == diagnosis.ClientsCloseDuringSignIn:

@@ -71,6 +71,8 @@ type Notifier struct {
 	page                  string                // the page's path in Home Assistant, "" if not known
 	rung                  map[subject]time.Time // when phones rang for what, and when what rings nobody was shown
 	shown                 time.Time             // when want was last worded anew
+	reword                func() *notice        // words want in the language of the moment
+	spoken                *words.Lang           // the one that want is worded in
 	story                 string                // the last incident that was heard of
 	shut                  time.Time             // since when nobody got in, when that was last so
 	last                  policy.Phase          // that Core's bus was told of
@@ -132,18 +134,25 @@ func New(core Core, log zerolog.Logger, services []string, scrub func(string) st
 }
 
 // Link takes the page's path in Home Assistant, which may become known, or another,
-// while the program runs. What stands in Home Assistant is written anew with it.
+// while the program runs. What stands in Home Assistant is written anew with it, and in
+// the language that is spoken by now.
 func (n *Notifier) Link(page string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if page == n.page {
+	if page == n.page && n.voice.Lang() == n.spoken || n.silent {
+		n.page = page
 		return
 	}
 	n.page = page
-	if n.want != nil && !n.silent {
-		n.behind = true
-		n.poke()
+	if n.want == nil {
+		return
 	}
+	if again := n.reword(); again != nil && n.voice.Lang() != n.spoken {
+		n.want.Title, n.want.Message, n.want.short = again.Title, again.Message, again.short
+		n.spoken = n.voice.Lang()
+	}
+	n.behind = true
+	n.poke()
 }
 
 // Screens gives the paths of Home Assistant's own screens: that of an app by its slug, and Tunnel
@@ -180,6 +189,7 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 		return
 	}
 	n.put(msg, now)
+	n.spoken, n.reword = n.voice.Lang(), func() *notice { return n.compose(s, steps, now) }
 }
 
 // compose makes the message of a moment; nil is none. The caller holds mu.

@@ -119,12 +119,17 @@ func (c *core) set(refuses func(string) error, hangs bool) {
 // start runs a notifier until the test's bubble ends.
 func start(t *testing.T, log *strings.Builder, services ...string) (*notify.Notifier, *core) {
 	t.Helper()
+	return speaking(t, nil, log, services...)
+}
+
+func speaking(t *testing.T, voice *words.Voice, log *strings.Builder, services ...string) (*notify.Notifier, *core) {
+	t.Helper()
 	c := &core{ids: map[string]bool{}}
 	logger := zerolog.Nop()
 	if log != nil {
 		logger = zerolog.New(log).Level(zerolog.InfoLevel)
 	}
-	n := notify.New(c, logger, services, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "/hassio/ingress/x_tunnelmedic", nil)
+	n := notify.New(c, logger, services, func(s string) string { return strings.ReplaceAll(s, "s3cret-value", "[hidden]") }, every, "/hassio/ingress/x_tunnelmedic", voice)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); n.Run(ctx) }()
@@ -710,6 +715,24 @@ func TestForeignTextIsNoMarkdown(t *testing.T) {
 		}
 		if !strings.Contains(home.text, "\n1. ") || !strings.Contains(home.text, "[Open Tunnel Medic](/hassio/ingress/x_tunnelmedic)") {
 			t.Errorf("ours is gone: %q", home.text)
+		}
+	})
+}
+
+// Home Assistant's language may become known only after something was told.
+func TestALanguageThatBecomesKnownIsSpokenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		voice := &words.Voice{}
+		n, home := speaking(t, voice, nil)
+		n.Tell(sick(policy.Holding), nil)
+		home.heard()
+		voice.Speak("nl")
+		n.Link("/hassio/ingress/x_tunnelmedic")
+		n.Link("/hassio/ingress/x_tunnelmedic")
+		said, _ := home.heard()
+		expect(t, "written anew, once", said, "create Home Assistant is van buiten niet bereikbaar")
+		if strings.Contains(home.text, " the ") || !strings.Contains(home.text, "Tunnel Medic openen") {
+			t.Error(home.text)
 		}
 	})
 }

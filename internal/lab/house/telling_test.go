@@ -134,3 +134,25 @@ func TestMessagesLeadSomewhere(t *testing.T) {
 		})
 	}
 }
+
+// A pause keeps it from acting, not from telling: people are cut off all the same.
+func TestAnOutageDuringAPauseIsTold(t *testing.T) {
+	house.Run(t, lab.Options{}, map[string]string{"TUNNELMEDIC_NOTIFY": "mobile_app_pixel"}, func(h *house.House) {
+		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
+		if status, message := press(h, "/api/pause", lab.OwnerID, `{"minutes":180}`); status != http.StatusAccepted {
+			h.Fatal(message)
+		}
+		h.World.SetFaults(lab.Stripped(1))
+		h.Sleep(8 * time.Minute)
+		if len(h.World.Core.Notifications()) != 0 || len(h.World.Core.NotifyCalls()) != 0 {
+			h.Error("told within eight minutes")
+		}
+		h.Wait("it is told, with what the pause has to do with it", 6*time.Minute, func() bool { return told(h, "more than ten minutes") && told(h, "Resume") })
+		h.Sleep(time.Hour)
+		if h.World.Supervisor.Restarts() != 0 || len(h.World.Core.NotifyCalls()) != 1 {
+			h.Errorf("%d restarts, phones rang %d times", h.World.Supervisor.Restarts(), len(h.World.Core.NotifyCalls()))
+		}
+		h.World.SetFaults(lab.Faults{})
+		h.Wait("its end is told", 30*time.Minute, func() bool { return told(h, "works again, after ") || told(h, "went away") })
+	})
+}
