@@ -24,8 +24,9 @@ lint: ## vet, staticcheck and the linters of .golangci.yml
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go run $(GOLANGCI) run ./...
 
-docs: ## what is generated from the code: the causes, the lab, the table and the picture of the rooms
+docs: ## what is generated from the code: the causes, the lab, the log, the table and the picture of the rooms
 	go test ./internal/diagnosis ./internal/lab -run Docs -update
+	go test ./internal/lab/house -run EveryCause -update
 	go test ./addon -run Rooms -update
 
 rooms: ## how large each room is, and how much of it its own tests reach

@@ -226,6 +226,7 @@ var notLived = map[diagnosis.Cause]string{
 // whole daemon. A new cause without a row here fails.
 func TestEveryCauseIsTreatedAsItsRemedySays(t *testing.T) {
 	rows := make([]string, len(causes))
+	var told transcripts
 	t.Run("causes", func(t *testing.T) {
 		for i, c := range causes {
 			name := c.cause.String()
@@ -237,10 +238,11 @@ func TestEveryCauseIsTreatedAsItsRemedySays(t *testing.T) {
 					t.Skip("one in twelve with -short")
 				}
 				t.Parallel()
-				rows[i] = live(t, c, name)
+				rows[i] = live(t, c, name, &told)
 			})
 		}
 	})
+	told.check(t)
 	t.Log("\n" + strings.Join(slices.DeleteFunc(rows, func(s string) bool { return s == "" }), "\n"))
 	for _, row := range diagnosis.Catalogue() {
 		has := slices.ContainsFunc(causes, func(c lived) bool { return c.cause == row.Cause })
@@ -276,7 +278,7 @@ func logged(h *house.House, cause diagnosis.Cause, ended bool) {
 }
 
 // live is one home with one cause; it gives a line for the table.
-func live(t *testing.T, c lived, name string) (row string) {
+func live(t *testing.T, c lived, name string, told *transcripts) (row string) {
 	within := c.within
 	switch {
 	case within > 0:
@@ -310,6 +312,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 				h.Errorf("done: %v", done)
 			}
 			logged(h, c.cause, false)
+			told.take(h, c, began)
 			row = fmt.Sprintf("%-60s seen after %8s   nothing is done for %s", name, named.Round(time.Second), within)
 			return
 		}
@@ -331,6 +334,7 @@ func live(t *testing.T, c lived, name string) (row string) {
 		}
 		h.Wait("it is well", 20*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		logged(h, c.cause, true)
+		told.take(h, c, began)
 		row = fmt.Sprintf("%-60s seen after %8s   %s: open again after %s", name, named.Round(time.Second), c.deed, took.Round(time.Second))
 	})
 	return row
