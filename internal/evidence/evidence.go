@@ -160,6 +160,12 @@ func (i Internet) String() string { return name(internetNames[:], i) }
 // MarshalText writes unknown, up or down.
 func (i Internet) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote; anything else is not known.
+func (i *Internet) UnmarshalText(b []byte) error {
+	*i = map[string]Internet{"up": InternetUp, "down": InternetDown}[string(b)]
+	return nil
+}
+
 // Switch is something that is on, off, or not known.
 type Switch uint8
 

@@ -125,6 +125,7 @@ type Snapshot struct {
 	Public    *Answer            `json:"public,omitempty"`
 	Page      *Answer            `json:"page,omitempty"`
 	Direct    *Answer            `json:"direct,omitempty"`
+	Internet  evidence.Internet  `json:"internet,omitzero"` // by Supervisor
 	Seen      map[string]string  `json:"seen,omitempty"`
 }
 

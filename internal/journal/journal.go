@@ -109,6 +109,7 @@ type Incident struct {
 	Outcome   policy.StepKind    `json:"outcome,omitempty"` // the step that ended it
 	Cause     diagnosis.Cause    `json:"cause"`
 	URL       string             `json:"url"`
+	App       string             `json:"app,omitempty"` // the watched one's slug
 	Own       evidence.Protocol  `json:"own"`
 	Before    evidence.Protocol  `json:"before"` // in force at the onset
 	Transport evidence.Transport `json:"transport,omitempty"`

@@ -410,7 +410,7 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 	inc := m.state.Incident
 	if inc != nil && (m.incident == nil || m.incident.ID != inc.ID) {
 		m.incident = &journal.Incident{ID: inc.ID, Onset: inc.Onset, LastGood: inc.LastGood, Cause: inc.Cause,
-			Own: m.state.Own, Before: inc.Setting, Transport: inc.Transport}
+			App: m.target.Slug, Own: m.state.Own, Before: inc.Setting, Transport: inc.Transport}
 		if m.target.URL != nil { // after a start with Supervisor away it is not known yet
 			m.incident.URL = m.target.URL.String()
 		}

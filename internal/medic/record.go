@@ -241,7 +241,7 @@ func (m *Medic) annotate(steps []policy.Step, now time.Time) {
 		}
 		e, d := m.chron.e, m.chron.d
 		m.incident.Account.Snap(journal.Snapshot{At: e.At, When: when, Cause: d.Cause, Rests: words.English().Basis(d), Setting: s.Protocol, Transport: m.transport(e), Ready: e.Connector.Ready, Edges: e.Connector.Edges,
-			Public: journal.AnswerOf(e.Public), Page: journal.AnswerOf(e.Page), Direct: journal.AnswerOf(e.Direct), Seen: inShort(words.English(), e, d)})
+			Public: journal.AnswerOf(e.Public), Page: journal.AnswerOf(e.Page), Direct: journal.AnswerOf(e.Direct), Internet: e.Internet, Seen: inShort(words.English(), e, d)})
 	}
 }
 

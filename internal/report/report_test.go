@@ -149,6 +149,7 @@ func laden() Dossier {
 	d := twice()
 	i := &d.Incident
 	i.URL = "https://canary-home.example.org"
+	i.App = "9074a9fa_canaryflared"
 	i.Seen = map[string]string{"addon": "9074a9fa_canaryflared started", "public": "HTTP 400"}
 	i.Steps = append(i.Steps, policy.Step{At: i.Onset, Kind: policy.StepHold, Text: "Waiting for canary-home.example.org at 192.0.2.77."})
 	bad := &journal.Answer{Asked: "GET https://canary-home.example.org/api/websocket", Stage: "answered", Status: 400, Addr: "[2001:db8:77::5]:443",

@@ -54,7 +54,7 @@ func (x *exclusions) atThatMoment(s journal.Snapshot) {
 	x.rule(public.Header["Cf-Ray"] != "", "**A way past Cloudflare** (split DNS): the failed answer bears a cf-ray.", "")
 	x.rule(public.Status == 0 && public.Header["Cf-Ray"] == "" && page.Header["Cf-Ray"] != "",
 		"**A way past Cloudflare** (split DNS): the handshake had no answer, but the page at the same moment bears a cf-ray.", "")
-	x.rule(s.Seen["internet"] == "up", "**The house's internet:** Supervisor calls it up.", "")
+	x.rule(s.Internet == evidence.InternetUp, "**The house's internet:** Supervisor calls it up.", "")
 	x.rule(s.Ready > 0, fmt.Sprintf("**A connector without connection:** it had %d of 4, over %s.", s.Ready, transport(s.Transport)),
 		"The connector: it had no connection, or could not be asked.")
 	x.rule(!slices.Contains([]int{0, 302, 401, 403, 429}, public.Status), "**Cloudflare Access, a firewall rule, bot protection, a rate limit:** none of them answers in this way.", "")

@@ -25,7 +25,7 @@ func (d Dossier) environment(b *strings.Builder) {
 	b.WriteString("| | |\n|---|---|\n")
 	row("Public address", "%s", i.URL)
 	row("cloudflared", "%s", v.Cloudflared)
-	row("Cloudflared app", "%s %s", slug(i), v.AddOn)
+	row("Cloudflared app", "%s %s", i.App, v.AddOn)
 	row("Home Assistant Core", "%s", v.Core)
 	row("Supervisor", "%s", v.Supervisor)
 	row("Operating system", "%s (%s)", v.OS, v.Machine)

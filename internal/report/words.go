@@ -90,16 +90,6 @@ func sessions(c evidence.TunnelClient) string {
 	return strings.Join(list, ", ")
 }
 
-// slug of the watched app, as the evidence names it.
-func slug(i journal.Incident) string {
-	for _, s := range append([]journal.Snapshot{{Seen: i.Seen}}, i.Account.Snapshots...) {
-		if name, _, _ := strings.Cut(s.Seen["addon"], " "); name != "" {
-			return name
-		}
-	}
-	return ""
-}
-
 // colos are the data centres that answered checks, failed and good ones apart.
 func colos(i journal.Incident) (names []string) {
 	met := map[string][2]bool{} // good ones, failed ones
