@@ -2,26 +2,19 @@ package supervisor
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // adminGroup is Home Assistant's group of administrators (auth/const.py).
 const adminGroup = "system-admin"
 
-// How long Core's word on its administrators counts: whoever presses again and again
-// does not make it ask again and again, as each question is four lines in Supervisor's
-// log; and how long, and how large, an answer may be.
-const (
-	adminsCount = 30 * time.Second
-	adminsWait  = 5 * time.Second
-	adminsLimit = 1 << 20
-)
+// adminsCount is how long Core's word on its administrators counts: whoever presses again
+// and again does not make it ask again and again, as each question is four lines in
+// Supervisor's log.
+const adminsCount = 30 * time.Second
 
 // admins remembers Core's word.
 type admins struct {
@@ -52,85 +45,62 @@ func (c *Client) Administrator(ctx context.Context, user string) (bool, error) {
 
 // administrators asks Core for its users, which it tells by WebSocket alone.
 func (c *Client) administrators(ctx context.Context) ([]string, error) {
-	q := call{op: "asking who is an administrator", core: true}
-	ctx, cancel := context.WithTimeout(ctx, c.scaled(adminsWait))
-	defer cancel()
-	conn, res, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(c.http.BaseURL, "http")+"/core/websocket", &websocket.DialOptions{HTTPClient: c.http.GetClient()})
-	if err != nil {
-		if res != nil && res.StatusCode >= 400 {
-			return nil, c.refused(q, res.StatusCode, nil)
-		}
-		return nil, c.broken(ctx, q, err)
-	}
-	defer func() { _ = conn.CloseNow() }()
-	conn.SetReadLimit(adminsLimit)
-
-	talk := conversation{c, q, conn}
-	if _, err := talk.say(ctx, nil, "auth_required"); err != nil {
-		return nil, err
-	}
-	if _, err := talk.say(ctx, map[string]string{"type": "auth", "access_token": c.http.Token}, "auth_ok"); err != nil {
-		return nil, err
-	}
-	m, err := talk.say(ctx, map[string]any{"id": 1, "type": "config/auth/list"}, "result")
-	if err != nil {
-		return nil, err
-	}
-	if !m.Success {
-		return nil, unexpected(q, "a refusal")
-	}
-	ids := []string{}
-	for _, u := range m.Result {
-		if u.Active && (u.Owner || slices.Contains(u.Groups, adminGroup)) {
-			ids = append(ids, u.ID)
-		}
-	}
-	_ = conn.Close(websocket.StatusNormalClosure, "")
-	return ids, nil
-}
-
-// conversation is a question to Core by WebSocket.
-type conversation struct {
-	c    *Client
-	q    call
-	conn *websocket.Conn
-}
-
-type message struct {
-	Type    string `json:"type"`
-	Success bool   `json:"success"`
-	Result  []struct {
+	var users []struct {
 		ID     string   `json:"id"`
 		Owner  bool     `json:"is_owner"`
 		Active bool     `json:"is_active"`
 		Groups []string `json:"group_ids"`
-	} `json:"result"`
+	}
+	q := call{op: "asking who is an administrator", core: true}
+	if err := c.askCore(ctx, q, "config/auth/list", &users); err != nil {
+		return nil, err
+	}
+	ids := []string{}
+	for _, u := range users {
+		if u.Active && (u.Owner || slices.Contains(u.Groups, adminGroup)) {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids, nil
 }
 
-// say sends, where there is something to send, and reads the answer, which must be of this
-// type.
-func (t conversation) say(ctx context.Context, what any, want string) (m message, err error) {
-	if what != nil {
-		raw, err := json.Marshal(what)
-		if err != nil {
-			return m, unexpected(t.q, "a question that cannot be written as JSON")
+// Phones gives the companion apps that are registered with Core, as their notify services by the id that they
+// name themselves with. A service is called after the device's name (_target_service_name of Core's
+// notify/legacy.py), whatever a person has renamed the device to since. A name that is not made of plain letters
+// is left out: Core's slugify knows every script, and this does not.
+func (c *Client) Phones(ctx context.Context) (map[string]string, error) {
+	var devices []struct {
+		Name        string     `json:"name"`
+		Identifiers [][]string `json:"identifiers"`
+	}
+	q := call{op: "asking which phones there are", core: true}
+	if err := c.askCore(ctx, q, "config/device_registry/list", &devices); err != nil {
+		return nil, err
+	}
+	phones := map[string]string{}
+	for _, d := range devices {
+		for _, id := range d.Identifiers {
+			if service := slugify("mobile_app_" + d.Name); len(id) == 2 && id[0] == "mobile_app" && service != "" {
+				phones[id[1]] = service
+			}
 		}
-		if err := t.conn.Write(ctx, websocket.MessageText, raw); err != nil {
-			return m, t.c.broken(ctx, t.q, err)
+	}
+	return phones, nil
+}
+
+// slugify is a name as Core's slugify makes it; "" for one in other than plain letters, digits and signs, and for
+// one with an apostrophe, which goes or stays by its kind.
+func slugify(name string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		switch {
+		case r >= 0x80 || r == '\'':
+			return ""
+		case 'a' <= r && r <= 'z' || '0' <= r && r <= '9':
+			b.WriteRune(r)
+		case !strings.HasSuffix(b.String(), "_"):
+			b.WriteByte('_')
 		}
 	}
-	_, raw, err := t.conn.Read(ctx)
-	if err != nil {
-		return m, t.c.broken(ctx, t.q, err)
-	}
-	if err := decode(t.q, raw, &m); err != nil {
-		return m, err
-	}
-	switch m.Type {
-	case want:
-		return m, nil
-	case "auth_invalid":
-		return m, &Error{Op: t.q.op, Kind: Unauthorised, Message: "Supervisor does not accept Tunnel Medic's token"}
-	}
-	return m, unexpected(t.q, "a message of another kind")
+	return strings.Trim(b.String(), "_")
 }
