@@ -24,6 +24,7 @@ import (
 	"tunnelmedic/internal/mqtt"
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/notify"
+	"tunnelmedic/internal/phone"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
@@ -80,6 +81,7 @@ func RunIn(ctx context.Context, environ []string, version string, out io.Writer,
 type daemon struct {
 	loop     *medic.Medic
 	teller   *notify.Notifier
+	buttons  *phone.Buttons
 	entities *mqtt.Entities
 	home     *household
 	also     *addresses.Watch
@@ -140,8 +142,10 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	loop = medic.New(set, super, j, log, logbook.New(log).Tell, teller.Tell, feed.Tell, entities.Tell)
 
 	log.Info().Str("version", version).Str("mode", string(o.Mode)).Msg("Tunnel Medic is on duty.")
-	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Doctor: examine, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super), Test: teller.Test, Wrong: teller.Wrong, Screens: home.screens,
+	buttons := onPhones(super, loop, teller, log)
+	page := web.Config{Medic: loop, Hands: loop, Incidents: j, Feed: feed, Doctor: examine, Peers: o.IngressPeer, Location: home.location, Log: log, Admin: super.Administrator, Voice: voice, Sick: sick(super), Test: teller.Test, Screens: home.screens,
 		Forget: func(ctx context.Context) error { return errors.Join(entities.Forget(ctx), teller.Forget(ctx)) }}
+	page.Wrong = func() []words.Text { return append(teller.Wrong(), buttons.Wrong()...) }
 	teller.LeadTo(func(slug string) (app, own string) { s := home.screens(slug); return s.App, s.Own })
 	home.changed = func() {
 		loop.Locate(home.location())
@@ -149,7 +153,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		entities.Link(home.page(), home.support())
 	}
 	page.Report, page.Month = reports(j, home, version, keeper)
-	return &daemon{loop, teller, entities, home, also, listener, listen, page, o.DataDir, log}, nil
+	return &daemon{loop, teller, buttons, entities, home, also, listener, listen, page, o.DataDir, log}, nil
 }
 
 // beside watches the further addresses.
@@ -157,6 +161,13 @@ func beside(o Options, set addresses.Settings) *addresses.Watch {
 	set.Interval = o.ProbeInterval
 	set.Addresses, _ = o.addresses() // LoadOptions has checked them
 	return addresses.New(set)
+}
+
+// onPhones gives notifications on phones their buttons.
+func onPhones(super *supervisor.Client, loop *medic.Medic, teller *notify.Notifier, log zerolog.Logger) *phone.Buttons {
+	b := phone.New(super, loop, log, teller.Reply)
+	teller.With(b)
+	return b
 }
 
 // reports makes what the page hands out of one incident, and of a month.
@@ -238,7 +249,7 @@ func settings(o Options, public probe.Target, looks *survey.Surveyor, home *time
 		ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL,
 		Public: public, Survey: looks, Sensor: o.SensorInterval,
 		Rules: policy.Rules{
-			Heal: o.Mode == Heal, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home,
+			Heal: o.Mode != Observe, Ask: o.Mode == Ask, Allowed: o.Protocols, Budget: o.MaxRestartsPerDay, Failback: o.FailbackHours, Location: home,
 			Interval: o.ProbeInterval, Burst: min(o.BurstInterval, o.ProbeInterval), MinUptime: o.MinUptime, HoldBase: o.HoldBase,
 		},
 		Patience: patience(o),
@@ -267,6 +278,7 @@ func (d *daemon) live(ctx context.Context) error {
 	defer close()
 	wg.Go(func() { d.serve(shown) })
 	wg.Go(func() { d.room(ctx, "the notifications", func() { d.teller.Run(ctx) }) })
+	wg.Go(func() { d.room(ctx, "the buttons on phones", func() { d.buttons.Run(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the look for the notify services", func() { d.teller.CheckServices(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the further addresses", func() { d.also.Run(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the entities", func() { d.entities.Run(ctx, d.loop) }) })

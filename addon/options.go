@@ -42,7 +42,7 @@ type Options struct {
 	PublicURL          string              `env:"PUBLIC_URL" allowed:"https://your-home.example.com, without a path" help:"address of Home Assistant as seen from outside; detected automatically"`
 	AlsoWatch          []string            `env:"ALSO_WATCH" allowed:"a list of addresses like https://apps.example.com" help:"further public addresses of the same Home Assistant: watched and shown"`
 	CloudflaredSlug    string              `env:"CLOUDFLARED_SLUG" allowed:"an app's slug, e.g. 9074a9fa_cloudflared" help:"the app to watch; detected automatically"`
-	Mode               Mode                `env:"MODE" envDefault:"heal" allowed:"heal or observe" help:"heal, or observe: everything but acting"`
+	Mode               Mode                `env:"MODE" envDefault:"heal" allowed:"heal, ask or observe" help:"heal; ask: each restart waits for your yes; observe: everything but acting"`
 	Protocols          []evidence.Protocol `env:"PROTOCOLS" envDefault:"auto,quic,http2" allowed:"a list of auto, quic, http2" help:"protocols that may be tried"`
 	ProbeInterval      time.Duration       `env:"PROBE_INTERVAL" envDefault:"120s" unit:"s" range:"15,3600" allowed:"15 to 3600 seconds" help:"time between probes while all is well"`
 	AccessClientID     string              `env:"ACCESS_CLIENT_ID" allowed:"the Client ID of a Cloudflare Access service token" help:"Cloudflare Access service token, its id"`
@@ -86,11 +86,12 @@ type Mode string
 
 const (
 	Heal    Mode = "heal"
+	Ask     Mode = "ask"
 	Observe Mode = "observe"
 )
 
-// UnmarshalText reads heal or observe.
-func (m *Mode) UnmarshalText(b []byte) error { return oneOf(m, b, Heal, Observe) }
+// UnmarshalText reads heal, ask or observe.
+func (m *Mode) UnmarshalText(b []byte) error { return oneOf(m, b, Heal, Ask, Observe) }
 
 // LogFormat is the form of the log: console for people, json for machines.
 type LogFormat string

@@ -110,8 +110,8 @@ func TestABadValueIsNamedInOneLineAndNoSecretIsQuoted(t *testing.T) {
 		environ string
 		says    []string
 	}{
-		"a mode that is none":            {text: `{"mode":"cure"}`, says: []string{"option mode", `"cure"`, "heal or observe", "options.json"}},
-		"a mode in the environment":      {text: `{"mode":"heal"}`, environ: "TUNNELMEDIC_MODE=cure", says: []string{"option mode", `"cure"`, "heal or observe", "TUNNELMEDIC_MODE"}},
+		"a mode that is none":            {text: `{"mode":"cure"}`, says: []string{"option mode", `"cure"`, "heal, ask or observe", "options.json"}},
+		"a mode in the environment":      {text: `{"mode":"heal"}`, environ: "TUNNELMEDIC_MODE=cure", says: []string{"option mode", `"cure"`, "heal, ask or observe", "TUNNELMEDIC_MODE"}},
 		"a protocol that is none":        {text: `{"protocols":["auto","h2mux"]}`, says: []string{"option protocols", "h2mux", "auto, quic, http2"}},
 		"protocols that are no list":     {text: `{"protocols":"quic"}`, says: []string{"option protocols", "quic", "a list of"}},
 		"a comma in a list":              {text: `{"notify":["a,b"]}`, says: []string{"option notify", "a,b"}},

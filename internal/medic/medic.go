@@ -420,7 +420,7 @@ func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
 		m.opened(time.Now())
 	}
 	if m.incident != nil && !m.incident.Ended.IsZero() {
-		steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.Kind.Afterwards() })
+		steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.Kind.Afterwards() || s.Purpose == policy.Revive })
 	}
 	if m.incident == nil || len(steps) == 0 {
 		return

@@ -15,7 +15,7 @@ import (
 // Status is the program at a glance: what GET /api/status answers.
 type Status struct {
 	Version   string            `json:"version"`
-	Mode      string            `json:"mode"` // heal or observe
+	Mode      string            `json:"mode"` // heal, ask or observe
 	State     policy.Phase      `json:"state"`
 	Since     time.Time         `json:"since"`
 	Target    TargetStatus      `json:"target"`
@@ -29,11 +29,12 @@ type Status struct {
 	Way       WayStatus         `json:"way"`
 	ShutSince time.Time         `json:"shut_since,omitzero"` // since when no probe has been good
 
-	Allowed     []string        `json:"allowed,omitempty"` // protocols that may be tried
-	Trial       *TrialStatus    `json:"trial,omitempty"`   // the change under way
-	Gates       []policy.Gate   `json:"gates,omitempty"`   // what keeps it from acting although the alarm is up
-	Blind       string          `json:"blind,omitempty"`   // why there is nothing to watch, as [Status.In] says it
-	Why         words.Text      `json:"-"`                 // the same, to be said
+	Allowed     []string        `json:"allowed,omitempty"`  // protocols that may be tried
+	Question    *Question       `json:"question,omitempty"` // that waits for a person, in the mode ask
+	Trial       *TrialStatus    `json:"trial,omitempty"`    // the change under way
+	Gates       []policy.Gate   `json:"gates,omitempty"`    // what keeps it from acting although the alarm is up
+	Blind       string          `json:"blind,omitempty"`    // why there is nothing to watch, as [Status.In] says it
+	Why         words.Text      `json:"-"`                  // the same, to be said
 	HoldUntil   time.Time       `json:"hold_until,omitzero"`
 	PausedUntil time.Time       `json:"paused_until,omitzero"`
 	FailbackDue time.Time       `json:"failback_due,omitzero"`    // when the user's own protocol is tried again
@@ -80,6 +81,12 @@ type Said struct {
 	Advice  []string `json:"advice"`            // steps, in order
 	Basis   string   `json:"rests,omitempty"`   // what it is based on
 	Changed string   `json:"changed,omitempty"` // versions and settings that changed just before
+}
+
+// Question is what a person is asked.
+type Question struct {
+	policy.Question
+	Text string `json:"text"` // as [Status.In] says it
 }
 
 // TrialStatus is a protocol that is being set or proven.
@@ -151,6 +158,9 @@ func (s Status) In(l *words.Lang) Status {
 		i := *s.Incident
 		i.Steps, s.Incident = l.Steps(i.Steps), &i
 	}
+	if s.Question != nil {
+		s.Question = &Question{s.Question.Question, l.Text(words.Question(s.Question.Question, s.Protocol.Setting))}
+	}
 	switch {
 	case s.Why.Key != "":
 		s.Blind = l.Text(s.Why)
@@ -187,6 +197,13 @@ func (s Status) situation() words.Situation {
 	return words.Situation{Heals: s.Mode != "observe", Phase: s.State, Shut: shut}
 }
 
+func asked(q *policy.Question) *Question {
+	if q == nil {
+		return nil
+	}
+	return &Question{Question: *q}
+}
+
 // publish builds the status anew. e and d are nil where nothing was looked at since.
 func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	m.mu.Lock()
@@ -208,7 +225,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if p.Failback != nil {
 		s.FailbackDue = p.Failback.Due
 	}
-	s.Trial = nil
+	s.Question, s.Trial = asked(p.Question), nil
 	if t := p.Trial; t != nil {
 		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
 	}
@@ -269,10 +286,13 @@ func names(list []string) []string {
 }
 
 func mode(r policy.Rules) string {
-	if r.Heal {
-		return "heal"
+	switch {
+	case !r.Heal:
+		return "observe"
+	case r.Ask:
+		return "ask"
 	}
-	return "observe"
+	return "heal"
 }
 
 func allowed(r policy.Rules) []string {

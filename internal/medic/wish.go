@@ -15,6 +15,8 @@ import (
 type wish struct {
 	act      act
 	protocol evidence.Protocol // of a trial
+	question string            // that is answered
+	yes      bool
 	pause    time.Duration
 	gone     <-chan struct{} // closed when nobody waits for the answer any more
 	answer   chan error      // takes one answer without anybody listening
@@ -27,6 +29,7 @@ const (
 	switchingOff
 	resuming
 	trying
+	answering
 )
 
 // maxWishes is how many may wait. Nobody has more than this in earnest.
@@ -51,6 +54,11 @@ func (m *Medic) Resume(ctx context.Context) error { return m.ask(ctx, wish{act: 
 // whether it can be done: nil means that it has begun.
 func (m *Medic) Try(ctx context.Context, p evidence.Protocol) error {
 	return m.ask(ctx, wish{act: trying, protocol: p})
+}
+
+// Answer answers the question that stands, in the mode ask. What somebody who has left has said counts all the same.
+func (m *Medic) Answer(ctx context.Context, question string, yes bool) error {
+	return m.ask(ctx, wish{act: answering, question: question, yes: yes})
 }
 
 // ask hands a wish to the loop and waits for the answer. A policy.Refusal is a
@@ -87,7 +95,7 @@ func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool) {
 		if refused != nil {
 			var why policy.Refusal
 			errors.As(refused, &why)
-			m.log.Info().Stringer("protocol", w.protocol).Msg("A trial was asked for by hand, and is not made. " + words.English().Text(words.Refused(why)))
+			m.log.Info().Stringer("protocol", w.protocol).Msg("What a person asked for is not done. " + words.English().Text(words.Refused(why)))
 			w.answer <- refused
 			continue
 		}
@@ -111,6 +119,8 @@ func (m *Medic) decide(w wish, in policy.Sight) (policy.State, policy.Decision, 
 		state, dec = rules.SwitchOff(m.state, now)
 	case resuming:
 		state, dec = rules.Resume(m.state, now)
+	case answering:
+		return rules.Answer(m.state, now, w.question, w.yes)
 	case trying:
 		select {
 		case <-w.gone:

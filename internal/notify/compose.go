@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/phone"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
@@ -21,6 +23,9 @@ func compose(l *words.Lang, s medic.Status, steps []policy.Step, now time.Time, 
 	c := composer{l, s.In(l)}
 	if n := c.closing(steps); n != nil {
 		return n
+	}
+	if s.Question != nil {
+		return c.asking(*c.s.Question)
 	}
 	n := c.message(now, patience)
 	if n == nil {
@@ -42,6 +47,7 @@ func compose(l *words.Lang, s medic.Status, steps []policy.Step, now time.Time, 
 
 // The kinds of notices.
 const (
+	asking    = "asking" // what waits for a person's yes
 	treating  = "treating"
 	holding   = "holding"
 	observing = "observing"
@@ -72,7 +78,7 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 		return &notice{Title: c.Say("notify.fixing.title"), about: subject{kind: treating},
 			Message: parts(c.away()+" "+c.fixing(), c.nothing(), c.done())}
 	case policy.Holding:
-		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: holding}, rings: true,
+		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: holding}, rings: !c.declined(), buttons: c.buttons(),
 			Message: parts(c.away()+" "+plain.Markdown(sentences(s.Diagnosis.Summary, c.inForce())), c.before(), c.md("notify.watching"), c.advice(), c.done()),
 			short:   sentences(s.Diagnosis.Summary, c.inForce(), c.Say("notify.watching"))}
 	case policy.Observing:
@@ -102,6 +108,60 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 	}
 	return &notice{Title: c.Say("notify.you.title"), about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare,
 		Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice()), short: sentences(s.Diagnosis.Summary, c.Say("notify.on-page"))}
+}
+
+// asking asks. It rings once for each question, whatever the incident.
+func (c composer) asking(q medic.Question) *notice {
+	until := words.Moment{At: q.Until, In: q.Until.Location(), How: words.HourAndMinute}
+	if q.Purpose == policy.Failback {
+		until.How = words.WeekdayHour
+	}
+	standing := words.Standing(q.Question, until)
+	n := &notice{Title: c.Say("notify.ask.title"), about: subject{kind: asking, incident: q.ID}, rings: !q.Yes}
+	why := c.s.Diagnosis.Summary
+	if c.s.Healthy() {
+		why = ""
+	}
+	where := ""
+	if !q.Yes {
+		where = c.md("notify.ask.where")
+		n.buttons = []phone.Button{
+			{Title: c.Say("phone.yes"), Wish: phone.Wish{Question: q.ID, Yes: true}},
+			{Title: c.Say("phone.no"), Wish: phone.Wish{Question: q.ID}},
+		}
+	}
+	n.facts.todo = string(standing.Key)
+	n.Message = parts(plain.Markdown(why), "**"+plain.Markdown(q.Text)+"**", plain.Markdown(c.Text(standing)), where)
+	n.short = sentences(why, q.Text, c.Text(standing))
+	return n
+}
+
+// buttons are what a person can ask for where nothing has helped: another trial, or quiet.
+func (c composer) buttons() (list []phone.Button) {
+	if p, ok := c.other(); ok && c.s.Budget-c.s.Restarts >= 2 {
+		list = append(list, phone.Button{Title: c.Say("phone.try", words.With{"protocol": p}), Wish: phone.Wish{Try: p}})
+	}
+	return append(list, phone.Button{Title: c.Say("phone.pause"), Wish: phone.Wish{Pause: time.Hour}})
+}
+
+// other is an allowed protocol that uses the other transport than the one that is set.
+func (c composer) other() (evidence.Protocol, bool) {
+	over := func(p string) bool { return p == evidence.HTTP2.String() }
+	for _, name := range c.s.Allowed {
+		if p, err := evidence.ParseProtocol(name); err == nil && over(name) != over(c.s.Protocol.Setting) {
+			return p, true
+		}
+	}
+	return evidence.Default, false
+}
+
+// declined says whether a person has just said no: nothing need ring for what they know.
+func (c composer) declined() bool {
+	if c.s.Incident == nil || len(c.s.Incident.Steps) == 0 {
+		return false
+	}
+	last := c.s.Incident.Steps[len(c.s.Incident.Steps)-1]
+	return last.Kind == policy.StepAnswered && last.Why == policy.WhyNo
 }
 
 // away says what people outside meet: nothing, or something now and then.

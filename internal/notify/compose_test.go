@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestAGoodProbeAmidAFaultIsNoNews(t *testing.T) {
 	}
 	told := *n.want
 	n.Tell(medic.Status{State: policy.Holding, Incident: inc, Diagnosis: good}, nil)
-	if n.want == nil || *n.want != told {
+	if n.want == nil || !reflect.DeepEqual(*n.want, told) {
 		t.Errorf("one good probe changed the notification to %+v", n.want)
 	}
 	t.Run("nor is it that proof is being gathered", func(t *testing.T) {

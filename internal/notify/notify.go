@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/phone"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/supervisor"
@@ -68,6 +69,7 @@ type Notifier struct {
 	until                 time.Time
 	queue                 []func(context.Context) error
 	screens               Screens
+	buttons               Buttons               // nil: there are none
 	page                  string                // the page's path in Home Assistant, "" if not known
 	rung                  map[subject]time.Time // when phones rang for what, and when what rings nobody was shown
 	shown                 time.Time             // when want was last worded anew
@@ -92,14 +94,25 @@ type notice struct {
 	short          string // for phones, which show a line or two; "" is the message
 	about          subject
 	facts          facts
-	rings          bool   // phones; once for a subject
-	daily          bool   // it is worth a look and no more: shown once a day, worded once
-	closing        bool   // a last word: it goes by itself
+	rings          bool // phones; once for a subject
+	daily          bool // it is worth a look and no more: shown once a day, worded once
+	closing        bool // a last word: it goes by itself
+	buttons        []phone.Button
 	app            string // the Cloudflared app's slug, where the message names it: what names it leads to it
+}
+
+// awaited says whether people wait for what is next.
+func (n *notice) awaited() bool {
+	return n.closing || n.about.kind == treating || n.about.kind == asking
 }
 
 // subject is what a notice is about. gates are those that a person can open.
 type subject struct{ kind, cause, incident, gates string }
+
+// String tells one subject from another.
+func (s subject) String() string {
+	return strings.Join([]string{s.kind, s.incident, s.cause, s.gates}, "/")
+}
 
 // ringing is what phones ring for: the same incident does not ring again because its
 // cause or its gates are seen otherwise now.
@@ -162,6 +175,47 @@ type Screens func(slug string) (app, own string)
 // LeadTo lets messages lead to those screens. It is called before Run.
 func (n *Notifier) LeadTo(s Screens) { n.screens = s }
 
+// Buttons make the buttons under notifications on phones mean something.
+type Buttons interface {
+	Offer(service, about string, buttons []phone.Button) []phone.Action
+	Withdraw(about string)
+}
+
+// With gives phones' notifications buttons. It is called before Run.
+func (n *Notifier) With(b Buttons) { n.buttons = b }
+
+// askTag is the tag of a question on a phone: answered, it is taken away, and what else stands there is not.
+const askTag = ID + "_question"
+
+// answered takes the question away from phones, when it is none any more.
+func (n *Notifier) answered(s medic.Status, steps []policy.Step) {
+	over := s.Question == nil && n.want != nil && n.want.about.kind == asking
+	for _, step := range steps {
+		over = over || step.Kind == policy.StepAnswered || step.Kind == policy.StepExpired || step.Kind == policy.StepWithdrawn
+	}
+	if !over {
+		return
+	}
+	for _, service := range n.services {
+		if mobile(service) {
+			data := map[string]any{"message": "clear_notification", "data": map[string]any{"tag": askTag}}
+			n.enqueue(func(ctx context.Context) error { return n.core.CallService(ctx, "notify", service, data) })
+		}
+	}
+}
+
+// Reply says on a phone what came of a button that was pressed there.
+func (n *Notifier) Reply(service string, text words.Text) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.silent || !n.rings.take(time.Now(), quietTime, maxRings) {
+		return
+	}
+	lang := n.voice.Lang()
+	data := n.phone(service, ID+"_answer", lang.Say("phone.not.title"), lang.Text(text))
+	n.enqueue(func(ctx context.Context) error { return n.core.CallService(ctx, "notify", service, data) })
+}
+
 // Tell takes the present status and what led to it.
 func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	n.mu.Lock()
@@ -181,6 +235,7 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
+	n.answered(s, steps)
 	msg := n.compose(s, steps, now)
 	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool { return now.Sub(at) >= s.quiet() })
 	// A last word that has not arrived yet is none any more once something is wrong again.
@@ -214,6 +269,9 @@ func (n *Notifier) compose(s medic.Status, steps []policy.Step, now time.Time) *
 // put lets a message take the place of the one that stands, and rings where it is to. The
 // caller holds mu.
 func (n *Notifier) put(msg *notice, now time.Time) {
+	if old := n.want; n.buttons != nil && old != nil && (msg == nil || msg.about.ringing() != old.about.ringing()) {
+		n.buttons.Withdraw(old.about.ringing().String())
+	}
 	n.want, n.behind, n.shown = msg, true, now
 	if msg != nil {
 		n.until = now.Add(5 * n.interval)
@@ -244,7 +302,7 @@ func (n *Notifier) news(msg *notice, now time.Time) bool {
 		return !(msg.daily && today)
 	case msg.facts == stands.facts || msg.daily:
 		return false
-	case msg.about.kind == treating || msg.closing: // people wait for its steps
+	case msg.awaited(): // people wait for its steps
 		return true
 	}
 	return now.Sub(n.shown) >= restTime
@@ -285,7 +343,13 @@ func (n *Notifier) event(from policy.Phase, s medic.Status) {
 }
 
 // ring queues the notify services.
-func (n *Notifier) ring(m notice) { n.ringAs(ID, m) }
+func (n *Notifier) ring(m notice) {
+	if m.about.kind == asking {
+		n.ringAs(askTag, m)
+		return
+	}
+	n.ringAs(ID, m)
+}
 
 // ringAs does so with a tag: on a phone, what has the same takes the place of the one before.
 func (n *Notifier) ringAs(tag string, m notice) {
@@ -294,6 +358,11 @@ func (n *Notifier) ringAs(tag string, m notice) {
 	}
 	for _, service := range n.services {
 		data := n.phone(service, tag, m.Title, m.short)
+		if extra, ok := data["data"].(map[string]any); ok {
+			if actions := n.actions(service, m); len(actions) > 0 {
+				extra["actions"] = actions
+			}
+		}
 		n.enqueue(func(ctx context.Context) error { return n.core.CallService(ctx, "notify", service, data) })
 	}
 }
@@ -301,7 +370,7 @@ func (n *Notifier) ringAs(tag string, m notice) {
 // phone is what a notify service is called with. The caller holds mu.
 func (n *Notifier) phone(service, tag, title, text string) map[string]any {
 	data := map[string]any{"title": plain.Phone(n.scrub(title)), "message": plain.Phone(n.scrub(text))}
-	if strings.HasPrefix(service, "mobile_app_") {
+	if mobile(service) {
 		// On the phone, too, the newest takes the place of the one before; a touch opens the page.
 		extra := map[string]any{"tag": tag}
 		if n.page != "" {
@@ -310,6 +379,22 @@ func (n *Notifier) phone(service, tag, title, text string) map[string]any {
 		data["data"] = extra
 	}
 	return data
+}
+
+// mobile says whether a notify service is a companion app's.
+func mobile(service string) bool { return strings.HasPrefix(service, "mobile_app_") }
+
+// actions are the buttons under a notification, one that opens the page included. Android shows three of them. The
+// caller holds mu.
+func (n *Notifier) actions(service string, m notice) []phone.Action {
+	actions := []phone.Action{}
+	if n.buttons != nil && len(m.buttons) > 0 {
+		actions = n.buttons.Offer(service, m.about.ringing().String(), m.buttons)
+	}
+	if n.page != "" {
+		actions = append(actions, phone.Action{Action: "URI", Title: n.voice.Lang().Say("phone.open"), URI: n.page})
+	}
+	return actions
 }
 
 func (n *Notifier) enqueue(f func(context.Context) error) {
@@ -330,6 +415,9 @@ func (n *Notifier) poke() {
 // Forget takes the notification away and says nothing more.
 func (n *Notifier) Forget(ctx context.Context) error {
 	n.mu.Lock()
+	if n.want != nil && n.buttons != nil {
+		n.buttons.Withdraw(n.want.about.ringing().String())
+	}
 	n.silent, n.want, n.queue, n.behind = true, nil, nil, false
 	n.mu.Unlock()
 	errs := []error{n.show(ctx, nil, ""), n.dismiss(ctx, testID)}

@@ -79,6 +79,17 @@ var states = map[string]func(*testing.T) *home{
 		h.s, _ = h.r.Pause(h.s, h.now, h.now.Add(time.Hour))
 		return h
 	},
+	"asked":             func(t *testing.T) *home { return asked(t) },
+	"asked, and agreed": func(t *testing.T) *home { h := asked(t); h.answer(true); return h },
+	"asked about the night, and agreed": func(t *testing.T) *home {
+		h := stripped(t, evidence.Auto, quic)
+		h.run("a cure", func() bool { return h.s.Failback != nil && h.s.Incident == nil })
+		h.r.Ask = true
+		lossless(h)
+		h.run("a question", func() bool { return h.s.Question != nil })
+		h.answer(true)
+		return h
+	},
 	"unsure": func(t *testing.T) *home { h := newHome(t, evidence.Auto); h.s.Doubt = Unsure; return h },
 }
 

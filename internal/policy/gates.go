@@ -34,10 +34,11 @@ const (
 	GateQUIC            // QUIC, the other way, does not get through this network to Cloudflare
 	GateMemory          // whether the present protocol is the user's own is not known any more
 	GateDisk            // nothing can be kept on the disk
+	GateConsent         // the mode is ask, and nobody has said yes
 )
 
 var gateNames = []string{"", "mode", "pause", "hold", "cloudflare", "direct", "internet", "uptime", "connector", "start", "setting", "secret", "supervisor",
-	"evidence", "budget", "candidates", "quic", "memory", "disk"}
+	"evidence", "budget", "candidates", "quic", "memory", "disk", "consent"}
 
 func (g Gate) String() string { return nameOf(gateNames, g) }
 
@@ -107,6 +108,10 @@ var gateTable = []gateRow{
 	{GateQUIC, failingBack, func(_ Rules, s *State, _ time.Time, in Sight) bool {
 		return s.Own.Effective() == evidence.HTTP2 || in.QUIC != evidence.Off
 	}},
+	// What cuts the household off waits for a yes. A start cuts nobody off; and what a person asks for needs no second word.
+	{GateConsent, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool { return !r.Ask || s.agreed(Trial) }},
+	{GateConsent, failingBack, func(r Rules, s *State, _ time.Time, _ Sight) bool { return !r.Ask || s.agreed(Failback) }},
+	{GateConsent, restarting, func(r Rules, s *State, _ time.Time, _ Sight) bool { return !r.Ask || s.agreed(Revive) }},
 }
 
 // gates lists what keeps the program from an act now.

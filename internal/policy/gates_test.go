@@ -55,6 +55,16 @@ func TestNoGateIsClosedByTheCauseThatCallsForTheAct(t *testing.T) {
 			if closed := defaults().gates(a, &s, now, in); len(closed) > 0 {
 				t.Errorf("%s calls for act %b, and itself closes %v", row.ID, a, closed)
 			}
+			asks := defaults()
+			asks.Ask = true
+			purpose, waits := map[act]Purpose{trying: Trial, failingBack: Failback, restarting: Revive}[a]
+			if closed := asks.gates(a, &s, now, in); len(closed) > 0 != waits || waits && closed[0] != GateConsent {
+				t.Errorf("%s calls for act %b, and in the mode ask it waits for %v", row.ID, a, closed)
+			}
+			s.Question = &Question{Purpose: purpose, Yes: true}
+			if closed := asks.gates(a, &s, now, in); len(closed) > 0 {
+				t.Errorf("%s calls for act %b, which was agreed to, and %v is closed", row.ID, a, closed)
+			}
 		}
 	}
 	for a := act(1); a <= raising; a <<= 1 {
@@ -66,7 +76,7 @@ func TestNoGateIsClosedByTheCauseThatCallsForTheAct(t *testing.T) {
 
 // Every gate stands before some act, and every act has one before it.
 func TestTheTableHasEveryGate(t *testing.T) {
-	for g := GateMode; g <= GateDisk; g++ {
+	for g := GateMode; g <= GateConsent; g++ {
 		if !slices.ContainsFunc(gateTable, func(row gateRow) bool { return row.gate == g && row.before != 0 }) {
 			t.Errorf("%s stands before nothing", g)
 		}

@@ -35,9 +35,11 @@ const (
 	NotSeen                   // whether it works could not be seen
 	TooMany                   // too many wishes wait
 	NobodyLeft                // whoever asked has gone
+	NotAsked                  // the question that was answered does not stand any more
+	Answered                  // it was answered so already
 )
 
-var refusedNames = []string{"under-way", "not-allowed", "set-already", "gates", "not-seen", "too-many", "nobody"}
+var refusedNames = []string{"under-way", "not-allowed", "set-already", "gates", "not-seen", "too-many", "nobody", "not-asked", "answered"}
 
 func (r Refused) String() string { return nameOf(refusedNames, r) }
 
@@ -116,6 +118,9 @@ func (r Rules) quieted(s State, now, until time.Time, steps ...Step) (State, Dec
 	s.PausedUntil = until
 	for _, step := range steps {
 		d.tell(now, step)
+	}
+	if now.Before(until) {
+		s.drop(&d, now, StepWithdrawn, NoReason)
 	}
 	r.finish(&s, &d, now, Sight{})
 	return s, d

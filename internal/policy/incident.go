@@ -218,9 +218,12 @@ func later(a, b time.Time) time.Time {
 func (r Rules) try(s *State, d *Decision, now time.Time) {
 	left := r.candidates(s)
 	// One restart is always kept for the way back.
-	if len(left) == 0 || s.Spent(now)+2 > r.Budget || now.Before(s.PausedUntil) || s.Unkept {
+	if len(left) == 0 || s.Spent(now)+2 > r.Budget || now.Before(s.PausedUntil) || s.Unkept || r.Ask && !s.agreed(Trial) {
 		r.giveUp(s, d, now)
 		return
+	}
+	if q := s.Question; q != nil && r.Ask { // what somebody said yes to, though another may look better by now
+		left[0] = q.Protocol
 	}
 	s.Incident.settle()
 	step := Step{Other: s.Set}
@@ -266,7 +269,11 @@ const holdSteps = 12
 // hold waits for recovery: what can be tried has been.
 func (r Rules) hold(s *State, d *Decision, now time.Time) {
 	s.Trial = nil
+	more := r.Ask && len(r.candidates(s)) > 0 // the next is not tried, but asked about: for that nobody need wait
 	s.Incident.moveTo(s.Set, s.Transport)
+	if more {
+		return
+	}
 	s.HoldUntil = now.Add(min(r.HoldBase<<min(s.HoldLevel, 10), holdSteps*r.HoldBase))
 	s.HoldLevel++
 	s.Incident.Holds++

@@ -26,10 +26,12 @@ type Plan struct {
 	RevivedFor diagnosis.Cause `json:"revived_for,omitzero"`
 
 	Cures map[string]Cure `json:"cures,omitempty"` // by protocol flag: what helped in this home
+
+	Question *Question `json:"question,omitempty"` // that waits for an answer, or whose yes waits to be carried out
 }
 
 func (p Plan) clone() Plan {
-	p.Failback = copied(p.Failback)
+	p.Failback, p.Question = copied(p.Failback), copied(p.Question)
 	p.Restarts, p.Cures = slices.Clone(p.Restarts), maps.Clone(p.Cures)
 	return p
 }
@@ -100,7 +102,12 @@ func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
 		s.Failback = nil
 		return
 	}
-	if f == nil || now.Before(f.Due) || !r.convenient(now, in.InUse) || len(r.gates(failingBack, s, now, in)) > 0 {
+	if f == nil || now.Before(f.Due) {
+		return
+	}
+	// A yes in the evening is one for the night.
+	if asks := r.Ask && s.Question == nil; asks && !r.awake(now) || !asks && !r.convenient(now, in.InUse) ||
+		!r.may(failingBack, s, d, now, in, Question{Purpose: Failback, Protocol: s.Own, Until: r.morning(now)}) {
 		return
 	}
 	s.begin(d, now, s.Own, Failback, Step{Span: f.Wait})

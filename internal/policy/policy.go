@@ -20,6 +20,7 @@ import (
 // Rules are what the user allows and how patient the program is.
 type Rules struct {
 	Heal     bool                // false: everything but acting
+	Ask      bool                // each act that cuts the household off waits for a person's yes
 	Allowed  []evidence.Protocol // what may be tried
 	Budget   int                 // restarts in 24 hours, at most
 	Failback time.Duration       // when to try the user's own protocol again after a cure; 0 = never
@@ -97,6 +98,7 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	}
 	s.Felled = s.Felled && !in.SupervisorFree
 	r.notStarted(&s, &d, now, in)
+	r.overdue(&s, &d, now)
 	switch {
 	case s.Trial != nil:
 		r.onTrial(&s, &d, now, in)
@@ -104,6 +106,7 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 		r.watch(&s, &d, now, in)
 	}
 	s.lapse(&d, now, in)
+	r.withdraw(&s, &d, now, in)
 	r.finish(&s, &d, now, in)
 	return s, d
 }
@@ -203,7 +206,7 @@ func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
 		return Blind
 	case s.Incident != nil && !r.Heal:
 		return Observing
-	case s.Incident != nil && (now.Before(s.HoldUntil) || len(r.candidates(s)) == 0):
+	case s.waits(), s.Incident != nil && (now.Before(s.HoldUntil) || len(r.candidates(s)) == 0):
 		return Holding
 	case s.Incident != nil || s.Detector.Suspects():
 		return Suspect

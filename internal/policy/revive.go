@@ -21,7 +21,7 @@ func (r Rules) revive(s *State, d *Decision, now time.Time, in Sight) {
 	if a == 0 || lasted < r.patience(a, in.Cause) || now.Before(r.mayRevive(s, now, a, in)) {
 		return
 	}
-	if d.Closed = r.gates(a, s, now, in); len(d.Closed) > 0 {
+	if !r.may(a, s, d, now, in, Question{Purpose: Revive, Protocol: s.Set, Why: why}) {
 		return
 	}
 	s.Revivals, s.RevivedAt, s.RevivedFor = s.Revivals+1, now, in.Cause
@@ -88,6 +88,7 @@ func (r Rules) revived(s *State, d *Decision, now time.Time, out Outcome) {
 		s.Revivals, s.RevivedFor = max(s.Revivals-1, 0), diagnosis.Unknown
 		s.HoldUntil = later(s.HoldUntil, now.Add(soon(r)))
 		step.Kind = StepPostponed
+		r.stillAgreed(s, now, Revive, s.Set)
 	}
 	d.tell(now, step)
 }

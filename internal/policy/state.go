@@ -52,7 +52,7 @@ func (s State) Story() string {
 
 // begin orders a change.
 func (s *State) begin(d *Decision, now time.Time, p evidence.Protocol, why Purpose, step Step) {
-	s.Trial = &OnTrial{Protocol: p, Purpose: why, Since: now}
+	s.Trial, s.Question = &OnTrial{Protocol: p, Purpose: why, Since: now}, nil
 	if why != Revive {
 		s.Detector = detect.Detector{}
 	}
@@ -126,6 +126,10 @@ func (r Rules) forget(s *State, now time.Time) {
 		atMost(&s.Trial.Silent, 0)
 		atMost(&s.Trial.Ended, 0)
 		atMost(&s.Trial.Retry, r.HoldBase)
+	}
+	if q := s.Question; q != nil {
+		atMost(&q.Asked, 0)
+		atMost(&q.Until, r.standing(q.Purpose))
 	}
 	for i := range s.Restarts {
 		atMost(&s.Restarts[i], 0)

@@ -66,11 +66,15 @@ const (
 	StepReviving
 	StepRevived
 	StepUnsure // what was known of the user's own setting is lost
+	StepAsked  // a person is asked whether an act may be done
+	StepAnswered
+	StepExpired   // nobody answered in time; or what was agreed to could not be done in time
+	StepWithdrawn // the question has no reason any more
 )
 
 var stepNames = []string{"", "suspected", "cleared", "alarm", "trial", "settled", "refused", "cured", "adopted", "restoring", "restored", "hold",
 	"recovered", "lapsed", "failback", "failed-back", "returning", "returned", "postponed", "changed-by-hand", "paused", "resumed", "kept",
-	"reviving", "revived", "unsure"}
+	"reviving", "revived", "unsure", "asked", "answered", "expired", "withdrawn"}
 
 func (k StepKind) String() string { return nameOf(stepNames, k) }
 
@@ -114,10 +118,13 @@ const (
 	WhyFailed         // reviving: an app that ended with an error
 	WhyHangs          // reviving: a tunnel that does not come back on its own
 	WhyMends          // reviving: a restart can mend what is wrong
+	WhyYes            // answered: yes
+	WhyNo             // answered: no
+	WhyUndone         // expired: it was agreed to, and could not be done in time
 )
 
 var whyNames = []string{"", "unseen", "noise", "same-again", "asked", "worse", "not-tried", "unclean", "elsewhere", "app-stopped", "app-gone", "app-left", "way-back",
-	"confirmed", "for-good", "not-running", "failed", "hangs", "mends"}
+	"confirmed", "for-good", "not-running", "failed", "hangs", "mends", "yes", "no", "undone"}
 
 func (w Why) String() string { return nameOf(whyNames, w) }
 

@@ -117,8 +117,11 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 		}
 		d.tell(now, Step{Kind: StepAlarm, Protocol: s.Set, Cause: in.Cause, Seen: s.Detector.Tally})
 	}
-	d.Closed = r.gates(trying, s, now, in)
-	if d.Open = len(d.Closed) == 0; d.Open {
+	q := Question{Purpose: Trial}
+	if left := r.candidates(s); len(left) > 0 {
+		q.Protocol = left[0]
+	}
+	if d.Open = r.may(trying, s, d, now, in, q); d.Open {
 		r.try(s, d, now)
 	}
 }

@@ -235,6 +235,7 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 		// Nothing was changed: the next failing probe orders it anew.
 		s.HoldUntil = now.Add(min(soon(r)<<min(s.Incident.PutOff, 10), r.HoldBase))
 		s.Incident.PutOff++
+		r.stillAgreed(s, now, Trial, t.Protocol)
 	case ByHand:
 		s.Trial = nil
 	case Failback:

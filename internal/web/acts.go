@@ -33,12 +33,15 @@ type Hands interface {
 	Pause(ctx context.Context, d time.Duration) error
 	Resume(ctx context.Context) error
 	Try(ctx context.Context, p evidence.Protocol) error
+	Answer(ctx context.Context, question string, yes bool) error
 }
 
 // asked is the body of a POST.
 type asked struct {
 	Protocol string `json:"protocol"`
 	Minutes  *int   `json:"minutes"`
+	Question string `json:"question"`
+	Yes      *bool  `json:"yes"`
 }
 
 // answer is what came of it.
@@ -115,7 +118,10 @@ func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form boo
 			return refuse(tooLarge(err), "page.not.request")
 		}
 		token = r.PostForm.Get("token")
-		a.Protocol = r.PostForm.Get("protocol")
+		a.Protocol, a.Question = r.PostForm.Get("protocol"), r.PostForm.Get("question")
+		if yes, err := strconv.ParseBool(r.PostForm.Get("yes")); err == nil {
+			a.Yes = &yes
+		}
 		if m := r.PostForm.Get("minutes"); m != "" {
 			n, err := strconv.Atoi(m)
 			if err != nil {
@@ -194,6 +200,13 @@ func (p *pages) try(ctx context.Context, a asked) answer {
 	}
 	return granted(p.Hands.Try(ctx, protocol), done("page.done.trying", words.With{"protocol": protocol}),
 		not(http.StatusServiceUnavailable, "page.not.busy"))
+}
+
+func (p *pages) answer(ctx context.Context, a asked) answer {
+	if a.Question == "" || a.Yes == nil {
+		return not(http.StatusBadRequest, "page.not.answer")
+	}
+	return granted(p.Hands.Answer(ctx, a.Question, *a.Yes), done("page.done.answer"), done("page.done.answer"))
 }
 
 func (p *pages) pause(ctx context.Context, a asked) answer {

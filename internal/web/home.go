@@ -14,6 +14,7 @@ func (v *homeView) page() g.Node {
 		v.brand(),
 		v.messages(),
 		v.stateSection(),
+		v.questionSection(),
 		v.troubleSection(),
 		v.nowSection(),
 		v.waySection(),

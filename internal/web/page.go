@@ -152,7 +152,7 @@ func (p *pages) home(w http.ResponseWriter, r *http.Request) {
 }
 
 // said is what a page without script says after a button was pressed.
-var said = []words.Key{"page.done.probe", "page.done.try", "page.done.pause", "page.done.resume", "page.done.forget", "page.done.test"}
+var said = []words.Key{"page.done.probe", "page.done.try", "page.done.answer", "page.done.pause", "page.done.resume", "page.done.forget", "page.done.test"}
 
 // show renders the main page, with a message on top if there is one.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message string, bad bool, rows ...DoctorRow) {
@@ -483,7 +483,7 @@ func stepClass(k policy.StepKind) string {
 		return "treating"
 	case policy.StepAlarm, policy.StepHold:
 		return "holding"
-	case policy.StepSuspected, policy.StepRefused, policy.StepPostponed:
+	case policy.StepSuspected, policy.StepRefused, policy.StepPostponed, policy.StepAsked, policy.StepExpired:
 		return "suspect"
 	}
 	return "paused"

@@ -71,6 +71,10 @@ func (l *loop) Try(ctx context.Context, p evidence.Protocol) error {
 	return l.note(ctx, "try "+p.String())
 }
 
+func (l *loop) Answer(ctx context.Context, question string, yes bool) error {
+	return l.note(ctx, fmt.Sprintf("answer %s %t", question, yes))
+}
+
 func (l *loop) wishes() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

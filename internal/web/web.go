@@ -102,6 +102,7 @@ func Handler(c Config) http.Handler {
 	page.HandleFunc("POST /api/probe", p.act("probe", p.probe))
 	if c.Hands != nil {
 		page.HandleFunc("POST /api/try", p.act("try", p.try))
+		page.HandleFunc("POST /api/answer", p.act("answer", p.answer))
 		page.HandleFunc("POST /api/pause", p.act("pause", p.pause))
 		page.HandleFunc("POST /api/resume", p.act("resume", p.resume))
 	}

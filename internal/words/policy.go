@@ -36,3 +36,23 @@ func (l *Lang) GateAdvice(g policy.Gate) string {
 func Refused(r policy.Refusal) Text {
 	return Text{Key("refused." + r.Because.String()), With{"protocol": r.Protocol, "gates": Gates(r.Gates), "cause": r.Cause}}
 }
+
+// Question is what a person is asked, in the mode ask. setting is the protocol that is set.
+func Question(q policy.Question, setting string) Text {
+	key := map[policy.Purpose]Key{policy.Trial: "question.trial", policy.Failback: "question.failback"}[q.Purpose]
+	if key == "" || q.Protocol.String() == setting { // but a restart
+		key = "question.revive"
+	}
+	return Text{key, With{"protocol": q.Protocol, "other": setting}}
+}
+
+// Standing says until when a question stands, or what becomes of the yes to it.
+func Standing(q policy.Question, until Moment) Text {
+	switch {
+	case q.Yes && q.Purpose == policy.Failback:
+		return Of("notify.ask.agreed-night")
+	case q.Yes:
+		return Of("notify.ask.agreed")
+	}
+	return Of("notify.ask.until", With{"until": until})
+}

@@ -115,6 +115,16 @@ var stepKeys = map[shape]Key{
 	{kind: policy.StepReviving, why: policy.WhyMends}:                           "step.reviving.mends",
 	{kind: policy.StepRevived}:                                                  "step.revived",
 	{kind: policy.StepUnsure}:                                                   "step.unsure",
+	{kind: policy.StepAsked}:                                                    "step.asked",
+	{kind: policy.StepAsked, purpose: policy.Revive}:                            "step.asked.restart",
+	{kind: policy.StepAsked, purpose: policy.Failback}:                          "step.asked.night",
+	{kind: policy.StepAnswered, why: policy.WhyYes}:                             "step.answered.yes",
+	{kind: policy.StepAnswered, why: policy.WhyNo}:                              "step.answered.no",
+	{kind: policy.StepAnswered, why: policy.WhyNo, purpose: policy.Failback}:    "step.answered.no-night",
+	{kind: policy.StepExpired}:                                                  "step.expired",
+	{kind: policy.StepExpired, purpose: policy.Failback}:                        "step.expired.night",
+	{kind: policy.StepExpired, why: policy.WhyUndone}:                           "step.expired.undone",
+	{kind: policy.StepWithdrawn}:                                                "step.withdrawn",
 }
 
 func stepKey(s policy.Step) Key {

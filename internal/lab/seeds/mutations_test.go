@@ -51,7 +51,7 @@ var mutants = []*mutation{
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
 		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"},
-		{"internal/policy/incident.go", " || s.Unkept {", " {"}}},
+		{"internal/policy/incident.go", " || s.Unkept || ", " || "}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
 		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
 		{"internal/web/listener.go", "!peer.IsLoopback() && !d.config.known(peer)", "peer.IsLoopback() && false"}}},

@@ -91,6 +91,7 @@
     const data = Object.fromEntries(new FormData(form));
     delete data.token;
     if (data.minutes) data.minutes = Number(data.minutes);
+    if (data.yes) data.yes = data.yes === 'true';
     const res = await fetch(form.action, {
       method: 'POST', body: JSON.stringify(data),
       headers: { 'Content-Type': 'application/json', 'X-Tunnelmedic-Token': token },
