@@ -13,6 +13,7 @@ import (
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/words"
 )
 
 // namesLimit bounds the question to the resolvers.
@@ -95,9 +96,9 @@ func lookPublic(ctx context.Context, r *round) (fill, error) {
 	after := r.totals(ctx)
 	switch n := r.way.Note(); {
 	case n.Warning:
-		r.set.Log.Warn().Msg(n.Text)
-	case n.Text != "":
-		r.set.Log.Info().Msg(n.Text)
+		r.set.Log.Warn().Msg(words.English().Text(n.Text))
+	case n.Text.Key != "":
+		r.set.Log.Info().Msg(words.English().Text(n.Text))
 	}
 	r.answered(l)
 	if l.Stage > evidence.Asked && !r.moment.Whole {

@@ -11,6 +11,7 @@ import (
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
+	"tunnelmedic/internal/words"
 )
 
 const (
@@ -41,9 +42,9 @@ type Way struct {
 	note    Note
 }
 
-// Note is a sentence for the log. The zero value is none.
+// Note is what the log is to say. The zero value is nothing.
 type Note struct {
-	Text    string
+	Text    words.Text
 	Warning bool
 }
 
@@ -127,11 +128,11 @@ func (w *Way) from(t probe.Target) probe.Target {
 }
 
 // turn notes that the name is looked up outside from now on.
-func (w *Way) turn(text string, warning bool) {
+func (w *Way) turn(why words.Text, warning bool) {
 	was := w.outside
 	w.outside = true
 	if now := time.Now(); !was && (w.told.IsZero() || now.Sub(w.told) >= tellAgain) {
-		w.told, w.note = now, Note{Text: text + "; from now on it is looked up outside the house.", Warning: warning}
+		w.told, w.note = now, Note{Text: why, Warning: warning}
 	}
 }
 
@@ -168,7 +169,7 @@ func (x *search) unnamed(ctx context.Context) evidence.Look {
 	if o.CFRay() == "" && o.Trouble != evidence.Interrupted {
 		return l
 	}
-	x.way.turn("This home's DNS server does not give the address of the public name ("+l.Trouble.String()+")", true)
+	x.way.turn(words.Of("log.way.unnamed", words.With{"trouble": words.Trouble(l.Trouble)}), true)
 	return o
 }
 
@@ -178,7 +179,7 @@ func (x *search) indoors(ctx context.Context) evidence.Look {
 	if other := x.elsewhere(ctx); other {
 		o := probe.Handshake(ctx, x.way.from(x.target))
 		if o.Stage >= evidence.Connected || o.Trouble == evidence.Interrupted {
-			x.way.turn("At home the public name leads to an address inside the house", false)
+			x.way.turn(words.Of("log.way.indoors"), false)
 			return o
 		}
 		at.Timeout = second(at.Timeout)
@@ -211,7 +212,7 @@ func (x *search) public(ctx context.Context) evidence.Look {
 		x.way.outside = false
 		return l
 	}
-	x.way.turn("At home the public name leads to an address where Cloudflare does not answer ("+what(l)+")", false)
+	x.way.turn(words.Of("log.way.astray", words.With{"trouble": what(l)}), false)
 	return there
 }
 
@@ -257,11 +258,11 @@ func astray(l evidence.Look) bool {
 func answered(l evidence.Look) bool { return l.Stage >= evidence.Answered }
 
 // what says in a few words what came of a look.
-func what(l evidence.Look) string {
+func what(l evidence.Look) words.Text {
 	if answered(l) {
-		return "an answer without Cloudflare's mark"
+		return words.Of("log.way.unmarked")
 	}
-	return l.Trouble.String()
+	return words.Trouble(l.Trouble)
 }
 
 // unresolved is the look of a name without an address.
