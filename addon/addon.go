@@ -152,7 +152,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		teller.Link(home.page())
 		entities.Link(home.page(), home.support())
 	}
-	page.Report, page.Month = reports(j, home, version, keeper)
+	page.Report, page.History = reports(j, home, version, keeper), j.History
 	return &daemon{loop, teller, buttons, entities, home, also, listener, listen, page, o.DataDir, log}, nil
 }
 
@@ -170,14 +170,12 @@ func onPhones(super *supervisor.Client, loop *medic.Medic, teller *notify.Notifi
 	return b
 }
 
-// reports makes what the page hands out of one incident, and of a month.
-func reports(j *journal.Journal, home *household, version string, keeper *secret.Keeper) (func(journal.Incident) string, func([]journal.Incident) report.Month) {
-	one := func(i journal.Incident) string {
+// reports makes what the page hands out of one incident.
+func reports(j *journal.Journal, home *household, version string, keeper *secret.Keeper) func(journal.Incident) string {
+	return func(i journal.Incident) string {
 		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
 		return report.Markdown(d, report.Public)
 	}
-	month := func(list []journal.Incident) report.Month { return report.MonthOf(j.History(), list, time.Now()) }
-	return one, month
 }
 
 // sick says what is wrong with the program itself, as far as a restart mends it.

@@ -117,7 +117,7 @@ func (m Month) Markdown() string {
 	return b.String()
 }
 
-// Row is one line of the month, for the page.
+// Row is one line of the month.
 type Row struct{ What, Text string }
 
 // Rows gives the month in lines, none where nothing was watched.
@@ -125,13 +125,19 @@ func (m Month) Rows(l *words.Lang) []Row {
 	if m.Watched == 0 {
 		return nil
 	}
-	rows := []Row{
-		{l.Say("month.open"), l.Say("month.open-text", words.With{"share": words.Share(m.Available), "span": rounded(m.Watched)})},
-		{l.Say("month.lost"), l.Say("month.lost-text", words.With{"span": rounded(m.Lost), "ours": rounded(m.LostByUs)})},
+	return append([]Row{{l.Say("month.open"), l.Say("month.open-text", words.With{"share": words.Share(m.Available), "span": Rounded(m.Watched)})}}, m.Spent(l)...)
+}
+
+// Spent gives what was lost, by what, and what restarts were spent on, none where nothing
+// was watched.
+func (m Month) Spent(l *words.Lang) []Row {
+	if m.Watched == 0 {
+		return nil
 	}
+	rows := []Row{{l.Say("month.lost"), l.Say("month.lost-text", words.With{"span": Rounded(m.Lost), "ours": Rounded(m.LostByUs)})}}
 	var causes, parts []string
 	for _, c := range m.Causes {
-		with := words.With{"n": c.Incidents, "cause": c.Cause, "span": rounded(c.Lost)}
+		with := words.With{"n": c.Incidents, "cause": c.Cause, "span": Rounded(c.Lost)}
 		if c.Incidents > 0 {
 			causes = append(causes, l.Say("month.incident", with))
 		} else {
@@ -153,8 +159,8 @@ func (m Month) Rows(l *words.Lang) []Row {
 	return append(rows, Row{l.Say("month.restarts"), told})
 }
 
-// rounded leaves out what an estimate does not know: of minutes and hours the seconds.
-func rounded(d time.Duration) time.Duration {
+// Rounded leaves out what an estimate does not know: of minutes and hours the seconds.
+func Rounded(d time.Duration) time.Duration {
 	if d < time.Minute {
 		return d.Round(time.Second)
 	}

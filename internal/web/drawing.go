@@ -30,9 +30,13 @@ func tab(to, length string, here bool) g.Node {
 func (h *homeView) figure() g.Node {
 	v := &h.Timeline
 	return el("figure",
-		v.strip(),
-		el("div", class("plot"), el("span", class("top"), text(v.Top)), v.probes()),
-		el("div", class("marks"), aria("hidden", "true"), g.Map(v.Marks, func(mark string) g.Node { return el("span", text(mark)) })),
+		el("div", class("chart"),
+			v.strip(),
+			el("div", class("axis"), aria("hidden", "true"), g.Map(v.Axis, func(mark string) g.Node { return el("span", text(mark)) })),
+			el("div", id("probes"), attr("tabindex", "0"), role("group"), aria("label", h.Say("page.timeline-took")), v.probes()),
+			el("p", id("reading"), class("quiet"), role("status")),
+			el("div", class("marks"), aria("hidden", "true"), g.Map(v.Marks, func(mark string) g.Node { return el("span", text(mark)) })),
+		),
 		el("figcaption",
 			el("ul", class("legend"), g.Map(v.Legend, func(l legend) g.Node {
 				return el("li", stateClass(l.Class), icon(l.Class), text(l.Word), blank, note(l.Time))
@@ -58,6 +62,9 @@ func (v *timelineView) probes() g.Node {
 		path(v.Area, class("area")),
 		path(v.Line, class("latency")),
 		g.Map(v.Misses, func(r rect) g.Node { return r.draw("miss") }),
+		el("g", class("values"), g.Map(v.Values, func(r rect) g.Node {
+			return el("rect", attr("x", r.X), attr("width", r.W), attr("height", r.H), el("title", text(r.Title)))
+		})),
 	)
 }
 

@@ -196,6 +196,29 @@ type sample struct {
 	MS             int // mean of the good ones; -1 if there is none
 }
 
+// maxSamples is how many parts a drawing has at most: more could not be told apart.
+const maxSamples = 96
+
+// reach gives how far back there is something to draw, at least an hour and at most the
+// longest that is asked for, and into how many parts it falls.
+func (f *Feed) reach(now time.Time, longest time.Duration) (back time.Duration, samples int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first := now
+	if len(f.spans) > 0 {
+		first = f.spans[0].At
+	}
+	for i := range f.slot {
+		if at := time.Unix(f.slot[i].Start*int64(slotTime/time.Second), 0); f.slot[i].Probes > 0 && at.Before(first) && now.Sub(at) < week {
+			first = at
+		}
+	}
+	back = min(max(now.Sub(first)+slotTime, time.Hour), longest) // the slot that back begins in is not drawn
+	part := ((back - 1) / maxSamples).Truncate(slotTime) + slotTime
+	samples = int((back + part - 1) / part)
+	return part * time.Duration(samples), samples
+}
+
 // look gives the timeline of the time before now, its probes in so many samples.
 func (f *Feed) look(now time.Time, back time.Duration, samples int) ([]stretch, []sample) {
 	f.mu.Lock()

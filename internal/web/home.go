@@ -20,9 +20,9 @@ func (v *homeView) page() g.Node {
 		v.waySection(),
 		v.adviceSection(),
 		v.buttonsSection(),
+		v.availableSection(),
 		v.timelineSection(),
 		v.pastSection(),
-		v.monthSection(),
 		v.detailsSection(),
 		v.footer(),
 	)
@@ -120,24 +120,8 @@ func (v *homeView) pastItem(p pastView) g.Node {
 		el("a", href(v.incidentPath(p.ID)),
 			el("strong", text(p.Outcome)), aside(p.After), blank,
 			el("span", class("what"), text(p.Summary)),
-			el("span", class("quiet"), timeOf(p.ISO, p.When), text(prefixed(" · ", p.Change))),
+			el("span", class("quiet"), timeOf(p.ISO, p.When), text(prefixed(" · ", p.Change)), text(prefixed(" · ", p.Cut))),
 		),
-	)
-}
-
-// monthSection is the month at a glance, and what Cloudflare's own word is worth.
-func (v *homeView) monthSection() g.Node {
-	var rows g.Group
-	for _, r := range v.Month {
-		rows = append(rows, fact(r.What, text(r.Text)))
-	}
-	if len(v.Notes) > 0 {
-		notes := g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) })
-		rows = append(rows, fact(v.Say("page.cloudflare"), notes, quiet(text(v.Say("page.cloudflare-note")))))
-	}
-	return el("section", class("card wide"), aria("labelledby", "h-month"), hiddenIf(len(rows) == 0),
-		el("h2", id("h-month"), text(v.Say("page.month"))),
-		facts(rows),
 	)
 }
 

@@ -179,8 +179,9 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 	}
 	v.Timeline = v.timeline(p.Feed, r.URL.Query().Get("range") == "7d")
 	list := p.incidents()
-	if p.Month != nil {
-		v.Month = p.Month(list).Rows(l)
+	if p.History != nil {
+		a := v.available(p.History(), list)
+		v.Available = &a
 	}
 	v.More = max(0, len(list)-shown)
 	if r.URL.Query().Has("all") {
@@ -251,7 +252,7 @@ type homeView struct {
 	Timeline  timelineView
 	Past      []pastView
 	More      int
-	Month     []report.Row // at a glance
+	Available *availableView // nil: nobody keeps account
 	Doctor    bool
 	Rows      []DoctorRow // of the doctor, on a page without script
 	CanAct    bool
@@ -402,7 +403,7 @@ type incidentView struct {
 
 // pastView is an incident in a list.
 type pastView struct {
-	ID, Class, Outcome, When, ISO, After, Lasted, Summary, Change string
+	ID, Class, Outcome, When, ISO, After, Lasted, Summary, Change, Cut string
 }
 
 func (c clock) past(i journal.Incident) pastView {
@@ -426,6 +427,9 @@ func (c clock) past(i journal.Incident) pastView {
 	if !i.Ended.IsZero() {
 		took := words.With{"span": i.Ended.Sub(i.Onset)}
 		v.After, v.Lasted = c.Say("page.past-took", took), c.Say("page.past-lasted", took)
+	}
+	if cut := i.Account.Lost + i.Account.LostByUs; cut > 0 {
+		v.Cut = c.Say("page.available-lost", words.With{"span": report.Rounded(cut)})
 	}
 	if i.Before != i.After {
 		v.Change = i.Before.String() + " → " + i.After.String()

@@ -29,7 +29,6 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
-	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/words"
 )
 
@@ -353,8 +352,8 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
 	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Seen: ill.Seen, Particulars: diagnosis.Particulars{Variant: "known", Service: evil, Here: evil}}
 	s.LastProbe.Colo, s.Way.Core = evil, evil
-	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), Month: func([]journal.Incident) report.Month {
-		return report.Month{Watched: time.Hour, Causes: []report.ByCause{{Cause: evil, Incidents: 1}}}
+	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), History: func() journal.History {
+		return journal.History{Days: []journal.Day{{Date: time.Now().UTC().Format(time.DateOnly), Watched: time.Hour, Lost: time.Minute, LostBy: map[string]time.Duration{evil: time.Minute}}}}
 	}}, evil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	main, incident := httptest.NewRecorder(), httptest.NewRecorder()

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,8 @@ type timelineView struct {
 	Line    string // path of the latency
 	Area    string
 	Misses  []rect
-	Top     string // what the upper edge of the latency stands for
+	Axis    []string // what the upper edge of the latency, its middle and its foot stand for
+	Values  []rect   // what each part of the drawing says when it is pointed at
 	Marks   []string
 	Legend  []legend
 	Text    string // the same in words
@@ -58,10 +60,11 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 	if f == nil {
 		return v
 	}
-	back, samples := 24*time.Hour, 288
+	longest := 24 * time.Hour
 	if isWeek {
-		back, samples = week, 168
+		longest = week
 	}
+	back, samples := f.reach(c.now, longest)
 	states, probes := f.look(c.now, back, samples)
 	from := c.now.Add(-back)
 	x := func(t time.Time) float64 { return drawWidth * float64(t.Sub(from)) / float64(back) }
@@ -91,7 +94,7 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 		}
 	}
 	v.Known = len(states) > 0
-	v.drawProbes(probes)
+	v.drawProbes(c, probes, back)
 	v.Text = c.Say("page.timeline-said-day", words.With{"states": said})
 	if isWeek {
 		v.Text = c.Say("page.timeline-said-week", words.With{"states": said})
@@ -102,7 +105,7 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 		switch {
 		case i == 4:
 			v.Marks = append(v.Marks, c.Say("page.timeline-now"))
-		case isWeek:
+		case back > 48*time.Hour:
 			v.Marks = append(v.Marks, c.Moment(c.at(t, words.WeekdayMark)))
 		default:
 			v.Marks = append(v.Marks, t.Format("15:04"))
@@ -113,15 +116,19 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 
 // maxStrip is how many stretches are drawn, the newest: a bad week stays a small
 // page.
-const maxStrip = 150
+const maxStrip = 100
 
-func (v *timelineView) drawProbes(probes []sample) {
-	most := 100
-	for _, p := range probes {
-		most = max(most, p.MS)
+func (v *timelineView) drawProbes(c clock, probes []sample, back time.Duration) {
+	top := scale(probes)
+	v.Axis = []string{c.Millis(int64(top)), c.Millis(int64(top / 2)), c.Number(0)}
+	first := c.now.Add(-back).Truncate(slotTime).Add(slotTime)
+	for i, p := range probes {
+		if p.Probes > 0 {
+			at := first.Add(back * time.Duration(i) / time.Duration(len(probes)))
+			v.Values = append(v.Values, rect{X: dec(float64(i) * drawWidth / float64(len(probes))), W: dec(drawWidth / float64(len(probes))), H: strconv.Itoa(probesTall),
+				Title: c.Moment(c.at(at, words.WeekdayHour)) + ", " + c.sample(p)})
+		}
 	}
-	top := nice(most)
-	v.Top = strconv.Itoa(top) + " ms"
 	step := float64(drawWidth) / float64(len(probes))
 	var line, area strings.Builder
 	open, last := false, 0.0
@@ -197,10 +204,39 @@ func (c clock) probesInWords(probes []sample) string {
 	return " " + c.Say("page.timeline-checks", words.With{"checks": checks, "n": sum / good})
 }
 
+// sample is one part of the drawing in short.
+func (c clock) sample(p sample) string {
+	took := ""
+	if p.MS >= 0 {
+		took = c.Millis(int64(p.MS))
+	}
+	if p.Failed == 0 {
+		return took
+	}
+	return c.Say("page.timeline-sample", words.With{"failed": p.Failed, "n": p.Probes}) + prefixed(", ", took)
+}
+
+// scale is what the upper edge stands for: a round number that nineteen in twenty samples stay
+// under, so that one slow answer does not press the others to the ground. What is slower
+// touches the edge, and says how slow it was.
+func scale(probes []sample) int {
+	var took []int
+	for _, p := range probes {
+		if p.MS >= 0 {
+			took = append(took, p.MS)
+		}
+	}
+	if len(took) == 0 {
+		return nice(0)
+	}
+	slices.Sort(took)
+	return nice(took[(len(took)-1)*19/20] * 6 / 5)
+}
+
 // nice is the next round number.
 func nice(ms int) int {
-	for unit := 100; ; unit *= 10 {
-		for _, f := range []int{1, 2, 5} {
+	for unit := 10; ; unit *= 10 {
+		for _, f := range []int{2, 4, 6, 10} {
 			if ms <= unit*f {
 				return unit * f
 			}

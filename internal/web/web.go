@@ -20,7 +20,6 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
-	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/words"
 )
 
@@ -46,11 +45,11 @@ type Config struct {
 	Report    func(journal.Incident) string // an incident as a text to pass on
 
 	// What may be missing: the page does without.
-	Feed     *Feed                                 // timeline and events
-	Hands    Hands                                 // the buttons
-	Location func() *time.Location                 // of the house; nil = UTC
-	Month    func([]journal.Incident) report.Month // the month at a glance
-	Voice    *words.Voice                          // the household's language; nil: English
+	Feed     *Feed                  // timeline and events
+	Hands    Hands                  // the buttons
+	Location func() *time.Location  // of the house; nil = UTC
+	History  func() journal.History // the account of the days
+	Voice    *words.Voice           // the household's language; nil: English
 	Doctor   func(context.Context, *words.Lang, func(DoctorRow)) (summary string, err error)
 	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
 	Forget   func(context.Context) error // takes everything out of Home Assistant again

@@ -42,6 +42,7 @@ const (
 	HourOnly                       // "15:04:05"
 	HourAndMinute                  // "15:04"
 	WeekdayHour                    // "Wed 15:04"
+	DayOnly                        // "Wed 25 Nov"
 	WeekdayMark                    // "Wed 15h", under a drawing
 )
 
@@ -84,7 +85,7 @@ func (l *Lang) value(v any) string {
 	case Moment:
 		return l.Moment(v)
 	case Share:
-		return l.Say("number.percent", With{"share": digits(l.decimal(float64(v)*100, 2))})
+		return l.Percent(float64(v))
 	case Decimal:
 		return l.Decimal(float64(v))
 	case Millis:
@@ -117,6 +118,11 @@ func (l *Lang) Number(n int64) string {
 		s = s[:at] + group + s[at:]
 	}
 	return s
+}
+
+// Percent writes a part of a whole, from 0 to 1.
+func (l *Lang) Percent(share float64) string {
+	return l.Say("number.percent", With{"share": digits(l.decimal(share*100, 2))})
 }
 
 // Decimal writes a number with one digit behind the mark.
@@ -171,6 +177,8 @@ func (l *Lang) Moment(m Moment) string {
 		return t.Format("15:04:05")
 	case HourAndMinute:
 		return t.Format("15:04")
+	case DayOnly:
+		return l.Say("date.day", with)
 	case WeekdayHour:
 		return l.Say("date.weekday", with)
 	case WeekdayMark:

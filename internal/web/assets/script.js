@@ -56,6 +56,20 @@
     if (focus >= 0) old.querySelectorAll('a,button,summary')[focus]?.focus();
   }
 
+  // The drawing of the checks says a value where it is pointed at, and by the arrow keys.
+  function read(to) {
+    const parts = [...document.querySelectorAll('.values rect')];
+    const at = Math.min(Math.max(to(parts.findIndex((p) => p.matches('.on')), parts.length), 0), parts.length - 1);
+    parts.forEach((p, i) => p.classList.toggle('on', i === at));
+    $('reading').textContent = parts[at]?.textContent ?? '';
+  }
+  document.addEventListener('pointerover', (e) => { if (e.target.matches?.('.values rect')) read(() => [...e.target.parentNode.children].indexOf(e.target)); });
+  document.addEventListener('focusin', (e) => { if (e.target.id === 'probes') read((at, n) => (at < 0 ? n - 1 : at)); });
+  document.addEventListener('keydown', (e) => {
+    const to = { ArrowLeft: (at) => at - 1, ArrowRight: (at) => at + 1, Home: () => 0, End: (at, n) => n - 1 }[e.key];
+    if (to && e.target.id === 'probes') { e.preventDefault(); read(to); }
+  });
+
   let busy = false, again = false, last = 0;
   async function refresh() {
     if (busy) { again = true; return; }

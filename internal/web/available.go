@@ -1,0 +1,127 @@
+package web
+
+import (
+	"time"
+
+	g "maragu.dev/gomponents"
+
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/report"
+	"tunnelmedic/internal/words"
+)
+
+// shownDays is how many days are drawn at most, leastDays at least: a first day stands at
+// the right edge, and others follow it.
+const (
+	shownDays = 60
+	leastDays = 14
+	dayWide   = 10
+	dayTall   = 60
+)
+
+// availableView is how much of the time remote access worked.
+type availableView struct {
+	Figures  []figure
+	Days     []rect   // one a day, oldest first
+	Lost     []change // the days on which something was lost, newest first
+	Wide     int
+	Text     string // the days in words
+	Rows     []report.Row
+	Restarts int
+}
+
+// figure is a span's share, and what was lost of it.
+type figure struct{ Span, Share, Lost string }
+
+func (c clock) available(h journal.History, list []journal.Incident) availableView {
+	m := report.MonthOf(h, list, c.now)
+	v := availableView{Rows: m.Spent(c.Lang), Restarts: m.Restarts}
+	for _, s := range []struct {
+		span time.Duration
+		name words.Key
+	}{{24 * time.Hour, "page.timeline-day"}, {week, "page.timeline-week"}, {30 * 24 * time.Hour, "page.available-month"}} {
+		share, lost := c.share(h.Available(c.now, s.span))
+		v.Figures = append(v.Figures, figure{c.Say(s.name), share, lost})
+	}
+	days := map[string]journal.Day{}
+	for _, d := range h.Days {
+		days[d.Date] = d
+	}
+	today := c.now.UTC().Truncate(24 * time.Hour)
+	n := leastDays
+	for ; n < shownDays; n++ {
+		if len(h.Days) == 0 || h.Days[0].Date > today.AddDate(0, 0, -n).Format(time.DateOnly) {
+			break
+		}
+	}
+	v.Wide = n * dayWide
+	for i := range n {
+		at := today.AddDate(0, 0, i-n+1)
+		day := c.Moment(words.Moment{At: at, How: words.DayOnly})
+		w := days[at.Format(time.DateOnly)].Watch()
+		share, lost := c.share(w)
+		title := day + ": " + share + prefixed(", ", lost)
+		bar := func(y, tall float64, class string) {
+			v.Days = append(v.Days, rect{X: dec(float64(i * dayWide)), W: dec(dayWide - 2), Y: dec(y), H: dec(tall), Class: class, Title: title})
+		}
+		worked, known := w.Share()
+		switch {
+		case !known:
+			bar(dayTall-6, 6, "st-starting")
+			continue
+		case w.Lost == 0:
+			bar(0, dayTall, "st-healthy")
+			continue
+		}
+		// A minute of a day must be seen too: from a tenth of the bar for a moment to all of it for all day.
+		red := dayTall * (0.1 + 0.9*(1-worked))
+		bar(red, dayTall-red, "st-healthy")
+		bar(0, red, "st-holding")
+		v.Lost = append([]change{{At: day, ISO: at.Format(time.DateOnly), Word: share, For: lost}}, v.Lost...)
+	}
+	v.Text = c.Say("page.available-days", words.With{"n": n, "lost": len(v.Lost)})
+	return v
+}
+
+// share says how much of a stretch was there, and what was cut off of it, "" for nothing.
+// What is not all is never rounded to all.
+func (c clock) share(w journal.Watch) (share, lost string) {
+	s, known := w.Share()
+	if !known {
+		return c.Say("page.available-unknown"), ""
+	}
+	if w.Lost == 0 {
+		return c.Percent(1), ""
+	}
+	return c.Percent(min(s, 0.9999)), c.Say("page.available-lost", words.With{"span": report.Rounded(w.Lost)})
+}
+
+func (v *homeView) availableSection() g.Node {
+	a := v.Available
+	if a == nil {
+		return nil
+	}
+	rows := g.Map(a.Rows, func(r report.Row) g.Node { return fact(r.What, text(r.Text)) })
+	if len(v.Notes) > 0 {
+		notes := g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) })
+		rows = append(rows, fact(v.Say("page.cloudflare"), notes, quiet(text(v.Say("page.cloudflare-note")))))
+	}
+	return el("section", class("card wide"), aria("labelledby", "h-available"),
+		el("h2", id("h-available"), text(v.Say("month.open"))),
+		el("div", id("available"), live,
+			el("dl", class("figures"), g.Map(a.Figures, func(f figure) g.Node {
+				return el("div", el("dt", text(f.Span)), el("dd", el("strong", text(f.Share)), aside(f.Lost)))
+			})),
+			el("figure",
+				stretched("days", a.Wide, dayTall, picture(a.Text), g.Map(a.Days, func(r rect) g.Node { return r.draw(r.Class, el("title", text(r.Title))) })),
+				el("figcaption", quiet(text(v.Say("page.available-legend")))),
+			),
+			g.If(len(a.Lost) > 0, el("details", id("days"), el("summary", text(v.Say("page.available-list"))),
+				el("ul", class("changes"), g.Map(a.Lost, func(d change) g.Node {
+					return el("li", timeOf(d.ISO, d.At), blank, el("span", text(d.Word)), aside(d.For))
+				})))),
+			facts(rows),
+			g.If(a.Restarts > 0, quiet(text(v.Say("page.available-followed")))),
+		),
+	)
+}
