@@ -330,7 +330,7 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 			c := m.connector.Read(ctx, now)
 			m.others = m.others.Count(now, c.Counters, m.set.Rules.Interval)
 			if why := m.sense.Read(c, now, m.set.Rules.Interval); why != "" {
-				m.log.Debug().Msgf("The connector's %s: probing now.", why)
+				m.log.Debug().Msgf("The connector's %s: checking now.", why)
 				return
 			}
 		}

@@ -17,6 +17,7 @@ import (
 
 	g "maragu.dev/gomponents"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
@@ -322,7 +323,7 @@ func (v *homeView) face(s *medic.Status) look {
 		l.Headline, l.Text = v.Say("page.face.down"), summary
 		if badgeOf(*s).NeedsYou { // checking alone will not end it
 			l.Word = v.Say("state.needs-you")
-		} else if s.Incident == nil && s.Detector.Score > 0 {
+		} else if s.Incident == nil && s.Detector.Score > 0 && suspected(s.Diagnosis.Remedy) {
 			l.Headline, l.Text = v.Say("page.face.closely"), v.Say("page.face.closely-text")
 		}
 		if len(s.Gates) > 0 {
@@ -354,6 +355,12 @@ func (v *homeView) face(s *medic.Status) look {
 		}
 	}
 	return l
+}
+
+// suspected says whether a cause is one that more checks can make certain. With any other
+// there is more to say than that a check failed.
+func suspected(r diagnosis.Remedy) bool {
+	return r == diagnosis.Rotate || r == diagnosis.NoRemedy
 }
 
 // gates says what keeps the program from acting.

@@ -506,6 +506,27 @@ func TestThePageSaysThatItNeedsYouWhereOnlyAPersonCanMendIt(t *testing.T) {
 	}
 }
 
+// A failed check that speaks of a fault is followed by others. What the next one shows may be
+// another cause, which is told though the evidence for the first has not faded yet.
+func TestThePageLooksCloselyOnlyWhereMoreChecksTell(t *testing.T) {
+	h := newHouse(t)
+	for remedy, want := range map[diagnosis.Remedy]string{
+		diagnosis.NoRemedy: "Looking closely", diagnosis.Rotate: "Looking closely",
+		diagnosis.Wait: "No remote access", diagnosis.Restart: "No remote access", diagnosis.Start: "No remote access", diagnosis.Tell: "No remote access",
+	} {
+		s := wellNow()
+		s.State, s.Detector.Score = policy.Suspect, 3
+		s.Diagnosis.Remedy = remedy
+		h.loop.mu.Lock()
+		h.loop.status = s
+		h.loop.mu.Unlock()
+		_, _, page := h.get("/", "Accept-Language", "en")
+		if headline := regexp.MustCompile(`<h2 id="headline">([^<]*)</h2>`).FindStringSubmatch(page); len(headline) != 2 || headline[1] != want {
+			t.Errorf("remedy %s: the page says %q, not %q", remedy, headline, want)
+		}
+	}
+}
+
 // The drawing of the day names it as the badge does.
 func TestTheTimelineSaysWhenItNeededYou(t *testing.T) {
 	f := NewFeed()

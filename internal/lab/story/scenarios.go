@@ -93,7 +93,7 @@ var scenarios = []Scenario{
 		Script: func(s *Stage) {
 			s.healthy()
 			s.happens("Over QUIC, one WebSocket upgrade in five is lost.", lab.Stripped(0.2, evidence.OverQUIC))
-			// Somebody keeps opening the app: their failures call for a probe.
+			// Somebody keeps opening the app: their failures call for a check.
 			clients := s.World.StartClients(s.World.Timings().ProbeInterval/2, false)
 			defer clients.Stop()
 			s.until("a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == "http2" })
@@ -123,7 +123,7 @@ var scenarios = []Scenario{
 			s.until("access-login", func(st status) bool { return st.State == "blind" && st.Diagnosis.Cause == "access-login" })
 			s.pass(2)
 			s.checkTold("service token")
-			s.happens("The probe's service token is let through.", lab.Faults{})
+			s.happens("The service token of the check is let through.", lab.Faults{})
 			s.healthy()
 			s.checkProtocol()
 			s.checkRestarts(0)

@@ -105,7 +105,7 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	before := w.Supervisor.Options(lab.DefaultSlug)
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
 	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.Edge.URL(), s.url)
-	s.tell.say("lab", "Time is short here: a probe every %.1f s, where a home has one every two minutes.", w.Timings().ProbeInterval.Seconds())
+	s.tell.say("lab", "Time is short here: a check every %.1f s, where a home has one every two minutes.", w.Timings().ProbeInterval.Seconds())
 	if err := w.Connector.Ready(ctx); err != nil {
 		return Result{}, fmt.Errorf("the lab's tunnel does not connect: %w", err)
 	}
