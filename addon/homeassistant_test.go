@@ -117,6 +117,8 @@ func TestHomeAssistant(t *testing.T) {
 	d.stop(t)
 	w.SetFaults(lab.Faults{})
 
+	answeredOnThePhone(t, ha, w, super)
+
 	t.Log("without a token: what Home Assistant logs of it")
 	d = startDaemon(t, w, super.url)
 	d.until(t, "healthy", func(s map[string]any) bool { return s["state"] == "healthy" })
@@ -256,6 +258,8 @@ logger:
   default: info
   logs:
     homeassistant.components.websocket_api.http.connection: debug
+mobile_app:
+automation ui: !include automations.yaml
 automation:
   - alias: From the blueprint
     use_blueprint:
@@ -268,7 +272,7 @@ automation:
               to: "{{ trigger.event.data.to }}"
               cause: "{{ trigger.event.data.cause }}"
 `, port)
-	if err := os.WriteFile(filepath.Join(h.dir, "configuration.yaml"), []byte(text), 0o600); err != nil {
+	if err := errorsOf(os.WriteFile(filepath.Join(h.dir, "configuration.yaml"), []byte(text), 0o600), os.WriteFile(filepath.Join(h.dir, "automations.yaml"), []byte("[]\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	blueprint, err := os.ReadFile("../blueprints/automation/tunnelmedic/tunnel_trouble.yaml")

@@ -92,7 +92,22 @@ func (h *household) store(ctx context.Context, slug string) string {
 func (h *household) screens(slug string) web.Screens {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return web.Screens{App: screenPath(slug, "info", h.core), Own: screenPath(h.slug, "config", h.core)}
+	return web.Screens{App: screenPath(slug, "info", h.core), Own: screenPath(h.slug, "config", h.core), Blueprint: importPath(h.origin)}
+}
+
+// blueprint is the file that importPath leads to.
+const blueprint = "blueprints/automation/tunnelmedic/tunnel_trouble.yaml"
+
+// importPath is Home Assistant's own form that imports the blueprint from where this program came from, whose fork that may be;
+// "" where Core imports nothing from (GITHUB_FILE_PATTERN of its blueprint/importer.py). My Home Assistant leads to the same
+// path (the frontend's panels/my/ha-panel-my.ts).
+func importPath(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host != "github.com" {
+		return ""
+	}
+	file := "https://github.com/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git") + "/blob/HEAD/" + blueprint
+	return "/config/blueprint/dashboard/import?blueprint_url=" + url.QueryEscape(file)
 }
 
 // keepAsking asks again until the context ends.

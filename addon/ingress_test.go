@@ -1,6 +1,7 @@
 package addon_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log"
@@ -18,6 +19,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+
 	"tunnelmedic/internal/lab"
 )
 
@@ -30,6 +34,8 @@ type front struct {
 
 	mu                 sync.Mutex
 	lab, page, toCore  http.Handler
+	core               *core
+	listening          int               // connections to Core's WebSocket
 	opened, turnedAway int               // requests that the ingress let through, and those without a session
 	headers            map[string]string // of the last that it let through, as they came from Core
 }
@@ -56,6 +62,7 @@ func (f *front) stand(t *testing.T, supervisor, page string, h *core) {
 			rewrite(r)
 		}}
 	}
+	f.core = h
 	f.lab = to(supervisor, func(*httputil.ProxyRequest) {})
 	f.toCore = to("http://"+h.addr, func(r *httputil.ProxyRequest) {
 		r.Out.URL.Path = strings.TrimPrefix(r.In.URL.Path, "/core")
@@ -88,6 +95,8 @@ func (f *front) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		answer(http.StatusBadRequest, "System is not ready with state: startup")
 	case strings.HasPrefix(p, "/core/api/") && authorized:
 		toCore.ServeHTTP(rw, r)
+	case p == "/core/websocket":
+		f.socket(rw, r)
 	case p == "/ingress/session" && authorized:
 		answer(http.StatusOK, map[string]any{"session": f.session})
 	case p == "/ingress/validate_session" && authorized:
@@ -101,6 +110,62 @@ func (f *front) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	default:
 		inLab.ServeHTTP(rw, r)
 	}
+}
+
+// socket is Core's WebSocket as APIProxy.websocket of Supervisor's api/proxy.py passes it on: the app signs in with its
+// own token, at Supervisor, which has signed in at Core.
+func (f *front) socket(rw http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	h := f.core
+	f.mu.Unlock()
+	app, err := websocket.Accept(rw, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = app.CloseNow() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var m map[string]any
+	_ = wsjson.Write(ctx, app, map[string]string{"type": "auth_required", "ha_version": "0"})
+	if wsjson.Read(ctx, app, &m) != nil || m["access_token"] != lab.SupervisorToken {
+		return
+	}
+	c, _, err := websocket.Dial(ctx, "ws://"+h.addr+"/api/websocket", nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	c.SetReadLimit(8 << 20)
+	if wsjson.Read(ctx, c, &m) != nil || wsjson.Write(ctx, c, map[string]string{"type": "auth", "access_token": h.token}) != nil || wsjson.Read(ctx, c, &m) != nil {
+		return
+	}
+	_ = wsjson.Write(ctx, app, map[string]string{"type": "auth_ok", "ha_version": "0"})
+	f.listens(1)
+	defer f.listens(-1)
+	pass := func(from, to *websocket.Conn) {
+		defer cancel()
+		for {
+			kind, raw, err := from.Read(ctx)
+			if err != nil || to.Write(ctx, kind, raw) != nil {
+				return
+			}
+		}
+	}
+	go pass(c, app)
+	pass(app, c)
+}
+
+func (f *front) listens(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listening += n
+}
+
+// sockets is how many connections stand to Core's WebSocket.
+func (f *front) sockets() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.listening
 }
 
 // enter is the way to the page, for who has a session (_check_session in api/ingress.py).

@@ -127,7 +127,7 @@ func (v *homeView) pastItem(p pastView) g.Node {
 
 func (v *homeView) footer() g.Node {
 	return el("footer",
-		quiet(text("Tunnel Medic "+v.Version)),
+		quiet(text("Tunnel Medic "+v.Version), g.If(v.Screens.Blueprint != "", g.Group{text(" · "), screen(v.Screens.Blueprint, v.Say("page.blueprint"))})),
 		g.If(v.CanForget, el("details", el("summary", text(v.Say("page.uninstall"))),
 			el("p", text(v.Say("page.uninstall-text"))),
 			v.form("forget", acts, el("button", text(v.Say("page.uninstall-button")))),

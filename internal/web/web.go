@@ -71,6 +71,8 @@ type Config struct {
 type Screens struct {
 	App string // the app that is asked for: start, stop, its log
 	Own string // Tunnel Medic's configuration
+
+	Blueprint string // the form that imports Tunnel Medic's blueprint
 }
 
 // Handler serves the page, its JSON and /healthz.
