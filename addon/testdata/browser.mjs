@@ -193,6 +193,30 @@ try {
   await state('healthy');
   good('so does a trial');
 
+  console.log('  in the frame of Home Assistant');
+  const home = await (await browser.newContext({ viewport: phone, colorScheme: 'light' })).newPage();
+  home.on('console', (m) => { if (m.type() === 'error') wrong('console: ' + m.text()); });
+  await home.goto(cfg.frame);
+  const inside = home.frames()[1];
+  await inside.waitForSelector('html.narrow');
+  await inside.waitForSelector('html[lang=de]');
+  const seenIn = () => inside.evaluate(() => {
+    const of = (e, p) => getComputedStyle(document.querySelector(e))[p];
+    return { page: of('html', 'backgroundColor'), card: of('.card', 'backgroundColor'), text: of('html', 'color'), quiet: of('.quiet', 'color'), radius: of('.card', 'borderTopLeftRadius'), below: of('main', 'paddingBottom'), theme: document.documentElement.dataset.theme, title: document.querySelector('.brand h1').offsetWidth };
+  });
+  let drawn = await seenIn();
+  check(drawn.theme === 'dark' && drawn.page === 'rgb(16, 34, 46)' && drawn.card === 'rgb(27, 52, 67)' && drawn.text === 'rgb(255, 255, 255)', `its colours: ${drawn.page}, ${drawn.card}, dark although the browser is light`);
+  check(drawn.quiet !== 'rgb(43, 68, 83)', 'a colour of the theme that could not be read is left out: ' + drawn.quiet);
+  check(drawn.radius === '4px' && drawn.below === '66px', 'its corners, and room for the bar of a phone');
+  await home.evaluate(() => { for (const [k, v] of [['--primary-background-color', '#f4f4f4'], ['--card-background-color', '#fff'], ['--primary-text-color', '#101010']]) document.documentElement.style.setProperty(k, v); });
+  await inside.waitForSelector('html[data-theme=light]');
+  drawn = await seenIn();
+  check(drawn.card === 'rgb(255, 255, 255)' && drawn.text === 'rgb(16, 16, 16)', 'it follows when the theme changes');
+  await inside.evaluate(() => { const a = document.createElement('a'); a.href = '/config/app/x'; a.target = '_top'; document.querySelector('main').append(a); a.click(); });
+  await until('the frame is asked to go there', () => home.evaluate(() => heard.some((m) => m.type === 'home-assistant/navigate' && m.path === '/config/app/x')));
+  good('a link to another screen is the panel\'s to follow');
+  await home.context().close();
+
   console.log('  the connection to the page is lost');
   const lost = await open();
   await lost.context().setOffline(true);

@@ -125,17 +125,8 @@ func (m Month) Rows(l *words.Lang) []Row {
 	if m.Watched == 0 {
 		return nil
 	}
-	return append([]Row{{l.Say("month.open"), l.Say("month.open-text", words.With{"share": words.Share(m.Available), "span": Rounded(m.Watched)})}}, m.Spent(l)...)
-}
-
-// Spent gives what was lost, by what, and what restarts were spent on, none where nothing
-// was watched.
-func (m Month) Spent(l *words.Lang) []Row {
-	if m.Watched == 0 {
-		return nil
-	}
-	rows := []Row{{l.Say("month.lost"), l.Say("month.lost-text", words.With{"span": Rounded(m.Lost), "ours": Rounded(m.LostByUs)})}}
-	var causes, parts []string
+	rows := []Row{{l.Say("month.open"), l.Say("month.open-text", words.With{"share": words.Share(m.Available), "span": Rounded(m.Watched)})}, m.Cost(l)}
+	var causes []string
 	for _, c := range m.Causes {
 		with := words.With{"n": c.Incidents, "cause": c.Cause, "span": Rounded(c.Lost)}
 		if c.Incidents > 0 {
@@ -147,16 +138,26 @@ func (m Month) Spent(l *words.Lang) []Row {
 	if len(causes) > 0 {
 		rows = append(rows, Row{l.Say("month.causes"), strings.Join(causes, ", ")})
 	}
+	return append(rows, m.Restarted(l))
+}
+
+// Cost is how long it was cut off.
+func (m Month) Cost(l *words.Lang) Row {
+	return Row{l.Say("month.lost"), l.Say("month.lost-text", words.With{"span": Rounded(m.Lost), "ours": Rounded(m.LostByUs)})}
+}
+
+// Restarted is how often the tunnel was restarted, and what followed.
+func (m Month) Restarted(l *words.Lang) Row {
+	if m.Restarts == 0 {
+		return Row{l.Say("month.restarts"), l.Say("month.none")}
+	}
+	parts := []string{l.Number(int64(m.Restarts))}
 	for _, what := range []words.Key{recovery, noEffect, restoring, retrying, reviving} {
 		if n := m.Followed[what]; n > 0 {
 			parts = append(parts, l.Say(what, words.With{"n": n}))
 		}
 	}
-	told := l.Say("month.none")
-	if m.Restarts > 0 {
-		told = strings.Join(append([]string{l.Number(int64(m.Restarts))}, parts...), "; ")
-	}
-	return append(rows, Row{l.Say("month.restarts"), told})
+	return Row{l.Say("month.restarts"), strings.Join(parts, "; ")}
 }
 
 // Rounded leaves out what an estimate does not know: of minutes and hours the seconds.

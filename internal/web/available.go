@@ -5,6 +5,7 @@ import (
 
 	g "maragu.dev/gomponents"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/words"
@@ -21,27 +22,40 @@ const (
 
 // availableView is how much of the time remote access worked.
 type availableView struct {
+	Known    bool // enough was watched to say anything
 	Figures  []figure
 	Days     []rect   // one a day, oldest first
 	Lost     []change // the days on which something was lost, newest first
 	Wide     int
 	Text     string // the days in words
-	Rows     []report.Row
-	Restarts int
+	Cost     report.Row
+	Causes   []cost
+	Restarts report.Row
+	Bought   bool // there was a restart, so that it can be asked what it bought
 }
 
 // figure is a span's share, and what was lost of it.
 type figure struct{ Span, Share, Lost string }
 
+// cost is what a cause has cost.
+type cost struct{ What, Text string }
+
 func (c clock) available(h journal.History, list []journal.Incident) availableView {
 	m := report.MonthOf(h, list, c.now)
-	v := availableView{Rows: m.Spent(c.Lang), Restarts: m.Restarts}
+	v := availableView{Cost: m.Cost(c.Lang), Restarts: m.Restarted(c.Lang), Bought: m.Restarts > 0}
+	_, v.Known = h.Available(c.now, 30*24*time.Hour).Share()
 	for _, s := range []struct {
 		span time.Duration
 		name words.Key
 	}{{24 * time.Hour, "page.timeline-day"}, {week, "page.timeline-week"}, {30 * 24 * time.Hour, "page.available-month"}} {
 		share, lost := c.share(h.Available(c.now, s.span))
 		v.Figures = append(v.Figures, figure{c.Say(s.name), share, lost})
+	}
+	for _, by := range m.Causes {
+		var cause diagnosis.Cause
+		if cause.UnmarshalText([]byte(by.Cause)) == nil { // the others are restarts, which the cost names
+			v.Causes = append(v.Causes, cost{c.Cause(cause), c.Span(report.Rounded(by.Lost))})
+		}
 	}
 	days := map[string]journal.Day{}
 	for _, d := range h.Days {
@@ -101,27 +115,41 @@ func (v *homeView) availableSection() g.Node {
 	if a == nil {
 		return nil
 	}
-	rows := g.Map(a.Rows, func(r report.Row) g.Node { return fact(r.What, text(r.Text)) })
+	var notes g.Node
 	if len(v.Notes) > 0 {
-		notes := g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) })
-		rows = append(rows, fact(v.Say("page.cloudflare"), notes, quiet(text(v.Say("page.cloudflare-note")))))
+		notes = fact(v.Say("page.cloudflare"), g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) }), quiet(text(v.Say("page.cloudflare-note"))))
+	}
+	drawn := quiet(text(v.Say("page.available-none")))
+	if a.Known {
+		drawn = v.availableDays()
 	}
 	return el("section", class("card wide"), aria("labelledby", "h-available"),
 		el("h2", id("h-available"), text(v.Say("month.open"))),
-		el("div", id("available"), live,
-			el("dl", class("figures"), g.Map(a.Figures, func(f figure) g.Node {
-				return el("div", el("dt", text(f.Span)), el("dd", el("strong", text(f.Share)), aside(f.Lost)))
-			})),
-			el("figure",
-				stretched("days", a.Wide, dayTall, picture(a.Text), g.Map(a.Days, func(r rect) g.Node { return r.draw(r.Class, el("title", text(r.Title))) })),
-				el("figcaption", quiet(text(v.Say("page.available-legend")))),
-			),
-			g.If(len(a.Lost) > 0, el("details", id("days"), el("summary", text(v.Say("page.available-list"))),
-				el("ul", class("changes"), g.Map(a.Lost, func(d change) g.Node {
-					return el("li", timeOf(d.ISO, d.At), blank, el("span", text(d.Word)), aside(d.For))
-				})))),
-			facts(rows),
-			g.If(a.Restarts > 0, quiet(text(v.Say("page.available-followed")))),
-		),
+		el("div", id("available"), live, drawn, g.If(notes != nil, facts(notes))),
 	)
+}
+
+func (v *homeView) availableDays() g.Node {
+	a := v.Available
+	causes := g.Map(a.Causes, func(c cost) g.Node { return el("p", text(c.What), aside(c.Text)) })
+	return g.Group{
+		el("dl", class("figures"), g.Map(a.Figures, func(f figure) g.Node {
+			return el("div", el("dt", text(f.Span)), el("dd", el("strong", text(f.Share)), aside(f.Lost)))
+		})),
+		el("figure",
+			stretched("days", a.Wide, dayTall, picture(a.Text), g.Map(a.Days, func(r rect) g.Node { return r.draw(r.Class, el("title", text(r.Title))) })),
+			el("figcaption", quiet(text(v.Say("page.available-legend")))),
+		),
+		g.If(len(a.Lost) > 0, el("details", id("days"), el("summary", text(v.Say("page.available-list"))),
+			el("ul", class("changes"), g.Map(a.Lost, func(d change) g.Node {
+				return el("li", timeOf(d.ISO, d.At), blank, el("span", text(d.Word)), aside(d.For))
+			})))),
+		el("h3", text(v.Say("page.available-month"))),
+		facts(
+			fact(a.Cost.What, text(a.Cost.Text)),
+			g.If(len(causes) > 0, fact(v.Say("month.causes"), causes)),
+			fact(a.Restarts.What, text(a.Restarts.Text)),
+		),
+		g.If(a.Bought, quiet(text(v.Say("page.available-followed")))),
+	}
 }

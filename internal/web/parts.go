@@ -11,7 +11,7 @@ func (f *frame) document(content ...g.Node) g.Node {
 	return g.Group{g.Raw("<!doctype html>"), el("html", attr("lang", f.Tag), attr("data-state", f.Class),
 		el("head",
 			el("meta", attr("charset", "utf-8")),
-			el("meta", attr("name", "viewport"), attr("content", "width=device-width, initial-scale=1")),
+			el("meta", attr("name", "viewport"), attr("content", "width=device-width, initial-scale=1, viewport-fit=cover")),
 			el("meta", attr("name", "color-scheme"), attr("content", "light dark")),
 			el("meta", attr("name", "token"), attr("content", f.Token)),
 			el("title", text(f.Title)),
@@ -58,7 +58,7 @@ func prefixed(words, rest string) string {
 func facts(content ...g.Node) g.Node { return el("dl", class("facts"), g.Group(content)) }
 
 func fact(what string, value ...g.Node) g.Node {
-	return g.Group{el("dt", text(what)), el("dd", value...)}
+	return el("div", el("dt", text(what)), el("dd", value...))
 }
 
 // evidenceFacts is what the looks saw.

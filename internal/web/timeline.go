@@ -116,7 +116,7 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 
 // maxStrip is how many stretches are drawn, the newest: a bad week stays a small
 // page.
-const maxStrip = 100
+const maxStrip = 72
 
 func (v *timelineView) drawProbes(c clock, probes []sample, back time.Duration) {
 	top := scale(probes)

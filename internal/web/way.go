@@ -62,8 +62,11 @@ func (v *homeView) stop(i int) g.Node {
 	switch {
 	case s.at == diagnosis.AtVisitors && v.Way.Parts[s.at] == diagnosis.Unseen:
 		word = "" // nobody looks there
-	case s.at == diagnosis.AtTunnel && v.State == policy.Treating && v.Trial != nil && !v.Trial.Settled:
+	case s.at == diagnosis.AtTunnel && v.State == policy.Treating && v.Trial != nil:
 		seen.class, word = "treating", v.Say("page.way.restarting")
+		if v.Trial.Settled {
+			word = v.Say("page.way.proving")
+		}
 	}
 	shape := seen.class
 	if s.icon != "" && word == "" {
@@ -73,7 +76,7 @@ func (v *homeView) stop(i int) g.Node {
 		el("div",
 			el("strong", text(v.Say(s.name))), g.If(word != "", g.Group{blank, el("span", class("badge"), text(word))}),
 			v.measured(s.at),
-			g.If(v.Way.Place == s.at, el("p", text(v.sentence()))),
+			g.If(v.Way.Place == s.at && seen.class != "treating", el("p", text(v.sentence()))),
 		),
 	)
 }

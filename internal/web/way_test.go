@@ -66,7 +66,11 @@ func TestTheWayInShowsWhereItBreaksAndWhatIsNotKnown(t *testing.T) {
 		"a restart is under way": {to(diagnosis.UpgradeStripped, well, well, breaks, well, well), func(s *medic.Status) {
 			s.State, s.Trial = policy.Treating, &medic.TrialStatus{Protocol: "http2"}
 		}, []string{"Outside https://ha.example.com The whole way and back in 84 ms", "Cloudflare works data centre FRA",
-			"Tunnel is being restarted quic, 4 of 4 connections The WebSocket upgrade is lost on its way through the tunnel: pages load, but dashboards cannot connect.", "Home Assistant works"}},
+			"Tunnel is being restarted quic, 4 of 4 connections", "Home Assistant works"}},
+		"another protocol has to prove itself": {to(diagnosis.UpgradeStripped, well, well, diagnosis.Doubtful, well, well), func(s *medic.Status) {
+			s.State, s.Protocol.Transport, s.Trial = policy.Treating, "http2", &medic.TrialStatus{Protocol: "http2", Settled: true}
+		}, []string{"Outside https://ha.example.com The whole way and back in 84 ms", "Cloudflare works data centre FRA",
+			"Tunnel on trial http2, 4 of 4 connections", "Home Assistant works"}},
 	} {
 		h := newHouse(t)
 		s := wellNow()

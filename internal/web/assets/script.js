@@ -6,15 +6,79 @@
   const base = document.querySelector('main').dataset.base;
   const $ = (id) => document.getElementById(id);
 
-  // The frontend around the page says which language its user reads.
-  let lang = '';
-  try {
-    lang = parent !== window && parent.document.querySelector('home-assistant')?.hass?.language || '';
-  } catch { /* another origin's frame */ }
-  if (/^[A-Za-z0-9-]{2,20}$/.test(lang) && !document.cookie.split('; ').includes('tunnelmedic_lang=' + lang)) {
+  // Home Assistant's frontend around the page says which language its user reads and which
+  // colours they see; where it is of another origin, or none, the page keeps its own.
+  const root = document.documentElement;
+  let around = null;
+  try { around = parent !== window && parent.document.querySelector('home-assistant') ? parent.document.documentElement : null; } catch { /* another origin's frame */ }
+
+  function language() {
+    const lang = around?.ownerDocument.querySelector('home-assistant')?.hass?.language || around?.lang || '';
+    if (!/^[A-Za-z0-9-]{2,20}$/.test(lang) || document.cookie.split('; ').includes('tunnelmedic_lang=' + lang)) return false;
     document.cookie = `tunnelmedic_lang=${lang}; path=${base}; max-age=31536000; samesite=strict`;
-    if (lang.split('-')[0] !== document.documentElement.lang) { location.reload(); return; }
+    if (lang.split('-')[0] === root.lang) return false;
+    location.reload();
+    return true;
   }
+  if (language()) return;
+
+  // A colour as its three parts; null for what is none, or lets others shine through.
+  const sample = document.createElement('i');
+  function colour(value) {
+    sample.style.color = '';
+    sample.style.color = value;
+    if (!sample.style.color) return null;
+    const [r, g, b, alpha] = getComputedStyle(sample).color.match(/^rgba?\(.*\)$/)?.[0].match(/[\d.]+/g)?.map(Number) ?? [];
+    return b === undefined || alpha < 1 ? null : [r, g, b];
+  }
+  const light = (c) => c.map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+
+  // The theme's colours, as far as what is written in them can be read.
+  function look() {
+    document.body.append(sample);
+    const theme = getComputedStyle(around);
+    const of = (...names) => names.map((n) => colour(theme.getPropertyValue(n))).find(Boolean);
+    const set = (name, c) => (c ? root.style.setProperty(name, `rgb(${c})`) : root.style.removeProperty(name));
+    const page = of('--primary-background-color'), card = of('--ha-card-background', '--card-background-color');
+    if (page && card && light(page) < 0.18 === light(card) < 0.18) {
+      root.dataset.theme = light(card) < 0.18 ? 'dark' : 'light';
+      set('--page', page);
+      set('--card', card);
+      for (const [ours, theirs] of [['--text', '--primary-text-color'], ['--quiet', '--secondary-text-color'], ['--link', '--primary-color']]) {
+        const c = of(theirs);
+        set(ours, c && contrast(c, card) >= 4.5 && contrast(c, page) >= 4.5 ? c : null);
+      }
+      set('--edge', of('--divider-color'));
+    }
+    for (const [ours, theirs] of [['--radius', '--ha-card-border-radius'], ['--below', '--safe-area-inset-bottom'], ['--left', '--safe-area-inset-left'], ['--right', '--safe-area-inset-right']]) {
+      const size = theme.getPropertyValue(theirs).trim();
+      if (/^\d{1,3}(\.\d+)?px$/.test(size)) root.style.setProperty(ours, size);
+    }
+    sample.remove();
+  }
+  if (around) {
+    look();
+    new MutationObserver(() => language() || look()).observe(around, { attributeFilter: ['style', 'class', 'lang'] });
+  }
+
+  // The panel around the page tells whether it is narrow, and then has a title of its own;
+  // asked to, it goes to another of its screens without loading everything anew.
+  let panel = false;
+  const ask = (type, data) => parent.postMessage({ type: 'home-assistant/' + type, ...data }, location.origin);
+  addEventListener('message', (e) => {
+    if (e.source !== parent || e.origin !== location.origin || e.data?.type !== 'home-assistant/properties') return;
+    panel = true;
+    root.classList.toggle('narrow', !!e.data.narrow);
+  });
+  if (around) ask('subscribe-properties');
+  document.addEventListener('click', (e) => {
+    const link = e.target.closest?.('a[target=_top]');
+    if (!panel || !link || e.button || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+    e.preventDefault();
+    ask('navigate', { path: link.getAttribute('href') });
+  });
+
   let token = document.querySelector('meta[name=token]').content;
 
   function say(text, bad) {
