@@ -61,7 +61,7 @@ func (m *mirror) show(ctx context.Context, while time.Duration, forget chan chan
 }
 
 // shown are the entities that can be had without a broker: the ones that only show.
-func shown() []entity {
+var shown = sync.OnceValue(func() []entity {
 	var list []entity
 	for _, e := range entities() {
 		if e.value != nil && e.command == "" && e.attributes != foundTopic { // which a button fills
@@ -69,7 +69,7 @@ func shown() []entity {
 		}
 	}
 	return list
-}
+})
 
 // states are what Core is to be told, by entity.
 func (m *mirror) states() map[string]coreState {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"strconv"
+	"sync"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -52,7 +53,8 @@ type entity struct {
 	value      func(view) any
 }
 
-func entities() []entity {
+// entities are all of them, made once: they are gone through at every state that is shown.
+var entities = sync.OnceValue(func() []entity {
 	const sensor, binary, button = "sensor", "binary_sensor", "button"
 	return []entity{
 		{key: "connectivity", platform: binary, class: "connectivity", value: func(v view) any { return v.open }},
@@ -75,7 +77,7 @@ func entities() []entity {
 		{key: "pause", id: "pause_for_an_hour", platform: button, category: "config", icon: "mdi:pause-circle-outline", command: pauseTopic},
 		{key: "healing", platform: "switch", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true, value: healing},
 	}
-}
+})
 
 // causes are what the diagnosis may be.
 func causes() (list []string) {
