@@ -1,12 +1,13 @@
 package report
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/words"
 )
 
 // Verdict is what the evidence of one incident supports as to what ended it.
@@ -34,63 +35,57 @@ func Attribute(i journal.Incident) Attribution {
 	switch {
 	case back != nil && passed != nil && passed.At.After(back.At):
 		return Attribution{Protocol,
-			fmt.Sprintf("While the fault lasted, it was there under %s, gone under %s, and there again when %s was tried once more at %s. At %s %s worked again: by then the fault had passed.", i.Own, i.After, i.Own, utc(back.At), utc(passed.At), i.Own),
-			"This speaks for the protocol as one condition of the fault, not as its origin."}
+			say("report.why.back-then-passed", words.With{"own": i.Own, "other": i.After, "back": utc(back.At), "passed": utc(passed.At)}), say("report.open.condition")}
 	case passed != nil:
 		return Attribution{Upstream,
-			fmt.Sprintf("The setting under which it began (%s) worked when it was tried again, as was certain at %s: the fault had passed, and the change of protocol is not needed for it to stay away.", i.Own, utc(passed.At)),
-			"When it passed is not known: before the change of protocol, at it, or any time until that trial, which was a restart too."}
+			say("report.why.passed", words.With{"own": i.Own, "passed": utc(passed.At)}), say("report.open.when")}
 	case back != nil:
 		return Attribution{Protocol,
-			fmt.Sprintf("The fault was there under %s, was gone under %s, and was there again when %s was tried once more at %s.", i.Own, i.After, i.Own, utc(back.At)),
-			"This speaks for the protocol as one condition of the fault, not as its origin: what lies behind it can be anything on that path."}
+			say("report.why.back", words.With{"own": i.Own, "other": i.After, "back": utc(back.At)}), say("report.open.condition")}
 	case i.Ended.IsZero():
-		return Attribution{Undetermined, "The incident is not over.", ""}
+		return Attribution{Undetermined, say("report.why.not-over"), ""}
 	case i.Outcome == policy.StepUser:
-		return Attribution{Undetermined, "A person changed the setting in the middle of it, so what would have happened otherwise is not known.", ""}
+		return Attribution{Undetermined, say("report.why.by-hand"), ""}
 	case i.Outcome == policy.StepRecovered:
 		return recovered(i, last)
 	case i.Outcome == policy.StepCured && last != nil:
 		return cured(i, *last)
 	}
-	return Attribution{Undetermined, "What was seen does not show what ended it.", ""}
+	return Attribution{Undetermined, say("report.why.unknown"), ""}
 }
 
 // recovered weighs an end that no change brought.
 func recovered(i journal.Incident, last *journal.ChangeMade) Attribution {
-	const where = "That it went away on its own does not say where it was: at Cloudflare, in the network between, or in something in the house that is not watched."
 	if last == nil {
-		return Attribution{Upstream, "It ended while nothing was changed here: Tunnel Medic made no change and no restart between its onset and its end.", where}
+		return Attribution{Upstream, say("report.why.untouched"), say("report.open.where")}
 	}
 	if n, until := failed(i, last.At.Add(last.Took), i.Ended.Add(time.Second)); n > 0 {
-		return Attribution{Upstream, fmt.Sprintf("The fault outlived everything that was tried: %s still failed after the last change at %s, until %s; then it ended while nothing was changed here.",
-			checkCount(n), utc(last.At), utc(until)), where}
+		return Attribution{Upstream, say("report.why.outlived", words.With{"checks": checkCount(n), "at": utc(last.At), "until": utc(until)}), say("report.open.where")}
 	}
-	return Attribution{Undetermined, "From the last restart on, no check failed any more: that restart and an end by itself cannot be told apart.", ""}
+	return Attribution{Undetermined, say("report.why.restart-or-not"), ""}
 }
 
 // cured weighs an end that came with a change.
 func cured(i journal.Incident, last journal.ChangeMade) Attribution {
-	compared := beforeAndAfter(i, last)
+	told := func(key words.Key, with words.With) string {
+		return strings.TrimSpace(say(key, with) + " " + beforeAndAfter(i, last))
+	}
 	for _, c := range i.Account.Changes {
 		if c.Restarts == 0 || !c.At.Before(last.At) || c.After == evidence.NoTransport || c.After == last.After {
 			continue
 		}
 		if n, _ := failed(i, c.At.Add(c.Took), last.At); n > 0 {
 			return Attribution{Protocol,
-				fmt.Sprintf("Right before, a restart over the other transport (%s, set to %s) had not helped: %s failed after it. Over %s, set to %s at %s, it worked. So a restart alone was not what it took.%s",
-					c.After, c.To, checkCount(n), last.After, last.To, utc(last.At), compared),
-				"That it ended by itself in just that minute is improbable, not impossible; trying the old setting again would show it."}
+				told("report.why.other-transport", words.With{"over": c.After, "setting": c.To, "checks": checkCount(n), "transport": last.After, "protocol": last.To, "at": utc(last.At)}),
+				say("report.open.chance")}
 		}
 	}
 	if last.Before != evidence.NoTransport && last.Before == last.After {
 		return Attribution{Restart,
-			fmt.Sprintf("It worked after a restart at %s over the same transport as before (%s): the protocol in use did not change, so it cannot be what made the difference.%s", utc(last.At), last.After, compared),
-			"The restart and an end by itself in the same moment cannot be told apart by one incident."}
+			told("report.why.same-transport", words.With{"at": utc(last.At), "transport": last.After}), say("report.open.restart")}
 	}
 	return Attribution{Undetermined,
-		fmt.Sprintf("It worked after the change from %s to %s at %s. That change was a restart and a change of protocol at once, and the fault may have ended by itself just then: one incident does not tell these three apart.%s", last.From, last.To, utc(last.At), compared),
-		"Trying the old setting again tells more. Tunnel Medic does so at a quiet hour if failback_hours is not 0; its outcome is then written here."}
+		told("report.why.change", words.With{"own": last.From, "protocol": last.To, "at": utc(last.At)}), say("report.open.failback")}
 }
 
 // beforeAndAfter tells how the checks went from the change before until this one, and
@@ -108,7 +103,7 @@ func beforeAndAfter(i journal.Incident, c journal.ChangeMade) string {
 	if before.Probes == 0 || after.Probes == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" Before, %d of %d checks failed; after, %d of %d.", before.Failures, before.Probes, after.Failures, after.Probes)
+	return say("report.compared", words.With{"lostbefore": before.Failures, "earlier": words.Count{N: before.Probes, Of: "count.checks"}, "lost": after.Failures, "checks": words.Count{N: after.Probes, Of: "count.checks"}})
 }
 
 // step gives the newest step of a kind, nil if there is none.

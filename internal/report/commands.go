@@ -2,8 +2,9 @@ package report
 
 import (
 	_ "embed"
-	"fmt"
 	"strings"
+
+	"tunnelmedic/internal/words"
 )
 
 // commandsPage is what anyone can run to see the same, from the outside in. The commands
@@ -18,11 +19,11 @@ func (d Dossier) commands(b *strings.Builder) {
 		base = "https://homeassistant"
 	}
 	base = strings.ReplaceAll(base, "'", `'\''`) // it is pasted into a shell, and a foreign app may have chosen it
-	expect := "101 is well."
+	expect := say("report.expect")
 	if s := d.Incident.Account.Snapshots; len(s) > 0 && deref(s[0].Public).Status != 0 {
-		expect = fmt.Sprintf("101 is well; in this incident it was %d.", s[0].Public.Status)
+		expect = say("report.expect-was", words.With{"status": s[0].Public.Status})
 	} else if len(s) > 0 {
-		expect = "101 is well; in this incident no answer came."
+		expect = say("report.expect-none")
 	}
 	strings.NewReplacer("{{URL}}", base, "{{EXPECT}}", expect).WriteString(b, commandsPage)
 }

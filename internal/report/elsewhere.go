@@ -1,13 +1,13 @@
 package report
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/words"
 )
 
 // What counts as near, fixed beforehand and for every incident alike: chosen after
@@ -35,35 +35,39 @@ const (
 
 // events gives what happened elsewhere, in order.
 func events(d Dossier) (list []event) {
-	add := func(at time.Time, kind eventKind, format string, args ...any) {
-		list = append(list, event{at, kind, fmt.Sprintf(format, args...)})
+	add := func(at time.Time, kind eventKind, key words.Key, with words.With) {
+		list = append(list, event{at, kind, say(key, with)})
 	}
 	versions := map[string]string{} // of each set of rules
 	for _, p := range d.History.Pushes {
-		at, when := p.At, ""
+		at, push := p.At, words.With{"was": versions[p.Rules], "now": p.Version, "names": p.Name}
 		if at.IsZero() {
-			at, when = p.Seen, " (time of the push not told; first seen then)"
+			at = p.Seen
 		}
 		was := versions[p.Rules]
 		versions[p.Rules] = p.Version
 		switch {
+		case was != "" && p.At.IsZero():
+			add(at, pushed, "report.rules.seen", push)
 		case was != "":
-			add(at, pushed, "Cloudflare's managed DDoS L7 rules went from version %s to %s%s", was, p.Version, when)
+			add(at, pushed, "report.rules.moved", push)
 		case p.First:
-			add(at, pushed, "Cloudflare's managed DDoS L7 rules: version %s (%s), pushed before watching began%s", p.Version, p.Name, when)
+			add(at, pushed, "report.rules.found", push)
+		case p.At.IsZero():
+			add(at, pushed, "report.rules.new-seen", push)
 		default:
-			add(at, pushed, "Cloudflare's managed DDoS L7 rules: version %s (%s)%s", p.Version, p.Name, when)
+			add(at, pushed, "report.rules.new", push)
 		}
 	}
 	for _, v := range d.History.Versions {
 		if v.Was != "" {
-			add(v.At, updated, "%s went from %s to %s (seen then)", v.Part, v.Was, v.Version)
+			add(v.At, updated, "report.updated", words.With{"part": v.Part, "was": v.Was, "now": v.Version})
 		}
 	}
 	for _, r := range onStatusPage(d.Incident) {
-		add(r.Started, reported, "Cloudflare's status page: %s", strings.TrimSpace(fmt.Sprintf("“%s” began (%s, %s; it touches: %s) %s", r.Name, r.Impact, r.Status, r.Why, r.Link)))
+		add(r.Started, reported, "report.status.began", words.With{"title": r.Name, "impact": r.Impact, "state": r.Status, "why": r.Why, "link": r.Link})
 		if !r.Resolved.IsZero() {
-			add(r.Resolved, reported, "Cloudflare's status page: “%s” resolved", r.Name)
+			add(r.Resolved, reported, "report.status.resolved", words.With{"title": r.Name})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b event) int { return a.at.Compare(b.at) })
@@ -88,9 +92,9 @@ func nearby(d Dossier) (before, after []string) {
 	for _, e := range events(d) {
 		switch gap := d.Incident.Onset.Sub(e.at); {
 		case gap >= 0 && gap <= nearOnset:
-			before = append(before, line(fmt.Sprintf("%s, %s before the onset.", e.text, long(gap))))
+			before = append(before, line(say("report.near.before", words.With{"event": e.text, "span": gap})))
 		case gap < 0 && gap >= -afterward:
-			after = append(after, line(fmt.Sprintf("%s, %s after the onset.", e.text, long(gap))))
+			after = append(after, line(say("report.near.after", words.With{"event": e.text, "span": gap.Abs()})))
 		}
 	}
 	return before, after
@@ -102,15 +106,15 @@ func (d Dossier) elsewhere(b *strings.Builder) {
 	before, after := nearby(d)
 	list := slices.Concat(before, after)
 	if len(list) == 0 {
-		list = append(list, "Nothing is known of the two days before the onset and the two hours after it.")
+		list = append(list, say("report.near.none"))
 	}
 	if n := len(d.Incident.Account.Asked); n == 0 {
-		list = append(list, "Cloudflare was not asked about this incident.")
+		list = append(list, say("report.near.not-asked"))
 	} else if asked := d.Incident.Account.Asked[n-1]; asked.PageAsked && len(onStatusPage(d.Incident)) == 0 {
-		list = append(list, fmt.Sprintf("Cloudflare's status page, asked last at %s, reports nothing that may touch this tunnel. That is no proof: not everything is reported there.", utc(asked.At)))
+		list = append(list, say("report.near.page-quiet", words.With{"at": utc(asked.At)}))
 	}
 	bullets(b, append(list, d.common()...))
-	b.WriteString("\nThe timeline has these and what came later, marked *elsewhere*.\n")
+	b.WriteString("\n" + say("report.near.timeline") + "\n")
 }
 
 // common tells how many of the incidents on record began soon after a push of rules, or
@@ -118,7 +122,7 @@ func (d Dossier) elsewhere(b *strings.Builder) {
 // happens daily comes before everything.
 func (d Dossier) common() (list []string) {
 	all := d.all()
-	for kind, what := range map[eventKind]string{pushed: "a push of Cloudflare's managed DDoS L7 rules", updated: "a new version of cloudflared, the app, Core or Supervisor"} {
+	for kind, key := range map[eventKind]words.Key{pushed: "report.common.pushes", updated: "report.common.updates"} {
 		of := slices.DeleteFunc(events(d), func(e event) bool { return e.kind != kind })
 		has := 0
 		for _, i := range all {
@@ -127,7 +131,7 @@ func (d Dossier) common() (list []string) {
 			}
 		}
 		if has >= 2 {
-			list = append(list, fmt.Sprintf("%d of %d incidents on record began within a day after %s, of which there were %d in %s.", has, len(all), what, len(of), long(d.Now.Sub(d.History.First))))
+			list = append(list, say(key, words.With{"began": has, "incidents": len(all), "n": len(of), "span": d.Now.Sub(d.History.First)}))
 		}
 	}
 	slices.Sort(list)

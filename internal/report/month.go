@@ -106,11 +106,10 @@ func followed(i journal.Incident, c journal.ChangeMade, last *journal.ChangeMade
 // Markdown writes the month as a section's body.
 func (m Month) Markdown() string {
 	if m.Watched == 0 {
-		return "Nothing has been watched long enough yet.\n"
+		return say("report.month.none") + "\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Since %s (UTC): %s, %d failed. Times are estimates: each gap between two checks counts as what the check at its end saw.\n\n",
-		m.From.Format(time.DateOnly), checkCount(m.Probes), m.Failures)
+	b.WriteString(say("report.month.since", words.With{"day": m.From.Format(time.DateOnly), "checks": checkCount(m.Probes), "failed": m.Failures}) + "\n\n")
 	for _, r := range m.Rows(words.English()) {
 		fmt.Fprintf(&b, "- **%s:** %s.\n", r.What, line(r.Text))
 	}

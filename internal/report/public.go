@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"tunnelmedic/internal/words"
 )
 
 // What may stand in a public report as it is: the same for everyone.
@@ -145,11 +147,11 @@ func publicBody(body, kind string) string {
 	case trimmed == "" || known().MatchString(trimmed) && len(trimmed) < 200:
 		return body
 	case strings.Contains(trimmed, "Unable to reach the origin service. The service may be down"):
-		return "(a page that says: Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared)"
+		return say("report.body.unreachable")
 	}
 	if kind == "" {
-		kind = "text of unknown kind"
+		kind = say("report.body.unknown")
 	}
 	kind, _, _ = strings.Cut(kind, ";")
-	return fmt.Sprintf("(%d bytes of %s; left out of the public form, because a page of one's own may stand here)", len(body), kind)
+	return say("report.body.left-out", words.With{"n": len(body), "kind": kind})
 }

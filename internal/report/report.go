@@ -136,31 +136,28 @@ func (d Dossier) public() Dossier {
 }
 
 func (d Dossier) title(b *strings.Builder, f Form) {
-	fmt.Fprintf(b, "# Incident %s: %s\n\n", d.Incident.ID, strings.TrimSuffix(line(summaryOf(d.Incident)), "."))
-	fmt.Fprintf(b, "Written by Tunnel Medic %s on %s from what it recorded. ", d.Version, utc(d.Now))
+	fmt.Fprintf(b, "# %s\n\n", strings.TrimSuffix(line(say("report.title", words.With{"incident": d.Incident.ID, "summary": summaryOf(d.Incident)})), "."))
+	form := words.Key("report.form.private")
 	if f == Public {
-		b.WriteString("Public form: host names, addresses, ids and the app's slug are placeholders, the same one for the same thing. The cf-ray ids are real: Cloudflare's support needs them, and only Cloudflare can look one up.\n")
-	} else {
-		b.WriteString("Private form: it names your host, addresses and ids. For an issue or a forum take the public form.\n")
+		form = "report.form.public"
 	}
+	b.WriteString(say("report.written", words.With{"version": d.Version, "at": utc(d.Now)}) + " " + say(form) + "\n")
 }
 
 func (d Dossier) summary(b *strings.Builder) {
 	i, a := d.Incident, d.Incident.Account
-	until, end := "on", "It is not over."
+	with := words.With{"onset": utc(i.Onset), "end": utc(i.Ended), "span": i.Ended.Sub(i.Onset), "good": utc(i.LastGood)}
+	key, end, onset := words.Key("report.summary.open"), say("report.why.not-over"), say("report.onset.first", with)
 	if !i.Ended.IsZero() {
-		until = fmt.Sprintf("until %s (%s)", utc(i.Ended), long(i.Ended.Sub(i.Onset)))
-		end = "“" + line(ending(i)) + "” (Tunnel Medic's own words of that moment)"
+		key, end = "report.summary.over", line(say("report.end", words.With{"step": ending(i)}))
 	}
-	fmt.Fprintf(b, "From %s %s Home Assistant's WebSocket could not be opened through the Cloudflare Tunnel%s (cause as diagnosed: `%s`). %s\n\n",
-		utc(i.Onset), until, partly(i), i.Cause, line(summaryOf(i)))
+	if !i.LastGood.IsZero() {
+		onset = say("report.onset.good", with)
+	}
+	fmt.Fprintf(b, "%s%s `%s`: %s\n\n", say(key, with), partly(i), i.Cause, line(summaryOf(i)))
 	fmt.Fprintf(b, "- **End:** %s\n", end)
-	fmt.Fprintf(b, "- **Cut off:** about %s, and %s more by Tunnel Medic's own restarts (%d).\n", long(a.Lost), long(a.LostByUs), restarts(i))
-	if i.LastGood.IsZero() {
-		fmt.Fprintf(b, "- **Onset:** the first failed check was at %s; no good one is known from before.\n", utc(i.Onset))
-	} else {
-		fmt.Fprintf(b, "- **Onset:** the last good check was at %s, the first failed one at %s.\n", utc(i.LastGood), utc(i.Onset))
-	}
+	fmt.Fprintf(b, "- **Cut off:** %s\n", say("report.cut-off", words.With{"span": a.Lost, "ours": a.LostByUs, "restarts": words.Count{N: restarts(i), Of: "count.restarts"}}))
+	fmt.Fprintf(b, "- **Onset:** %s\n", onset)
 	at := Attribute(i)
 	fmt.Fprintf(b, "- **Attribution:** `%s`. %s\n", at.Verdict, at.Why)
 	if before, after := nearby(d); len(before) > 0 {
@@ -179,7 +176,7 @@ func partly(i journal.Incident) string {
 	if t.Probes < 5 || t.Failures >= t.Probes*9/10 {
 		return ""
 	}
-	return fmt.Sprintf(" in part: %d of %d checks failed (%.0f %%) under the setting at the onset", t.Failures, t.Probes, 100*float64(t.Failures)/float64(t.Probes))
+	return " " + say("report.partly", words.With{"lost": t.Failures, "checks": words.Count{N: t.Probes, Of: "count.checks"}})
 }
 
 func ending(i journal.Incident) string {

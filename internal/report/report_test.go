@@ -127,7 +127,7 @@ func TestThePushesBeforeBothOnsetsAreFound(t *testing.T) {
 	for _, part := range []string{
 		"went from version 3300 to 3301, 10 h 4 min before the onset",
 		"2026-05-28 18:35:29",
-		"2 of 2 incidents on record began within a day after a push of Cloudflare's managed DDoS L7 rules, of which there were 4 in ",
+		"2 of 2 incidents on record began within a day after a push of Cloudflare's managed DDoS L7 rules; there were 4 pushes in ",
 		"**Verdict: `upstream`.**", "Local (UTC+02:00)", "Fri 06:40:00",
 	} {
 		if !strings.Contains(text, part) {

@@ -1,13 +1,13 @@
 package report
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/words"
 )
 
 // exclusions are what the evidence rules out, each with how, and what it does not.
@@ -34,11 +34,11 @@ func (d Dossier) ruledOut(b *strings.Builder) {
 		x.updates(d)
 	}
 	if len(x.out)+len(x.not) == 0 {
-		b.WriteString("Nothing: no evidence of the moment was kept.\n")
+		b.WriteString(say("report.ruled-out.nothing") + "\n")
 	}
 	bullets(b, x.out)
 	if len(x.not) > 0 {
-		b.WriteString("\nNot ruled out:\n\n")
+		b.WriteString("\n" + say("report.not-ruled-out") + "\n\n")
 		bullets(b, x.not)
 	}
 }
@@ -46,35 +46,35 @@ func (d Dossier) ruledOut(b *strings.Builder) {
 // atThatMoment weighs what was seen at one moment.
 func (x *exclusions) atThatMoment(s journal.Snapshot) {
 	public, page, direct := deref(s.Public), deref(s.Page), deref(s.Direct)
-	x.rule(direct.Status == 101 && direct.Trouble == "", "**Home Assistant itself:** at the same moment the same handshake straight to it, past the tunnel, was answered with 101.",
-		"Home Assistant itself: no good handshake straight to it is on record for that moment.")
+	x.rule(direct.Status == 101 && direct.Trouble == "", say("report.ruled-out.home-assistant"),
+		say("report.not-ruled-out.home-assistant"))
 	x.rule(page.Status > 0 && page.Status < 400 && page.Header["Cf-Ray"] != "",
-		fmt.Sprintf("**The tunnel as a whole, DNS, the certificate:** at the same moment a plain page came through it (HTTP %d). Only the WebSocket failed.", page.Status),
-		"The tunnel as a whole: no plain page is on record as having come through at that moment.")
-	x.rule(public.Header["Cf-Ray"] != "", "**A way past Cloudflare** (split DNS): the failed answer bears a cf-ray.", "")
+		say("report.ruled-out.tunnel", words.With{"status": page.Status}),
+		say("report.not-ruled-out.tunnel"))
+	x.rule(public.Header["Cf-Ray"] != "", say("report.ruled-out.past-cloudflare"), "")
 	x.rule(public.Status == 0 && public.Header["Cf-Ray"] == "" && page.Header["Cf-Ray"] != "",
-		"**A way past Cloudflare** (split DNS): the handshake had no answer, but the page at the same moment bears a cf-ray.", "")
-	x.rule(s.Internet == evidence.InternetUp, "**The house's internet:** Supervisor calls it up.", "")
-	x.rule(s.Ready > 0, fmt.Sprintf("**A connector without connection:** it had %d of 4, over %s.", s.Ready, transport(s.Transport)),
-		"The connector: it had no connection, or could not be asked.")
-	x.rule(!slices.Contains([]int{0, 302, 401, 403, 429}, public.Status), "**Cloudflare Access, a firewall rule, bot protection, a rate limit:** none of them answers in this way.", "")
+		say("report.ruled-out.past-cloudflare-page"), "")
+	x.rule(s.Internet == evidence.InternetUp, say("report.ruled-out.internet"), "")
+	x.rule(s.Ready > 0, say("report.ruled-out.connector", words.With{"n": s.Ready, "over": transport(s.Transport)}),
+		say("report.not-ruled-out.connector"))
+	x.rule(!slices.Contains([]int{0, 302, 401, 403, 429}, public.Status), say("report.ruled-out.walls"), "")
 }
 
 // atCloudflare weighs the zone's settings, as far as they are known.
 func (x *exclusions) atCloudflare(u evidence.Upstream, good bool) {
 	if u.WebSockets != nil && u.WebSockets.Value == "on" {
-		x.rule(true, "**The zone's switch Network → WebSockets:** it is on, by Cloudflare's API.", "")
+		x.rule(true, say("report.ruled-out.websockets"), "")
 	} else {
-		x.rule(good, "**The zone's switch Network → WebSockets turned off for good:** there were good checks before or after.",
-			"The zone's switch Network → WebSockets: it was not asked, and no good check is on record.")
+		x.rule(good, say("report.ruled-out.websockets-for-good"),
+			say("report.not-ruled-out.websockets"))
 	}
 	if u.MutualTLS == nil || u.HTTP3 == nil {
-		x.rule(false, "", "The browsers' side (mutual TLS with HTTP/3): the zone's settings are not known.")
+		x.rule(false, "", say("report.not-ruled-out.browsers-unknown"))
 		return
 	}
 	x.rule(u.MutualTLS.Value != "on" || u.HTTP3.Value != "on",
-		"**Mutual TLS together with HTTP/3 in the browser:** they are not both on for this host (as far as certificates of Cloudflare's own authority go).",
-		"The browsers' side: this host asks visitors for a certificate and HTTP/3 is on, a pair that is known to break WebSockets in Chromium. The check uses HTTP/1.1 and would not see it.")
+		say("report.ruled-out.browsers"),
+		say("report.not-ruled-out.browsers"))
 }
 
 // overTime weighs what the checks met in the course of the incident.
@@ -86,14 +86,14 @@ func (x *exclusions) overTime(i journal.Incident) {
 	for _, r := range i.Account.Runs {
 		same = same || r.OK && r.Colo != "" && bad[r.Colo]
 	}
-	x.rule(same, "**The data centre alone:** the same one answered failed and good checks.",
-		"The data centre: failed and good checks are not known to have met the same one.")
+	x.rule(same, say("report.ruled-out.data-centre"),
+		say("report.not-ruled-out.data-centre"))
 
 	over := map[evidence.Transport]bool{}
 	for _, t := range i.Account.Tallies {
 		over[t.Transport] = over[t.Transport] || t.Failures >= 2
 	}
-	x.rule(over[evidence.OverQUIC] && over[evidence.OverHTTP2], "**One transport alone:** it failed over quic and over http2.", "")
+	x.rule(over[evidence.OverQUIC] && over[evidence.OverHTTP2], say("report.ruled-out.transport"), "")
 }
 
 // updates weighs what was updated in the house before the onset.
@@ -101,16 +101,16 @@ func (x *exclusions) updates(d Dossier) {
 	var changed []string
 	for _, v := range d.History.Versions {
 		if gap := d.Incident.Onset.Sub(v.At); v.Was != "" && gap > 0 && gap <= nearOnset {
-			changed = append(changed, line(fmt.Sprintf("%s %s → %s", v.Part, v.Was, v.Version)))
+			changed = append(changed, line(say("report.version", words.With{"part": v.Part, "was": v.Was, "now": v.Version})))
 		}
 	}
 	if len(changed) > 0 {
-		x.rule(false, "", "A change here: in the two days before the onset there was "+strings.Join(changed, "; ")+".")
+		x.rule(false, "", say("report.not-ruled-out.changed")+" "+strings.Join(changed, "; ")+".")
 		return
 	}
 	x.rule(!d.History.First.IsZero() && d.Incident.Onset.Sub(d.History.First) >= nearOnset,
-		"**An update here:** no version of cloudflared, the app, Core or Supervisor changed in the two days before the onset.",
-		"An update here: the record does not go back two days before the onset.")
+		say("report.ruled-out.update"),
+		say("report.not-ruled-out.update"))
 }
 
 func deref(a *journal.Answer) journal.Answer {

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,13 +29,13 @@ func (d Dossier) environment(b *strings.Builder) {
 	row("Supervisor", "%s", v.Supervisor)
 	row("Operating system", "%s (%s)", v.OS, v.Machine)
 	row("Protocol: your own setting", "%s", flag(i.Own))
-	row("Protocol at the onset", "%s, really in use: %s", flag(i.Before), transport(i.Transport))
+	row("Protocol at the onset", "%s, in use: %s", flag(i.Before), transport(i.Transport))
 	if !i.Ended.IsZero() {
 		last := evidence.NoTransport
 		if r := i.Account.Runs; len(r) > 0 {
 			last = r[len(r)-1].Transport
 		}
-		row("Protocol at the end", "%s, really in use: %s", flag(i.After), transport(last))
+		row("Protocol at the end", "%s, in use: %s", flag(i.After), transport(last))
 	}
 	row("Data centres that answered", "%s", strings.Join(colos(i), ", "))
 
@@ -72,19 +71,23 @@ type entry struct {
 func (d Dossier) timeline(b *strings.Builder) {
 	i := d.Incident
 	var list []entry
-	add := func(at time.Time, format string, args ...any) {
+	add := func(at time.Time, text string) {
 		if !at.IsZero() {
-			list = append(list, entry{at, line(fmt.Sprintf(format, args...))})
+			list = append(list, entry{at, line(text)})
 		}
 	}
-	add(i.LastGood, "Last good check.")
-	add(i.Onset, "First failed check%s.", firstRay(i))
+	add(i.LastGood, say("report.line.good"))
+	if ray := firstRay(i); ray != "" {
+		add(i.Onset, say("report.line.first-ray", words.With{"ray": ray}))
+	} else {
+		add(i.Onset, say("report.line.first"))
+	}
 	for _, s := range i.Steps {
-		add(s.At, "%s", words.English().Step(s))
+		add(s.At, words.English().Step(s))
 	}
 	for _, c := range i.Account.Changes {
 		if c.Result != policy.Settled { // where it settled a step says so
-			add(c.At.Add(c.Took), "Change from %s to %s: %s after %s.", flag(c.From), flag(c.To), words.English().Result(c.Result), long(c.Took))
+			add(c.At.Add(c.Took), say("report.line.change", words.With{"was": flag(c.From), "now": flag(c.To), "result": words.English().Result(c.Result), "span": c.Took}))
 		}
 	}
 	until := d.Now
@@ -100,7 +103,7 @@ func (d Dossier) timeline(b *strings.Builder) {
 
 	zone := d.location()
 	fmt.Fprintf(b, "| UTC | Local (%s) | |\n|---|---|---|\n", i.Onset.In(zone).Format("UTC-07:00"))
-	ends(b, list, 40, "| … | | (%d lines left out) |\n", func(e entry) {
+	ends(b, list, 40, "| … | | %s |\n", func(e entry) {
 		fmt.Fprintf(b, "| %s | %s | %s |\n", e.at.UTC().Format(time.DateTime), e.at.In(zone).Format("Mon 15:04:05"), e.text)
 	})
 }
@@ -112,7 +115,7 @@ func ends[T any](b *strings.Builder, list []T, n int, left string, write func(T)
 		case at < n, at >= len(list)-n:
 			write(x)
 		case at == n:
-			fmt.Fprintf(b, left, len(list)-2*n)
+			fmt.Fprintf(b, left, say("report.lines-left-out", words.With{"n": len(list) - 2*n}))
 		}
 	}
 }
@@ -124,14 +127,14 @@ func (d Dossier) evidence(b *strings.Builder) {
 		moment(b, s)
 	}
 	if len(a.Snapshots) == 0 {
-		b.WriteString("No raw answers were kept.\n\n")
+		b.WriteString(say("report.no-answers") + "\n\n")
 		seen(b, d.Incident.Seen)
 	}
 }
 
 // checks writes how the checks went.
 func checks(b *strings.Builder, a journal.Account) {
-	b.WriteString("### Checks\n\nEach is a WebSocket handshake (HTTP/1.1) through the public name, to `/api/websocket`.\n\n")
+	b.WriteString("### Checks\n\n" + say("report.checks") + "\n\n")
 	if len(a.Tallies) > 0 {
 		b.WriteString("| Set to | In use | Failed | Of | From (UTC) | To (UTC) |\n|---|---|---:|---:|---|---|\n")
 		for _, t := range a.Tallies {
@@ -140,35 +143,35 @@ func checks(b *strings.Builder, a journal.Account) {
 		b.WriteString("\n")
 	}
 	if len(a.Runs) > 0 {
-		b.WriteString("Their outcomes, equal ones in a row as one line:\n\n| From (UTC) | To (UTC) | Checks | Outcome | In use | First and last cf-ray | Took |\n|---|---|---:|---|---|---|---:|\n")
-		ends(b, a.Runs, 22, "| … | | | (%d lines left out) | | | |\n", func(r journal.Run) {
+		b.WriteString(say("report.outcomes") + "\n\n| From (UTC) | To (UTC) | Checks | Outcome | In use | First and last cf-ray | Took |\n|---|---|---:|---|---|---|---:|\n")
+		ends(b, a.Runs, 22, "| … | | | %s | | | |\n", func(r journal.Run) {
 			fmt.Fprintf(b, "| %s | %s | %d | %s | %s | %s | %d ms |\n", short(r.From), short(r.To), r.N, outcome(r), transport(r.Transport), raysOf(r), r.MS)
 		})
 		b.WriteString("\n")
 	}
 	if a.Dropped > 0 {
-		fmt.Fprintf(b, "%s in the middle were left out of this list; the table above has them.\n\n", checkCount(a.Dropped))
+		b.WriteString(say("report.dropped", words.With{"n": a.Dropped}) + "\n\n")
 	}
 	if a.Missed400 > 0 {
-		fmt.Fprintf(b, "A second witness: between these checks the connector itself counted %d more answers with status 400 (`cloudflared_tunnel_response_by_code`), from others than Tunnel Medic.\n\n", a.Missed400)
+		b.WriteString(say("report.missed400", words.With{"n": int64(a.Missed400)}) + "\n\n")
 	}
 }
 
 // moment writes the evidence of one moment.
 func moment(b *strings.Builder, s journal.Snapshot) {
-	rests, edges := "", ""
+	basis, edges := "", ""
 	if s.Rests != "" {
-		rests = ", based on: " + line(strings.TrimSuffix(s.Rests, "."))
+		basis = " " + line(say("report.based-on", words.With{"basis": strings.TrimSuffix(s.Rests, ".")}))
 	}
 	if len(s.Edges) > 0 {
-		edges = ", to the edge at " + line(strings.Join(s.Edges, ", "))
+		edges = " " + line(say("report.edges", words.With{"places": strings.Join(s.Edges, ", ")}))
 	}
 	fmt.Fprintf(b, "### %s, %s\n\n", upper(s.When), utc(s.At))
-	fmt.Fprintf(b, "Diagnosed: `%s`%s. Connector: %d of 4 connections, over %s%s.\n\n", s.Cause, rests, s.Ready, transport(s.Transport), edges)
+	fmt.Fprintf(b, "`%s`.%s %s%s\n\n", s.Cause, basis, say("report.connector", words.With{"n": s.Ready, "over": transport(s.Transport)}), edges)
 	for _, look := range []struct {
 		name string
 		a    *journal.Answer
-	}{{"Through Cloudflare, WebSocket", s.Public}, {"Through Cloudflare, plain page", s.Page}, {"Straight to Home Assistant, WebSocket", s.Direct}} {
+	}{{say("page.seen.public"), s.Public}, {say("page.seen.page"), s.Page}, {say("page.seen.direct"), s.Direct}} {
 		if look.a == nil {
 			continue
 		}
@@ -196,7 +199,7 @@ func raw(a *journal.Answer) string {
 	if a.Status != 0 {
 		fmt.Fprintf(&b, "HTTP %d\n", a.Status)
 	} else {
-		fmt.Fprintf(&b, "no answer; it got as far as: %s\n", a.Stage)
+		b.WriteString(say("report.no-answer", words.With{"step": a.Stage}) + "\n")
 	}
 	if a.Trouble != "" {
 		fmt.Fprintf(&b, "%s: %s\n", a.Trouble, plain.Sentence(a.Detail))
@@ -212,17 +215,20 @@ func raw(a *journal.Answer) string {
 
 // aiohttps are the words with which Home Assistant's web server refuses a handshake, and
 // what each means: it has one origin (aiohttp's web_ws.py).
-var aiohttps = []struct{ words, mean string }{
-	{"No WebSocket UPGRADE hdr", "Home Assistant's web server (aiohttp) writes this text exactly when a request for a WebSocket arrives without `Upgrade: websocket`. The check sent that header, so it was lost on the way."},
-	{"No CONNECTION upgrade hdr", "aiohttp writes this when `Upgrade` arrived and `Connection: upgrade` did not: the header was replaced on the way."},
-	{"Handshake error", "aiohttp writes this when `Sec-WebSocket-Key` did not arrive."},
-	{"Unsupported version", "aiohttp writes this when `Sec-WebSocket-Version` did not arrive."},
+var aiohttps = []struct {
+	words string
+	mean  words.Key
+}{
+	{"No WebSocket UPGRADE hdr", "report.aiohttp.upgrade"},
+	{"No CONNECTION upgrade hdr", "report.aiohttp.connection"},
+	{"Handshake error", "report.aiohttp.key"},
+	{"Unsupported version", "report.aiohttp.version"},
 }
 
 func meaning(a *journal.Answer) string {
 	for _, m := range aiohttps {
 		if a.Status == 400 && strings.HasPrefix(strings.TrimSpace(a.Body), m.words) {
-			return m.mean
+			return say(m.mean)
 		}
 	}
 	return ""
@@ -231,25 +237,25 @@ func meaning(a *journal.Answer) string {
 func (d Dossier) tried(b *strings.Builder) {
 	i := d.Incident
 	if len(i.Account.Changes) == 0 {
-		b.WriteString("Nothing was changed.\n")
+		b.WriteString(say("report.nothing-changed") + "\n")
 		return
 	}
 	b.WriteString("| At (UTC) | Why | Set from → to | In use before → after | Result | Restarts | Took |\n|---|---|---|---|---|---:|---:|\n")
 	for _, c := range i.Account.Changes {
-		fmt.Fprintf(b, "| %s | %s | %s → %s | %s → %s | %s | %d | %s |\n", short(c.At), line(cmp.Or(purposes[c.Purpose], c.Purpose.String())),
+		fmt.Fprintf(b, "| %s | %s | %s → %s | %s → %s | %s | %d | %s |\n", short(c.At), say(purposes[c.Purpose]),
 			flag(c.From), flag(c.To), transport(c.Before), transport(c.After), line(words.English().Result(c.Result)), c.Restarts, long(c.Took))
 	}
-	b.WriteString("\nHow the checks went under each is in the first table of the evidence. The tunnel's other options were not touched.\n")
+	b.WriteString("\n" + say("report.tried") + "\n")
 }
 
 func (d Dossier) attribution(b *strings.Builder) {
 	a := Attribute(d.Incident)
 	fmt.Fprintf(b, "**Verdict: `%s`.** %s\n", a.Verdict, a.Why)
 	if a.Open != "" {
-		fmt.Fprintf(b, "\nWhat stays open: %s\n", a.Open)
+		b.WriteString("\n" + say("report.open", words.With{"why": a.Open}) + "\n")
 	}
 	if lastChange(d.Incident) != nil {
-		b.WriteString("\nFaults of this kind have been seen to vanish under one protocol, to come back under the same one, and to go away on their own within hours (cloudflared's issue 1652). So what came after a change is told here as what came after it, no more.\n")
+		b.WriteString("\n" + say("report.after-not-by") + "\n")
 	}
 }
 
@@ -263,12 +269,11 @@ func (d Dossier) about(b *strings.Builder, f Form) {
 		}
 	}
 	if len(d.Incident.Account.Asked) > 0 && d.newest().Zone == "" && len(notes) == 0 {
-		notes = append(notes, "Without a cloudflare_api_token the zone's settings, the tunnel's sessions and the rules' versions are not known.")
+		notes = append(notes, say("report.no-token"))
 	}
 	bullets(b, append(inert(notes),
-		"The check is made from inside the house to the public name; a browser elsewhere may fare otherwise. What browsers met shows only in the connector's own count of 400s.",
-		"Versions of apps and of the rules are asked for now and then: a change lies between two looks, and of several pushes between them only the last is seen."))
+		say("report.about.inside"), say("report.about.versions")))
 	if f == Public {
-		b.WriteString("- Read it through before you publish it: what a page of your own says could not be known when this was written.\n")
+		bullets(b, []string{say("report.about.read")})
 	}
 }

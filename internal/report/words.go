@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -51,14 +50,14 @@ func upper(s string) string {
 
 func flag(p evidence.Protocol) string {
 	if p == evidence.Default {
-		return "no setting (auto)"
+		return say("report.no-setting")
 	}
 	return p.Flag()
 }
 
 func transport(t evidence.Transport) string {
 	if t == evidence.NoTransport {
-		return "not known"
+		return say("page.not-known")
 	}
 	return t.String()
 }
@@ -72,7 +71,7 @@ func setting(s *evidence.Setting) string {
 	case s.Modified.IsZero():
 		return s.Value
 	}
-	return s.Value + " since " + utc(s.Modified)
+	return say("report.since", words.With{"what": s.Value, "at": utc(s.Modified)})
 }
 
 func sessions(c evidence.TunnelClient) string {
@@ -80,10 +79,10 @@ func sessions(c evidence.TunnelClient) string {
 	for _, s := range c.Sessions {
 		one := s.Colo
 		if !s.Opened.IsZero() {
-			one += " since " + s.Opened.UTC().Format("15:04:05")
+			one = say("report.since", words.With{"what": one, "at": s.Opened.UTC().Format("15:04:05")})
 		}
 		if s.Pending {
-			one += " (gone, expected back)"
+			one += " " + say("report.gone")
 		}
 		list = append(list, one)
 	}
@@ -100,27 +99,27 @@ func colos(i journal.Incident) (names []string) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(met)) {
-		which := map[[2]bool]string{{true, true}: "failed and good", {false, true}: "failed", {true, false}: "good"}[met[name]]
-		names = append(names, fmt.Sprintf("%s (%s checks)", name, which))
+		key := map[[2]bool]words.Key{{true, true}: "report.colo.both", {false, true}: "report.colo.failed", {true, false}: "report.colo.good"}[met[name]]
+		names = append(names, say(key, words.With{"place": name}))
 	}
 	return names
 }
 
 func outcome(r journal.Run) string {
 	if r.OK {
-		return "good"
+		return say("report.outcome.good")
 	}
 	if r.Status != 0 {
-		return fmt.Sprintf("%s, HTTP %d", r.Cause, r.Status)
+		return say("report.outcome.answer", words.With{"cause": r.Cause, "status": r.Status})
 	}
-	return r.Cause.String() + ", no answer"
+	return say("report.outcome.silent", words.With{"cause": r.Cause})
 }
 
 // firstRay is the cf-ray of the first check that failed: what Cloudflare's support asks for.
 func firstRay(i journal.Incident) string {
 	for _, r := range i.Account.Runs {
 		if !r.OK && r.First != "" {
-			return ", cf-ray " + r.First
+			return r.First
 		}
 	}
 	return ""
@@ -129,7 +128,7 @@ func firstRay(i journal.Incident) string {
 func raysOf(r journal.Run) string {
 	switch {
 	case r.First == "" && r.Last == "":
-		return "none"
+		return say("report.none")
 	case r.First == r.Last || r.Last == "":
 		return "`" + r.First + "`"
 	}
@@ -137,24 +136,21 @@ func raysOf(r journal.Run) string {
 }
 
 // purposes say why a change was made.
-var purposes = map[policy.Purpose]string{
-	policy.Trial:    "may help",
-	policy.Restore:  "to restore your setting",
-	policy.Failback: "to try your setting again",
-	policy.Return:   "your setting did not hold",
-	policy.ByHand:   "by hand, to try it",
-	policy.HandBack: "by hand, and it did not hold",
-	policy.Revive:   "to start Cloudflared again; the setting stays",
+var purposes = map[policy.Purpose]words.Key{
+	policy.Trial: "report.purpose.trial", policy.Restore: "report.purpose.restore", policy.Failback: "report.purpose.failback", policy.Return: "report.purpose.return",
+	policy.ByHand: "report.purpose.by-hand", policy.HandBack: "report.purpose.hand-back", policy.Revive: "report.purpose.revive",
 }
 
 func utc(t time.Time) string {
 	if t.IsZero() {
-		return "not known"
+		return say("page.not-known")
 	}
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// checkCount and long write as the page does.
-func checkCount(n int) string { return words.English().Say("count.checks", words.With{"n": n}) }
+// say says it in English, as all of a report is.
+func say(key words.Key, with ...words.With) string { return words.English().Say(key, with...) }
+
+func checkCount(n int) words.Count { return words.Count{N: n, Of: "count.checks"} }
 
 func long(d time.Duration) string { return words.English().Span(d.Abs()) }
