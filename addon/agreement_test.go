@@ -491,6 +491,20 @@ func TestTheFormAndTheProgramAcceptTheSame(t *testing.T) {
 	}
 }
 
+// The form shows a name for each option and never its key, so the manual says both.
+func TestDocsNameEachOptionAsTheFormDoes(t *testing.T) {
+	files := storeFiles(t)
+	form := regexp.MustCompile(`(?m)^  ([a-z_]+):\n    name: (.+)$`).FindAllStringSubmatch(files["translations/en.yaml"], -1)
+	if len(form) < 15 {
+		t.Fatalf("the form has %d options", len(form))
+	}
+	for _, m := range form {
+		if row := regexp.MustCompile("(?m)^\\| `" + m[1] + "` \\| [^|]* \\| \\*\\*(.+?)\\.\\*\\* ").FindStringSubmatch(files["DOCS.md"]); len(row) != 2 || row[1] != m[2] {
+			t.Errorf("DOCS.md, table of options: %s is %q in the form, and %q there", m[1], m[2], row)
+		}
+	}
+}
+
 // english are the words that people read.
 func english(t *testing.T) map[string]any {
 	t.Helper()
