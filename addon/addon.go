@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/logbook"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/metrics"
 	"tunnelmedic/internal/mqtt"
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/notify"
@@ -85,9 +87,9 @@ type daemon struct {
 	entities *mqtt.Entities
 	home     *household
 	also     *addresses.Watch
-	listener net.Listener // nil: the address is taken for now
-	listen   func() (net.Listener, error)
+	windows  []*window // what is shown, each at its own address
 	page     web.Config
+	figures  metrics.Source
 	dataDir  string
 	log      zerolog.Logger
 }
@@ -113,12 +115,10 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		return nil, err
 	}
 	public.Token = token(o, j.Record(), log)
-	listen := func() (net.Listener, error) { return in.Net.Listen("tcp", o.Listen) }
-	listener, err := door(listen, log)
-	if err != nil {
+	d := &daemon{dataDir: o.DataDir, log: log}
+	if err := d.open(o, in); err != nil {
 		return nil, err
 	}
-
 	super := supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper, Net: in.Net, TimeScale: o.Patience})
 	voice := &words.Voice{}
 	home := newHousehold(ctx, super, log, voice)
@@ -131,9 +131,8 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	set := settings(o, public, survey.New(looks), home.location())
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
 	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
-	house.Wish.Home = o.OriginURL
 	examine := examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
-	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), Doctor: findings(examine, voice)})
+	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), History: j.History, Doctor: findings(examine, voice)})
 	entities.Link(home.page(), home.support())
 	var loop *medic.Medic
 	also := beside(o, addresses.Settings{Public: public, Looks: looks, Location: home.location, Changed: teller.TellAlso, Log: log,
@@ -153,7 +152,9 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		entities.Link(home.page(), home.support())
 	}
 	page.Report, page.History = reports(j, home, version, keeper), j.History
-	return &daemon{loop, teller, buttons, entities, home, also, listener, listen, page, o.DataDir, log}, nil
+	d.figures = metrics.Source{Status: loop.Status, Alive: loop.Alive, Available: available(j)}
+	d.loop, d.teller, d.buttons, d.entities, d.home, d.also, d.page = loop, teller, buttons, entities, home, also, page
+	return d, nil
 }
 
 // beside watches the further addresses.
@@ -161,6 +162,11 @@ func beside(o Options, set addresses.Settings) *addresses.Watch {
 	set.Interval = o.ProbeInterval
 	set.Addresses, _ = o.addresses() // LoadOptions has checked them
 	return addresses.New(set)
+}
+
+// available is how it was, as of now.
+func available(j *journal.Journal) func(now time.Time, span time.Duration) journal.Watch {
+	return func(now time.Time, span time.Duration) journal.Watch { return j.History().Available(now, span) }
 }
 
 // onPhones gives notifications on phones their buttons.
@@ -193,6 +199,7 @@ func sick(super *supervisor.Client) func() string {
 func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error) {
 	return func(ctx context.Context, l *words.Lang, emit func(web.DoctorRow)) (string, error) {
 		house := house
+		house.Wish.Home = house.OriginURL
 		house.Wish.Kept, house.Location = now()
 		at := at
 		at.House, at.Lang = &house, l
@@ -227,17 +234,26 @@ func memory(o Options, disk journal.Disk, log zerolog.Logger) (*journal.Journal,
 	return j, err
 }
 
-// door opens the page's address; nil where somebody else has it for now.
-func door(listen func() (net.Listener, error), log zerolog.Logger) (net.Listener, error) {
-	listener, err := listen()
-	switch {
-	case err == nil:
-		return listener, nil
-	case !taken(err):
-		return nil, fmt.Errorf("the page's address cannot be used: %w; set %sLISTEN to another one", err, Prefix)
+// open opens the addresses at which the program will show itself.
+func (d *daemon) open(o Options, in Surroundings) error {
+	page, err := newWindow(in, o.Listen, "LISTEN", window{name: "The page", log: d.log, server: func() *http.Server { return web.Server(d.page) },
+		guard: func(l net.Listener) net.Listener { return d.page.Listener(l) }})
+	if err != nil {
+		return err
 	}
-	log.Error().Err(err).Msg("The page cannot be shown now. Watching goes on; it is tried again.")
-	return nil, nil
+	d.windows = append(d.windows, page)
+	if o.MetricsListen == "off" {
+		return nil
+	}
+	figures, err := newWindow(in, o.MetricsListen, "METRICS_LISTEN", window{name: "The page of metrics", log: d.log, server: func() *http.Server { return metrics.Server(d.figures) }, guard: metrics.Listener})
+	if err != nil {
+		if page.first != nil {
+			_ = page.first.Close()
+		}
+		return err
+	}
+	d.windows = append(d.windows, figures)
+	return nil
 }
 
 // settings are what the options mean for the loop.
@@ -274,7 +290,9 @@ func (d *daemon) live(ctx context.Context) error {
 	// The page tells to the end, also while the tunnel is left in order.
 	shown, close := context.WithCancel(context.WithoutCancel(ctx))
 	defer close()
-	wg.Go(func() { d.serve(shown) })
+	for _, w := range d.windows {
+		wg.Go(func() { w.serve(shown) })
+	}
 	wg.Go(func() { d.room(ctx, "the notifications", func() { d.teller.Run(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the buttons on phones", func() { d.buttons.Run(ctx) }) })
 	wg.Go(func() { d.room(ctx, "the look for the notify services", func() { d.teller.CheckServices(ctx) }) })

@@ -140,6 +140,7 @@ type translation struct {
 		Name        string `yaml:"name"`
 		Description string `yaml:"description"`
 	} `yaml:"configuration"`
+	Network map[string]string `yaml:"network"` // what a port is for
 }
 
 func translationDisagreements(f files, options []option, known map[string]option) (found []string) {

@@ -98,6 +98,7 @@ type config struct {
 	AppArmor    *bool          `yaml:"apparmor"`
 	Privileged  []string       `yaml:"privileged"`
 	Services    []string       `yaml:"services"`
+	Ports       map[string]any `yaml:"ports"`
 	Map         []string       `yaml:"map"`
 	Options     map[string]any `yaml:"options"`
 	Schema      map[string]any `yaml:"schema"`

@@ -178,6 +178,8 @@ func entitiesInCore(t *testing.T, ha *core, d *daemon) {
 		"sensor.tunnel_medic_protocol_set":                {"device_class": "enum", "state": "auto"},
 		"sensor.tunnel_medic_failback_due":                {"device_class": "timestamp", "state": "unknown"},
 		"sensor.tunnel_medic_data_centre":                 {"state": lab.Colo},
+		"sensor.tunnel_medic_availability_in_24_hours":    {"unit_of_measurement": "%", "state_class": "measurement"},
+		"sensor.tunnel_medic_cut_off_today":               {"device_class": "duration", "unit_of_measurement": "min", "state_class": "total_increasing"},
 		"sensor.tunnel_medic_doctor":                      {"device_class": "timestamp", "state": "unknown"},
 		"event.tunnel_medic_incident":                     {"state": "unknown"},
 		"button.tunnel_medic_run_the_doctor":              {},

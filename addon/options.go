@@ -60,6 +60,7 @@ type Options struct {
 	OptionsFile         string         `env:"OPTIONS_FILE" envDefault:"/data/options.json" only:"env" help:"the app's options"`
 	DataDir             string         `env:"DATA_DIR" envDefault:"/data" only:"env" help:"folder for what must survive a restart"`
 	Listen              string         `env:"LISTEN" envDefault:":8099" only:"env" help:"address of the ingress page"`
+	MetricsListen       string         `env:"METRICS_LISTEN" envDefault:":9107" only:"env" help:"address of /metrics for Prometheus, whose port the app keeps closed until you open it; off: none"`
 	IngressPeer         []netip.Addr   `env:"INGRESS_PEER" envDefault:"172.30.32.2" only:"env" allowed:"IP addresses" help:"addresses that may talk to the page"`
 	ConnectorURL        string         `env:"CONNECTOR_URL" only:"env" help:"cloudflared's metrics server; http://<hostname>:36500"`
 	QUICEdge            netip.AddrPort `env:"QUIC_EDGE" only:"env" allowed:"an IP address with a port" help:"where a QUIC handshake is tried, to see whether QUIC gets through; the edge that the connector is connected to, or nobody with CONNECTOR_URL"`

@@ -34,7 +34,7 @@ func untold() addon.Options {
 		Mode: addon.Heal, Protocols: []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}, ProbeInterval: 2 * time.Minute,
 		MaxRestartsPerDay: 6, FailbackHours: 24 * time.Hour, LogLevel: addon.LogLevel(zerolog.InfoLevel), LogFormat: addon.Console,
 		BurstInterval: 2 * time.Second, SensorInterval: 4 * time.Second, MinUptime: 2 * time.Minute, HoldBase: 30 * time.Minute, ProbeTimeout: 10 * time.Second,
-		SupervisorURL: "http://supervisor", DataDir: "/data", Listen: ":8099", IngressPeer: []netip.Addr{netip.MustParseAddr("172.30.32.2")},
+		SupervisorURL: "http://supervisor", DataDir: "/data", Listen: ":8099", MetricsListen: ":9107", IngressPeer: []netip.Addr{netip.MustParseAddr("172.30.32.2")},
 		CloudflareAPIURL: "https://api.cloudflare.com/client/v4", CloudflareStatusURL: "https://www.cloudflarestatus.com/api/v2", DoHURL: "https://1.1.1.1/dns-query",
 	}
 }

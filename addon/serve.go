@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"tunnelmedic/internal/journal"
-	"tunnelmedic/internal/web"
 )
 
 // How long something that this machine does not give now is waited for: the waits
@@ -35,16 +37,42 @@ func taken(err error) bool {
 	return asked || ofTheMachine(err)
 }
 
-// serve serves the page until the context ends. The page is for showing: whatever
-// takes its address away keeps nothing else from working.
-func (d *daemon) serve(ctx context.Context) {
-	listener, said, wait := d.listener, d.listener == nil, firstWait
+// window is what the program shows at an address of its own.
+type window struct {
+	name   string // "The page"
+	open   func() (net.Listener, error)
+	first  net.Listener // nil: somebody else has the address for now
+	server func() *http.Server
+	guard  func(net.Listener) net.Listener // who is let in
+	log    zerolog.Logger
+}
+
+// newWindow opens an address; somebody else may have it for now. variable is the name of the
+// environment variable that sets it.
+func newWindow(in Surroundings, address, variable string, w window) (*window, error) {
+	w.open = func() (net.Listener, error) { return in.Net.Listen("tcp", address) }
+	var err error
+	switch w.first, err = w.open(); {
+	case err == nil:
+		return &w, nil
+	case !taken(err):
+		return nil, fmt.Errorf("%s's address cannot be used: %w; set %s%s to another one", strings.Replace(w.name, "The", "the", 1), err, Prefix, variable)
+	}
+	w.first = nil
+	w.log.Error().Err(err).Msg(w.name + " cannot be shown now. Watching goes on; it is tried again.")
+	return &w, nil
+}
+
+// serve serves it until the context ends. It is for showing: whatever takes its address away keeps
+// nothing else from working.
+func (w *window) serve(ctx context.Context) {
+	listener, said, wait := w.first, w.first == nil, firstWait
 	for ctx.Err() == nil {
 		if listener == nil {
 			var err error
-			if listener, err = d.listen(); err != nil {
+			if listener, err = w.open(); err != nil {
 				if !said {
-					d.log.Error().Err(err).Msg("The page cannot be shown now. Watching goes on; it is tried again.")
+					w.log.Error().Err(err).Msg(w.name + " cannot be shown now. Watching goes on; it is tried again.")
 					said = true
 				}
 				if !sleep(ctx, wait) {
@@ -54,11 +82,11 @@ func (d *daemon) serve(ctx context.Context) {
 				continue
 			}
 			if said {
-				d.log.Info().Msg("The page can be shown again.")
+				w.log.Info().Msg(w.name + " can be shown again.")
 			}
 			said, wait = false, firstWait
 		}
-		d.answer(ctx, listener)
+		w.answer(ctx, listener)
 		listener = nil
 	}
 	if listener != nil { // it ended before it began
@@ -66,14 +94,14 @@ func (d *daemon) serve(ctx context.Context) {
 	}
 }
 
-// answer serves the page on one listener, until that or the context ends.
-func (d *daemon) answer(ctx context.Context, l net.Listener) {
-	server := web.Server(d.page)
+// answer serves on one listener, until that or the context ends.
+func (w *window) answer(ctx context.Context, l net.Listener) {
+	server := w.server()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.Serve(d.page.Listener(l)); !errors.Is(err, http.ErrServerClosed) && ctx.Err() == nil {
-			d.log.Warn().Err(err).Msg("The page's connection to the network was lost; it is opened again.")
+		if err := server.Serve(w.guard(l)); !errors.Is(err, http.ErrServerClosed) && ctx.Err() == nil {
+			w.log.Warn().Err(err).Msg(w.name + "'s connection to the network was lost; it is opened again.")
 		}
 	}()
 	select {

@@ -32,8 +32,9 @@ type World struct {
 
 	proxy, control *door // proxy is nil where none stands between connector and Home Assistant
 	listen         string
-	kept           io.Closer  // holds the port of listen
-	plug           *wire.Plug // the world's part in a network in memory; nil on loopback
+	metrics        string
+	kept           []io.Closer // hold the ports of these two
+	plug           *wire.Plug  // the world's part in a network in memory; nil on loopback
 
 	scene    // its lock guards all below, and what the parts say that it guards
 	faults   Faults
@@ -124,9 +125,13 @@ func (w *World) openDoors() (err error) {
 	} else if w.opt.ServiceURL == "" {
 		w.opt.ServiceURL = "http://homeassistant:" + c.port()
 	}
-	// The daemon's own page: nobody else is given its port until the daemon takes it.
-	if w.listen, w.kept, err = w.hold("127.0.0.1:0"); err != nil {
-		return err
+	// The daemon's own pages: nobody else is given their ports until the daemon takes them.
+	for _, own := range []*string{&w.listen, &w.metrics} {
+		addr, kept, err := w.hold("127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		*own, w.kept = addr, append(w.kept, kept)
 	}
 	return w.control.open()
 }
@@ -176,8 +181,8 @@ func (w *World) Close() {
 		w.Edge.quic.close()
 	}
 	w.wg.Wait()
-	if w.kept != nil {
-		_ = w.kept.Close()
+	for _, k := range w.kept {
+		_ = k.Close()
 	}
 	if w.dir != "" {
 		_ = os.RemoveAll(w.dir)
@@ -197,6 +202,7 @@ func (w *World) Env() map[string]string {
 		"TUNNELMEDIC_CLOUDFLARE_API_URL":    w.Outside.door.url() + "/client/v4",
 		"TUNNELMEDIC_CLOUDFLARE_STATUS_URL": w.Outside.door.url() + "/api/v2",
 		"TUNNELMEDIC_LISTEN":                w.listen,
+		"TUNNELMEDIC_METRICS_LISTEN":        w.metrics,
 		"TUNNELMEDIC_INGRESS_PEER":          "127.0.0.1,::1",
 	}
 	if !t.Own {

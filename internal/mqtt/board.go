@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
@@ -16,9 +17,11 @@ import (
 // view is what the entities show.
 type view struct {
 	medic.Status
-	open  any       // whether Home Assistant can be reached; nil: not known
-	cure  time.Time // the last one
-	found Findings  // of the doctor, asked for by the button
+	open  any           // whether Home Assistant can be reached; nil: not known
+	cure  time.Time     // the last one
+	found Findings      // of the doctor, asked for by the button
+	day   journal.Watch // of 24 hours
+	today journal.Watch // since midnight, by UTC
 }
 
 func (v view) heals() bool { return v.Mode != "observe" }
@@ -63,6 +66,7 @@ type board struct {
 	voice   *words.Voice
 	version string
 	scrub   func(string) string
+	history func() journal.History // nil: there is none
 	wake    chan struct{}
 
 	mu sync.Mutex // guards what follows
@@ -94,7 +98,9 @@ func (b *board) change(f func()) {
 // does not change yet whether Home Assistant can be reached.
 func (b *board) note(s medic.Status, steps []policy.Step) {
 	s = s.In(b.voice.Lang())
+	day, today := b.available(time.Now())
 	b.change(func() {
+		b.day, b.today = day, today
 		b.Status, b.told, b.open = s, true, reachable(s, b.open)
 		if i := s.Incident; i != nil {
 			b.story.incident, b.story.cause = i.ID, i.Cause.String()
@@ -126,6 +132,18 @@ func reachable(s medic.Status, before any) any {
 		return before
 	}
 	return false
+}
+
+// available says how it was in 24 hours, and since midnight.
+func (b *board) available(now time.Time) (day, today journal.Watch) {
+	if b.history == nil {
+		return day, today
+	}
+	h := b.history()
+	if n := len(h.Days); n > 0 && h.Days[n-1].Date == now.UTC().Format(time.DateOnly) {
+		today = h.Days[n-1].Watch()
+	}
+	return h.Available(now, 24*time.Hour), today
 }
 
 func (b *board) occurred(s policy.Step) occurrence {

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -70,6 +71,8 @@ var entities = sync.OnceValue(func() []entity {
 		{key: "probe_latency", platform: sensor, class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", digits: "0", value: latency},
 		{key: "restarts_24h", id: "tunnel_restarts_in_24_hours", platform: sensor, stateClass: "measurement", category: "diagnostic", icon: "mdi:restart", digits: "0",
 			value: func(v view) any { return v.Restarts }},
+		{key: "availability", id: "availability_in_24_hours", platform: sensor, unit: "%", stateClass: "measurement", icon: "mdi:chart-timeline-variant", digits: "2", value: availability},
+		{key: "cut_off", id: "cut_off_today", platform: sensor, class: "duration", unit: "min", stateClass: "total_increasing", icon: "mdi:lan-disconnect", digits: "1", value: cutOff},
 		{key: "doctor", platform: sensor, class: "timestamp", category: "diagnostic", icon: "mdi:clipboard-pulse-outline", attributes: foundTopic, value: func(v view) any { return moment(v.found.At) }},
 		{key: "incident", platform: "event", icon: "mdi:timeline-alert-outline", options: happenings()},
 		{key: "probe", id: "probe_now", platform: button, icon: "mdi:radar", command: probeTopic},
@@ -147,6 +150,24 @@ func latency(v view) any {
 		return nil
 	}
 	return v.LastProbe.TookMS
+}
+
+// availability is rounded so that a quiet home's does not change with every check.
+func availability(v view) any {
+	share, known := v.day.Share()
+	if !known {
+		return nil
+	}
+	return math.Round(share*10_000) / 100
+}
+
+// cutOff begins at nought each day, as a meter does that is read by the day: so Home Assistant's
+// statistics add the days up.
+func cutOff(v view) any {
+	if v.today.Watched == 0 {
+		return nil
+	}
+	return math.Round(v.today.Minutes()*10) / 10
 }
 
 func healing(v view) any { return v.heals() && v.State != policy.Paused }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/policy"
@@ -42,6 +43,7 @@ type Config struct {
 	Net        network.Network
 	Version    string
 	LastCure   time.Time // from the journal; zero if there was none
+	History    func() journal.History
 	Doctor     func(context.Context) (Findings, error)
 	Voice      *words.Voice
 	Pace       Pace
@@ -84,7 +86,7 @@ func New(c Config) *Entities {
 	if c.Scrub == nil {
 		c.Scrub = func(s string) string { return s }
 	}
-	b := &board{voice: c.Voice, version: c.Version, scrub: c.Scrub, wake: make(chan struct{}, 1)}
+	b := &board{voice: c.Voice, version: c.Version, scrub: c.Scrub, history: c.History, wake: make(chan struct{}, 1)}
 	b.cure, b.found.Wrong = c.LastCure, []string{}
 	return &Entities{Config: c, board: b, forget: make(chan chan error)}
 }

@@ -92,6 +92,8 @@ func TestIdsStayWhatTheyAre(t *testing.T) {
 		"tunnelmedic_last_cure":       "sensor.tunnel_medic_last_cure",
 		"tunnelmedic_probe_latency":   "sensor.tunnel_medic_probe_latency",
 		"tunnelmedic_restarts_24h":    "sensor.tunnel_medic_tunnel_restarts_in_24_hours",
+		"tunnelmedic_availability":    "sensor.tunnel_medic_availability_in_24_hours",
+		"tunnelmedic_cut_off":         "sensor.tunnel_medic_cut_off_today",
 		"tunnelmedic_doctor":          "sensor.tunnel_medic_doctor",
 		"tunnelmedic_incident":        "event.tunnel_medic_incident",
 		"tunnelmedic_probe":           "button.tunnel_medic_probe_now",
@@ -182,7 +184,7 @@ func TestEverythingIsKeptAtTheBrokerAndAnnouncedInOrder(t *testing.T) {
 	if want := []string{discoveryTopic, stateTopic, attributesTopic, foundTopic, availabilityTopic, eventTopic}; !slices.Equal(order, want) {
 		t.Errorf("published %v, want %v", order, want)
 	}
-	if state, _ := b.last(stateTopic); state != `{"connectivity":"ON","data_centre":"FRA","diagnosis":"healthy","doctor":null,"failback_due":null,"healing":"ON","last_cure":"2026-11-21T22:05:12Z","needs_attention":"OFF",`+
+	if state, _ := b.last(stateTopic); state != `{"availability":null,"connectivity":"ON","cut_off":null,"data_centre":"FRA","diagnosis":"healthy","doctor":null,"failback_due":null,"healing":"ON","last_cure":"2026-11-21T22:05:12Z","needs_attention":"OFF",`+
 		`"probe_latency":84,"protocol":"http2","protocol_set":"http2","restarts_24h":2,"state":"healthy"}` {
 		t.Errorf("state %s", state)
 	}
@@ -190,6 +192,42 @@ func TestEverythingIsKeptAtTheBrokerAndAnnouncedInOrder(t *testing.T) {
 	if c.WillTopic != availabilityTopic || string(c.WillMessage) != offline || !c.WillRetain || c.Username != "addons" || string(c.Password) != "pass" {
 		t.Errorf("will %q %q kept %v, user %q", c.WillTopic, c.WillMessage, c.WillRetain, c.Username)
 	}
+}
+
+// The figures are those of the journal, as of now; those of yesterday are not today's.
+func TestHowItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h journal.History
+		b := New(Config{History: func() journal.History { return h }}).board
+		shown := func() string {
+			b.note(well(1), nil)
+			return fmt.Sprint(availability(b.view), " ", cutOff(b.view))
+		}
+		lose := func(lost time.Duration) {
+			h.Day(time.Now()).Watched += time.Hour
+			h.Day(time.Now()).Lose("tunnel-down", lost)
+			h.Count(time.Now(), journal.Watch{Watched: time.Hour, Lost: lost})
+		}
+		if got := shown(); got != "<nil> <nil>" {
+			t.Errorf("of nothing it shows %s", got)
+		}
+		lose(90 * time.Second)
+		if got := shown(); got != "97.5 1.5" {
+			t.Errorf("of a minute and a half in an hour it shows %s", got)
+		}
+		time.Sleep(23 * time.Hour) // the bubble's time begins at midnight
+		if got := shown(); got != "97.5 1.5" {
+			t.Errorf("before midnight it shows %s", got)
+		}
+		time.Sleep(2 * time.Hour)
+		if got := shown(); got != "<nil> <nil>" {
+			t.Errorf("after midnight, before the first check, it shows %s", got)
+		}
+		lose(0)
+		if got := shown(); got != "100 0" {
+			t.Errorf("after midnight it shows %s", got)
+		}
+	})
 }
 
 // The event that ends an incident still names it, and what waits for a broker that is away comes
