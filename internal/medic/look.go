@@ -23,7 +23,7 @@ func (m *Medic) home(now time.Time) survey.Home {
 	if !m.target.Trusted {
 		t = t.Bare()
 	}
-	return survey.Home{Public: t, Slug: m.target.Slug, Connector: m.connector, Location: m.set.Rules.Location, Zone: m.zone(now)}
+	return survey.Home{Public: t, Slug: m.target.Slug, Connector: m.connector, Location: m.set.Rules.Location, Zone: m.enquire.zone(now)}
 }
 
 // moment is what the looks hang on besides what they see.

@@ -5,7 +5,6 @@ package medic
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,7 +85,6 @@ type Medic struct {
 	why       words.Text
 	connector *tunnel.Connector
 	treat     *treatment.Treatment
-	incident  *journal.Incident
 	others    diagnosis.Others // what is seen of people beside our own checks
 	gates     []policy.Gate
 	warned    string          // the last trouble with the options that was logged
@@ -94,10 +92,9 @@ type Medic struct {
 	faults    int             // rounds in a row that failed by a fault of the program's own
 	unkept    journal.Trouble // as it was told
 
-	chron chronicle
-
-	life context.Context // Run's, for what goes on beside the loop
-	side sync.WaitGroup
+	chron   *journal.Chronicle
+	beside  *beside
+	enquire *enquiries
 
 	place   atomic.Pointer[time.Location] // of the house, if it became known after New
 	watched atomic.Pointer[watched]       // for others
@@ -112,10 +109,11 @@ func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tel
 	rec := j.Record()
 	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
 	m.others.Refused = diagnosis.Remembering(rec.ClientsTold)
-	if kept, ok := j.Incident(m.state.Story()); ok {
-		m.incident = &kept
-	}
-	m.chron = newChronicle(j)
+	m.chron = journal.NewChronicle(j, set.Version, set.Rules.Interval, said)
+	m.chron.TakeUp(m.state.Story())
+	m.chron.Locate(set.Rules.Location)
+	m.beside = &beside{life: context.Background(), log: log}
+	m.enquire = &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: m.chron, beside: m.beside, log: log, answers: make(chan *heard, 1), stocks: make(chan *stock, 1)}
 	m.status = Status{Version: set.Version, Mode: mode(set.Rules), Allowed: allowed(set.Rules), State: policy.Starting, Since: m.state.Since, Budget: set.Rules.Budget,
 		Diagnosis: DiagnosisStatus{Seen: map[string]string{}}, Detector: DetectorStatus{Alarm: detect.Alarm}}
 	m.beat.Store(time.Now().Unix())
@@ -157,10 +155,10 @@ func (m *Medic) Alive(now time.Time) bool {
 
 // Run loops until the context ends, and then leaves the tunnel in order.
 func (m *Medic) Run(ctx context.Context) error {
-	m.life = ctx
-	defer m.keepAll()
-	defer m.side.Wait()
-	defer m.inOrder()
+	m.beside.life = ctx
+	defer survive(m.log, "keeping what it knows", m.putDown)
+	defer m.beside.all.Wait()
+	defer survive(m.log, "leaving (the next start takes up what is open)", m.leave)
 	m.watchDisk()
 	for {
 		m.beat.Store(time.Now().Unix())
@@ -175,6 +173,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 	m.looked = time.Now()
 	if l := m.place.Load(); l != nil {
 		m.set.Rules.Location = l
+		m.chron.Locate(l)
 	}
 	m.find(ctx)
 	if ctx.Err() != nil { // perhaps before anything was found
@@ -201,7 +200,7 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		d = m.conclude(seen.Evidence)
 	}
 	e := seen.Evidence
-	m.keep(e, d, time.Now())
+	m.chron.Look(journal.Seen{Evidence: e, Diagnosis: d, Setting: m.state.Set, Transport: m.state.Transport, Blind: m.blind != ""}, time.Now())
 	sight := m.sight(seen, d)
 	state, dec := m.set.Rules.Observe(m.state, time.Now(), sight)
 	if l := m.log.Debug(); l.Enabled() {
@@ -214,7 +213,11 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	next, err := m.follow(ctx, dec)
-	m.file(time.Now())
+	m.chron.Note(time.Now(), journal.Versions{}, journal.Settings{Protocol: m.ownProtocol()})
+	if m.enquire.hear(time.Now()); m.blind == "" {
+		m.enquire.due(m.subject(), time.Now())
+	}
+	m.chron.File(time.Now())
 	if m.blind != "" {
 		next = min(next, 30*time.Second)
 	}
@@ -249,7 +252,7 @@ func unless(ctx context.Context, err error) error {
 func (m *Medic) carryOut(ctx context.Context, c policy.Change) (policy.Outcome, error) {
 	stop := m.beating()
 	defer stop()
-	m.begun(time.Now())
+	m.chron.Begin(time.Now())
 	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: c.Protocol, Purpose: c.Purpose, Before: m.state.Transport, Back: c.Protocol, Felled: m.state.Felled,
 		Most: m.set.Rules.Left(m.state, time.Now())}
 	if t := m.state.Trial; t != nil && t.Sent {
@@ -281,7 +284,9 @@ func (m *Medic) resume(ctx context.Context, in journal.Intention) error {
 // concluded takes a change's outcome and closes its intention, in one write of the
 // journal: a crash finds either both or neither.
 func (m *Medic) concluded(out policy.Outcome) policy.Decision {
-	m.made(out, time.Now())
+	if t := m.state.Trial; t != nil {
+		m.chron.Made(journal.ChangeMade{Purpose: t.Purpose, From: m.state.Set, To: t.Protocol, Before: m.state.Transport, After: out.Transport, Result: out.Result, Restarts: out.Restarts}, time.Now())
+	}
 	state, dec := m.set.Rules.Treated(m.state, time.Now(), out)
 	_ = m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = state, nil }) // memory has it
 	m.apply(state, dec, nil, nil)
@@ -386,7 +391,13 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
 	}
 	m.state = state
-	m.record(dec.Steps, d)
+	url := ""
+	if m.target.URL != nil { // after a start with Supervisor away it is not known yet
+		url = m.target.URL.String()
+	}
+	if about := m.chron.Tell(state, m.target.Slug, url, dec.Steps, time.Now()); about != nil {
+		m.enquire.about(about, m.subject(), time.Now())
+	}
 	// What the disk does not take, memory has; watchDisk says so.
 	_ = m.journal.Update(func(r *journal.Record) {
 		r.Policy, r.Slug = state, m.slug
@@ -397,48 +408,36 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	if dec.Open {
 		m.log.Debug().Msg("Every gate is open.")
 	}
-	m.journal.Live(m.chron.hist)
 	status := m.publish(e, d)
 	for _, t := range m.tell {
 		t(status, dec.Steps)
 	}
 }
 
-// record writes the incident's story. Steps that belong to none are for the log
-// alone.
-func (m *Medic) record(steps []policy.Step, d *diagnosis.Diagnosis) {
-	inc := m.state.Incident
-	if inc != nil && (m.incident == nil || m.incident.ID != inc.ID) {
-		m.incident = &journal.Incident{ID: inc.ID, Onset: inc.Onset, LastGood: inc.LastGood, Cause: inc.Cause,
-			App: m.target.Slug, Own: m.state.Own, Before: inc.Setting, Transport: inc.Transport}
-		if m.target.URL != nil { // after a start with Supervisor away it is not known yet
-			m.incident.URL = m.target.URL.String()
-		}
-		if d != nil {
-			m.incident.Seen = inShort(words.English(), m.chron.e, *d)
-		}
-		m.opened(time.Now())
+// subject is what there is to ask about.
+func (m *Medic) subject() subject {
+	s := subject{slug: m.target.Slug, connector: m.connector}
+	if m.target.URL != nil {
+		s.host = m.target.URL.Hostname()
 	}
-	if m.incident != nil && !m.incident.Ended.IsZero() {
-		steps = slices.DeleteFunc(slices.Clone(steps), func(s policy.Step) bool { return !s.Kind.Afterwards() || s.Purpose == policy.Revive })
+	return s
+}
+
+// ownProtocol is the user's own setting, "" while it is not known.
+func (m *Medic) ownProtocol() string {
+	if !m.state.OwnKnown {
+		return ""
 	}
-	if m.incident == nil || len(steps) == 0 {
-		return
-	}
-	m.incident.Add(steps...)
-	m.annotate(steps, time.Now())
-	m.incident.After = m.state.Set
-	if inc != nil {
-		m.incident.Restarts = inc.Restarts
-	} else if m.incident.Ended.IsZero() {
-		last := steps[len(steps)-1]
-		m.incident.Ended, m.incident.Outcome = last.At, last.Kind
-	}
-	if err := m.journal.Write(*m.incident); err != nil {
-		m.log.Debug().Err(err).Msg("The incident is held in memory.")
-	}
-	// What comes after its end (fail-back) still belongs to it.
-	if m.state.Story() != m.incident.ID {
-		m.incident = nil
-	}
+	return m.state.Own.String()
+}
+
+// putDown keeps what would be lost with the program's end.
+func (m *Medic) putDown() {
+	m.enquire.hear(time.Now())
+	m.chron.Close(time.Now())
+}
+
+// said is a look in sentences, for who reads the files without the program.
+func said(e evidence.Evidence, d diagnosis.Diagnosis) (rests string, seen map[string]string) {
+	return words.English().Basis(d), inShort(words.English(), e, d)
 }

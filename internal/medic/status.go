@@ -229,11 +229,11 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if t := p.Trial; t != nil {
 		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
 	}
-	s.Notes, s.Hindered = m.chron.hist.Notes, m.troubles()
+	s.Notes, s.Hindered = m.chron.History().Notes, m.troubles()
 	s.Unsure = p.Doubt == policy.Unsure
 	s.Incident = nil
-	if m.incident != nil && p.Incident != nil {
-		c := *m.incident
+	if i := m.chron.Open(); i != nil && p.Incident != nil {
+		c := *i
 		c.Account = journal.Account{} // the report's, and changed with every probe
 		s.Incident = &c
 	}

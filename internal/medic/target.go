@@ -217,7 +217,7 @@ func (m *Medic) undo(ctx context.Context, begun *journal.Intention) (done bool) 
 	m.log.Info().Str("slug", m.slug).Str("protocol", in.To.String()).Msg("Another app is to be watched: what is unproven here is put back first.")
 	stop := m.beating()
 	defer stop()
-	m.begun(time.Now())
+	m.chron.Begin(time.Now())
 	var out policy.Outcome
 	var err error
 	if again {
@@ -324,10 +324,7 @@ func (m *Medic) switchTo(slug string) {
 	if m.state = state; len(steps) > 0 {
 		m.apply(state, policy.Decision{Steps: steps}, nil, nil)
 	}
-	m.incident = nil
-	if kept, ok := m.journal.Incident(state.Story()); ok {
-		m.incident = &kept
-	}
+	m.chron.TakeUp(state.Story())
 	if slug == "" {
 		m.target, m.connector, m.treat = tunnel.Target{}, nil, nil
 		m.watched.Store(nil)

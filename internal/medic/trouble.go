@@ -52,39 +52,6 @@ func (m *Medic) guarded(ctx context.Context) (err error) {
 	return nil
 }
 
-// inOrder leaves the tunnel in order, though a fault of the program's own comes between.
-func (m *Medic) inOrder() {
-	defer func() {
-		if p := recover(); p != nil {
-			m.log.Error().Str("stack", string(debug.Stack())).Msgf("A fault in Tunnel Medic itself, while leaving: %v. The next start takes up what is open.", p)
-		}
-	}()
-	m.leave()
-}
-
-// keepAll keeps what would be lost with the program's end. A fault of its own must not
-// take the rest down.
-func (m *Medic) keepAll() {
-	defer func() {
-		if p := recover(); p != nil {
-			m.log.Error().Str("stack", string(debug.Stack())).Msgf("A fault in Tunnel Medic itself, at its end: %v.", p)
-		}
-	}()
-	m.putDown()
-}
-
-// aside runs what goes on beside the loop. A fault in it is its own.
-func (m *Medic) aside(what string, do func()) {
-	m.side.Go(func() {
-		defer func() {
-			if p := recover(); p != nil {
-				m.log.Error().Str("stack", string(debug.Stack())).Msgf("A fault in Tunnel Medic itself, while %s: %v.", what, p)
-			}
-		}()
-		do()
-	})
-}
-
 // watchDisk says once that nothing can be kept, and once that it can again.
 func (m *Medic) watchDisk() {
 	switch t := m.journal.Trouble(); {

@@ -6,6 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
 )
 
@@ -13,11 +16,15 @@ import (
 // begins anew with a clean memory; not at once, and not with a panic.
 func TestALoopThatFailsAgainAndAgainEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, _ := recording(t)
+		j, _, err := journal.Open(t.TempDir(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := New(Settings{Version: "1", Rules: policy.Rules{Interval: 2 * time.Minute, Burst: 2 * time.Second, Budget: 6}}, nil, j, zerolog.Nop())
 		m.state.Trial = &policy.OnTrial{Purpose: policy.Trial} // leaving must not panic either
 		m.set.Sensor = time.Minute
 		began := time.Now()
-		err := m.Run(t.Context()) // there is no Supervisor to ask: each look is a nil pointer
+		err = m.Run(t.Context()) // there is no Supervisor to ask: each look is a nil pointer
 		if err == nil || !strings.Contains(err.Error(), "failed 5 times in a row") {
 			t.Errorf("it ended with %v", err)
 		}

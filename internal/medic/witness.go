@@ -1,30 +1,16 @@
 package medic
 
 import (
-	"time"
-
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/words"
 )
 
-// freshWord is how long Cloudflare's word on connections counts: they come and go.
-const freshWord = 5 * time.Minute
-
-// zone is what Cloudflare's API said last.
-func (m *Medic) zone(now time.Time) evidence.Zone {
-	z := m.chron.said.Said()
-	if now.Sub(m.chron.said.At) > freshWord {
-		z.Connected = evidence.NotKnown
-	}
-	return z
-}
-
 // conclude says what was seen, in the light of what was before.
 func (m *Medic) conclude(e evidence.Evidence) diagnosis.Diagnosis {
 	h := diagnosis.History{Interval: m.set.Rules.Interval, Others: m.others, Everywhere: m.set.Rules.Exhausted(m.state),
-		Sign: m.state.Sign, Since: m.state.TroubleSince, Changes: m.chron.hist.Versions}
+		Sign: m.state.Sign, Since: m.state.TroubleSince, Changes: m.chron.History().Versions}
 	if i := m.state.Incident; i != nil {
 		h.Onset = i.Onset
 	}

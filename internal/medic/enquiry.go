@@ -1,0 +1,230 @@
+package medic
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/upstream"
+)
+
+// When Cloudflare is asked: daily, when an incident begins and ends, and once more
+// some time after either, because its status page is written by people.
+const (
+	askEvery   = 24 * time.Hour
+	askAgain   = time.Hour
+	askTimeout = time.Minute // for all of it together
+)
+
+// How often versions and settings are looked at.
+const (
+	stockEvery   = 10 * time.Minute
+	stockTimeout = 30 * time.Second
+)
+
+// freshWord is how long Cloudflare's word on connections counts: they come and go.
+const freshWord = 5 * time.Minute
+
+// Upstream asks Cloudflare about itself.
+type Upstream interface {
+	Ask(context.Context, upstream.Question) evidence.Upstream
+}
+
+// System tells the versions of the installation.
+type System func(context.Context) (supervisor.System, error)
+
+// Installation says what is installed and set.
+type Installation interface {
+	CoreInfo(context.Context) (supervisor.CoreInfo, error)
+	Info(ctx context.Context, slug string) (supervisor.Info, error)
+}
+
+// enquiries are asked for the reports, beside the loop: nothing waits for an answer.
+type enquiries struct {
+	upstream Upstream // nil: nobody asks Cloudflare
+	system   System   // may be nil
+	super    Installation
+	chron    *journal.Chronicle
+	beside   *beside
+	log      zerolog.Logger
+
+	asking  bool
+	again   time.Time         // when to ask once more; zero: not planned
+	id      string            // the incident that is then asked about, "" for none
+	onset   time.Time         // its onset
+	answers chan *heard       // nil: nothing was heard
+	said    evidence.Upstream // the last answer
+
+	stocking bool
+	stockAt  time.Time
+	stocks   chan *stock
+	open     string // the incident at the last stock-taking
+}
+
+// heard is an answer, and the incident it is for.
+type heard struct {
+	up       evidence.Upstream
+	versions journal.Versions
+	incident string
+}
+
+// stock is what is installed and set at a moment.
+type stock struct {
+	versions journal.Versions
+	settings journal.Settings
+}
+
+// subject is what is asked about.
+type subject struct {
+	slug, host string // "": not known
+	connector  *tunnel.Connector
+}
+
+// due asks what is due.
+func (q *enquiries) due(s subject, now time.Time) {
+	if s.host != "" {
+		asked := q.chron.History().AskedAt
+		switch {
+		case now.Sub(asked) >= askEvery || now.Before(asked):
+			q.about(nil, s, now)
+		case !q.again.IsZero() && !now.Before(q.again):
+			q.again = time.Time{}
+			q.ask(s, now)
+		}
+	}
+	if i := q.chron.Open(); i != nil && i.ID != q.open {
+		q.open, q.stockAt = i.ID, time.Time{} // what has changed meanwhile?
+	}
+	if s.slug != "" && !q.stocking && (now.Sub(q.stockAt) >= stockEvery || now.Before(q.stockAt)) {
+		q.takeStock(s.slug, now)
+	}
+}
+
+// hear takes what was answered meanwhile.
+func (q *enquiries) hear(now time.Time) {
+	select {
+	case h := <-q.answers:
+		q.asking = false
+		if h == nil {
+			break
+		}
+		q.said = h.up
+		for _, t := range q.chron.Hear(h.up, h.versions, h.incident, now) { // said once, not daily
+			q.log.Warn().Msg(t + " Healing does not depend on it.")
+		}
+	default:
+	}
+	select {
+	case s := <-q.stocks:
+		if q.stocking = false; s != nil {
+			q.chron.Note(now, s.versions, s.settings)
+		}
+	default:
+	}
+}
+
+// about asks Cloudflare now, and, about an incident, once more later.
+func (q *enquiries) about(i *journal.Incident, s subject, now time.Time) {
+	q.id, q.again = "", time.Time{}
+	if i != nil {
+		q.id, q.onset, q.again = i.ID, i.Onset, now.Add(askAgain)
+	}
+	q.ask(s, now)
+}
+
+func (q *enquiries) ask(s subject, now time.Time) {
+	if q.upstream == nil || s.host == "" {
+		return
+	}
+	if q.asking { // what is under way may be too old for what it is wanted for
+		q.again = now
+		return
+	}
+	q.asking = true
+	q.chron.Asking(now)
+	question, id := upstream.Question{}, q.id
+	if id != "" {
+		question.Reports, question.Colos, question.From = true, q.chron.Colos(), q.onset.Add(-3*24*time.Hour)
+	}
+	q.beside.run("asking Cloudflare", askTimeout, func(ctx context.Context) {
+		var h *heard
+		defer func() { q.answers <- h }() // one at a time: there is room
+		question.Hosts = hosts(ctx, s.host, s.connector)
+		question.Tunnel = s.connector.TunnelID
+		up := q.upstream.Ask(ctx, question)
+		if q.beside.over() {
+			return // the program ends: what was not heard says nothing
+		}
+		h = &heard{up: up, incident: id}
+		if q.system != nil {
+			if s, err := q.system(ctx); err == nil {
+				h.versions = systemVersions(s)
+			}
+		}
+	})
+}
+
+// hosts are the names to find the zone by: the public one, and, where that is an
+// address, those of the tunnel's rules.
+func hosts(ctx context.Context, host string, c *tunnel.Connector) []string {
+	if net.ParseIP(host) == nil && host != "localhost" {
+		return []string{host}
+	}
+	rules, err := c.Ingress(ctx)
+	if err != nil {
+		return []string{host}
+	}
+	list := []string{}
+	for _, r := range rules {
+		if r.Hostname != "" && len(list) < 3 {
+			list = append(list, r.Hostname)
+		}
+	}
+	return list
+}
+
+// takeStock asks for the versions and settings in force: what changed just before a fault
+// is worth knowing.
+func (q *enquiries) takeStock(slug string, now time.Time) {
+	q.stocking, q.stockAt = true, now
+	q.beside.run("taking stock", stockTimeout, func(ctx context.Context) {
+		var taken *stock
+		defer func() { q.stocks <- taken }() // one at a time: there is room
+		var s stock
+		if q.system != nil {
+			if i, err := q.system(ctx); err == nil {
+				s.versions = systemVersions(i)
+				s.versions.Core = "" // what greets through the tunnel says it itself, and may be another one
+			}
+		}
+		if i, err := q.super.CoreInfo(ctx); err == nil && i.Port > 0 {
+			s.settings.Port, s.settings.SSL = strconv.Itoa(i.Port), map[bool]string{true: "on", false: "off"}[i.SSL]
+		}
+		if i, err := q.super.Info(ctx, slug); err == nil && i.Installed() && i.OptionsError == nil {
+			s.settings.Flags = tunnel.FlagNames(i.Options)
+		}
+		if !q.beside.over() {
+			taken = &s
+		}
+	})
+}
+
+// zone is what Cloudflare's API said last.
+func (q *enquiries) zone(now time.Time) evidence.Zone {
+	z := q.said.Said()
+	if now.Sub(q.said.At) > freshWord {
+		z.Connected = evidence.NotKnown
+	}
+	return z
+}
+
+func systemVersions(s supervisor.System) journal.Versions {
+	return journal.Versions{Supervisor: s.Supervisor, Core: s.HomeAssistant, OS: s.OperatingSystem, Machine: s.Machine}
+}
