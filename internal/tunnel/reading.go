@@ -118,7 +118,7 @@ func (c *Connector) converse(ctx context.Context, k *kept, now time.Time) error 
 		return errStale
 	}
 	k.used = now
-	return nil
+	return k.conn.SetDeadline(time.Time{}) // it would wake the program for nothing
 }
 
 // answer takes an answer's head. One after which the connection ends is the last of a
