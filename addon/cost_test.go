@@ -18,7 +18,7 @@ import (
 
 // What the daemon may cost: memory in MB (10^6 bytes), and the share of one processor.
 const (
-	mostResident  = 17.0
+	mostResident  = 16.5
 	mostProcessor = 0.001
 )
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"tunnelmedic/addon"
 )
@@ -102,6 +103,15 @@ func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	// Some 4 KB of garbage a second, as in a quiet home, need no 4 MB of head room.
 	debug.SetGCPercent(25)
+	// Each round of looks, two minutes apart, leaves a megabyte of garbage, which Go keeps and
+	// nobody needs until the next. It goes back soon after.
+	go func() {
+		time.Sleep(20 * time.Second)
+		for {
+			debug.FreeOSMemory()
+			time.Sleep(2 * time.Minute)
+		}
+	}()
 	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
 	if err == nil {
 		return 0
