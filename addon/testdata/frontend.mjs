@@ -40,6 +40,20 @@ try {
   await page.goto(cfg.core + cfg.link);
   check((await shown()) === headline, 'opened by its address, as from a phone, it shows the same');
 
+  // The panel's look is the page's too, as both are of one origin: on a phone it is narrow and has the title.
+  const inside = () => page.frames().find((f) => f.name() !== '' || f.url().includes('/api/hassio_ingress/'));
+  await page.setViewportSize({ width: 390, height: 844 });
+  await inside().waitForSelector('html.narrow');
+  const looks = () => inside().evaluate(() => ({ theme: document.documentElement.dataset.theme, card: getComputedStyle(document.querySelector('.card')).backgroundColor }));
+  const around = () => page.evaluate(() => { const i = document.createElement('i'); i.style.color = getComputedStyle(document.documentElement).getPropertyValue('--card-background-color'); document.body.append(i); return getComputedStyle(i).color; });
+  let look = await looks();
+  check(look.theme === 'light' && look.card === await around(), `on a phone the panel is narrow; cards are ${look.card} as those around`);
+  await page.evaluate(() => document.querySelector('home-assistant').dispatchEvent(new CustomEvent('settheme', { detail: { dark: true } })));
+  await inside().waitForSelector('html[data-theme=dark]');
+  look = await looks();
+  check(look.card === await around(), `dark chosen in the profile: cards are ${look.card} as those around`);
+  await shot(page, 'page-dark');
+
   // What this can find: the address of before 2026.2 shows nothing any more.
   const answer = await page.goto(cfg.core + cfg.link.replace('/app/', '/hassio/ingress/'));
   const dead = answer.status() === 404 ? '' : await shown(5000).catch(() => '');

@@ -1,6 +1,7 @@
 package house_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/policy"
 )
 
 // TestTheWayInIsMarkedWhereItBreaks breaks the way at one part after the other. What is
@@ -48,4 +50,31 @@ func TestTheWayInIsMarkedWhereItBreaks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAvailabilityIsToldAsItStands: the account is of now, not of the last write to the disk.
+func TestAvailabilityIsToldAsItStands(t *testing.T) {
+	house.Run(t, lab.Options{}, map[string]string{"TUNNELMEDIC_MODE": "observe"}, func(h *house.House) {
+		page := func() string {
+			raw, err := h.Get("/")
+			if err != nil {
+				h.Fatal(err)
+			}
+			return string(raw)
+		}
+		h.Wait("a good look", time.Minute, func() bool { return h.Status().State == policy.Healthy })
+		if p := page(); !strings.Contains(p, "Not watched long enough yet") || strings.Contains(p, "0.00%") {
+			h.Error("a share is told before anything was watched")
+		}
+		h.Sleep(20 * time.Minute)
+		if n := strings.Count(page(), "<strong>100.00%</strong>"); n != 3 {
+			h.Errorf("after a green beginning, %d of three figures say so", n)
+		}
+		faulty(func(f *lab.Faults) { f.CoreDown = true })(h)
+		h.Wait("it is seen", 10*time.Minute, func() bool { return h.Status().Diagnosis.Cause == diagnosis.OriginDown })
+		h.Sleep(30 * time.Minute)
+		if p := page(); strings.Count(p, "cut off for about 3") < 3 || strings.Contains(p, "<strong>100.00%</strong>") {
+			h.Error("half an hour later nothing of it stands on the page")
+		}
+	})
 }
