@@ -307,6 +307,7 @@ func (b *Buttons) judge(ctx context.Context, p press) {
 		cancel()
 		if err != nil { // its name is proof enough
 			b.log.Debug().Err(err).Msg("Which phone a button was pressed on is not known.")
+			phones = nil
 		}
 		if service, registered := phones[p.Device]; registered && service != o.service {
 			b.log.Warn().Str("asked", o.service).Str("pressed", service).Msg("A button was pressed on another phone than the one it was made for; nothing was done.")

@@ -206,6 +206,10 @@ func TestAPostCountsOnlyFromThisPageAndInItsForm(t *testing.T) {
 		{"a pause is an hour long", "/api/pause", jsonKind, token, `{}`, 202, "pause 1h0m0s"},
 		{"resuming", "/api/resume", jsonKind, token, "", 202, "resume"},
 		{"a trial", "/api/try", jsonKind, token, `{"protocol":"http2"}`, 202, "try http2"},
+		{"a yes", "/api/answer", jsonKind, token, `{"question":"q1","yes":true}`, 202, "answer q1 true"},
+		{"a no by a form", "/api/answer", formKind, "", "question=q1&yes=false&token=" + token, 303, "answer q1 false"},
+		{"an answer to nothing", "/api/answer", jsonKind, token, `{"yes":true}`, 400, ""},
+		{"an answer that says neither", "/api/answer", formKind, "", "question=q1&yes=maybe&token=" + token, 400, ""},
 		{"a form leads back to the page", "/api/try", formKind, "", "protocol=quic&token=" + token, 303, "try quic"},
 		{"without a token", "/api/probe", jsonKind, "", "", 403, ""},
 		{"with a foreign token", "/api/probe", jsonKind, strings.Repeat("A", 26), "", 403, ""},
@@ -303,6 +307,25 @@ func TestAFormThatIsRefusedGetsThePageWithTheReason(t *testing.T) {
 	raw, _ := io.ReadAll(res.Body)
 	if res.StatusCode != 409 || !strings.Contains(string(raw), `class="message bad">Not now: the restarts of the day are used up.</div>`) {
 		t.Errorf("HTTP %d, and no reason on the page", res.StatusCode)
+	}
+}
+
+// In the mode ask the page asks, works without script, and says what became of a yes.
+func TestThePageAsks(t *testing.T) {
+	h := newHouse(t)
+	if _, _, page := h.get("/"); strings.Contains(page, "api/answer") {
+		t.Error("the page asks though there is no question")
+	}
+	h.loop.status.Question = &medic.Question{Question: policy.Question{ID: "q1", Purpose: policy.Trial, Protocol: evidence.HTTP2, Until: time.Now().Add(time.Hour)}}
+	_, _, page := h.get("/")
+	for _, want := range []string{"May Tunnel Medic switch the tunnel", `name="question" value="q1"`, `name="yes" value="true"`, `name="yes" value="false"`, "without an answer nothing is changed"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	h.loop.status.Question.Yes = true
+	if _, _, page := h.get("/"); strings.Contains(page, `name="yes" value="true"`) || !strings.Contains(page, "Somebody has said yes") {
+		t.Error("after a yes the page asks for another")
 	}
 }
 
