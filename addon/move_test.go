@@ -81,13 +81,13 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 		"it is being proven": func(h *house.House, _ *tap) {
 			healthy(h)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC, evidence.OverHTTP2))
-			h.Wait("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
+			h.Catch("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
 			h.Crash()
 		},
 		"it is being proven, and a stop puts it back": func(h *house.House, _ *tap) {
 			healthy(h)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
-			h.Wait("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
+			h.Catch("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
 			if err := h.Stop(); err != nil {
 				h.Error(err)
 			}
@@ -227,7 +227,7 @@ func TestAMoveFromOneStoreToTheOther(t *testing.T) {
 	house.Run(t, lab.Options{AddOns: apps}, nil, func(h *house.House) {
 		h.Wait("it is well", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
-		h.Wait("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
+		h.Catch("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
 		if err := h.World.User.Installs(halted(next)); err != nil {
 			h.Fatal(err)
 		}

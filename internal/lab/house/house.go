@@ -313,6 +313,18 @@ func (h *House) Wait(what string, within time.Duration, cond func() bool) {
 	h.Fatalf("waited %s in vain for: %s (state %q, cause %q, protocol %+v, gates %v)", within, what, s.State, s.Diagnosis.Cause, s.Protocol, s.Gates)
 }
 
+// Catch waits for something that lasts for a moment only: it is looked for four times a
+// second.
+func (h *House) Catch(what string, within time.Duration, cond func() bool) {
+	h.Helper()
+	for end := time.Now().Add(within); !cond(); time.Sleep(250 * time.Millisecond) {
+		if !time.Now().Before(end) {
+			s := h.Status()
+			h.Fatalf("waited %s in vain for: %s (state %q, cause %q, gates %v)", within, what, s.State, s.Diagnosis.Cause, s.Gates)
+		}
+	}
+}
+
 // Holds fails the test if something does not stay true for a virtual time.
 func (h *House) Holds(what string, during time.Duration, cond func() bool) {
 	h.Helper()
