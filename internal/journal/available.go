@@ -36,7 +36,7 @@ func (w Watch) Share() (share float64, known bool) {
 	if w.Watched < enough {
 		return 0, false
 	}
-	return max(0, 1-float64(w.Lost)/float64(w.Watched)), true
+	return min(max(0, 1-float64(w.Lost)/float64(w.Watched)), 1), true
 }
 
 // Minutes is how long remote access was cut off.

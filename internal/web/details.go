@@ -12,7 +12,7 @@ import (
 
 // detailsSection is how the tunnel is set, and the figures that decide.
 func (v *homeView) detailsSection() g.Node {
-	app, transport, checked := text(v.Say("page.not-found")), v.Say("page.not-known"), v.Say("page.check-none")
+	app, checked := text(v.Say("page.not-found")), v.Say("page.check-none")
 	if v.Target.Name != "" {
 		app = g.Group{screen(v.Screens.App, v.Target.Name), blank, note(v.Target.Slug)}
 	}
@@ -22,7 +22,6 @@ func (v *homeView) detailsSection() g.Node {
 	return el("details", id("details"), class("card wide"), el("summary", text(v.Say("page.details"))),
 		facts(id("facts"), live,
 			fact(v.Say("page.app"), app),
-			fact(v.Say("page.transport"), text(cmp.Or(v.Protocol.Transport, transport))),
 			fact(v.Say("page.setting"), text(cmp.Or(v.Protocol.Setting, v.Say("page.not-known"))), aside(v.ownSetting())),
 			fact(v.Say("page.connections"), v.connections()),
 			fact(v.Say("page.restarts"), text(v.Say("page.restarts-of", words.With{"n": v.Restarts, "budget": v.Budget})), aside(v.Say("page.restarts-note"))),

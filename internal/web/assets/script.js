@@ -16,7 +16,7 @@
     const lang = around?.ownerDocument.querySelector('home-assistant')?.hass?.language || around?.lang || '';
     if (!/^[A-Za-z0-9-]{2,20}$/.test(lang) || document.cookie.split('; ').includes('tunnelmedic_lang=' + lang)) return false;
     document.cookie = `tunnelmedic_lang=${lang}; path=${base}; max-age=31536000; samesite=strict`;
-    if (lang.split('-')[0] === root.lang) return false;
+    if (lang.split('-')[0] === root.lang || !document.cookie.includes('tunnelmedic_lang=' + lang)) return false; // without cookies it would load for ever
     location.reload();
     return true;
   }
@@ -108,7 +108,7 @@
   function swap(old, fresh) {
     const log = old.querySelector('[data-log]'), next = fresh.querySelector('[data-log]');
     const open = [...old.querySelectorAll('details')].map((d) => d.open);
-    const focus = old.contains(document.activeElement) ? [...old.querySelectorAll('a,button,summary')].indexOf(document.activeElement) : -1;
+    const focus = old.contains(document.activeElement) ? [...old.querySelectorAll('a,button,summary,[tabindex]')].indexOf(document.activeElement) : -1;
     attributes(old, fresh);
     if (log && next) {
       append(log, next);
@@ -117,7 +117,7 @@
     if (old.innerHTML === fresh.innerHTML) return;
     old.replaceChildren(...fresh.childNodes);
     old.querySelectorAll('details').forEach((d, i) => { d.open = !!open[i]; });
-    if (focus >= 0) old.querySelectorAll('a,button,summary')[focus]?.focus();
+    if (focus >= 0) old.querySelectorAll('a,button,summary,[tabindex]')[focus]?.focus();
   }
 
   // The drawing of the checks says a value where it is pointed at, and by the arrow keys.
