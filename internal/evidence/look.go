@@ -6,6 +6,7 @@ package evidence
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -61,6 +62,12 @@ func (t Trouble) String() string { return name(troubleNames[:], t) }
 
 // MarshalText writes the trouble's name.
 func (t Trouble) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; anything else is not known.
+func (t *Trouble) UnmarshalText(b []byte) error {
+	*t = Trouble(max(0, slices.Index(troubleNames[:], string(b))))
+	return nil
+}
 
 // SignIn is what became of the long-lived token in a look.
 type SignIn uint8

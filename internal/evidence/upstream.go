@@ -18,7 +18,7 @@ type Upstream struct {
 	MutualTLS  *Setting       `json:"mutual_tls,omitempty"` // on: visitors of this host are asked for a certificate
 	Rules      []RuleSet      `json:"rules,omitempty"`      // the managed DDoS L7 rule sets
 
-	Troubles []string `json:"troubles,omitempty"` // a sentence each
+	Troubles []Gap `json:"troubles,omitempty"`
 }
 
 // Reported is an incident on Cloudflare's status page.

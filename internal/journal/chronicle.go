@@ -236,7 +236,7 @@ func (c *Chronicle) Asking(now time.Time) { c.hist.AskedAt, c.dirty = now, true 
 // Hear takes Cloudflare's word, and the versions that were asked for with it, into the
 // history and the incident that it was asked about, "" for none. It gives what is new of
 // the reasons why that word is not, or not wholly, to be had.
-func (c *Chronicle) Hear(up evidence.Upstream, v Versions, incident string, now time.Time) (troubles []string) {
+func (c *Chronicle) Hear(up evidence.Upstream, v Versions, incident string, now time.Time) (troubles []evidence.Gap) {
 	c.dirty = true
 	for _, t := range up.Troubles {
 		if !slices.Contains(c.hist.Notes, t) {

@@ -207,7 +207,7 @@ func TestAnAnswerFindsItsIncident(t *testing.T) {
 	c.Look(seen(dawn, false))
 	id := "20261121T000000Z"
 	c.Tell(in(id, dawn), "", "", []policy.Step{{At: dawn, Kind: policy.StepAlarm}}, dawn)
-	up := evidence.Upstream{At: dawn, Troubles: []string{"The token lacks a right."}}
+	up := evidence.Upstream{At: dawn, Troubles: []evidence.Gap{{Kind: evidence.GapRight, Of: evidence.AskedRecord}}}
 	if news := c.Hear(up, journal.Versions{OS: "17.2", Machine: "generic-x86-64"}, id, dawn); len(news) != 1 {
 		t.Error("news:", news)
 	}

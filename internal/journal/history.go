@@ -36,7 +36,7 @@ type History struct {
 	Quarters []Quarter          `json:"quarters,omitempty"`  // of the last day, oldest first
 	Pushes   []Push             `json:"pushes,omitempty"`    // of managed rules, oldest first
 	Versions []diagnosis.Change `json:"versions,omitempty"`  // and settings, oldest first
-	Notes    []string           `json:"notes,omitempty"`     // why Cloudflare's word is not, or not wholly, to be had
+	Notes    []evidence.Gap     `json:"notes,omitempty"`     // why Cloudflare's word is not, or not wholly, to be had
 	NotesAt  time.Time          `json:"notes_at,omitzero"`
 	AskedAt  time.Time          `json:"asked_at,omitzero"` // when Cloudflare was last asked
 	First    time.Time          `json:"first,omitzero"`    // since when there is a history

@@ -13,6 +13,7 @@ import (
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/upstream"
+	"tunnelmedic/internal/words"
 )
 
 // When Cloudflare is asked: daily, when an incident begins and ends, and once more
@@ -117,7 +118,7 @@ func (q *enquiries) hear(now time.Time) {
 		}
 		q.said = h.up
 		for _, t := range q.chron.Hear(h.up, h.versions, h.incident, now) { // said once, not daily
-			q.log.Warn().Msg(t + " Healing does not depend on it.")
+			q.log.Warn().Msg(words.English().Say("log.gap", words.With{"what": words.Gap(t)}))
 		}
 	default:
 	}

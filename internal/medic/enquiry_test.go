@@ -75,13 +75,13 @@ func (a *asker) pass(d time.Duration) {
 
 func TestCloudflareIsAskedDailyAndAboutIncidentsTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		says := evidence.Upstream{Rules: []evidence.RuleSet{{ID: "r", Version: "3299", Updated: time.Now()}}, Troubles: []string{"The Cloudflare token lacks the right Zone → DNS → Read."}}
+		says := evidence.Upstream{Rules: []evidence.RuleSet{{ID: "r", Version: "3299", Updated: time.Now()}}, Troubles: []evidence.Gap{{Kind: evidence.GapRight, Of: evidence.AskedRecord}}}
 		a, u := asking(t, func(context.Context) evidence.Upstream { return says })
 		a.pass(72 * time.Hour)
 		if len(u.asked) != 3 || u.asked[0].Reports {
 			t.Fatalf("%d times in three healthy days", len(u.asked))
 		}
-		if n := strings.Count(a.log.String(), "lacks the right"); n != 1 {
+		if n := strings.Count(a.log.String(), "lacks the permission"); n != 1 {
 			t.Error("a trouble is said", n, "times")
 		}
 		id := "20000104T000000Z"

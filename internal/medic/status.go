@@ -44,7 +44,8 @@ type Status struct {
 	Hindered    []words.Text    `json:"-"`                        // the same, to be said
 	Unsure      bool            `json:"unsure,omitempty"`         // whether the present protocol is the user's own is not known; Resume says that it is
 	Also        []AddressStatus `json:"also,omitempty"`           // further public addresses, each by itself
-	Notes       []string        `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had
+	Notes       []string        `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had, as [Status.In] says it
+	Gaps        []evidence.Gap  `json:"-"`                        // the same, to be said
 }
 
 // TargetStatus is what is watched.
@@ -150,6 +151,9 @@ func (s Status) In(l *words.Lang) Status {
 	if len(s.Hindered) > 0 {
 		s.Troubles = l.Texts(s.Hindered)
 	}
+	if len(s.Gaps) > 0 {
+		s.Notes = l.Gaps(s.Gaps)
+	}
 	s.Also = slices.Clone(s.Also)
 	for i, a := range s.Also {
 		s.Also[i] = a.In(l)
@@ -229,7 +233,7 @@ func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
 	if t := p.Trial; t != nil {
 		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
 	}
-	s.Notes, s.Hindered = m.chron.History().Notes, m.troubles()
+	s.Gaps, s.Hindered = m.chron.History().Notes, m.troubles()
 	s.Unsure = p.Doubt == policy.Unsure
 	s.Incident = nil
 	if i := m.chron.Open(); i != nil && p.Incident != nil {

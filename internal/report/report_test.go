@@ -161,7 +161,7 @@ func laden() Dossier {
 		Seen: map[string]string{"addon": "9074a9fa_canaryflared started", "service": "http://canary-nas:8123", "names": "canary-home.example.org: 192.0.2.77, 2001:db8:77::5", "connector": "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"}})
 	i.Account.Hear(evidence.Upstream{At: i.Onset, Zone: "canary.example", Tunnel: "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", WebSockets: &evidence.Setting{Value: "on"},
 		Connectors: []evidence.TunnelClient{{ID: "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", Version: "2026.5.0", Sessions: []evidence.Session{{Colo: "lax01"}}}},
-		Troubles:   []string{"The Cloudflare token sees no zone for canaryhost.example.net: it belongs to another zone."}})
+		Troubles:   []evidence.Gap{{Kind: evidence.GapNoZone, Of: evidence.AskedZone, Hosts: "canaryhost.example.net"}}})
 	i.Account.Versions = journal.Versions{Cloudflared: "2026.5.0", AddOn: "6.0.3", Core: "2026.5.1", Supervisor: "2026.05.0.dev2801", OS: "Home Assistant OS 16.2"}
 	return d
 }
@@ -260,9 +260,10 @@ func TestAReportOfAlmostNothingIsStillADocument(t *testing.T) {
 
 func TestTroublesWithCloudflareAreSaidOnce(t *testing.T) {
 	d := laden()
-	const said = "The Cloudflare token lacks the right Zone → DNS → Read."
+	lacks := evidence.Gap{Kind: evidence.GapRight, Of: evidence.AskedRecord, Status: 403, Code: 10000}
+	const said = "the Cloudflare API token lacks the permission Zone → DNS → Read."
 	for range 3 {
-		d.Incident.Account.Hear(evidence.Upstream{At: onset, Troubles: []string{said}})
+		d.Incident.Account.Hear(evidence.Upstream{At: onset, Troubles: []evidence.Gap{lacks}})
 	}
 	if n := strings.Count(Markdown(d, Public), said); n != 1 {
 		t.Error(n, "times")
@@ -306,7 +307,7 @@ func TestForeignTextIsNoMarkdownInAReport(t *testing.T) {
 			}
 		}
 	}
-	i.Account.Hear(evidence.Upstream{At: i.Onset, Troubles: []string{evil}, Reports: []evidence.Reported{{Name: evil, Impact: evil, Status: evil, Why: evil, Started: i.Onset}}})
+	i.Account.Hear(evidence.Upstream{At: i.Onset, Troubles: []evidence.Gap{{Text: evil}}, Reports: []evidence.Reported{{Name: evil, Impact: evil, Status: evil, Why: evil, Started: i.Onset}}})
 	d.History.Versions = append(d.History.Versions, diagnosis.Change{Part: evil, Was: evil, Version: evil, At: i.Onset.Add(-time.Minute)})
 	for _, form := range []Form{Public, Private} {
 		fence := ""

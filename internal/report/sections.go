@@ -262,7 +262,7 @@ func (d Dossier) attribution(b *strings.Builder) {
 func (d Dossier) about(b *strings.Builder, f Form) {
 	var notes []string
 	for _, u := range d.Incident.Account.Asked {
-		for _, t := range u.Troubles {
+		for _, t := range words.English().Gaps(u.Troubles) {
 			if !slices.Contains(notes, t) {
 				notes = append(notes, t)
 			}

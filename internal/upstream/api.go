@@ -18,22 +18,10 @@ import (
 	"tunnelmedic/internal/network"
 )
 
-// The rights a token needs, by the names that Cloudflare's form for making one
-// gives them.
-const (
-	rightZone     = "Zone → Zone → Read"
-	rightDNS      = "Zone → DNS → Read"
-	rightTunnel   = "Account → Cloudflare Tunnel → Read"
-	rightSettings = "Zone → Zone Settings → Read"
-	rightTLS      = "Zone → SSL and Certificates → Read"
-	rightRules    = "Zone → HTTP DDoS Managed Ruleset → Read"
-)
-
 // refusal is an answer of the API that is no success.
 type refusal struct {
 	status int
-	code   int    // of the first error
-	wait   string // Retry-After
+	code   int // of the first error
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("HTTP %d, code %d", r.status, r.code) }
@@ -49,28 +37,28 @@ func (c *Client) word(ctx context.Context, q Question, u *evidence.Upstream) {
 	z, err := c.zone(ctx, q.Hosts)
 	switch {
 	case err != nil:
-		u.Troubles = append(u.Troubles, explain("finding the zone", rightZone, err))
+		u.Troubles = append(u.Troubles, gap(evidence.AskedZone, err))
 		return
 	case z.id == "":
-		u.Troubles = append(u.Troubles, fmt.Sprintf("The Cloudflare token sees no zone for %s: it belongs to another zone or account, or lacks the right %s.", strings.Join(q.Hosts, ", "), rightZone))
+		u.Troubles = append(u.Troubles, evidence.Gap{Kind: evidence.GapNoZone, Of: evidence.AskedZone, Hosts: clip(strings.Join(q.Hosts, ", "), 300)})
 		return
 	}
 	u.Zone = z.name
 	for _, ask := range []struct {
-		what, right string
-		do          func() error
+		of evidence.GapOf
+		do func() error
 	}{
-		{"reading the tunnel's connections", rightTunnel, func() error { return c.tunnel(ctx, q, z, u) }},
-		{"reading the zone's WebSockets setting", rightSettings, func() (err error) { u.WebSockets, err = c.setting(ctx, z, "websockets"); return err }},
-		{"reading the zone's HTTP/3 setting", rightSettings, func() (err error) { u.HTTP3, err = c.setting(ctx, z, "http3"); return err }},
-		{"reading for which hosts visitors need a certificate", rightTLS, func() error { return c.mutualTLS(ctx, z, u) }},
-		{"reading the managed DDoS rules' version", rightRules, func() error { return c.rules(ctx, z, u) }},
+		{evidence.AskedTunnel, func() error { return c.tunnel(ctx, q, z, u) }},
+		{evidence.AskedWebSockets, func() (err error) { u.WebSockets, err = c.setting(ctx, z, "websockets"); return err }},
+		{evidence.AskedHTTP3, func() (err error) { u.HTTP3, err = c.setting(ctx, z, "http3"); return err }},
+		{evidence.AskedMutualTLS, func() error { return c.mutualTLS(ctx, z, u) }},
+		{evidence.AskedRules, func() error { return c.rules(ctx, z, u) }},
 	} {
 		err := ask.do()
 		if err == nil {
 			continue
 		}
-		if t := explain(ask.what, ask.right, err); !slices.Contains(u.Troubles, t) {
+		if t := gap(ask.of, err); t.Kind != evidence.GapToken || !slices.ContainsFunc(u.Troubles, func(g evidence.Gap) bool { return g.Kind == evidence.GapToken }) {
 			u.Troubles = append(u.Troubles, t)
 		}
 		if r, ok := errors.AsType[*refusal](err); ok && r.status == http.StatusTooManyRequests || ctx.Err() != nil {
@@ -110,9 +98,9 @@ func (c *Client) tunnel(ctx context.Context, q Question, z zone, u *evidence.Ups
 	}
 	if id == "" {
 		if err != nil {
-			u.Troubles = append(u.Troubles, explain("reading the host's DNS record", rightDNS, err))
+			u.Troubles = append(u.Troubles, gap(evidence.AskedRecord, err))
 		} else {
-			u.Troubles = append(u.Troubles, "The host's DNS record in its zone leads to no tunnel.")
+			u.Troubles = append(u.Troubles, evidence.Gap{Kind: evidence.GapNoTunnel, Of: evidence.AskedRecord})
 		}
 		return nil
 	}
@@ -211,7 +199,7 @@ func (c *Client) rules(ctx context.Context, z zone, u *evidence.Upstream) error 
 		}
 	}
 	if len(u.Rules) == 0 {
-		u.Troubles = append(u.Troubles, "Cloudflare's API lists no managed DDoS L7 rule set for the zone.")
+		u.Troubles = append(u.Troubles, evidence.Gap{Kind: evidence.GapNoRules, Of: evidence.AskedRules})
 	}
 	return nil
 }
@@ -231,7 +219,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 	}
 	bad := json.Unmarshal(res.Body(), &body) != nil
 	if res.StatusCode() != http.StatusOK || !bad && !body.Success && len(body.Errors) > 0 {
-		r := &refusal{status: res.StatusCode(), wait: res.Header().Get("Retry-After")}
+		r := &refusal{status: res.StatusCode()}
 		if len(body.Errors) > 0 {
 			r.code = body.Errors[0].Code
 		}
@@ -243,35 +231,38 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, into an
 	return nil
 }
 
-// explain gives the sentence for the log, the page and the report.
-func explain(what, right string, err error) string {
+// gap says why something could not be read.
+func gap(of evidence.GapOf, err error) evidence.Gap {
+	g := evidence.Gap{Kind: evidence.GapStatus, Of: of}
 	r, refused := errors.AsType[*refusal](err)
-	switch {
-	case errors.Is(err, errFormat):
-		return fmt.Sprintf("Cloudflare's API answered something unexpected while %s.", what)
-	case !refused:
-		return fmt.Sprintf("Cloudflare's API could not be asked (%s) while %s.", reason(err), what)
-	case r.status == http.StatusTooManyRequests && r.wait != "":
-		return fmt.Sprintf("Cloudflare's API was asked too often (429) while %s; it is asked again later, as it asks for (Retry-After: %s).", what, clip(r.wait, 40))
-	case r.status == http.StatusTooManyRequests:
-		return fmt.Sprintf("Cloudflare's API was asked too often (429) while %s; it is asked again later.", what)
-	// 1000 and 9109 "Invalid access token", 6003 and 6111 "Invalid request headers": the token itself.
-	case r.status == http.StatusUnauthorized || r.code == 1000 || r.code == 6003 || r.code == 6111 || r.code == 9109 && right == rightZone:
-		return fmt.Sprintf("Cloudflare does not accept the cloudflare_api_token (HTTP %d, code %d): it is mistyped, expired, or deleted. Make a new one.", r.status, r.code)
-	case r.status == http.StatusForbidden:
-		return fmt.Sprintf("The Cloudflare token lacks the right %s, so %s is not possible (HTTP 403, code %d).", right, what, r.code)
-	case r.status == http.StatusNotFound:
-		return fmt.Sprintf("Cloudflare's API knows nothing of it (404) while %s: the token may belong to another account.", what)
+	if !refused {
+		return failed(of, err)
 	}
-	return fmt.Sprintf("Cloudflare's API answered HTTP %d (code %d) while %s.", r.status, r.code, what)
+	g.Status, g.Code = r.status, r.code
+	switch {
+	case r.status == http.StatusTooManyRequests:
+		g.Kind = evidence.GapTooOften
+	// 1000 and 9109 "Invalid access token", 6003 and 6111 "Invalid request headers": the token itself.
+	case r.status == http.StatusUnauthorized || r.code == 1000 || r.code == 6003 || r.code == 6111 || r.code == 9109 && of == evidence.AskedZone:
+		g.Kind = evidence.GapToken
+	case r.status == http.StatusForbidden:
+		g.Kind = evidence.GapRight
+	case r.status == http.StatusNotFound:
+		g.Kind = evidence.GapNotFound
+	}
+	return g
 }
 
-// reason gives an error's kind. Its text could quote the URL.
-func reason(err error) string {
-	if errors.Is(err, resty.ErrResponseBodyTooLarge) {
-		return "the answer is too large"
+// failed is the gap of a question that nothing usable came back to. An error's text is left
+// out: it could quote the URL.
+func failed(of evidence.GapOf, err error) evidence.Gap {
+	switch {
+	case errors.Is(err, errFormat):
+		return evidence.Gap{Kind: evidence.GapUnexpected, Of: of}
+	case errors.Is(err, resty.ErrResponseBodyTooLarge):
+		return evidence.Gap{Kind: evidence.GapTooLarge, Of: of}
 	}
-	return cmp.Or(network.TroubleOf(err), evidence.Unreachable).String()
+	return evidence.Gap{Kind: evidence.GapUnasked, Of: of, Trouble: cmp.Or(network.TroubleOf(err), evidence.Unreachable)}
 }
 
 func at(t *time.Time) time.Time {

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ const keptReports = 12
 type page struct {
 	asked   bool
 	reports []evidence.Reported
-	trouble string
+	gap     evidence.Gap
 }
 
 // statusIncident is an incident as Statuspage writes it (GET incidents.json, the 50
@@ -44,22 +43,21 @@ type statusIncident struct {
 }
 
 func (c *Client) page(ctx context.Context, q Question) page {
-	const what = "Cloudflare's status page"
 	res, err := c.status.R().SetContext(ctx).Get("/incidents.json")
 	if err != nil {
-		return page{trouble: fmt.Sprintf("%s could not be asked (%s).", what, reason(err))}
+		return page{gap: failed(evidence.AskedPage, err)}
 	}
 	switch {
 	case res.StatusCode() == 429:
-		return page{trouble: what + " answers that it was asked too often (429); it is asked again later."}
+		return page{gap: evidence.Gap{Kind: evidence.GapTooOften, Of: evidence.AskedPage, Status: 429}}
 	case res.StatusCode() != 200:
-		return page{trouble: fmt.Sprintf("%s answered HTTP %d.", what, res.StatusCode())}
+		return page{gap: evidence.Gap{Kind: evidence.GapStatus, Of: evidence.AskedPage, Status: res.StatusCode()}}
 	}
 	var body struct {
 		Incidents *[]statusIncident `json:"incidents"`
 	}
 	if json.Unmarshal(res.Body(), &body) != nil || body.Incidents == nil {
-		return page{trouble: what + " answered something that is not Statuspage's format."}
+		return page{gap: evidence.Gap{Kind: evidence.GapUnexpected, Of: evidence.AskedPage}}
 	}
 	p := page{asked: true}
 	for _, i := range *body.Incidents {

@@ -1,6 +1,6 @@
 // Package upstream asks Cloudflare about itself: its status page, and, with a
 // read-only token, its API. All of it is optional: every call has a time-out, what
-// cannot be asked is a sentence among the troubles, and nothing here has a say in
+// cannot be asked is a gap among the troubles, and nothing here has a say in
 // healing.
 //
 // The field names are those of Statuspage's and Cloudflare's published references;
@@ -115,11 +115,8 @@ func (c *Client) Ask(ctx context.Context, q Question) evidence.Upstream {
 	}
 	p := <-pages
 	u.PageAsked, u.Reports = p.asked, p.reports
-	if p.trouble != "" {
-		u.Troubles = append([]string{p.trouble}, u.Troubles...)
-	}
-	for i, t := range u.Troubles {
-		u.Troubles[i] = c.scrub(t)
+	if p.gap.Kind != evidence.NoGap {
+		u.Troubles = append([]evidence.Gap{p.gap}, u.Troubles...)
 	}
 	return u
 }

@@ -10,6 +10,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/secret"
+	"tunnelmedic/internal/words"
 )
 
 func world(t *testing.T) *lab.World {
@@ -72,6 +73,9 @@ func TestEverythingIsFoundByTheHostNameAlone(t *testing.T) {
 	}
 }
 
+// said gives the gaps as the log and the page have them.
+func said(u evidence.Upstream) string { return strings.Join(words.English().Gaps(u.Troubles), "\n") }
+
 func TestEveryMissingRightIsNamedAndTheRestStillAsked(t *testing.T) {
 	w := world(t)
 	for missing, want := range map[string]string{
@@ -84,9 +88,8 @@ func TestEveryMissingRightIsNamedAndTheRestStillAsked(t *testing.T) {
 	} {
 		w.Outside.Change(func(c *lab.Cloudflare) { c.Missing = []string{missing} })
 		u := ask(t, w, lab.CloudflareToken)
-		said := strings.Join(u.Troubles, "\n")
-		if !strings.Contains(said, want) {
-			t.Errorf("without %s: %q", missing, said)
+		if !strings.Contains(said(u), want) {
+			t.Errorf("without %s: %q", missing, said(u))
 		}
 		for right, got := range map[string]bool{"tunnel": u.Connectors != nil, "settings": u.WebSockets != nil, "tls": u.MutualTLS != nil, "rules": u.Rules != nil} {
 			if want := missing != "zone" && right != missing && !(missing == "dns" && right == "tunnel"); got != want {
@@ -121,16 +124,16 @@ func TestATokenOfAnotherZoneSaysSo(t *testing.T) {
 	w := world(t)
 	w.Outside.Change(func(c *lab.Cloudflare) { c.Zone = "example.org" })
 	u := ask(t, w, lab.CloudflareToken)
-	if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], "sees no zone for ha.example.com: it belongs to another zone") || u.Zone != "" {
-		t.Error(u.Troubles)
+	if len(u.Troubles) != 1 || !strings.Contains(said(u), "sees no domain for ha.example.com: it belongs to another domain") || u.Zone != "" {
+		t.Error(said(u))
 	}
 }
 
 func TestAWrongTokenIsNamedOnceAndNeverShown(t *testing.T) {
 	w := world(t)
 	u := ask(t, w, "wrong-token-0123456789")
-	if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], "does not accept the cloudflare_api_token") || strings.Contains(u.Troubles[0], "0123456789") {
-		t.Error(u.Troubles)
+	if len(u.Troubles) != 1 || !strings.Contains(said(u), "does not accept the Cloudflare API token") || strings.Contains(said(u), "0123456789") {
+		t.Error(said(u))
 	}
 }
 
@@ -150,14 +153,14 @@ func TestWithoutATokenOnlyTheStatusPageIsAsked(t *testing.T) {
 func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 	w := world(t)
 	for trouble, want := range map[lab.Trouble]string{
-		lab.Slow: "timed out", lab.Garbled: "something unexpected", lab.Strange: "something unexpected", lab.RateLimited: "asked too often (429)",
+		lab.Slow: "timed out", lab.Garbled: "an unexpected format", lab.Strange: "an unexpected format", lab.RateLimited: "asked too often (HTTP 429)",
 		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "HTTP 302",
 	} {
 		w.Outside.Change(func(c *lab.Cloudflare) { c.API = trouble })
 		began := time.Now()
 		u := ask(t, w, lab.CloudflareToken)
-		if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], want) || strings.ContainsAny(u.Troubles[0], "\n<") {
-			t.Errorf("%s: %q", trouble, u.Troubles)
+		if len(u.Troubles) != 1 || !strings.Contains(said(u), want) || strings.ContainsAny(said(u), "\n<") {
+			t.Errorf("%s: %q", trouble, said(u))
 		}
 		if time.Since(began) > 5*time.Second {
 			t.Error(trouble, "took", time.Since(began))
@@ -176,13 +179,13 @@ func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 func TestTroublesOfThePageAreOneSentence(t *testing.T) {
 	w := world(t)
 	for trouble, want := range map[lab.Trouble]string{
-		lab.Slow: "timed out", lab.Garbled: "not Statuspage's format", lab.Strange: "not Statuspage's format", lab.RateLimited: "asked too often (429)",
+		lab.Slow: "timed out", lab.Garbled: "an unexpected format", lab.Strange: "an unexpected format", lab.RateLimited: "asked too often (HTTP 429)",
 		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "HTTP 302",
 	} {
 		w.Outside.Change(func(c *lab.Cloudflare) { c.Page = trouble })
 		u := ask(t, w, lab.CloudflareToken)
-		if len(u.Troubles) != 1 || !strings.Contains(u.Troubles[0], want) || u.PageAsked || u.Zone == "" {
-			t.Errorf("%s: %q %v", trouble, u.Troubles, u.Zone)
+		if len(u.Troubles) != 1 || !strings.Contains(said(u), want) || u.PageAsked || u.Zone == "" {
+			t.Errorf("%s: %q %v", trouble, said(u), u.Zone)
 		}
 	}
 }
@@ -190,8 +193,8 @@ func TestTroublesOfThePageAreOneSentence(t *testing.T) {
 func TestBothAwayIsTwoSentences(t *testing.T) {
 	c := New(Config{StatusURL: "http://127.0.0.1:9", APIURL: "http://127.0.0.1:9", Token: "a-token-that-is-secret", Timeout: time.Second})
 	u := c.Ask(t.Context(), Question{Hosts: []string{"ha.example.com"}, Reports: true})
-	if len(u.Troubles) != 2 || strings.Contains(strings.Join(u.Troubles, ""), "secret") {
-		t.Error(u.Troubles)
+	if len(u.Troubles) != 2 || strings.Contains(said(u), "secret") {
+		t.Error(said(u))
 	}
 }
 

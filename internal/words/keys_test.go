@@ -201,7 +201,7 @@ var samples = words.With{
 	"trouble": words.Trouble(evidence.TimedOut), "script": "/frontend_latest/app.1a2b.js", "title": "502: Bad gateway",
 	"onset": "2026-11-26 17:40:00 UTC", "end": "2026-11-26 18:40:00 UTC", "back": "2026-11-27 03:12:00 UTC", "at": "2026-11-26 18:04:00 UTC", "ray": "8f0b2c4d6e8a0b1e-FRA",
 	"incident": "20260526T174000Z", "event": "Home Assistant Core went from 2026.10.3 to 2026.11.0", "impact": "minor", "link": "https://stspg.io/abc",
-	"began": 2, "incidents": 5, "place": "FRA", "kind": "text/html",
+	"code": 9109, "right": "Zone → DNS → Read", "began": 2, "incidents": 5, "place": "FRA", "kind": "text/html",
 	"good": words.Count{N: 12, Of: "count.checks"}, "since": words.Moment{At: time.Date(2026, 11, 25, 17, 40, 0, 0, time.UTC), How: words.HourAndMinute},
 }
 

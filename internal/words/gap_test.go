@@ -1,0 +1,49 @@
+package words_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/words"
+)
+
+// Whatever keeps Cloudflare's word from being had is said in the reader's language, also
+// after it has been on the disk, and also what an earlier version kept as a sentence.
+func TestEveryGapIsSaidAndSurvivesTheDisk(t *testing.T) {
+	list := []evidence.Gap{{Text: "The Cloudflare token lacks the right Zone → DNS → Read."}}
+	for kind := evidence.GapUnasked; !strings.HasPrefix(kind.String(), "unknown"); kind++ {
+		for of := evidence.AskedPage; !strings.HasPrefix(of.String(), "unknown"); of++ {
+			list = append(list, evidence.Gap{Kind: kind, Of: of, Trouble: evidence.TimedOut, Status: 403, Code: 9109, Hosts: "ha.example.com"})
+		}
+	}
+	raw, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again []evidence.Gap
+	if err := json.Unmarshal(raw, &again); err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range again {
+		if g != list[i] {
+			t.Errorf("%+v came back as %+v", list[i], g)
+		}
+	}
+	for _, tag := range words.Tags {
+		for i, said := range words.In(tag).Gaps(list) {
+			if said == "" || strings.Contains(said, "gap.") || strings.Contains(said, "{") || strings.Contains(said, "  ") {
+				t.Errorf("%s: %+v is %q", tag, list[i], said)
+			}
+		}
+	}
+
+	var old []evidence.Gap
+	if err := json.Unmarshal([]byte(`["An old sentence.", {"kind":"of a later version","of":"tunnel"}]`), &old); err != nil {
+		t.Fatal(err)
+	}
+	if said := words.English().Gaps(old); said[0] != "An old sentence." || said[1] != "The tunnel's connections: not known." {
+		t.Errorf("%q", said)
+	}
+}
