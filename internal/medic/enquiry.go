@@ -69,6 +69,10 @@ type enquiries struct {
 	open     string // the incident at the last stock-taking
 }
 
+func newEnquiries(set Settings, s Installation, c *journal.Chronicle, b *beside, log zerolog.Logger) *enquiries {
+	return &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: c, beside: b, log: log, answers: make(chan *heard, 1), stocks: make(chan *stock, 1)}
+}
+
 // heard is an answer, and the incident it is for.
 type heard struct {
 	up       evidence.Upstream

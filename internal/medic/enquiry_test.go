@@ -57,8 +57,7 @@ func asking(t *testing.T, say func(context.Context) evidence.Upstream) (*asker, 
 	u, a := &upstreamOf{say: say}, &asker{journal: j}
 	chron := journal.NewChronicle(j, "1", 2*time.Minute, said)
 	log := zerolog.New(&a.log)
-	a.enquiries = &enquiries{upstream: u, super: installed{8123}, chron: chron, beside: &beside{life: t.Context(), log: log}, log: log,
-		answers: make(chan *heard, 1), stocks: make(chan *stock, 1)}
+	a.enquiries = newEnquiries(Settings{Upstream: u}, installed{8123}, chron, &beside{life: t.Context(), log: log}, log)
 	a.s = subject{slug: "a_cloudflared", host: "ha.example.com", connector: tunnel.ConnectorOf(tunnel.Target{URL: &url.URL{Scheme: "https", Host: "ha.example.com"}}, "http://127.0.0.1:1")}
 	return a, u
 }

@@ -7,6 +7,7 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 )
@@ -17,45 +18,44 @@ type Surveyor interface {
 }
 
 // home is what is to be looked at.
-func (m *Medic) home(now time.Time) survey.Home {
-	t := m.set.Public
-	t.URL = m.target.URL
-	if !m.target.Trusted {
+func (a *app) home(place *time.Location, zone evidence.Zone) survey.Home {
+	t := a.set.Public
+	t.URL = a.target.URL
+	if !a.target.Trusted {
 		t = t.Bare()
 	}
-	return survey.Home{Public: t, Slug: m.target.Slug, Connector: m.connector, Location: m.set.Rules.Location, Zone: m.enquire.zone(now)}
+	return survey.Home{Public: t, Slug: a.target.Slug, Connector: a.connector, Location: place, Zone: zone}
 }
 
 // moment is what the looks hang on besides what they see.
-func (m *Medic) moment(now time.Time) survey.Moment {
-	s := &m.state
+func (c *course) moment(curious bool, now time.Time) survey.Moment {
+	s := &c.state
 	return survey.Moment{
 		Suspected: s.Alert(),
-		Due:       m.failbackDue(now),
+		Due:       c.failbackDue(now),
 		Starting:  s.Incident != nil || s.Felled || s.Trouble.Restarts(),
-		Curious:   m.others.Curious(now, m.set.Rules.Interval),
+		Curious:   curious,
 		Transport: s.Transport,
 	}
 }
 
 // failbackDue says whether the return to the user's own setting is due.
-func (m *Medic) failbackDue(now time.Time) bool {
-	f := m.state.Failback
-	return f != nil && m.state.Trial == nil && !now.Before(f.Due) && m.set.Rules.Quiet(now)
+func (c *course) failbackDue(now time.Time) bool {
+	f := c.state.Failback
+	return f != nil && c.state.Trial == nil && !now.Before(f.Due) && c.rules.Quiet(now)
 }
 
 // sight puts the evidence into what the policy asks for.
-func (m *Medic) sight(e survey.Seen, d diagnosis.Diagnosis) policy.Sight {
+func sight(e survey.Seen, d diagnosis.Diagnosis) policy.Sight {
 	info := e.Info
 	s := policy.Sight{
-		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign, Blind: m.blind,
+		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign,
 		Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
 		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
 		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
 		Internet:          e.Internet,
 		QUIC:              e.QUIC.QUICPasses(),
-		Unkept:            m.journal.Trouble().Err != nil,
 		InUse:             e.Connector.Before != nil && e.Connector.Before.Concurrent > 0,
 	}
 	if info != nil && info.OptionsError == nil && info.Installed() {
@@ -63,9 +63,15 @@ func (m *Medic) sight(e survey.Seen, d diagnosis.Diagnosis) policy.Sight {
 		s.Setting, s.SettingKnown = p, err == nil
 		s.SecretAtRisk = info.Options.HoldsSecretReference()
 		s.SupervisorFree = info.State == evidence.StateStarted
-		m.warnOnce(err)
-	} else if info != nil {
-		m.warnOnce(info.OptionsError)
 	}
 	return s
+}
+
+// optionsTrouble is why the app's protocol cannot be read from its options.
+func optionsTrouble(info supervisor.Info) error {
+	if info.OptionsError != nil || !info.Installed() {
+		return info.OptionsError
+	}
+	_, err := tunnel.ProtocolOf(info.Options)
+	return err
 }

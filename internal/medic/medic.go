@@ -5,19 +5,16 @@ package medic
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
-	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
-	"tunnelmedic/internal/sensor"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
@@ -64,83 +61,56 @@ type Teller func(Status, []policy.Step)
 
 // Medic is the loop. Make it with New, then call Run once.
 type Medic struct {
-	set     Settings
-	super   Supervisor
-	journal *journal.Journal
-	log     zerolog.Logger
-	tell    []Teller
-
-	wake   chan struct{} // a probe is wanted now
-	wishes chan wish     // what people ask for
-	beat   atomic.Int64  // Unix time of the loop's last sign of life
-	sense  sensor.Sensor
+	wishes
+	*board
+	set    Settings
+	super  Supervisor
+	log    zerolog.Logger
+	tell   []Teller
+	pulse  pulse
+	place  atomic.Pointer[time.Location] // of the house, if it became known after New
+	beside *beside
 
 	// The loop's own, touched by Run's goroutine alone.
-	state     policy.State
-	target    tunnel.Target
-	slug      string    // of the add-on that the state belongs to
-	found     time.Time // when the target was found
-	part      parting   // from the app that was watched before
-	blind     string    // why there is nothing to look at, as the log says it
-	why       words.Text
-	connector *tunnel.Connector
-	treat     *treatment.Treatment
-	others    diagnosis.Others // what is seen of people beside our own checks
-	gates     []policy.Gate
-	warned    string          // the last trouble with the options that was logged
-	looked    time.Time       // when the last round began
-	faults    int             // rounds in a row that failed by a fault of the program's own
-	unkept    journal.Trouble // as it was told
-
+	course
+	app     *app
+	eyes    *lookout
+	parting *parting
 	chron   *journal.Chronicle
-	beside  *beside
 	enquire *enquiries
-
-	place   atomic.Pointer[time.Location] // of the house, if it became known after New
-	watched atomic.Pointer[watched]       // for others
-
-	mu     sync.Mutex
-	status Status
+	disk    diskWatch
+	others  diagnosis.Others // what is seen of people beside our own checks
+	gates   []policy.Gate
+	warned  onChange  // of trouble with the options
+	looked  time.Time // when the last round began
+	faults  int       // rounds in a row that failed by a fault of the program's own
 }
 
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
-	m := &Medic{set: set, super: s, journal: j, log: log, tell: tell, wake: make(chan struct{}, 1), wishes: make(chan wish, maxWishes)}
-	rec := j.Record()
-	m.state, m.slug = set.Rules.Awake(rec.Policy, time.Now()), rec.Slug
+	now, rec := time.Now(), j.Record()
+	m := &Medic{wishes: newWishes(), set: set, super: s, log: log, tell: tell, beside: &beside{life: context.Background(), log: log},
+		course: course{rules: set.Rules, journal: j, state: set.Rules.Awake(rec.Policy, now), slug: rec.Slug}, disk: diskWatch{journal: j, log: log}}
+	m.board = newBoard(set, m.state)
 	m.others.Refused = diagnosis.Remembering(rec.ClientsTold)
 	m.chron = journal.NewChronicle(j, set.Version, set.Rules.Interval, said)
 	m.chron.TakeUp(m.state.Story())
 	m.chron.Locate(set.Rules.Location)
-	m.beside = &beside{life: context.Background(), log: log}
-	m.enquire = &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: m.chron, beside: m.beside, log: log, answers: make(chan *heard, 1), stocks: make(chan *stock, 1)}
-	m.status = Status{Version: set.Version, Mode: mode(set.Rules), Allowed: allowed(set.Rules), State: policy.Starting, Since: m.state.Since, Budget: set.Rules.Budget,
-		Diagnosis: DiagnosisStatus{Seen: map[string]string{}}, Detector: DetectorStatus{Alarm: detect.Alarm}}
-	m.beat.Store(time.Now().Unix())
+	m.enquire = newEnquiries(set, s, m.chron, m.beside, log)
+	m.app = &app{set: &m.set, super: s, journal: j, log: log}
+	m.eyes = &lookout{app: m.app, journal: j, log: log, source: s}
+	m.parting = &parting{course: &m.course, app: m.app, pulse: &m.pulse, chron: m.chron, log: log, concluded: m.concluded, hold: m.eyes.holdOff}
+	m.pulse.beat(now)
 	return m
-}
-
-// Probe asks for a probe now.
-func (m *Medic) Probe() {
-	select {
-	case m.wake <- struct{}{}:
-	default: // one is wanted already
-	}
 }
 
 // Locate takes the house's time zone, by which the quiet hours go: it may become known,
 // or another, while the program runs.
 func (m *Medic) Locate(l *time.Location) { m.place.Store(l) }
 
-// watched is what the loop watches.
-type watched struct {
-	target    tunnel.Target
-	connector *tunnel.Connector
-}
-
 // Watched gives the app that is watched, with the way to its connector; nil while there is none.
 func (m *Medic) Watched() (tunnel.Target, *tunnel.Connector) {
-	w := m.watched.Load()
+	w := m.app.shown.Load()
 	if w == nil {
 		return tunnel.Target{}, nil
 	}
@@ -150,7 +120,7 @@ func (m *Medic) Watched() (tunnel.Target, *tunnel.Connector) {
 // Alive says whether the loop has given a sign of life lately. A treatment gives
 // its signs too: only a loop that hangs goes silent.
 func (m *Medic) Alive(now time.Time) bool {
-	return now.Sub(time.Unix(m.beat.Load(), 0)) < max(5*time.Minute, 10*m.set.Rules.Interval)
+	return m.pulse.within(max(5*time.Minute, 10*m.set.Rules.Interval), now)
 }
 
 // Run loops until the context ends, and then leaves the tunnel in order.
@@ -161,7 +131,7 @@ func (m *Medic) Run(ctx context.Context) error {
 	defer survive(m.log, "leaving (the next start takes up what is open)", m.leave)
 	m.watchDisk()
 	for {
-		m.beat.Store(time.Now().Unix())
+		m.pulse.beat(time.Now())
 		if err := m.guarded(ctx); err != nil || ctx.Err() != nil {
 			return unless(ctx, err)
 		}
@@ -169,40 +139,33 @@ func (m *Medic) Run(ctx context.Context) error {
 }
 
 // round is one look and all that follows from it.
-func (m *Medic) round(ctx context.Context) (time.Duration, error) {
+func (m *Medic) round(ctx context.Context) (next time.Duration, err error) {
 	m.looked = time.Now()
 	if l := m.place.Load(); l != nil {
-		m.set.Rules.Location = l
+		m.rules.Location = l
 		m.chron.Locate(l)
 	}
 	m.find(ctx)
 	if ctx.Err() != nil { // perhaps before anything was found
 		return 0, nil
 	}
-	if in := m.journal.Record().Intention; in != nil && m.treat != nil && !m.parting() {
+	if in := m.begun(); in != nil && m.app.treat != nil && !m.parting.under() {
 		if err := m.resume(ctx, *in); err != nil {
 			return 0, err
 		}
 	}
-	var (
-		seen survey.Seen
-		d    diagnosis.Diagnosis // where there is nothing to look at, nothing is concluded
-	)
-	if m.blind == "" {
-		now := time.Now()
-		seen = m.set.Survey.Survey(ctx, m.home(now), m.moment(now))
-		if ctx.Err() != nil {
-			return 0, nil
-		}
-		if seen.Info != nil && !seen.Info.Installed() || seen.Refused {
-			m.found = time.Time{} // removed, or replaced by another store's: look for it at once
-		}
-		d = m.conclude(seen.Evidence)
+	seen, d := m.look(ctx)
+	if ctx.Err() != nil {
+		return 0, nil
 	}
 	e := seen.Evidence
-	m.chron.Look(journal.Seen{Evidence: e, Diagnosis: d, Setting: m.state.Set, Transport: m.state.Transport, Blind: m.blind != ""}, time.Now())
-	sight := m.sight(seen, d)
-	state, dec := m.set.Rules.Observe(m.state, time.Now(), sight)
+	m.chron.Look(journal.Seen{Evidence: e, Diagnosis: d, Setting: m.state.Set, Transport: m.state.Transport, Blind: m.eyes.blind != ""}, time.Now())
+	sight := sight(seen, d)
+	sight.Blind, sight.Unkept = m.eyes.blind, m.journal.Trouble().Err != nil
+	if seen.Info != nil {
+		m.warned.say(m.log, optionsTrouble(*seen.Info))
+	}
+	state, dec := m.rules.Observe(m.state, time.Now(), sight)
 	if l := m.log.Debug(); l.Enabled() {
 		l.Str("cause", d.Cause.String()).Float64("score", state.Detector.Score()).Interface("seen", inShort(words.English(), e, d)).Msg("Looked.")
 	}
@@ -212,24 +175,77 @@ func (m *Medic) round(ctx context.Context) (time.Duration, error) {
 			dec = wished
 		}
 	}
-	next, err := m.follow(ctx, dec)
-	m.chron.Note(time.Now(), journal.Versions{}, journal.Settings{Protocol: m.ownProtocol()})
-	if m.enquire.hear(time.Now()); m.blind == "" {
-		m.enquire.due(m.subject(), time.Now())
-	}
-	m.chron.File(time.Now())
-	if m.blind != "" {
+	next, err = m.follow(ctx, dec)
+	m.file(time.Now())
+	if m.eyes.blind != "" {
 		next = min(next, 30*time.Second)
 	}
 	return next, err
+}
+
+// find sees to it that there is something to look at, and that nothing of ours is open
+// elsewhere.
+func (m *Medic) find(ctx context.Context) {
+	if !m.eyes.due(time.Now()) {
+		return
+	}
+	t, known, err := m.eyes.search(ctx, m.slug)
+	if ctx.Err() != nil || known && !m.parting.free(ctx, t.Slug) {
+		return
+	}
+	if known && t.Slug != m.slug {
+		if steps := m.moveTo(t.Slug, time.Now()); len(steps) > 0 {
+			m.apply(m.state, policy.Decision{Steps: steps}, nil, nil)
+		}
+		m.chron.TakeUp(m.state.Story())
+		if t.Slug == "" {
+			m.app.detach()
+		}
+	}
+	if m.eyes.take(t, err, time.Now()) {
+		m.others.Brief = diagnosis.Turnover{}
+	}
+}
+
+// look looks, and says what was seen in the light of what was before. Where there is
+// nothing to look at, nothing is concluded.
+func (m *Medic) look(ctx context.Context) (seen survey.Seen, d diagnosis.Diagnosis) {
+	if m.eyes.blind != "" {
+		return seen, d
+	}
+	now := time.Now()
+	seen = m.set.Survey.Survey(ctx, m.app.home(m.rules.Location, m.enquire.zone(now)), m.moment(m.others.Curious(now, m.rules.Interval), now))
+	if ctx.Err() != nil {
+		return seen, d
+	}
+	if seen.Info != nil && !seen.Info.Installed() || seen.Refused {
+		m.eyes.again()
+	}
+	h := diagnosis.History{Interval: m.rules.Interval, Others: m.others, Everywhere: m.rules.Exhausted(m.state),
+		Sign: m.state.Sign, Since: m.state.TroubleSince, Changes: m.chron.History().Versions}
+	if i := m.state.Incident; i != nil {
+		h.Onset = i.Onset
+	}
+	d, m.others = diagnosis.Conclude(seen.Evidence, h)
+	sayOthers(m.log, m.journal, d, h.Others, m.others)
+	return seen, d
+}
+
+// file hears and asks what is due for the reports, and has it written.
+func (m *Medic) file(now time.Time) {
+	m.chron.Note(now, journal.Versions{}, journal.Settings{Protocol: m.ownProtocol()})
+	if m.enquire.hear(now); m.eyes.blind == "" {
+		m.enquire.due(m.app.subject(), now)
+	}
+	m.chron.File(now)
 }
 
 // follow carries out what a decision orders, and what follows from that in turn.
 // It gives the time until the next probe.
 func (m *Medic) follow(ctx context.Context, dec policy.Decision) (time.Duration, error) {
 	for dec.Change != nil {
-		if m.treat == nil { // after a start with Supervisor away: the order waits until the add-on is found
-			m.state = m.set.Rules.Awake(m.state, time.Now())
+		if m.app.treat == nil { // after a start with Supervisor away: the order waits until the add-on is found
+			m.state = m.rules.Awake(m.state, time.Now())
 			return dec.Next, nil
 		}
 		out, err := m.carryOut(ctx, *dec.Change)
@@ -250,18 +266,9 @@ func unless(ctx context.Context, err error) error {
 }
 
 func (m *Medic) carryOut(ctx context.Context, c policy.Change) (policy.Outcome, error) {
-	stop := m.beating()
-	defer stop()
+	defer m.pulse.during()()
 	m.chron.Begin(time.Now())
-	in := journal.Intention{Slug: m.target.Slug, From: m.state.Set, To: c.Protocol, Purpose: c.Purpose, Before: m.state.Transport, Back: c.Protocol, Felled: m.state.Felled,
-		Most: m.set.Rules.Left(m.state, time.Now())}
-	if t := m.state.Trial; t != nil && t.Sent {
-		in.Ours = append(in.Ours, c.Protocol)
-	}
-	if t := m.set.Rules.Abandon(m.state, time.Now()).Trial; t != nil {
-		in.Back = t.Protocol
-	}
-	return m.treat.Do(ctx, in)
+	return m.app.treat.Do(ctx, m.intend(c, time.Now()))
 }
 
 // resume finishes a change that an earlier run of the program left open.
@@ -270,10 +277,9 @@ func (m *Medic) resume(ctx context.Context, in journal.Intention) error {
 		_ = m.journal.Update(func(r *journal.Record) { r.Intention = nil }) // memory has it
 		return nil
 	}
-	stop := m.beating()
-	defer stop()
+	defer m.pulse.during()()
 	m.log.Warn().Str("protocol", in.To.String()).Str("stage", string(in.Stage)).Msg("A change was interrupted; finding out what is there.")
-	out, err := m.treat.Resume(ctx, in)
+	out, err := m.app.treat.Resume(ctx, in)
 	if ctx.Err() != nil || err != nil {
 		return unless(ctx, err)
 	}
@@ -287,28 +293,10 @@ func (m *Medic) concluded(out policy.Outcome) policy.Decision {
 	if t := m.state.Trial; t != nil {
 		m.chron.Made(journal.ChangeMade{Purpose: t.Purpose, From: m.state.Set, To: t.Protocol, Before: m.state.Transport, After: out.Transport, Result: out.Result, Restarts: out.Restarts}, time.Now())
 	}
-	state, dec := m.set.Rules.Treated(m.state, time.Now(), out)
+	state, dec := m.rules.Treated(m.state, time.Now(), out)
 	_ = m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = state, nil }) // memory has it
 	m.apply(state, dec, nil, nil)
 	return dec
-}
-
-// beating gives signs of life while something long goes on.
-func (m *Medic) beating() (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		t := time.NewTicker(30 * time.Second)
-		defer t.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case now := <-t.C:
-				m.beat.Store(now.Unix())
-			}
-		}
-	}()
-	return func() { close(done) }
 }
 
 // wait lets time pass until the next probe is due, somebody asks for one, or the
@@ -326,15 +314,15 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 			return
 		case <-m.wake:
 			// Somebody who presses again and again gets no more than the closest look.
-			due.Reset(max(0, m.set.Rules.Burst-time.Since(m.looked)))
+			due.Reset(max(0, m.rules.Burst-time.Since(m.looked)))
 		case now := <-sense.C:
-			m.beat.Store(now.Unix())
-			if m.blind != "" || next <= m.set.Sensor {
+			m.pulse.beat(now)
+			if m.eyes.blind != "" || next <= m.set.Sensor {
 				continue
 			}
-			c := m.connector.Read(ctx, now)
-			m.others = m.others.Count(now, c.Counters, m.set.Rules.Interval)
-			if why := m.sense.Read(c, now, m.set.Rules.Interval); why != "" {
+			c := m.app.connector.Read(ctx, now)
+			m.others = m.others.Count(now, c.Counters, m.rules.Interval)
+			if why := m.app.sense.Read(c, now, m.rules.Interval); why != "" {
 				m.log.Debug().Msgf("The connector's %s: checking now.", why)
 				return
 			}
@@ -346,39 +334,20 @@ func (m *Medic) wait(ctx context.Context, next time.Duration) {
 // comes again to do so is not known. It keeps well within the time that a stop
 // leaves.
 func (m *Medic) leave() {
-	was := m.state.Trial
-	if was == nil || was.Purpose == policy.Revive || m.treat == nil || m.target.Slug == "" {
+	if m.app.treat == nil || m.app.target.Slug == "" {
+		return
+	}
+	in, restart, ok, err := m.retreat(time.Now())
+	if err != nil {
+		m.log.Error().Err(err).Msg("The way back could not be noted.")
+	}
+	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	begun := m.journal.Record().Intention
-	m.state = m.set.Rules.Abandon(m.state, time.Now())
-	to := m.state.Trial
-	if to.Purpose == policy.Trial {
-		return // there is no other way back; Supervisor carries out what was ordered
-	}
-	in := journal.Intention{Slug: m.slug, From: m.state.Set, To: to.Protocol, Purpose: to.Purpose, Before: m.state.Transport,
-		Back: to.Protocol, Ours: []evidence.Protocol{was.Protocol, to.Protocol}, Felled: m.state.Felled, Stage: journal.Intended, At: time.Now(),
-		Most: m.set.Rules.Left(m.state, time.Now())}
-	restart := m.state.Set != to.Protocol
-	if begun != nil {
-		if begun.To == to.Protocol && (begun.Stage == journal.Restarting || begun.Stage == journal.Connecting) {
-			return // the way back is under way already
-		}
-		in.Stage = begun.Stage
-		in.Ours = append(in.Ours, begun.Ours...)
-		if begun.Stage == journal.Restarting || begun.Stage == journal.Connecting {
-			restart = true
-			m.state.Restarts = append(m.state.Restarts, begun.At) // whose end is not waited for
-		}
-	}
-	// In one write: a plan and a change that do not belong together would mislead the next start.
-	if err := m.journal.Update(func(r *journal.Record) { r.Policy, r.Intention = m.state, &in }); err != nil {
-		m.log.Error().Err(err).Msg("The way back could not be noted.")
-	}
-	m.log.Info().Str("protocol", to.Protocol.String()).Msg("Stopping in the middle of a treatment: the way back is sent off.")
-	if err := m.treat.Leave(ctx, in, restart); err != nil {
+	m.log.Info().Str("protocol", in.To.String()).Msg("Stopping in the middle of a treatment: the way back is sent off.")
+	if err := m.app.treat.Leave(ctx, in, restart); err != nil {
 		m.log.Warn().Err(err).Msg("The way back could not be completed now; the next start does it.")
 	}
 }
@@ -391,12 +360,8 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	default: // a good probe amid a partial fault opens no gate: they are asked at a failure
 	}
 	m.state = state
-	url := ""
-	if m.target.URL != nil { // after a start with Supervisor away it is not known yet
-		url = m.target.URL.String()
-	}
-	if about := m.chron.Tell(state, m.target.Slug, url, dec.Steps, time.Now()); about != nil {
-		m.enquire.about(about, m.subject(), time.Now())
+	if about := m.chron.Tell(state, m.app.target.Slug, m.app.address(), dec.Steps, time.Now()); about != nil {
+		m.enquire.about(about, m.app.subject(), time.Now())
 	}
 	// What the disk does not take, memory has; watchDisk says so.
 	_ = m.journal.Update(func(r *journal.Record) {
@@ -408,27 +373,16 @@ func (m *Medic) apply(state policy.State, dec policy.Decision, e *evidence.Evide
 	if dec.Open {
 		m.log.Debug().Msg("Every gate is open.")
 	}
-	status := m.publish(e, d)
+	m.show(e, d, dec.Steps)
+}
+
+// show tells everybody what is known. e and d are nil where nothing was looked at since.
+func (m *Medic) show(e *evidence.Evidence, d *diagnosis.Diagnosis, steps []policy.Step) {
+	status := m.publish(view{state: m.state, app: m.app, gates: m.gates, why: m.eyes.why, blind: m.eyes.blind != "", incident: m.chron.Open(),
+		gaps: m.chron.History().Notes, hindered: append(m.disk.trouble(), doubt(m.state)...), e: e, d: d}, time.Now())
 	for _, t := range m.tell {
-		t(status, dec.Steps)
+		t(status, steps)
 	}
-}
-
-// subject is what there is to ask about.
-func (m *Medic) subject() subject {
-	s := subject{slug: m.target.Slug, connector: m.connector}
-	if m.target.URL != nil {
-		s.host = m.target.URL.Hostname()
-	}
-	return s
-}
-
-// ownProtocol is the user's own setting, "" while it is not known.
-func (m *Medic) ownProtocol() string {
-	if !m.state.OwnKnown {
-		return ""
-	}
-	return m.state.Own.String()
 }
 
 // putDown keeps what would be lost with the program's end.

@@ -115,17 +115,6 @@ type ProbeStatus struct {
 	Colo   string    `json:"colo"`
 }
 
-// Status gives the present status.
-func (m *Medic) Status() Status {
-	m.mu.Lock()
-	s := m.status
-	m.mu.Unlock()
-	if m.set.Also != nil {
-		s.Also = m.set.Also()
-	}
-	return s
-}
-
 // Healthy says whether the status is one of those in which Home Assistant is
 // reachable as far as is known.
 func (s Status) Healthy() bool { return s.Diagnosis.Cause == diagnosis.Healthy }
@@ -208,66 +197,6 @@ func asked(q *policy.Question) *Question {
 	return &Question{Question: *q}
 }
 
-// publish builds the status anew. e and d are nil where nothing was looked at since.
-func (m *Medic) publish(e *evidence.Evidence, d *diagnosis.Diagnosis) Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, p := &m.status, m.state
-	s.State, s.Since = p.Phase, p.Since
-	s.Target = TargetStatus{Slug: plain.Name(m.target.Slug), Name: plain.Name(m.target.Name)}
-	if m.target.URL != nil {
-		s.Target.URL = m.target.URL.String()
-	}
-	s.Protocol.Own, s.Protocol.Setting, s.Protocol.Transport = "", "", p.Transport.String()
-	if p.OwnKnown {
-		s.Protocol.Own, s.Protocol.Setting = p.Own.String(), p.Set.String()
-	}
-	s.Detector.Score = p.Detector.Score()
-	s.Restarts = p.Spent(time.Now())
-	s.Gates, s.Blind, s.Why = m.gates, "", words.Text{}
-	s.HoldUntil, s.PausedUntil, s.FailbackDue = p.HoldUntil, p.PausedUntil, time.Time{}
-	if p.Failback != nil {
-		s.FailbackDue = p.Failback.Due
-	}
-	s.Question, s.Trial = asked(p.Question), nil
-	if t := p.Trial; t != nil {
-		s.Trial = &TrialStatus{Protocol: t.Protocol.String(), Purpose: t.Purpose, Settled: t.Settled, Failures: t.Failures, Probes: t.Probes}
-	}
-	s.Gaps, s.Hindered = m.chron.History().Notes, m.troubles()
-	s.Unsure = p.Doubt == policy.Unsure
-	s.Incident = nil
-	if i := m.chron.Open(); i != nil && p.Incident != nil {
-		c := *i
-		c.Account = journal.Account{} // the report's, and changed with every probe
-		s.Incident = &c
-	}
-	if e != nil && !e.At.IsZero() {
-		s.Protocol.Ready, s.Edges, s.Locations = e.Connector.Ready, names(e.Connector.Edges), nil
-		if c := e.Connector.Counters; c != nil {
-			s.Locations = names(c.Locations)
-		}
-		s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
-			Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}
-		if s.LastProbe.OK {
-			s.ShutSince = time.Time{}
-		} else if s.ShutSince.IsZero() {
-			s.ShutSince = e.Public.At
-		}
-	}
-	if d != nil {
-		s.Way = way(e, d, p.Incident)
-		s.Diagnosis = DiagnosisStatus{Cause: d.Cause, Remedy: d.Remedy, Since: p.TroubleSince, Evidence: e, Particulars: d.Particulars, Before: d.Changed}
-	}
-	if s.Diagnosis.Seen == nil {
-		s.Diagnosis.Seen = map[string]string{}
-	}
-	if m.blind != "" {
-		s.Why, s.Way = m.why, WayStatus{}
-		s.Diagnosis = DiagnosisStatus{Cause: diagnosis.Unknown, Remedy: diagnosis.Tell, Seen: map[string]string{}}
-	}
-	return *s
-}
-
 // inShort is the evidence in short, with what is known beside it.
 func inShort(l *words.Lang, e evidence.Evidence, d diagnosis.Diagnosis) map[string]string {
 	seen := l.Seen(e)
@@ -305,18 +234,4 @@ func allowed(r policy.Rules) []string {
 		list = append(list, p.String())
 	}
 	return list
-}
-
-// warnOnce logs a trouble with the options, and again only when it has changed.
-func (m *Medic) warnOnce(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != m.warned {
-		m.warned = text
-		if text != "" {
-			m.log.Warn().Msg(text)
-		}
-	}
 }

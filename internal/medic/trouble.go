@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
@@ -28,7 +30,7 @@ func (m *Medic) guarded(ctx context.Context) (err error) {
 			return
 		}
 		m.faults++
-		m.state = m.set.Rules.Awake(m.state, time.Now()) // an order that was lost on the way is given again
+		m.state = m.rules.Awake(m.state, time.Now()) // an order that was lost on the way is given again
 		m.log.Error().Str("stack", string(debug.Stack())).Msgf("A fault in Tunnel Medic itself: %v. Please report it with these lines.", p)
 		if m.faults >= maxFaults {
 			err = fmt.Errorf("the loop failed %d times in a row: %v", m.faults, p)
@@ -52,30 +54,61 @@ func (m *Medic) guarded(ctx context.Context) (err error) {
 	return nil
 }
 
-// watchDisk says once that nothing can be kept, and once that it can again.
+// watchDisk has it told when nothing can be kept, and when it can again.
 func (m *Medic) watchDisk() {
-	switch t := m.journal.Trouble(); {
-	case t.Err != nil && m.unkept.Err == nil:
-		m.log.Error().Err(t.Err).Msg(words.English().Say("trouble.disk", words.With{"error": journal.Plain(t.Err)}) + " " + words.English().GateAdvice(policy.GateDisk))
-		m.unkept = t
-	case t.Err == nil && m.unkept.Err != nil:
-		m.log.Info().Msgf("The disk takes what is written again, after %s; nothing that was held in memory is lost.", time.Since(m.unkept.Since).Round(time.Second))
-		m.unkept = t
-	default:
-		return
-	}
-	for _, tell := range m.tell {
-		tell(m.publish(nil, nil), nil)
+	if m.disk.changed() {
+		m.show(nil, nil, nil)
 	}
 }
 
-// troubles are what keeps the program itself from its work, for the people.
-func (m *Medic) troubles() (list []words.Text) {
-	if m.unkept.Err != nil {
-		list = append(list, words.Of("trouble.disk", words.With{"error": journal.Plain(m.unkept.Err)}), words.Of("gate.disk.advice"))
+// diskWatch says once that nothing can be kept, and once that it can again.
+type diskWatch struct {
+	journal *journal.Journal
+	log     zerolog.Logger
+	told    journal.Trouble
+}
+
+func (w *diskWatch) changed() bool {
+	switch t := w.journal.Trouble(); {
+	case t.Err != nil && w.told.Err == nil:
+		w.log.Error().Err(t.Err).Msg(words.English().Say("trouble.disk", words.With{"error": journal.Plain(t.Err)}) + " " + words.English().GateAdvice(policy.GateDisk))
+		w.told = t
+	case t.Err == nil && w.told.Err != nil:
+		w.log.Info().Msgf("The disk takes what is written again, after %s; nothing that was held in memory is lost.", time.Since(w.told.Since).Round(time.Second))
+		w.told = t
+	default:
+		return false
 	}
-	if m.state.Doubt == policy.Unsure {
-		list = append(list, words.Of("trouble.memory"), words.Of("gate.memory.advice"))
+	return true
+}
+
+// trouble is what people are told of it.
+func (w *diskWatch) trouble() []words.Text {
+	if w.told.Err == nil {
+		return nil
 	}
-	return list
+	return []words.Text{words.Of("trouble.disk", words.With{"error": journal.Plain(w.told.Err)}), words.Of("gate.disk.advice")}
+}
+
+// doubt is what people are told where it is not known whether the present protocol is
+// their own.
+func doubt(s policy.State) []words.Text {
+	if s.Doubt != policy.Unsure {
+		return nil
+	}
+	return []words.Text{words.Of("trouble.memory"), words.Of("gate.memory.advice")}
+}
+
+// onChange logs a trouble, and again only when it has changed.
+type onChange string
+
+func (o *onChange) say(log zerolog.Logger, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != string(*o) && text != "" {
+		log.Warn().Msg(text)
+	}
+	*o = onChange(text)
 }

@@ -35,48 +35,76 @@ const (
 // maxWishes is how many may wait. Nobody has more than this in earnest.
 const maxWishes = 8
 
+// wishes are what people ask of the loop. It grants them after a look.
+type wishes struct {
+	waiting chan wish
+	wake    chan struct{} // a look is wanted now
+}
+
+func newWishes() wishes {
+	return wishes{waiting: make(chan wish, maxWishes), wake: make(chan struct{}, 1)}
+}
+
+// Probe asks for a probe now.
+func (w *wishes) Probe() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // one is wanted already
+	}
+}
+
 // errMany is the answer when too many wait.
 var errMany = policy.Refusal{Because: policy.TooMany}
 
 // Pause asks for quiet: probes go on, nothing is changed. What is being proven at
 // the moment is proven to its end.
-func (m *Medic) Pause(ctx context.Context, d time.Duration) error {
-	return m.ask(ctx, wish{act: pausing, pause: d})
+func (w *wishes) Pause(ctx context.Context, d time.Duration) error {
+	return w.ask(ctx, wish{act: pausing, pause: d})
 }
 
 // SwitchOff asks for quiet until Resume.
-func (m *Medic) SwitchOff(ctx context.Context) error { return m.ask(ctx, wish{act: switchingOff}) }
+func (w *wishes) SwitchOff(ctx context.Context) error { return w.ask(ctx, wish{act: switchingOff}) }
 
 // Resume ends a pause.
-func (m *Medic) Resume(ctx context.Context) error { return m.ask(ctx, wish{act: resuming}) }
+func (w *wishes) Resume(ctx context.Context) error { return w.ask(ctx, wish{act: resuming}) }
 
 // Try asks for the trial of a protocol. The answer comes when it has been looked
 // whether it can be done: nil means that it has begun.
-func (m *Medic) Try(ctx context.Context, p evidence.Protocol) error {
-	return m.ask(ctx, wish{act: trying, protocol: p})
+func (w *wishes) Try(ctx context.Context, p evidence.Protocol) error {
+	return w.ask(ctx, wish{act: trying, protocol: p})
 }
 
 // Answer answers the question that stands, in the mode ask. What somebody who has left has said counts all the same.
-func (m *Medic) Answer(ctx context.Context, question string, yes bool) error {
-	return m.ask(ctx, wish{act: answering, question: question, yes: yes})
+func (w *wishes) Answer(ctx context.Context, question string, yes bool) error {
+	return w.ask(ctx, wish{act: answering, question: question, yes: yes})
 }
 
 // ask hands a wish to the loop and waits for the answer. A policy.Refusal is a
 // sentence for the person. When the context ends first, quiet is still given when its
 // turn comes; a trial is not begun behind the back of somebody who has left.
-func (m *Medic) ask(ctx context.Context, w wish) error {
-	w.answer, w.gone = make(chan error, 1), ctx.Done()
+func (w *wishes) ask(ctx context.Context, what wish) error {
+	what.answer, what.gone = make(chan error, 1), ctx.Done()
 	select {
-	case m.wishes <- w:
+	case w.waiting <- what:
 	default:
 		return errMany
 	}
-	m.Probe() // wishes are granted after a look
+	w.Probe()
 	select {
-	case err := <-w.answer:
+	case err := <-what.answer:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// next is the wish that has waited longest.
+func (w *wishes) next() (what wish, waits bool) {
+	select {
+	case what = <-w.waiting:
+		return what, true
+	default:
+		return wish{}, false
 	}
 }
 
@@ -85,13 +113,11 @@ func (m *Medic) ask(ctx context.Context, w wish) error {
 // is false if there was nothing to decide.
 func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool) {
 	for {
-		var w wish
-		select {
-		case w = <-m.wishes:
-		default:
+		w, waits := m.next()
+		if !waits {
 			return dec, decided
 		}
-		state, d, refused := m.decide(w, in)
+		state, d, refused := w.decide(m.rules, m.state, time.Now(), in)
 		if refused != nil {
 			var why policy.Refusal
 			errors.As(refused, &why)
@@ -108,25 +134,23 @@ func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool) {
 	}
 }
 
-func (m *Medic) decide(w wish, in policy.Sight) (policy.State, policy.Decision, error) {
-	now, rules := time.Now(), m.set.Rules
-	var state policy.State
-	var dec policy.Decision
+// decide has the policy say what comes of the wish.
+func (w wish) decide(rules policy.Rules, s policy.State, now time.Time, in policy.Sight) (state policy.State, dec policy.Decision, refused error) {
 	switch w.act {
 	case pausing:
-		state, dec = rules.Pause(m.state, now, now.Add(w.pause))
+		state, dec = rules.Pause(s, now, now.Add(w.pause))
 	case switchingOff:
-		state, dec = rules.SwitchOff(m.state, now)
+		state, dec = rules.SwitchOff(s, now)
 	case resuming:
-		state, dec = rules.Resume(m.state, now)
+		state, dec = rules.Resume(s, now)
 	case answering:
-		return rules.Answer(m.state, now, w.question, w.yes)
+		return rules.Answer(s, now, w.question, w.yes)
 	case trying:
 		select {
 		case <-w.gone:
 			return state, dec, policy.Refusal{Because: policy.NobodyLeft}
 		default:
-			return rules.Try(m.state, now, in, w.protocol)
+			return rules.Try(s, now, in, w.protocol)
 		}
 	}
 	return state, dec, nil
