@@ -115,9 +115,9 @@ func AnswerOf(l evidence.Look) *Answer {
 // Snapshot is the evidence of one moment that an incident turned on.
 type Snapshot struct {
 	At        time.Time          `json:"at"`
-	When      string             `json:"when"` // "when the fault was certain", "on trial: quic"…
+	Step      policy.StepKind    `json:"step,omitzero"` // that the moment was: StepAlarm, StepRefused…
 	Cause     diagnosis.Cause    `json:"cause"`
-	Rests     string             `json:"rests,omitempty"`
+	Basis     string             `json:"basis,omitempty"` // diagnosis.Particulars.Basis
 	Setting   evidence.Protocol  `json:"setting"`
 	Transport evidence.Transport `json:"transport,omitempty"`
 	Ready     int                `json:"ready"` // connections of the connector, of four
@@ -127,6 +127,10 @@ type Snapshot struct {
 	Direct    *Answer            `json:"direct,omitempty"`
 	Internet  evidence.Internet  `json:"internet,omitzero"` // by Supervisor
 	Seen      map[string]string  `json:"seen,omitempty"`
+
+	// When and Rests are the sentences that an earlier version kept for Step and Basis.
+	When  string `json:"when,omitempty"`
+	Rests string `json:"rests,omitempty"`
 }
 
 // ChangeMade is a change of protocol that was carried out, or was to be.

@@ -9,6 +9,7 @@ import (
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/policy"
 )
 
 var noon = time.Date(2026, 5, 22, 12, 0, 0, 0, time.UTC)
@@ -50,7 +51,7 @@ func TestAnAccountStaysSmallHoweverLongTheFaultLasts(t *testing.T) {
 	for n := range 100_000 {
 		a.Probe(probe(noon.Add(time.Duration(n)*time.Second), n%2 == 1, evidence.OverQUIC))
 		if n%1000 == 0 {
-			a.Snap(Snapshot{When: "again"})
+			a.Snap(Snapshot{Step: policy.StepAlarm})
 			a.Change(ChangeMade{Restarts: n})
 			a.Hear(evidence.Upstream{})
 		}
@@ -77,7 +78,7 @@ func TestAnIncidentsAccountSurvives(t *testing.T) {
 	}
 	i := Incident{ID: "20260522T120000Z", Onset: noon, Cause: diagnosis.UpgradeStripped}
 	i.Account.Probe(probe(noon, false, evidence.OverQUIC))
-	i.Account.Snap(Snapshot{At: noon, When: "when the fault was certain", Public: &Answer{Asked: "GET https://ha.example.com/api/websocket", Status: 400, Header: map[string]string{"Cf-Ray": "x-FRA"}, Body: "No WebSocket UPGRADE hdr: None"}})
+	i.Account.Snap(Snapshot{At: noon, Step: policy.StepAlarm, Public: &Answer{Asked: "GET https://ha.example.com/api/websocket", Status: 400, Header: map[string]string{"Cf-Ray": "x-FRA"}, Body: "No WebSocket UPGRADE hdr: None"}})
 	i.Account.Hear(evidence.Upstream{At: noon, Zone: "example.com", WebSockets: &evidence.Setting{Value: "on"}, Rules: []evidence.RuleSet{{ID: "r", Version: "3300", Updated: noon}}})
 	if err := j.Write(i); err != nil {
 		t.Fatal(err)

@@ -19,8 +19,8 @@ const (
 // recentRuns is how many runs of probes are remembered for an incident's beginning.
 const recentRuns = 40
 
-// Say puts a look into sentences, for who reads the kept files without this program.
-type Say func(evidence.Evidence, diagnosis.Diagnosis) (rests string, seen map[string]string)
+// Say puts a look into sentences by the names of its parts, for who reads the kept files without this program.
+type Say func(evidence.Evidence, diagnosis.Diagnosis) map[string]string
 
 // Chronicle is what is kept for the reports: it is told what happened, and decides nothing.
 // One goroutine alone touches it. What the disk does not take, the journal has in memory.

@@ -21,8 +21,8 @@ func recording(t *testing.T) (*journal.Chronicle, *journal.Journal, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	say := func(evidence.Evidence, diagnosis.Diagnosis) (string, map[string]string) {
-		return "the probe", map[string]string{"public": "as it was"}
+	say := func(evidence.Evidence, diagnosis.Diagnosis) map[string]string {
+		return map[string]string{"public": "as it was"}
 	}
 	return journal.NewChronicle(j, "1", 2*time.Minute, say), j, dir
 }

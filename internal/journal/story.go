@@ -17,7 +17,7 @@ func (c *Chronicle) Tell(s policy.State, app, url string, steps []policy.Step, n
 		c.open = &Incident{ID: inc.ID, Onset: inc.Onset, LastGood: inc.LastGood, Cause: inc.Cause,
 			URL: url, App: app, Own: s.Own, Before: inc.Setting, Transport: inc.Transport}
 		if !c.last.Evidence.At.IsZero() {
-			_, c.open.Seen = c.say(c.last.Evidence, c.last.Diagnosis)
+			c.open.Seen = c.say(c.last.Evidence, c.last.Diagnosis)
 		}
 		c.opened(now)
 	}
@@ -92,33 +92,22 @@ func (c *Chronicle) opened(now time.Time) {
 // one of them is worth a question to Cloudflare.
 func (c *Chronicle) annotate(now policy.State, steps []policy.Step) (ask bool) {
 	for _, s := range steps {
-		when, turns := "", true
 		//exhaustive:ignore
 		switch s.Kind {
-		case policy.StepAlarm:
-			when = "when the fault was certain"
+		case policy.StepAlarm, policy.StepCured, policy.StepRecovered, policy.StepReturning, policy.StepFailedBack:
+			ask = true
 		case policy.StepRefused:
-			when, turns = "when "+s.Protocol.String()+" was given up", false
-		case policy.StepCured, policy.StepRecovered:
-			when = "when it worked again"
-		case policy.StepReturning:
-			when = "when the fault was back under your own setting"
-		case policy.StepFailedBack:
-			when = "when your own setting was well again"
-		}
-		if when == "" {
+		default:
 			continue
 		}
-		ask = ask || turns
 		e, d := c.last.Evidence, c.last.Diagnosis
 		if e.At.IsZero() {
 			continue
 		}
 		look := c.last
 		look.Transport = now.Transport
-		rests, seen := c.say(e, d)
-		c.open.Account.Snap(Snapshot{At: e.At, When: when, Cause: d.Cause, Rests: rests, Setting: s.Protocol, Transport: look.transport(), Ready: e.Connector.Ready, Edges: e.Connector.Edges,
-			Public: AnswerOf(e.Public), Page: AnswerOf(e.Page), Direct: AnswerOf(e.Direct), Internet: e.Internet, Seen: seen})
+		c.open.Account.Snap(Snapshot{At: e.At, Step: s.Kind, Cause: d.Cause, Basis: d.Basis, Setting: s.Protocol, Transport: look.transport(), Ready: e.Connector.Ready, Edges: e.Connector.Edges,
+			Public: AnswerOf(e.Public), Page: AnswerOf(e.Page), Direct: AnswerOf(e.Direct), Internet: e.Internet, Seen: c.say(e, d)})
 	}
 	return ask
 }

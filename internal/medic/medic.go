@@ -392,6 +392,6 @@ func (m *Medic) putDown() {
 }
 
 // said is a look in sentences, for who reads the files without the program.
-func said(e evidence.Evidence, d diagnosis.Diagnosis) (rests string, seen map[string]string) {
-	return words.English().Basis(d), inShort(words.English(), e, d)
+func said(e evidence.Evidence, d diagnosis.Diagnosis) map[string]string {
+	return inShort(words.English(), e, d)
 }

@@ -157,7 +157,7 @@ func laden() Dossier {
 		Body:   "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\"."}
 	page := &journal.Answer{Asked: "GET https://canary-home.example.org/", Stage: "answered", Status: 200, Header: map[string]string{"Cf-Ray": "8f0b2c4d6e8a0b2e-LAX", "Content-Type": "text/html; charset=utf-8"}, Body: "<title>Canary family</title>"}
 	direct := &journal.Answer{Asked: "GET http://canary-nas:8123/api/websocket", Stage: "asked", Trouble: "name not found", Detail: "lookup canary.example.lan on 192.0.2.77:53: no such host; tried fd00:77::9 and someone@canary.example.net, müllerscanary.example"}
-	i.Account.Snap(journal.Snapshot{At: i.Onset, When: "when the fault was certain", Cause: diagnosis.UpgradeStripped, Ready: 4, Transport: evidence.OverHTTP2, Edges: []string{"198.51.100.9"}, Public: bad, Page: page, Direct: direct,
+	i.Account.Snap(journal.Snapshot{At: i.Onset, Step: policy.StepAlarm, Cause: diagnosis.UpgradeStripped, Ready: 4, Transport: evidence.OverHTTP2, Edges: []string{"198.51.100.9"}, Public: bad, Page: page, Direct: direct,
 		Seen: map[string]string{"addon": "9074a9fa_canaryflared started", "service": "http://canary-nas:8123", "names": "canary-home.example.org: 192.0.2.77, 2001:db8:77::5", "connector": "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01"}})
 	i.Account.Hear(evidence.Upstream{At: i.Onset, Zone: "canary.example", Tunnel: "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", WebSockets: &evidence.Setting{Value: "on"},
 		Connectors: []evidence.TunnelClient{{ID: "f2a1c0de-5b1f-4e0a-9c1d-7f6e1652aa01", Version: "2026.5.0", Sessions: []evidence.Session{{Colo: "lax01"}}}},
@@ -254,6 +254,25 @@ func TestAReportOfAlmostNothingIsStillADocument(t *testing.T) {
 			if !strings.Contains(text, section) {
 				t.Errorf("%s lacks %s", name, section)
 			}
+		}
+	}
+}
+
+// What a moment was and what its verdict is based on are values; of a journal that an earlier
+// version wrote, its sentences are told.
+func TestAMomentIsToldByItsStepOrAsItWasKept(t *testing.T) {
+	for want, s := range map[string]journal.Snapshot{
+		"### When quic was given up, ":                                   {Step: policy.StepRefused, Setting: evidence.QUIC, Cause: diagnosis.UpgradeStripped},
+		"`page-stale`. Based on: ":                                       {Step: policy.StepAlarm, Cause: diagnosis.PageStale, Basis: "cached"},
+		"### When the fault was certain, 0001":                           {When: "when the fault was certain", Cause: diagnosis.UpgradeStripped},
+		"`upgrade-stripped`. Based on: HTTP 400 and a good page.":        {When: "when it began", Cause: diagnosis.UpgradeStripped, Rests: "HTTP 400 and a good page."},
+		"### When it worked again, 0001-01-01 00:00:00 UTC\n\n`healthy`": {Step: policy.StepCured, Cause: diagnosis.Healthy},
+	} {
+		s.At = s.At.Add(time.Nanosecond)
+		var b strings.Builder
+		moment(&b, s)
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/plain"
@@ -157,17 +159,25 @@ func checks(b *strings.Builder, a journal.Account) {
 	}
 }
 
+// moments are what the step was at which the evidence was kept.
+var moments = map[policy.StepKind]words.Key{
+	policy.NoStep: "report.moment.other", policy.StepAlarm: "report.moment.alarm", policy.StepRefused: "report.moment.refused",
+	policy.StepCured: "report.moment.well", policy.StepRecovered: "report.moment.well",
+	policy.StepReturning: "report.moment.returning", policy.StepFailedBack: "report.moment.failed-back",
+}
+
 // moment writes the evidence of one moment.
 func moment(b *strings.Builder, s journal.Snapshot) {
 	basis, edges := "", ""
-	if s.Rests != "" {
-		basis = " " + line(say("report.based-on", words.With{"basis": strings.TrimSuffix(s.Rests, ".")}))
+	if rests := cmp.Or(s.Rests, words.English().Basis(diagnosis.Diagnosis{Cause: s.Cause, Particulars: diagnosis.Particulars{Basis: s.Basis}})); s.Cause != diagnosis.Healthy {
+		basis = " " + line(say("report.based-on", words.With{"basis": strings.TrimSuffix(rests, ".")}))
 	}
 	if len(s.Edges) > 0 {
 		edges = " " + line(say("report.edges", words.With{"places": strings.Join(s.Edges, ", ")}))
 	}
-	fmt.Fprintf(b, "### %s, %s\n\n", upper(s.When), utc(s.At))
-	fmt.Fprintf(b, "`%s`.%s %s%s\n\n", s.Cause, basis, say("report.connector", words.With{"n": s.Ready, "over": transport(s.Transport)}), edges)
+	when := cmp.Or(s.When, say(moments[s.Step], words.With{"protocol": s.Setting}))
+	fmt.Fprintf(b, "### %s, %s\n\n", upper(line(when)), utc(s.At))
+	fmt.Fprintf(b, "`%s`.%s %s%s\n\n", s.Cause, basis, connections(s), edges)
 	for _, look := range []struct {
 		name string
 		a    *journal.Answer
@@ -182,6 +192,14 @@ func moment(b *strings.Builder, s journal.Snapshot) {
 	}
 	seen(b, s.Seen)
 	b.WriteString("\n")
+}
+
+// connections is how many the connector had.
+func connections(s journal.Snapshot) string {
+	if s.Transport == evidence.NoTransport {
+		return say("report.connector-unknown", words.With{"n": s.Ready})
+	}
+	return say("report.connector", words.With{"n": s.Ready, "over": s.Transport})
 }
 
 // seen writes what a verdict rests on, beside the raw answers.
