@@ -71,7 +71,7 @@ func (t Trial) Judge() Verdict {
 		return Improved
 	case Better(t.Before, all, Proof):
 		return Refused
-	case t.Seen.Probes < min(longest, 2*t.Before.Probes+30): // beyond that, more looks at this side alone tell little
+	case t.Seen.Probes < min(longest, 2*t.Before.Probes+100): // beyond that, more looks at this side alone tell little
 		return Undecided
 	case Better(all, t.Before, Hint):
 		return Improved

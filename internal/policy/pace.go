@@ -7,10 +7,10 @@ import (
 	"tunnelmedic/internal/diagnosis"
 )
 
-// gathering is for how many bursts after the alarm proof is gathered closely: five
-// minutes. What has shown by then neither that it is a fault nor that it is none can
+// gathering is for how many bursts after the alarm proof is gathered closely: a quarter of
+// an hour, because a loss of one in twenty takes that long to tell from noise. What has shown by then neither that it is a fault nor that it is none can
 // wait, and Home Assistant logs every probe that does not sign in.
-const gathering = 150
+const gathering = 450
 
 // next spaces the probes: often where the answer decides something, seldom where
 // it only waits, and never so often that it prolongs the trouble. Closest after a
@@ -27,6 +27,9 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 	case s.Felled:
 		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
 	case s.Detector.Suspects() && s.Last != detect.NoVerdict:
+		if s.Last == detect.Good {
+			return r.Doubting(s.Detector.Probes)
+		}
 		return r.burst(s.Last)
 	case s.Trouble.ChecksSucceed() || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval
@@ -34,16 +37,24 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 	return r.patient(now.Sub(s.TroubleSince))
 }
 
-// burst is the least time after a look that decides something.
-func (r Rules) burst(last detect.Look) time.Duration {
-	//exhaustive:ignore
-	switch last {
-	case detect.Explicit:
-		return r.Burst / 8
-	case detect.Silent:
+// quick is how many looks of a suspicion follow closely on each other, good ones too: they
+// are no more than they were, only sooner known, and a small loss shows itself in them.
+const quick = 12
+
+// Doubting is the time to the next look after a good one, of so many of a suspicion.
+func (r Rules) Doubting(looks int) time.Duration {
+	if looks < quick {
 		return r.Burst / 4
 	}
 	return r.Burst
+}
+
+// burst is the least time after a look that decides something.
+func (r Rules) burst(last detect.Look) time.Duration {
+	if last == detect.Explicit {
+		return r.Burst / 8
+	}
+	return r.Burst / 4
 }
 
 // proof spaces the probes of a trial.
@@ -68,7 +79,8 @@ func (r Rules) following(s *State, now time.Time) time.Duration {
 	switch {
 	case i.Run > 0 && i.share() > detect.NearlyAll:
 		return r.Burst // a total loss that lets one through is ending: see it soon
-	case !r.proven(s) && s.Detector.Suspects() && now.Sub(i.Alarm) < gathering*r.Burst:
+	case !r.proven(s) && s.Detector.Suspects() && now.Sub(i.Alarm) < gathering*r.Burst && !(i.Run > 0 && i.Cause == diagnosis.TunnelFlapping):
+		// Good looks between breaks say nothing of the next break, and would but hide how many fail.
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:
 		return r.burst(s.Last) // after a start of the program it gathers anew, and people are cut off

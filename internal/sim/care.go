@@ -125,15 +125,20 @@ func (c *care) doubtful() bool {
 // breathe passes over good looks after a failed one, up to one at which something
 // happens: the next failure, or the last good look that it takes to be calm again.
 func (c *care) breathe(next time.Duration) time.Duration {
-	good, every := c.goodLooks(), c.rules.Burst+c.pace.Good
-	n := max(0, min(good, int64(c.state.Detector.Left()-1), int64((c.nextSpell()-c.now-next)/every)))
+	good := c.goodLooks()
+	n, at, until := int64(0), c.now+next, c.nextSpell()
+	for n < min(good, int64(c.state.Detector.Left()-1)) && at < until {
+		n++
+		c.now = at + c.pace.Good
+		next = c.rules.Doubting(c.state.Detector.Probes + int(n))
+		at = c.now + next
+	}
 	c.fated = good - n + 1
 	if n == 0 {
 		return next
 	}
 	c.state.Detector.Works(int(n))
-	c.now += next + c.pace.Good + time.Duration(n-1)*every
-	return c.rules.Burst
+	return next
 }
 
 // rest passes over the looks of a healthy home, up to one before which or at which
