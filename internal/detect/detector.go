@@ -25,9 +25,11 @@ const Alarm = 9.2
 // adds ln(p1/p0) and a success takes ln((1-p0)/(1-p1)) away, never below zero.
 type Detector struct {
 	sudden, slow cusum
-	Tally                  // since the score left zero
-	Since        time.Time // the first failure of the present suspicion
-	Verdict      time.Time // the last look that gave one
+	Tally                      // since the score left zero
+	Since        time.Time     // the first failure of the present suspicion
+	Second       time.Time     // the second
+	Verdict      time.Time     // the last look that gave one
+	Rest         time.Duration // from the last good look to that failure
 }
 
 // Score is how much speaks for a fault; 0 where nothing does.
@@ -53,7 +55,9 @@ func (d *Detector) Count(now time.Time, l Look, n Noise) {
 	case !d.Suspects():
 		*d = Detector{sudden: against(fault, noise), slow: against(n.leak()), Since: now, Verdict: now}
 	}
-	d.Tally.Count(l)
+	if d.Tally.Count(l); d.Failures == 2 {
+		d.Second = now
+	}
 	d.sudden.fails()
 	d.slow.fails()
 }

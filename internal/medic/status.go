@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -101,8 +102,9 @@ type TrialStatus struct {
 
 // DetectorStatus is how much speaks for a fault, and how much is certain.
 type DetectorStatus struct {
-	Score float64 `json:"score"`
-	Alarm float64 `json:"alarm"`
+	Score  float64       `json:"score"`
+	Alarm  float64       `json:"alarm"`
+	Rarity detect.Rarity `json:"rarity"` // how seldom chance alone brings about what was seen
 }
 
 // ProbeStatus is the last probe.

@@ -206,25 +206,35 @@ const nothingPasses = 30
 // What was told of is proof at any time. What fails in silence may be one of the four
 // connections that has died unnoticed: for up to 29 s a quarter of the handshakes then
 // hangs, and it passes by itself (docs/FACTS.md, cloudflared). So what was seen until as long after the
-// alarm counts for no more than the alarm, beyond what a loss of a quarter explains;
-// the rest must show later.
+// alarm counts for nothing but the alarm, beyond what a loss of a quarter explains; the rest
+// must show later.
 func (r Rules) proven(s *State) bool {
 	t := s.Incident.struck()
 	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
 		return false
 	}
 	explicit := detect.Tally{Failures: t.Explicit, Explicit: t.Explicit, Probes: t.Probes}
-	all := s.Noise.Certainty(t)
-	return s.Noise.Certainty(explicit) >= restart || min(all, detect.Alarm)+s.Noise.Certainty(s.Incident.Lasting) >= restart ||
-		min(all, detect.Alarm+detect.Excess(t, oneOfFour)) >= restart
+	if s.rare(explicit) {
+		return true
+	}
+	living := s.Noise.Certainty(s.Incident.Lasting)
+	if s.Incident.LastBad.Sub(s.Incident.Onset) >= r.hiccup() {
+		living = max(living, detect.Excess(t, oneOfFour))
+	}
+	return s.rare(t) && living >= notDying
 }
 
-// oneOfFour is what is lost while one of the connector's four connections is dying.
-const oneOfFour = 0.25
+// oneOfFour is what is lost while one of the connector's four connections is dying, and
+// notDying how much must speak for more than that: about once a year a look meets one, and
+// then eight failures in a row are one of 16,000 chances, if it lasts that long.
+const oneOfFour, notDying = 0.25, 11
 
 // dying is how long a connection may be dying unnoticed: half a minute. (In bursts,
 // not seconds: the clock of the lab runs quicker.)
 func (r Rules) dying() time.Duration { return 15 * r.Burst }
+
+// hiccup is how long everything may fail and be well again, for whatever reason: nine seconds.
+func (r Rules) hiccup() time.Duration { return 9 * r.Burst / 2 }
 
 // tried says whether a protocol has had its chance. One that was refused gets a
 // second if what was seen since, under the setting that went back, shows that the

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -40,7 +41,10 @@ type Incident struct {
 	Lasting  detect.Tally `json:"-"` // of those, since a connection that died at the alarm would have been given up
 	LaterRun int          `json:"-"` // good ones at their end
 
+	Second  time.Time `json:"-"` // the second look that failed
 	LastBad time.Time `json:"-"` // the last look that failed, since the alarm
+
+	Rest time.Duration `json:"rest,omitempty"` // from the last good look to the onset; 0: not known
 
 	Tried    []Attempt `json:"tried,omitempty"`
 	Restarts int       `json:"restarts,omitempty"`
@@ -146,28 +150,36 @@ func (i *Incident) pausing(now time.Time) bool {
 	return i.Cause == diagnosis.TunnelFlapping && now.Sub(later(i.Alarm, i.LastBad)) < pause
 }
 
-// A restart needs more than the alarm: a home that loses one handshake in a hundred at
-// random sees the alarm now and then, and may not be restarted for it in ten thousand
-// years. It begins some 3·10⁷ suspicions in that time, so mere noise must look like this
-// less than once in e^25 = 7·10¹⁰ times. That is four failures in a row that Home
-// Assistant itself told of, and six that may be losses on the way; of these, a dying
-// connection explains more (see proven).
-const restart = 25
+// rarity is how seldom chance brings about in this home what was seen in the incident.
+// Where a start of the program has left no good look before it, that was as little before as may be.
+func (s *State) rarity(t detect.Tally) detect.Rarity {
+	return s.Noise.Rarity(t, cmp.Or(s.Incident.Rest, time.Second))
+}
 
-// certain says whether the incident's fault is certain enough for a restart, in a
-// home as noisy as this one.
-func (s *State) certain() bool { return s.Noise.Certainty(s.Incident.struck()) >= restart }
+// Rarity is how seldom chance brings about what speaks for a fault now.
+func (s State) Rarity() detect.Rarity {
+	if s.Incident != nil {
+		return s.rarity(s.Incident.struck())
+	}
+	return s.Noise.Rarity(s.Detector.Tally, s.Detector.Rest)
+}
+
+// rare says whether chance brings it about seldom enough for a restart. That takes more
+// than the alarm, which a home that loses one handshake in a hundred sees now and then: four
+// failures in a row that Home Assistant itself told of, and six that may be losses on the
+// way. Of these, a dying connection explains more (see proven).
+func (s *State) rare(t detect.Tally) bool { return s.rarity(t).Years >= detect.Rarely }
 
 // followed counts a look of an open incident, and says whether the incident is over: so
 // many good looks in a row cannot be luck, or what came after the alarm speaks against a
 // loss as rare as any that is looked for.
 func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bool) {
 	i := s.Incident
-	i.count(now, in, s.Set, now.Sub(i.Alarm) >= r.dying())
+	i.count(now, in, s.Set, r.outlived(i, now))
 	if i.pausing(now) {
 		return false
 	}
-	certain := s.certain()
+	certain := s.rare(i.struck())
 	switch noise := i.Run > 0 && s.Noise.Refutes(i.Later); {
 	case certain && detect.Over(i.Run, i.share()):
 		s.shutCase(d, now, Step{Kind: StepRecovered})
@@ -178,6 +190,17 @@ func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bo
 		return false
 	}
 	return true
+}
+
+// outlived says whether a connection that was dying when the fault showed itself is dead by
+// now. It was when the second look failed: that a lost packet was the first two, and a
+// connection began to die right after, comes about once in a hundred thousand years.
+func (r Rules) outlived(i *Incident, now time.Time) bool {
+	since := i.Second
+	if since.IsZero() { // before a start of the program
+		since = i.Alarm
+	}
+	return now.Sub(since) >= r.dying()
 }
 
 // unseen is after how long without a verdict an incident is no longer one that can be
@@ -226,7 +249,7 @@ func (r Rules) try(s *State, d *Decision, now time.Time) {
 		left[0] = q.Protocol
 	}
 	s.Incident.settle()
-	step := Step{Other: s.Set}
+	step := Step{Other: s.Set, Rarity: s.rarity(s.Incident.struck())}
 	if left[0] == s.Set {
 		step.Why = WhySameAgain
 	}

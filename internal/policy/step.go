@@ -25,6 +25,7 @@ type Step struct {
 	Before    detect.Tally       `json:"before,omitzero"` // under what was there before
 	Until     time.Time          `json:"until,omitzero"`
 	Span      time.Duration      `json:"span,omitempty"`
+	Rarity    detect.Rarity      `json:"rarity,omitzero"` // of what made it try
 
 	Ends    bool   `json:"ends,omitempty"`    // with that, a treatment that was under way
 	App     string `json:"app,omitempty"`     // that was left

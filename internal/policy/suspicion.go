@@ -69,6 +69,9 @@ func (in Sight) look() detect.Look {
 func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	before := s.Detector
 	s.Detector.Count(now, in.look(), s.Noise)
+	if !before.Suspects() && !s.LastGood.IsZero() { // a good look since may have been forgotten
+		s.Detector.Rest = min(max(now.Sub(s.LastGood), 0), r.Interval)
+	}
 	calm := false
 	switch {
 	case s.Incident == nil:
@@ -113,7 +116,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 	if s.Incident == nil {
 		s.Incident = &Incident{
 			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
-			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally,
+			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest, Second: s.Detector.Second,
 		}
 		d.tell(now, Step{Kind: StepAlarm, Protocol: s.Set, Cause: in.Cause, Seen: s.Detector.Tally})
 	}

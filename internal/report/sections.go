@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
@@ -124,7 +125,7 @@ func ends[T any](b *strings.Builder, list []T, n int, left string, write func(T)
 
 func (d Dossier) evidence(b *strings.Builder) {
 	a := d.Incident.Account
-	checks(b, a)
+	checks(b, d.Incident)
 	for _, s := range a.Snapshots {
 		moment(b, s)
 	}
@@ -135,7 +136,8 @@ func (d Dossier) evidence(b *strings.Builder) {
 }
 
 // checks writes how the checks went.
-func checks(b *strings.Builder, a journal.Account) {
+func checks(b *strings.Builder, i journal.Incident) {
+	a := i.Account
 	b.WriteString("### Checks\n\n" + say("report.checks") + "\n\n")
 	if len(a.Tallies) > 0 {
 		b.WriteString("| Set to | In use | Failed | Of | From (UTC) | To (UTC) |\n|---|---|---:|---:|---|---|\n")
@@ -150,6 +152,10 @@ func checks(b *strings.Builder, a journal.Account) {
 			fmt.Fprintf(b, "| %s | %s | %d | %s | %s | %s | %d ms |\n", short(r.From), short(r.To), r.N, outcome(r), transport(r.Transport), raysOf(r), r.MS)
 		})
 		b.WriteString("\n")
+	}
+	if n := slices.IndexFunc(i.Steps, func(s policy.Step) bool { return s.Rarity.Years >= detect.Rarely }); n >= 0 {
+		r := i.Steps[n].Rarity
+		b.WriteString(say("report.rarity", words.With{"worth": words.English().Rarity(r), "silent": words.Share(r.Silent), "told": words.Share(r.Explicit)}) + "\n\n")
 	}
 	if a.Dropped > 0 {
 		b.WriteString(say("report.dropped", words.With{"n": a.Dropped}) + "\n\n")

@@ -24,6 +24,7 @@ func TestTheLabAndTheSimulatorAgree(t *testing.T) {
 	once := func(lasts time.Duration, loss [3]float64) []phase { return []phase{{loss: loss, lasts: lasts}} }
 	incidents := map[string]incident{
 		"A: QUIC loses all":                         {own: evidence.Default, phases: once(2*time.Hour, [3]float64{quic: 1})},
+		"A: QUIC loses all, in silence":             {own: evidence.Auto, phases: once(2*time.Hour, [3]float64{quic: 1}), hangs: true},
 		"A: HTTP/2 loses all":                       {own: evidence.HTTP2, phases: once(2*time.Hour, [3]float64{http2: 1})},
 		"B: everything is lost":                     {own: evidence.Auto, phases: once(time.Hour, all)},
 		"B: everything is lost, set to http2":       {own: evidence.HTTP2, phases: once(time.Hour, all)},

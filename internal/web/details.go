@@ -26,7 +26,7 @@ func (v *homeView) detailsSection() g.Node {
 			fact(v.Say("page.connections"), v.connections()),
 			fact(v.Say("page.restarts"), text(v.Say("page.restarts-of", words.With{"n": v.Restarts, "budget": v.Budget})), aside(v.Say("page.restarts-note"))),
 			fact(v.Say("page.check"), text(checked)),
-			fact(v.Say("page.evidence"), text(v.Say("page.evidence-meaning", words.With{"score": v.Decimal(v.Detector.Score), "alarm": v.Decimal(v.Detector.Alarm)}))),
+			fact(v.Say("page.evidence"), text(v.Say("page.evidence-meaning", words.With{"score": v.Decimal(v.Detector.Score), "alarm": v.Decimal(v.Detector.Alarm)})), aside(v.Rarity(v.Detector.Rarity))),
 		),
 	)
 }

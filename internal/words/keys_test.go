@@ -182,7 +182,7 @@ func TestThePlaceholdersAreThoseThatTheProgramFills(t *testing.T) {
 
 // samples are values for the golden file, by the names of the placeholders.
 var samples = words.With{
-	"share": "99.87", "weekday": "Wed", "day": 25, "month": "Nov", "longmonth": "November", "year": "2026", "time": "18:04", "hour": "18",
+	"share": "99.87", "years": 12_000, "silent": words.Share(0.012), "told": words.Share(0.0015), "worth": "Chance alone brings this about at most once in 12,000 years.", "weekday": "Wed", "day": 25, "month": "Nov", "longmonth": "November", "year": "2026", "time": "18:04", "hour": "18",
 	"before": "quic, auto", "last": "http2", "n": 3, "family": "IPv6", "summary": "Cloudflare does not answer at the public name.",
 	"service": "http://homeassistant:8123", "here": "http://homeassistant:80", "status": 502, "settings": words.Text{Key: "settings.screen"},
 	"reason": words.Text{Key: "forwarded.no-host"}, "brief": words.Count{N: 31, Of: "count.sockets"}, "logged": words.Count{N: 1, Of: "count.signins"},

@@ -1,0 +1,61 @@
+package detect
+
+import (
+	"math"
+	"time"
+)
+
+// Rarity is how seldom chance alone can bring about what was seen: at most once in so
+// many years, whatever looks may have to do with one another, as long as in health the
+// chance that the next one fails is never above the noise.
+//
+// The theorem. Of each look of a healthy home let the chance that it fails in silence be
+// at most s, and that it fails explicitly at most e, whatever the looks before it were.
+// Then for any s' ≥ s and e' ≥ e the factor which is s'/s for a silent failure, e'/e for
+// an explicit one and (1-s'-e')/(1-s-e) for a good look is 1 at most in expectation,
+// given all before: it grows with both chances, and is 1 where they are s and e. So a
+// process M that never exceeds such a factor times (M before + the time since the look
+// before), and falls to 0 when it has reached c, grows no faster than time, in
+// expectation, less c for each time that it did: in a time T it reaches c no more than
+// T/c times. That is the argument behind the e-detectors of Shin, Ramdas and Rinaldo (2022)
+// and their bound on the average run length, in years instead of looks. Means of such
+// processes are such processes; here, over the losses of mixture.
+//
+// M is 0 while nothing is suspected, begins with the time since the last good look times the
+// factor of the first that failed, and gathers no further time. So it is a
+// function of the tally since then.
+type Rarity struct {
+	Years    float64 `json:"years"`
+	Silent   float64 `json:"silent"`   // s
+	Explicit float64 `json:"explicit"` // e
+}
+
+// Rarely is the rarity that a restart takes: chance brings about no more than one in a
+// thousand years.
+const Rarely = 1000
+
+// mixture are the losses among which a fault is looked for, in silence and explicitly
+// alike: above any noise, and with it below one.
+var mixture = [...]float64{0.08, 0.1, 0.13, 0.17, 0.25, 0.4, 0.6, 0.94}
+
+// mostYears is the most that is told of: what is assumed is not that certain.
+const mostYears = 1e6
+
+// Rarity is that of a tally that begins with the failure of a look so long after the last
+// good one, held against this noise.
+func (n Noise) Rarity(t Tally, rest time.Duration) Rarity {
+	s, e := n.rates()
+	r := Rarity{Silent: s, Explicit: e}
+	if t.Failures == 0 || rest <= 0 {
+		return r
+	}
+	silent, explicit := float64(t.Failures-t.Explicit), float64(t.Explicit)
+	sum := 0.0
+	for _, q := range mixture {
+		sum += math.Exp(silent*math.Log(q/s) + t.good()*math.Log((1-q-e)/(1-s-e)))
+		sum += math.Exp(explicit*math.Log(q/e) + t.good()*math.Log((1-s-q)/(1-s-e)))
+	}
+	const year = 365 * 24 * time.Hour
+	r.Years = min(rest.Seconds()/year.Seconds()*sum/float64(2*len(mixture)), mostYears)
+	return r
+}
