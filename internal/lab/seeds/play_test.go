@@ -76,6 +76,7 @@ type play struct {
 	rests   map[string]time.Duration // see [Result]
 	shut    time.Time                // since then nobody gets in; zero: somebody does
 	observe bool
+	asks    bool          // the mode is ask
 	budget  int           // restarts that are allowed
 	daily   int           // of them in a day
 	ahead   time.Duration // by which the clock went, all in all, since another day's were allowed
@@ -120,6 +121,9 @@ func Play(t *testing.T, plan Plan) (res Result) {
 			})
 		}
 		p.beside(p.lastingIsTold)
+		if p.asks {
+			p.beside(func() { p.answers(rand.New(rand.NewPCG(plan.Seed, 5))) })
+		}
 		p.run()
 		p.rest()
 	})
@@ -154,6 +158,10 @@ func build(t *testing.T, plan Plan) *play {
 		p.observe = true
 		env["TUNNELMEDIC_MODE"] = "observe"
 	}
+	if more := rand.New(rand.NewPCG(plan.Seed, 4)); !p.observe && more.IntN(5) == 0 {
+		p.asks = true
+		env["TUNNELMEDIC_MODE"] = "ask"
+	}
 	if r.IntN(4) == 0 {
 		env["TUNNELMEDIC_PROTOCOLS"] = []string{"auto,http2", "quic,http2", "http2"}[r.IntN(3)]
 	}
@@ -163,7 +171,7 @@ func build(t *testing.T, plan Plan) *play {
 	p.truth.foreign = withoutProtocol(p.w.Supervisor.Options(lab.DefaultSlug))
 	p.ctx, p.leave = context.WithCancel(context.Background())
 	t.Cleanup(p.leave)
-	p.note("a home with %q, local %v, %d restarts a day, sensor %s, observe %v, protocols %q", opt.RunParameters, p.local, p.budget, env["TUNNELMEDIC_SENSOR_INTERVAL"], p.observe, env["TUNNELMEDIC_PROTOCOLS"])
+	p.note("a home with %q, local %v, %d restarts a day, sensor %s, observe %v, ask %v, protocols %q", opt.RunParameters, p.local, p.budget, env["TUNNELMEDIC_SENSOR_INTERVAL"], p.observe, p.asks, env["TUNNELMEDIC_PROTOCOLS"])
 	return p
 }
 
@@ -177,6 +185,7 @@ func (p *play) close(plan Plan) Result {
 		}
 	}
 	p.secrets()
+	p.consent()
 	p.side.Wait()
 	p.h.Close()
 	p.mu.Lock()
