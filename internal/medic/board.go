@@ -92,7 +92,7 @@ func (s *Status) plan(p policy.State, now time.Time) {
 	if p.OwnKnown {
 		s.Protocol.Own, s.Protocol.Setting = p.Own.String(), p.Set.String()
 	}
-	s.Detector.Score, s.Restarts = p.Detector.Score(), p.Spent(now)
+	s.Detector.Score, s.Detector.Rarity, s.Restarts = p.Detector.Score(), p.Rarity(), p.Spent(now)
 	s.HoldUntil, s.PausedUntil, s.FailbackDue = p.HoldUntil, p.PausedUntil, time.Time{}
 	if p.Failback != nil {
 		s.FailbackDue = p.Failback.Due
