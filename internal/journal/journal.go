@@ -45,8 +45,8 @@ type Record struct {
 
 	// Elsewhere is what stays of apps that were watched before, by their slugs.
 	Elsewhere map[string]policy.State `json:"elsewhere,omitempty"`
-	// Beside are the other Cloudflared apps of which people were told.
-	Beside []string `json:"beside,omitempty"`
+	// Others are the other Cloudflared apps of which people were told.
+	Others []string `json:"beside,omitempty"`
 
 	// Worked is when Home Assistant last greeted through the tunnel: a day, by host
 	// name and protocol.
@@ -81,8 +81,8 @@ type Intention struct {
 	Back evidence.Protocol `json:"back,omitempty"`
 	// Ours may stand there too, by an earlier step whose end is not known.
 	Ours []evidence.Protocol `json:"ours,omitempty"`
-	// Felled says that the add-on does not run by a restart of ours: it is ours to start.
-	Felled bool `json:"felled,omitempty"`
+	// StoppedByUs says that the add-on does not run by a restart of ours: it is ours to start.
+	StoppedByUs bool `json:"felled,omitempty"`
 	// NoRestart says that the process runs with To already: the options alone go back.
 	NoRestart bool `json:"no_restart,omitempty"`
 	// Process is cloudflared's own id before the restart, "" if not known: another

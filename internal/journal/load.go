@@ -150,7 +150,7 @@ func salvage(body []byte) (Record, bool) {
 	take(top.Policy["doubt"], &p.Doubt, false)
 	take(top.Policy["trial"], &p.Trial, false)
 	take(top.Policy["failback"], &p.Failback, false)
-	take(top.Policy["felled"], &p.Felled, false)
+	take(top.Policy["felled"], &p.StoppedByUs, false)
 	take(top.Policy["restarts"], &p.Restarts, false)
 	take(top.Policy["paused_until"], &p.PausedUntil, false)
 	take(top.Intention, &r.Intention, false)
@@ -243,7 +243,7 @@ func backFrom(p policy.State) evidence.Protocol {
 // intentionBack is the change that goes this way, on from one that was begun; nil if it is not
 // known of which app.
 func intentionBack(slug string, p policy.State, t *policy.OnTrial, in *Intention, back evidence.Protocol) *Intention {
-	way := Intention{Slug: slug, From: p.Set, To: back, Back: back, Purpose: policy.HandBack, Stage: Writing, At: t.Since, Felled: p.Felled}
+	way := Intention{Slug: slug, From: p.Set, To: back, Back: back, Purpose: policy.HandBack, Stage: Writing, At: t.Since, StoppedByUs: p.StoppedByUs}
 	ours := []evidence.Protocol{t.Protocol, p.Own, p.Set}
 	if in != nil {
 		way.Slug, way.At, way.Before = in.Slug, in.At, in.Before

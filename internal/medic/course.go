@@ -43,7 +43,7 @@ func (c *course) intend(change policy.Change, now time.Time) journal.Intention {
 
 // change is one on the present app, from what is set.
 func (c *course) change(to evidence.Protocol, why policy.Purpose, now time.Time) journal.Intention {
-	return journal.Intention{Slug: c.slug, From: c.state.Set, To: to, Purpose: why, Before: c.state.Transport, Back: to, Felled: c.state.Felled,
+	return journal.Intention{Slug: c.slug, From: c.state.Set, To: to, Purpose: why, Before: c.state.Transport, Back: to, StoppedByUs: c.state.StoppedByUs,
 		Ours: []evidence.Protocol{to}, Most: c.rules.Left(c.state, now)}
 }
 
@@ -95,7 +95,7 @@ func (c *course) wayBack(begun *journal.Intention, now time.Time) (in journal.In
 	switch {
 	case to != nil && under(begun, *to):
 		return *begun, true, true
-	case c.state.Felled && (was == nil || was.Purpose == policy.Revive || to.Purpose == policy.Trial):
+	case c.state.StoppedByUs && (was == nil || was.Purpose == policy.Revive || to.Purpose == policy.Trial):
 		to = &policy.OnTrial{Protocol: c.state.Set, Purpose: policy.Revive, Since: now}
 		c.state.Trial = to
 	case was == nil, to.Purpose == policy.Revive, to.Purpose == policy.Trial:
@@ -111,16 +111,16 @@ func (c *course) wayBack(begun *journal.Intention, now time.Time) (in journal.In
 	if begun != nil {
 		in.Ours = append(append(in.Ours, begun.From, begun.To), begun.Ours...)
 	}
-	in.NoRestart = !took && !restarted(begun) && !c.state.Felled
+	in.NoRestart = !took && !restarted(begun) && !c.state.StoppedByUs
 	c.state.Trial = &policy.OnTrial{Protocol: to.Protocol, Purpose: to.Purpose, Back: to.Back, Since: now}
 	return in, false, true
 }
 
 // strayBack is the change that undoes one on an app that the state is not about.
 func (c *course) strayBack(begun journal.Intention, now time.Time) journal.Intention {
-	return journal.Intention{Slug: begun.Slug, From: begun.To, To: begun.Back, Back: begun.Back, Purpose: policy.Restore, Felled: begun.Felled, Stage: journal.Intended, At: now,
+	return journal.Intention{Slug: begun.Slug, From: begun.To, To: begun.Back, Back: begun.Back, Purpose: policy.Restore, StoppedByUs: begun.StoppedByUs, Stage: journal.Intended, At: now,
 		Ours: append([]evidence.Protocol{begun.From, begun.Back}, begun.Ours...), Most: c.rules.Left(c.state, now),
-		NoRestart: !restarted(&begun) && !begun.Felled}
+		NoRestart: !restarted(&begun) && !begun.StoppedByUs}
 }
 
 // moveTo parts the state of one app from that of the next, "" for none: what stays of the

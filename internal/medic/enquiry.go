@@ -49,18 +49,18 @@ type Installation interface {
 
 // enquiries are asked for the reports, beside the loop: nothing waits for an answer.
 type enquiries struct {
-	upstream Upstream // nil: nobody asks Cloudflare
-	system   System   // may be nil
-	super    Installation
-	chron    *journal.Chronicle
-	beside   *beside
-	log      zerolog.Logger
+	upstream   Upstream // nil: nobody asks Cloudflare
+	system     System   // may be nil
+	super      Installation
+	chron      *journal.Chronicle
+	background *background
+	log        zerolog.Logger
 
 	asking  bool
 	again   time.Time         // when to ask once more; zero: not planned
 	id      string            // the incident that is then asked about, "" for none
 	onset   time.Time         // its onset
-	answers chan *heard       // nil: nothing was heard
+	answers chan *answer      // nil: nothing was heard
 	said    evidence.Upstream // the last answer
 
 	stocking bool
@@ -69,12 +69,12 @@ type enquiries struct {
 	open     string // the incident at the last stock-taking
 }
 
-func newEnquiries(set Settings, s Installation, c *journal.Chronicle, b *beside, log zerolog.Logger) *enquiries {
-	return &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: c, beside: b, log: log, answers: make(chan *heard, 1), stocks: make(chan *stock, 1)}
+func newEnquiries(set Settings, s Installation, c *journal.Chronicle, b *background, log zerolog.Logger) *enquiries {
+	return &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: c, background: b, log: log, answers: make(chan *answer, 1), stocks: make(chan *stock, 1)}
 }
 
-// heard is an answer, and the incident it is for.
-type heard struct {
+// answer is what Cloudflare said, and the incident it is for.
+type answer struct {
 	up       evidence.Upstream
 	versions journal.Versions
 	incident string
@@ -112,8 +112,8 @@ func (q *enquiries) due(s subject, now time.Time) {
 	}
 }
 
-// hear takes what was answered meanwhile.
-func (q *enquiries) hear(now time.Time) {
+// receive takes what was answered meanwhile.
+func (q *enquiries) receive(now time.Time) {
 	select {
 	case h := <-q.answers:
 		q.asking = false
@@ -158,16 +158,16 @@ func (q *enquiries) ask(s subject, now time.Time) {
 	if id != "" {
 		question.Reports, question.Colos, question.From = true, q.chron.Colos(), q.onset.Add(-3*24*time.Hour)
 	}
-	q.beside.run("asking Cloudflare", askTimeout, func(ctx context.Context) {
-		var h *heard
+	q.background.run("asking Cloudflare", askTimeout, func(ctx context.Context) {
+		var h *answer
 		defer func() { q.answers <- h }() // one at a time: there is room
 		question.Hosts = hosts(ctx, s.host, s.connector)
 		question.Tunnel = s.connector.TunnelID
 		up := q.upstream.Ask(ctx, question)
-		if q.beside.over() {
+		if q.background.over() {
 			return // the program ends: what was not heard says nothing
 		}
-		h = &heard{up: up, incident: id}
+		h = &answer{up: up, incident: id}
 		if q.system != nil {
 			if s, err := q.system(ctx); err == nil {
 				h.versions = systemVersions(s)
@@ -199,7 +199,7 @@ func hosts(ctx context.Context, host string, c *tunnel.Connector) []string {
 // is worth knowing.
 func (q *enquiries) takeStock(slug string, now time.Time) {
 	q.stocking, q.stockAt = true, now
-	q.beside.run("taking stock", stockTimeout, func(ctx context.Context) {
+	q.background.run("taking stock", stockTimeout, func(ctx context.Context) {
 		var taken *stock
 		defer func() { q.stocks <- taken }() // one at a time: there is room
 		var s stock
@@ -215,7 +215,7 @@ func (q *enquiries) takeStock(slug string, now time.Time) {
 		if i, err := q.super.Info(ctx, slug); err == nil && i.Installed() && i.OptionsError == nil {
 			s.settings.Flags = tunnel.FlagNames(i.Options)
 		}
-		if !q.beside.over() {
+		if !q.background.over() {
 			taken = &s
 		}
 	})

@@ -57,7 +57,7 @@ func asking(t *testing.T, say func(context.Context) evidence.Upstream) (*asker, 
 	u, a := &upstreamOf{say: say}, &asker{journal: j}
 	chron := journal.NewChronicle(j, "1", 2*time.Minute, said)
 	log := zerolog.New(&a.log)
-	a.enquiries = newEnquiries(Settings{Upstream: u}, installed{8123}, chron, &beside{life: t.Context(), log: log}, log)
+	a.enquiries = newEnquiries(Settings{Upstream: u}, installed{8123}, chron, &background{life: t.Context(), log: log}, log)
 	a.s = subject{slug: "a_cloudflared", host: "ha.example.com", connector: tunnel.ConnectorOf(tunnel.Target{URL: &url.URL{Scheme: "https", Host: "ha.example.com"}}, "http://127.0.0.1:1")}
 	return a, u
 }
@@ -65,7 +65,7 @@ func asking(t *testing.T, say func(context.Context) evidence.Upstream) (*asker, 
 // pass lets the loop go round for so long.
 func (a *asker) pass(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Minute) {
-		a.hear(time.Now())
+		a.receive(time.Now())
 		a.due(a.s, time.Now())
 		a.chron.File(time.Now())
 		synctest.Wait()

@@ -33,7 +33,7 @@ func (c *course) moment(curious bool, now time.Time) survey.Moment {
 	return survey.Moment{
 		Suspected: s.Alert(),
 		Due:       c.failbackDue(now),
-		Starting:  s.Incident != nil || s.Felled || s.Trouble.Restarts(),
+		Starting:  s.Incident != nil || s.StoppedByUs || s.Trouble.Restarts(),
 		Curious:   curious,
 		Transport: s.Transport,
 	}

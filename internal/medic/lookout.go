@@ -121,13 +121,13 @@ func (l *lookout) warnUntrusted(t tunnel.Target) {
 
 // tellBeside says once that another Cloudflared app stands beside the watched one.
 func (l *lookout) tellBeside(t tunnel.Target) {
-	told := l.journal.Record().Beside
+	told := l.journal.Record().Others
 	if l.app.set.Wish.Slug == "" && slices.ContainsFunc(t.Others, func(slug string) bool { return !slices.Contains(told, slug) }) {
 		l.log.Warn().Strs("beside", t.Others).Msgf("Another Cloudflared app is installed as well (%s). Tunnel Medic keeps watching %s and leaves the other alone. "+
 			"If you have moved, uninstall the old one, or name the one you use in the option cloudflared_slug.", strings.Join(t.Others, ", "), t.Slug)
 	}
 	if !slices.Equal(told, t.Others) {
-		_ = l.journal.Update(func(r *journal.Record) { r.Beside = t.Others }) // memory has it
+		_ = l.journal.Update(func(r *journal.Record) { r.Others = t.Others }) // memory has it
 	}
 }
 

@@ -63,13 +63,13 @@ type Teller func(Status, []policy.Step)
 type Medic struct {
 	wishes
 	*board
-	set    Settings
-	super  Supervisor
-	log    zerolog.Logger
-	tell   []Teller
-	pulse  pulse
-	place  atomic.Pointer[time.Location] // of the house, if it became known after New
-	beside *beside
+	set        Settings
+	super      Supervisor
+	log        zerolog.Logger
+	tell       []Teller
+	pulse      pulse
+	place      atomic.Pointer[time.Location] // of the house, if it became known after New
+	background *background
 
 	// The loop's own, touched by Run's goroutine alone.
 	course
@@ -89,14 +89,14 @@ type Medic struct {
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
 	now, rec := time.Now(), j.Record()
-	m := &Medic{wishes: newWishes(), set: set, super: s, log: log, tell: tell, beside: &beside{life: context.Background(), log: log},
+	m := &Medic{wishes: newWishes(), set: set, super: s, log: log, tell: tell, background: &background{life: context.Background(), log: log},
 		course: course{rules: set.Rules, journal: j, state: set.Rules.Awake(rec.Policy, now), slug: rec.Slug}, disk: diskWatch{journal: j, log: log}}
 	m.board = newBoard(set, m.state)
 	m.others.Refused = diagnosis.Remembering(rec.ClientsTold)
 	m.chron = journal.NewChronicle(j, set.Version, set.Rules.Interval, said)
 	m.chron.TakeUp(m.state.Story())
 	m.chron.Locate(set.Rules.Location)
-	m.enquire = newEnquiries(set, s, m.chron, m.beside, log)
+	m.enquire = newEnquiries(set, s, m.chron, m.background, log)
 	m.app = &app{set: &m.set, super: s, journal: j, log: log}
 	m.eyes = &lookout{app: m.app, journal: j, log: log, source: s}
 	m.parting = &parting{course: &m.course, app: m.app, pulse: &m.pulse, chron: m.chron, log: log, concluded: m.concluded, hold: m.eyes.holdOff}
@@ -125,9 +125,9 @@ func (m *Medic) Alive(now time.Time) bool {
 
 // Run loops until the context ends, and then leaves the tunnel in order.
 func (m *Medic) Run(ctx context.Context) error {
-	m.beside.life = ctx
+	m.background.life = ctx
 	defer survive(m.log, "keeping what it knows", m.putDown)
-	defer m.beside.all.Wait()
+	defer m.background.all.Wait()
 	defer survive(m.log, "leaving (the next start takes up what is open)", m.leave)
 	m.watchDisk()
 	for {
@@ -234,7 +234,7 @@ func (m *Medic) look(ctx context.Context) (seen survey.Seen, d diagnosis.Diagnos
 // file hears and asks what is due for the reports, and has it written.
 func (m *Medic) file(now time.Time) {
 	m.chron.Note(now, journal.Versions{}, journal.Settings{Protocol: m.ownProtocol()})
-	if m.enquire.hear(now); m.eyes.blind == "" {
+	if m.enquire.receive(now); m.eyes.blind == "" {
 		m.enquire.due(m.app.subject(), now)
 	}
 	m.chron.File(now)
@@ -387,7 +387,7 @@ func (m *Medic) show(e *evidence.Evidence, d *diagnosis.Diagnosis, steps []polic
 
 // putDown keeps what would be lost with the program's end.
 func (m *Medic) putDown() {
-	m.enquire.hear(time.Now())
+	m.enquire.receive(time.Now())
 	m.chron.Close(time.Now())
 }
 

@@ -51,7 +51,7 @@ func (p *parting) free(ctx context.Context, slug string) bool {
 		if t := c.state.Trial; p.under() && t != nil && !t.Settled {
 			t.Retry = time.Now() // so it is carried out as any other
 		}
-	} else if c.slug != "" && (c.state.Trial != nil || c.state.Felled || in != nil) && !p.leave(ctx, in) {
+	} else if c.slug != "" && (c.state.Trial != nil || c.state.StoppedByUs || in != nil) && !p.leave(ctx, in) {
 		return false
 	}
 	p.over()
@@ -69,7 +69,7 @@ func (p *parting) leave(ctx context.Context, begun *journal.Intention) (done boo
 		return false
 	case supervisor.Is(err, supervisor.NotFound) || err == nil && !info.Installed():
 		p.log.Info().Str("slug", c.slug).Msg("The app that was watched is gone, and with it what was being changed there.")
-		c.state.Felled = false
+		c.state.StoppedByUs = false
 		return true
 	case err != nil:
 		p.log.Debug().Err(err).Msg("Looking at the app that was watched again later.")
@@ -121,7 +121,7 @@ func (p *parting) undo(ctx context.Context, begun *journal.Intention) (done bool
 	if t := c.state.Trial; t != nil {
 		t.Retry = time.Time{} // it is tried again from here
 	}
-	return c.state.Trial == nil && !c.state.Felled
+	return c.state.Trial == nil && !c.state.StoppedByUs
 }
 
 // undoStray puts back a change on an app that neither the state nor the search is about.

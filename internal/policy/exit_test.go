@@ -68,10 +68,10 @@ var states = map[string]func(*testing.T) *home{
 		h.run("a way back that waits", func() bool { return h.s.Trial != nil && h.s.Trial.Purpose == Restore })
 		return h
 	},
-	"felled": func(t *testing.T) *home {
+	"stopped by us": func(t *testing.T) *home {
 		h := stripped(t, evidence.Auto, quic)
 		h.outcome = func(c Change) *Outcome { return &Outcome{Result: Crashed, Restarts: 1, Setting: c.Protocol} }
-		h.run("felled", func() bool { return h.s.Felled })
+		h.run("stopped by us", func() bool { return h.s.StoppedByUs })
 		return h
 	},
 	"paused": func(t *testing.T) *home {
@@ -162,8 +162,8 @@ func TestEveryStateIsLeft(t *testing.T) {
 					h.sight, h.outcome = nil, nil
 					lossless(h)
 					h.until(h.now.Add(2*day), func() {})
-					if h.s.Trial != nil || h.s.Incident != nil || h.s.Felled {
-						t.Errorf("all is well, and it is %s: trial %+v, incident %+v, felled %t\n%s", h.s.Phase, h.s.Trial, h.s.Incident, h.s.Felled, h.story())
+					if h.s.Trial != nil || h.s.Incident != nil || h.s.StoppedByUs {
+						t.Errorf("all is well, and it is %s: trial %+v, incident %+v, stopped by us %t\n%s", h.s.Phase, h.s.Trial, h.s.Incident, h.s.StoppedByUs, h.story())
 					}
 					if h.setting.Effective() != h.s.Own.Effective() && h.s.Failback == nil || h.setting != h.s.Set {
 						t.Errorf("own %s, set %s, there %s\n%s", h.s.Own, h.s.Set, h.setting, h.story())

@@ -24,7 +24,7 @@ func (r Rules) next(s *State, now time.Time) time.Duration {
 		return min(max(now.Sub(s.TroubleSince), r.Interval), 5*r.Interval)
 	case s.Incident != nil:
 		return r.following(s, now)
-	case s.Felled:
+	case s.StoppedByUs:
 		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
 	case s.Detector.Suspects() && s.Last != detect.NoVerdict:
 		if s.Last == detect.Good {

@@ -19,9 +19,9 @@ type Plan struct {
 	// PausedFor is how long the pause was to be: a clock that goes back must not prolong it.
 	PausedFor time.Duration `json:"paused_for,omitempty"`
 
-	Felled    bool      `json:"felled,omitempty"`   // the add-on does not run, by a restart of ours
-	Revivals  int       `json:"revivals,omitempty"` // new starts under the same protocol, each soon after the last
-	RevivedAt time.Time `json:"revived_at,omitzero"`
+	StoppedByUs bool      `json:"felled,omitempty"`   // the add-on does not run, by a restart of ours
+	Revivals    int       `json:"revivals,omitempty"` // new starts under the same protocol, each soon after the last
+	RevivedAt   time.Time `json:"revived_at,omitzero"`
 	// RevivedFor is the cause of the last revival, until a look is good again.
 	RevivedFor diagnosis.Cause `json:"revived_for,omitzero"`
 
@@ -136,9 +136,9 @@ func (r Rules) local(t time.Time) time.Time {
 	return t.In(r.Location)
 }
 
-// owe plans the return to the user's own setting where another one is in force
+// planReturn plans the return to the user's own setting where another one is in force
 // that was never proven: the way back was blocked.
-func (s *State) owe(now time.Time) {
+func (s *State) planReturn(now time.Time) {
 	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
 		return
 	}

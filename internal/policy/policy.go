@@ -96,7 +96,7 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	if in.Vote == diagnosis.Works && in.Blind == "" {
 		s.RevivedFor = diagnosis.Unknown
 	}
-	s.Felled = s.Felled && !in.SupervisorFree
+	s.StoppedByUs = s.StoppedByUs && !in.SupervisorFree
 	r.notStarted(&s, &d, now, in)
 	r.overdue(&s, &d, now)
 	switch {
@@ -135,7 +135,7 @@ func (r Rules) conclude(s *State, d *Decision, now time.Time, out Outcome) {
 	s.Set = out.Setting
 	switch {
 	case out.Result == UserStopped:
-		s.owe(now)
+		s.planReturn(now)
 		s.giveWay(d, now, r.HoldBase, Step{Why: WhyAppStopped})
 	case s.Trial.Purpose == Revive:
 		r.revived(s, d, now, out)

@@ -880,7 +880,7 @@ func silent(in *Sight) {
 // shown otherwise.
 func TestHowManyFailuresInARowARestartTakes(t *testing.T) {
 	for name, c := range map[string]struct {
-		calm  detect.Noise
+		noise detect.Noise
 		sight func(*Sight)
 		want  int
 	}{
@@ -894,7 +894,7 @@ func TestHowManyFailuresInARowARestartTakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHome(t, evidence.Auto)
-			h.s.Noise, h.sight, h.takes = c.calm, c.sight, 40*time.Second
+			h.s.Noise, h.sight, h.takes = c.noise, c.sight, 40*time.Second
 			if n := h.untilOrder(); n != c.want {
 				t.Errorf("%d", n)
 			}

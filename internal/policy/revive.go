@@ -33,7 +33,7 @@ func (r Rules) revive(s *State, d *Decision, now time.Time, in Sight) {
 func (s *State) revival(in Sight) (act, Why) {
 	down := in.State == evidence.StateError || in.State == evidence.StateStopped
 	switch {
-	case s.Felled && down:
+	case s.StoppedByUs && down:
 		return raising, WhyNotRunning
 	case in.Remedy == diagnosis.Start:
 		return starting, WhyFailed
@@ -48,7 +48,7 @@ func (s *State) revival(in Sight) (act, Why) {
 // patience is how long a trouble must have lasted before the tunnel is started anew.
 func (r Rules) patience(a act, c diagnosis.Cause) time.Duration {
 	switch {
-	case a == raising: // what we felled is ours to start, at once
+	case a == raising: // what we stopped is ours to start, at once
 		return 0
 	case c == diagnosis.ConnectorHung || c == diagnosis.TunnelDown:
 		return stuck * r.MinUptime
@@ -57,7 +57,7 @@ func (r Rules) patience(a act, c diagnosis.Cause) time.Duration {
 }
 
 // mayRevive is when the next revival may be: each that was needed within a day of
-// the last doubles the wait. What a restart of ours has felled is started again within
+// the last doubles the wait. What a restart of ours has stopped is started again within
 // two minutes of its becoming possible; only where a person has to do something first,
 // the wait is longer.
 func (r Rules) mayRevive(s *State, now time.Time, a act, in Sight) time.Time {
@@ -99,8 +99,8 @@ func (s *State) fell(out Outcome) {
 	//exhaustive:ignore
 	switch out.Result {
 	case Crashed: // a start of what had ended by itself fells nothing
-		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0
+		s.StoppedByUs = s.StoppedByUs || s.Trial.Purpose != Revive || out.Restarts > 0
 	case Settled, Unsettled, OtherTransport, UserStopped:
-		s.Felled = false
+		s.StoppedByUs = false
 	}
 }

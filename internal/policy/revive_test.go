@@ -95,7 +95,7 @@ func TestAnAddOnThatARestartOfOursLeftDownIsStarted(t *testing.T) {
 		return &Outcome{Result: Crashed, Restarts: 1, Setting: c.Protocol}
 	}
 	h.sight = func(in *Sight) {
-		if h.s.Felled {
+		if h.s.StoppedByUs {
 			in.Vote, in.Cause, in.Remedy, in.State, in.SupervisorFree = diagnosis.Abstains, diagnosis.ConnectorStopped, diagnosis.Tell, evidence.StateStopped, false
 		}
 	}
@@ -103,9 +103,9 @@ func TestAnAddOnThatARestartOfOursLeftDownIsStarted(t *testing.T) {
 	for h.now.Sub(began) < 5*time.Hour {
 		h.truth()
 	}
-	if tried < tries || !h.s.Felled {
+	if tried < tries || !h.s.StoppedByUs {
 		t.Fatalf("%d starts in five hours\n%s", tried, h.story())
 	}
 	down = false
-	h.run("running again, with the own setting", func() bool { return !h.s.Felled && h.setting == evidence.Auto })
+	h.run("running again, with the own setting", func() bool { return !h.s.StoppedByUs && h.setting == evidence.Auto })
 }

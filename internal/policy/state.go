@@ -75,7 +75,7 @@ func (s *State) giveWay(d *Decision, now time.Time, hold time.Duration, step Ste
 func (s *State) shutCase(d *Decision, now time.Time, step Step) {
 	step.Protocol = s.Set
 	d.tell(now, step)
-	s.owe(now)
+	s.planReturn(now)
 	s.Incident, s.Detector = nil, detect.Detector{}
 }
 
@@ -84,9 +84,9 @@ func (s *State) shutCase(d *Decision, now time.Time, step Step) {
 // open there is finished or undone before.
 func (s State) Kept(now time.Time) State {
 	s = s.clone()
-	s.owe(now)
+	s.planReturn(now)
 	s.Unkept, s.Woke = false, false
-	return State{Setting: s.Setting, Case: Case{HoldUntil: s.HoldUntil, HoldLevel: s.HoldLevel}, Plan: Plan{Failback: s.Failback, Felled: s.Felled}}
+	return State{Setting: s.Setting, Case: Case{HoldUntil: s.HoldUntil, HoldLevel: s.HoldLevel}, Plan: Plan{Failback: s.Failback, StoppedByUs: s.StoppedByUs}}
 }
 
 // Elsewhere is the state with which another app is watched from now on; kept is what

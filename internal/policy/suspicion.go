@@ -72,17 +72,17 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	if !before.Suspects() && !s.LastGood.IsZero() { // a good look since may have been forgotten
 		s.Detector.Rest = min(max(now.Sub(s.LastGood), 0), r.Interval)
 	}
-	calm := false
+	idle := false
 	switch {
 	case s.Incident == nil:
-		calm = s.suspected(d, now, before, in)
+		idle = s.suspected(d, now, before, in)
 	case r.followed(s, d, now, in):
 		return
 	}
 	switch {
 	case in.Vote == diagnosis.Fails && s.Detector.Certain():
 		r.alarmed(s, d, now, in)
-	case calm && in.Vote == diagnosis.Works:
+	case idle && in.Vote == diagnosis.Works:
 		s.Noise.Learn(detect.Tally{Probes: 1})
 		r.failBack(s, d, now, in)
 	case in.Vote == diagnosis.Abstains:
@@ -92,7 +92,7 @@ func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 
 // suspected tells of a suspicion that begins or ends, while no incident is open, and says
 // whether there was none before and is none now.
-func (s *State) suspected(d *Decision, now time.Time, before detect.Detector, in Sight) (calm bool) {
+func (s *State) suspected(d *Decision, now time.Time, before detect.Detector, in Sight) (idle bool) {
 	step := Step{Kind: StepCleared, Protocol: s.Set}
 	switch {
 	case !before.Suspects() && !s.Detector.Suspects():
@@ -137,7 +137,7 @@ const looksStopped = 3
 // proven is taken back first, so that the next start is with what was proven last.
 func (r Rules) notStarted(s *State, d *Decision, now time.Time, in Sight) {
 	switch {
-	case in.State == evidence.StateStopped && in.Vote == diagnosis.Abstains && !s.Felled:
+	case in.State == evidence.StateStopped && in.Vote == diagnosis.Abstains && !s.StoppedByUs:
 		s.Stops++
 	case in.State != "": // not known says nothing; a verdict, that it runs whatever Supervisor says
 		s.Stops = 0
@@ -147,7 +147,7 @@ func (r Rules) notStarted(s *State, d *Decision, now time.Time, in Sight) {
 	case t != nil:
 		r.failed(s, d, now, UserStopped)
 	case s.Incident != nil:
-		s.owe(now)
+		s.planReturn(now)
 		s.giveWay(d, now, 0, Step{Why: WhyAppStopped})
 	}
 }

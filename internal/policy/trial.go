@@ -60,7 +60,7 @@ func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
 		return // the treatment is under way, or waits to be finished after a restart of the program
 	}
 	if why := t.overdue(now, in); why != NoResult {
-		s.Felled = s.Felled || why == Crashed // it runs, or does not, with what we have set
+		s.StoppedByUs = s.StoppedByUs || why == Crashed // it runs, or does not, with what we have set
 		r.failed(s, d, now, why)
 		return
 	}
@@ -259,7 +259,7 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 }
 
 // tries is how often a change back that could not be made is tried again at once,
-// after growing waits: for three hours. Then it waits for the quiet hours (owe),
+// after growing waits: for three hours. Then it waits for the quiet hours (planReturn),
 // and an add-on that does not run for its revival.
 const tries = 8
 
@@ -267,11 +267,11 @@ const tries = 8
 // set or the add-on does not run.
 func (r Rules) again(s *State, d *Decision, now time.Time, why Result) bool {
 	t := s.Trial
-	if s.Set == t.Protocol && !s.Felled || t.Tries >= tries {
+	if s.Set == t.Protocol && !s.StoppedByUs || t.Tries >= tries {
 		return false
 	}
 	wait := min(soon(r)<<t.Tries, r.HoldBase)
-	if s.Felled { // nobody is let in until then
+	if s.StoppedByUs { // nobody is let in until then
 		wait = soon(r)
 	}
 	t.Retry = now.Add(wait)

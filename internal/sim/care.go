@@ -92,10 +92,10 @@ func newCare(s *story, rules policy.Rules) *care {
 // live lives through the story, until all is as it was before, or the limit.
 func (c *care) live(limit time.Duration) {
 	next := c.look(false)
-	for c.now < limit && (c.now <= c.end || !c.calm() || c.state.Failback != nil) {
+	for c.now < limit && (c.now <= c.end || !c.idle() || c.state.Failback != nil) {
 		switch {
 		case !c.leaps, c.troubled():
-		case c.calm():
+		case c.idle():
 			next = c.rest(next, limit)
 			continue
 		case c.doubtful():
@@ -107,8 +107,8 @@ func (c *care) live(limit time.Duration) {
 	c.pass(max(c.now, c.end))
 }
 
-// calm says whether nothing is under way, so that a good look would change nothing.
-func (c *care) calm() bool {
+// idle says whether nothing is under way, so that a good look would change nothing.
+func (c *care) idle() bool {
 	s := &c.state
 	return s.Looked && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up && !c.missing
 }
@@ -123,7 +123,7 @@ func (c *care) doubtful() bool {
 }
 
 // breathe passes over good looks after a failed one, up to one at which something
-// happens: the next failure, or the last good look that it takes to be calm again.
+// happens: the next failure, or the last good look that it takes to be idle again.
 func (c *care) breathe(next time.Duration) time.Duration {
 	good := c.goodLooks()
 	n, at, until := int64(0), c.now+next, c.nextSpell()

@@ -142,7 +142,7 @@ func (t *Treatment) resume(ctx context.Context, begun *journal.Intention) (polic
 		switch stopped, err := t.stopped(ctx, in, info); {
 		case err != nil:
 			return policy.Outcome{}, err
-		case stopped && !in.Felled:
+		case stopped && !in.StoppedByUs:
 			return policy.Outcome{}, t.notRunning(ctx, in)
 		}
 	}
@@ -176,7 +176,7 @@ func (t *Treatment) written(ctx context.Context, in journal.Intention, info supe
 // leftDown ends a change that had not been written. Where the one before it was being
 // restarted, and left the app down, it is ours to start.
 func (t *Treatment) leftDown(ctx context.Context, in journal.Intention, info supervisor.Info, there evidence.Protocol) error {
-	if in.Stage == journal.Restarting && !in.Felled {
+	if in.Stage == journal.Restarting && !in.StoppedByUs {
 		switch stopped, err := t.stopped(ctx, in, info); {
 		case err != nil:
 			return err
@@ -232,7 +232,7 @@ func (t *Treatment) restartWas(ctx context.Context, info supervisor.Info, in jou
 
 // heldBy ends the change where a person has stopped the app that a restart did not start anew.
 func (t *Treatment) heldBy(ctx context.Context, info supervisor.Info, in journal.Intention, was fate) error {
-	if info.State != evidence.StateStopped || in.Felled || was != neverSent && t.ending(ctx, in, in.At) != tunnel.EndedBySignal {
+	if info.State != evidence.StateStopped || in.StoppedByUs || was != neverSent && t.ending(ctx, in, in.At) != tunnel.EndedBySignal {
 		return nil
 	}
 	return t.stoppedByHand(ctx, in)
@@ -382,7 +382,7 @@ func (t *Treatment) mayWrite(ctx context.Context, in journal.Intention, info sup
 	if err != nil {
 		return there, nil, err
 	}
-	halted = halted && !in.Felled
+	halted = halted && !in.StoppedByUs
 	there, err = tunnel.ProtocolOf(info.Options)
 	if err != nil {
 		return there, nil, t.end(policy.UserChanged, in.From)
@@ -463,7 +463,7 @@ func (t *Treatment) stored(ctx context.Context, in journal.Intention, options su
 	switch halted, err := t.stopped(ctx, in, after); {
 	case err != nil:
 		return false, err
-	case halted && !in.Felled:
+	case halted && !in.StoppedByUs:
 		return false, t.stoppedByHand(ctx, in)
 	}
 	t.compare(options, after.Options)
@@ -613,7 +613,7 @@ func (r *restarting) ask(ctx context.Context) (refusal, err error) {
 // ready ends the change where a start could not succeed and nobody has asked yet, and says
 // whether the app has ended, so that it is started and not restarted.
 func (t *Treatment) ready(ctx context.Context, in journal.Intention) (ended bool, err error) {
-	ours := in.Felled || in.Purpose == policy.Revive
+	ours := in.StoppedByUs || in.Purpose == policy.Revive
 	if !ours && !goesBack(in) {
 		return false, nil
 	}
@@ -1015,7 +1015,7 @@ func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart boo
 	}
 	// Stopped by hand it stays stopped; between the stop and the start of our own
 	// restart it must not.
-	halted := info.State == evidence.StateStopped && !in.Felled
+	halted := info.State == evidence.StateStopped && !in.StoppedByUs
 	if !restart || halted && (!interrupted || t.ending(ctx, in, in.At) == tunnel.EndedBySignal) {
 		return unnoted
 	}

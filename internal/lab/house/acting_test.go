@@ -155,9 +155,9 @@ func TestAStopWhileAnInterruptedRestartIsWaitedForIsRespected(t *testing.T) {
 	})
 }
 
-// The API goes away between the question and the start: what our restart has felled is
+// The API goes away between the question and the start: what our restart has stopped is
 // started within two minutes of its becoming possible, however long it took.
-func TestWhatARestartHasFelledIsStartedAsSoonAsItCanBe(t *testing.T) {
+func TestWhatOurRestartStoppedIsStartedAsSoonAsItCanBe(t *testing.T) {
 	for _, away := range []time.Duration{20 * time.Minute, 3 * time.Hour} {
 		t.Run(away.String(), func(t *testing.T) {
 			if testing.Short() && away > time.Hour {

@@ -21,7 +21,7 @@ var mutants = []*mutation{
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
-		{"internal/treatment/treatment.go", "	halted = halted && !in.Felled\n", "	halted = false\n"}}},
+		{"internal/treatment/treatment.go", "	halted = halted && !in.StoppedByUs\n", "	halted = false\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
 		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"},
 		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
@@ -41,7 +41,7 @@ var mutants = []*mutation{
 	{"an app is restarted though it could not start", []string{"Cloudflare's API is away", "quic strips WebSockets"}, []patch{
 		{"internal/policy/gates.go", "return in.Startable != evidence.Off", "return true"},
 		{"internal/treatment/treatment.go", "case t.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
-	{"what a restart felled is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		s.Felled = s.Felled || s.Trial.Purpose != Revive || out.Restarts > 0", "		s.Felled = false"}}},
+	{"what a restart stopped is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		s.StoppedByUs = s.StoppedByUs || s.Trial.Purpose != Revive || out.Restarts > 0", "		s.StoppedByUs = false"}}},
 	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/incident.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
 	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return r.Heal }", "{ return true }"}}},
 	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},

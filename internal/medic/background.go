@@ -9,15 +9,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// beside is what goes on beside the loop, for as long as the loop lives.
-type beside struct {
+// background is what goes on beside the loop, for as long as the loop lives.
+type background struct {
 	life context.Context
 	log  zerolog.Logger
 	all  sync.WaitGroup
 }
 
 // run does something for at most so long. A fault in it is its own.
-func (b *beside) run(what string, limit time.Duration, do func(context.Context)) {
+func (b *background) run(what string, limit time.Duration, do func(context.Context)) {
 	b.all.Go(func() {
 		ctx, cancel := context.WithTimeout(b.life, limit)
 		defer cancel()
@@ -26,7 +26,7 @@ func (b *beside) run(what string, limit time.Duration, do func(context.Context))
 }
 
 // over says that the loop has ended, or ends.
-func (b *beside) over() bool { return b.life.Err() != nil }
+func (b *background) over() bool { return b.life.Err() != nil }
 
 // survive does something whose own fault must not take the rest down.
 func survive(log zerolog.Logger, what string, do func()) {
