@@ -77,11 +77,12 @@ type care struct {
 	alarm   time.Duration
 	alarms  int
 	leaps   bool  // looks that are known to be good are passed over
+	drawn   int64 // how many good looks follow a loss, where that is drawn already; -1: it is not
 	fated   int64 // the look, counted from the next, that is known to be lost at random; 0: none is
 }
 
 func newCare(s *story, rules policy.Rules) *care {
-	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
+	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true, drawn: -1,
 		counters: evidence.Counters{Codes: map[int]uint64{}}, log: logSaid{read: -time.Hour}}
 	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
 	c.state.Noise = detect.Noise{Failures: math.Round(2500 * s.noise), Probes: 2500}
@@ -125,7 +126,10 @@ func (c *care) doubtful() bool {
 // breathe passes over good looks after a failed one, up to one at which something
 // happens: the next failure, or the last good look that it takes to be idle again.
 func (c *care) breathe(next time.Duration) time.Duration {
-	good := c.goodLooks()
+	good := c.drawn
+	if c.drawn = -1; good < 0 {
+		good = c.goodLooks()
+	}
 	n, at, until := int64(0), c.now+next, c.nextSpell()
 	for n < min(good, int64(c.state.Detector.Left()-1)) && at < until {
 		n++
@@ -164,7 +168,42 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 		return c.look(false)
 	}
 	c.now += time.Duration(good)*every + next
+	if next, alone := c.lone(); alone {
+		return next
+	}
 	return c.look(true)
+}
+
+// lone passes over a random loss that nothing but good looks follow until all is calm again,
+// as they do after nearly every one: for the policy it is one more of this home's noise. If
+// it is none, how many good looks follow stays drawn.
+func (c *care) lone() (next time.Duration, alone bool) {
+	const ample = 10 * time.Minute // for the suspicion to pass
+	for i := c.i; i < len(c.spells); i++ {
+		if sp := &c.spells[i]; sp.until(c.transport()) > c.now && sp.from < c.now+ample {
+			return 0, false
+		}
+	}
+	if c.state.Transport != quic && c.shut(c.now) != 0 { // the edge is asked over QUIC
+		return 0, false
+	}
+	good := c.goodLooks()
+	d, now := c.state.Detector, c.now+c.pace.Bad
+	d.Count(c.clock(now), detect.Silent, c.state.Noise)
+	left := d.Left()
+	if good < int64(left) {
+		c.drawn = good
+		return 0, false
+	}
+	next = c.rules.Burst / 4
+	for n := range left {
+		now += next + c.pace.Good
+		next = c.rules.Doubting(d.Probes + n + 1)
+	}
+	d.Works(left - 1)
+	c.state.Noise.Learn(d.First())
+	c.now, c.state.LastGood = now, c.clock(now)
+	return c.rules.Interval, true
 }
 
 // goodLooks draws how many looks are good until one is lost at random.
@@ -401,7 +440,9 @@ func (c *care) wait(next time.Duration) {
 
 // read takes a reading of the connector, and says whether it calls for a look.
 func (c *care) read(at time.Duration) bool {
-	c.counters.Codes[400] = c.bad
+	if c.counters.Codes[400] != c.bad {
+		c.counters.Codes[400] = c.bad
+	}
 	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
 	if sp := c.spell(at); at < c.up || sp != nil && sp.unready() {
 		e.Ready = 0

@@ -409,6 +409,7 @@ const mostOpenings = 3 // an hour
 // the same for everyone who restarts its tunnel then.
 func (s *story) socketsOpen(t time.Duration) bool {
 	_, open := day(s.clock(t).Hour())
-	rng := rand.New(rand.NewPCG(s.salt, uint64(t/(10*time.Minute))))
-	return rng.Float64() < open
+	var draw rand.PCG
+	draw.Seed(s.salt, uint64(t/(10*time.Minute)))
+	return float64(draw.Uint64()<<11>>11)/(1<<53) < open // as rand.Float64
 }
