@@ -246,6 +246,9 @@ func addOnRow(x *examination, f survey.Finding) row {
 		if a.ProtocolKnown {
 			r.came = append(r.came, words.Of("seen.app.protocol", words.With{"protocol": a.Protocol}))
 		}
+		if a.ProtocolKnown && a.Grace == "" {
+			r.came = append(r.came, words.Of("doctor.came.long-restart"))
+		}
 		if a.State == evidence.StateStarted {
 			r.verdict = Good
 		} else {

@@ -105,6 +105,7 @@ type AddOn struct {
 
 	Protocol      Protocol // as Supervisor has it stored
 	ProtocolKnown bool
+	Grace         string // --grace-period as stored, "" for none
 
 	// HasToken says that the option tunnel_token is set: the tunnel is managed at
 	// Cloudflare, and the app's start asks Cloudflare's API for nothing. The token

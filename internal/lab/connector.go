@@ -420,8 +420,23 @@ func (r *run) lose() {
 	r.w.changed()
 }
 
-// leave is what SIGTERM does: all connections unregister at once; with open
-// WebSockets QUIC then waits out its grace period, HTTP/2 until they are closed.
+// grace is how long a process that was started with these options waits when it is told to end: 30 s
+// without --grace-period (cmd/cloudflared/tunnel/cmd.go), as a part of Supervisor's patience with a
+// stop, which is 10 s outside.
+func (r *run) grace() time.Duration {
+	grace := 30 * time.Second
+	for _, p := range r.opt.RunParameters {
+		if v, ok := strings.CutPrefix(p, "--grace-period="); ok {
+			if d, err := time.ParseDuration(v); err == nil {
+				grace = d
+			}
+		}
+	}
+	return time.Duration(float64(grace) * float64(r.w.timings.Kill) / float64(10*time.Second))
+}
+
+// leave is what SIGTERM does: all connections unregister at once; with open WebSockets it then waits
+// out its grace period, over HTTP/2 no longer than until they are closed.
 func (r *run) leave() int {
 	w := r.w
 	if r.ctx.Err() != nil {
@@ -432,7 +447,7 @@ func (r *run) leave() int {
 	waiting := len(r.sockets) > 0
 	w.changed()
 	if waiting {
-		w.until(r.ctx, forever, func() bool { return r.transport == evidence.OverHTTP2 && len(r.sockets) == 0 })
+		w.until(r.ctx, r.grace(), func() bool { return r.transport == evidence.OverHTTP2 && len(r.sockets) == 0 })
 	}
 	return 0
 }

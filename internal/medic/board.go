@@ -53,6 +53,13 @@ type view struct {
 	d *diagnosis.Diagnosis
 }
 
+// stored takes in which grace period is set now.
+func (b *board) stored(grace string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Protocol.Grace = grace
+}
+
 // publish builds the status anew.
 func (b *board) publish(v view, now time.Time) Status {
 	b.mu.Lock()
@@ -108,6 +115,9 @@ func (s *Status) looked(e evidence.Evidence) {
 	s.Protocol.Ready, s.Edges, s.Locations = e.Connector.Ready, names(e.Connector.Edges), nil
 	if c := e.Connector.Counters; c != nil {
 		s.Locations = names(c.Locations)
+	}
+	if e.AddOn.ProtocolKnown {
+		s.Protocol.Grace = plain.Name(e.AddOn.Grace)
 	}
 	s.LastProbe = &ProbeStatus{At: e.Public.At, TookMS: e.Public.Took.Milliseconds(), OK: e.Public.Healthy(),
 		Status: e.Public.Status, CFRay: e.Public.CFRay(), Colo: e.Public.Colo()}

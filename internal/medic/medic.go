@@ -171,7 +171,7 @@ func (m *Medic) round(ctx context.Context) (next time.Duration, err error) {
 	}
 	m.apply(state, dec, &e, &d)
 	if dec.Change == nil {
-		if wished, decided := m.grant(sight); decided {
+		if wished, decided := m.grant(ctx, sight); decided {
 			dec = wished
 		}
 	}

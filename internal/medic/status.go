@@ -61,7 +61,8 @@ type ProtocolStatus struct {
 	Own       string `json:"own"`
 	Setting   string `json:"setting"`
 	Transport string `json:"transport"`
-	Ready     int    `json:"ready"` // connections to the edge, of four
+	Ready     int    `json:"ready"`                  // connections to the edge, of four
+	Grace     string `json:"grace_period,omitempty"` // cloudflared's, as set: how long its end waits for who is connected
 }
 
 // DiagnosisStatus is the last diagnosis.

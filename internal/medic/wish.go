@@ -7,6 +7,7 @@ import (
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/words"
 )
 
@@ -30,6 +31,7 @@ const (
 	resuming
 	trying
 	answering
+	shortening
 )
 
 // maxWishes is how many may wait. Nobody has more than this in earnest.
@@ -79,6 +81,12 @@ func (w *wishes) Answer(ctx context.Context, question string, yes bool) error {
 	return w.ask(ctx, wish{act: answering, question: question, yes: yes})
 }
 
+// Shorten asks for shorter restarts, or for no shorter ones any more: by a flag of cloudflared's,
+// which takes effect at the restart after the next.
+func (w *wishes) Shorten(ctx context.Context, short bool) error {
+	return w.ask(ctx, wish{act: shortening, yes: short})
+}
+
 // ask hands a wish to the loop and waits for the answer. A policy.Refusal is a
 // sentence for the person. When the context ends first, quiet is still given when its
 // turn comes; a trial is not begun behind the back of somebody who has left.
@@ -111,11 +119,15 @@ func (w *wishes) next() (what wish, waits bool) {
 // grant carries out the wishes that wait, with what was just seen. It stops at a
 // trial, which is for the round to carry out, and gives the last decision; decided
 // is false if there was nothing to decide.
-func (m *Medic) grant(in policy.Sight) (dec policy.Decision, decided bool) {
+func (m *Medic) grant(ctx context.Context, in policy.Sight) (dec policy.Decision, decided bool) {
 	for {
 		w, waits := m.next()
 		if !waits {
 			return dec, decided
+		}
+		if w.act == shortening { // it changes nothing of what the policy knows
+			w.answer <- m.shorten(ctx, w)
+			continue
 		}
 		state, d, refused := w.decide(m.rules, m.state, time.Now(), in)
 		if refused != nil {
@@ -143,6 +155,7 @@ func (w wish) decide(rules policy.Rules, s policy.State, now time.Time, in polic
 		state, dec = rules.SwitchOff(s, now)
 	case resuming:
 		state, dec = rules.Resume(s, now)
+	case shortening: // grant has it carried out
 	case answering:
 		return rules.Answer(s, now, w.question, w.yes)
 	case trying:
@@ -154,4 +167,34 @@ func (w wish) decide(rules policy.Rules, s policy.State, now time.Time, in polic
 		}
 	}
 	return state, dec, nil
+}
+
+// shorten carries the wish out between two looks, when nothing else writes the app's options.
+func (m *Medic) shorten(ctx context.Context, w wish) error {
+	var gone bool
+	select {
+	case <-w.gone:
+		gone = true
+	default:
+	}
+	switch {
+	case gone:
+		return policy.Refusal{Because: policy.NobodyLeft}
+	case !m.rules.Heal:
+		return policy.Refusal{Because: policy.GatesShut, Gates: []policy.Gate{policy.GateMode}}
+	case m.state.Trial != nil:
+		return policy.Refusal{Because: policy.UnderWay}
+	case m.app.treat == nil || m.app.target.Slug == "":
+		return policy.Refusal{Because: policy.NotReached}
+	}
+	defer m.pulse.during()()
+	ctx, cancel := context.WithTimeout(ctx, m.set.Patience.Late+time.Minute)
+	defer cancel()
+	if err := m.app.treat.Shorten(ctx, m.app.target.Slug, w.yes); err != nil {
+		m.log.Info().Err(err).Msg("Shorter restarts were asked for by hand, and nothing was changed.")
+		return err
+	}
+	m.log.Info().Bool("short", w.yes).Msg("A person asked for it: cloudflared's flag for shorter restarts is as wished. The next restart is still as long as before.")
+	m.board.stored(map[bool]string{true: tunnel.ShortGrace}[w.yes])
+	return nil
 }

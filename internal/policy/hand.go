@@ -28,18 +28,22 @@ type Refused uint8
 
 // The reasons of a refusal.
 const (
-	UnderWay   Refused = iota // a protocol is being changed or proven
-	NotAllowed                // the protocol is not among those that may be tried
-	SetAlready                // the tunnel is set to it
-	GatesShut                 // gates are closed
-	NotSeen                   // whether it works could not be seen
-	TooMany                   // too many wishes wait
-	NobodyLeft                // whoever asked has gone
-	NotAsked                  // the question that was answered does not stand any more
-	Answered                  // it was answered so already
+	UnderWay     Refused = iota // a protocol is being changed or proven
+	NotAllowed                  // the protocol is not among those that may be tried
+	SetAlready                  // the tunnel is set to it
+	GatesShut                   // gates are closed
+	NotSeen                     // whether it works could not be seen
+	TooMany                     // too many wishes wait
+	NobodyLeft                  // whoever asked has gone
+	NotAsked                    // the question that was answered does not stand any more
+	Answered                    // it was answered so already
+	OwnGrace                    // a person has set another grace period
+	HoldsSecrets                // the app's options hold !secret, which a write could burn in
+	NotValid                    // Supervisor does not take it
+	NotReached                  // Supervisor could not be asked
 )
 
-var refusedNames = []string{"under-way", "not-allowed", "set-already", "gates", "not-seen", "too-many", "nobody", "not-asked", "answered"}
+var refusedNames = []string{"under-way", "not-allowed", "set-already", "gates", "not-seen", "too-many", "nobody", "not-asked", "answered", "own-grace", "secrets", "not-valid", "not-reached"}
 
 func (r Refused) String() string { return nameOf(refusedNames, r) }
 

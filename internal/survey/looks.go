@@ -158,6 +158,7 @@ func lookAddOn(ctx context.Context, r *round) (fill, error) {
 	a := i.Evidence()
 	if p, err := tunnel.ProtocolOf(i.Options); err == nil && i.OptionsError == nil && i.Installed() {
 		a.Protocol, a.ProtocolKnown = p, true
+		a.Grace = tunnel.GraceOf(i.Options)
 	}
 	return func(s *Seen) { s.Info, s.AddOn = &i, a }, nil
 }

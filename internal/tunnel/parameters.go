@@ -3,6 +3,7 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -61,6 +62,48 @@ func WithProtocol(o supervisor.Options, p evidence.Protocol) (supervisor.Options
 		out = append(out, flag+p.Flag())
 	}
 	return o.WithRunParameters(slices.Clip(out)), nil
+}
+
+// grace is how long cloudflared, told to end, waits for what is open, such as WebSockets:
+// cmd/cloudflared/tunnel/cmd.go, 30 s by default and 3 min at most. ShortGrace is what shortens
+// a restart.
+const (
+	grace      = "--grace-period="
+	ShortGrace = "1s"
+)
+
+// GraceOf reads the period from the add-on's options, "" where none is stored, or where the list
+// cannot be read. Of several flags the last counts.
+func GraceOf(o supervisor.Options) string {
+	list, _ := o.RunParameters()
+	for _, s := range slices.Backward(list) {
+		if v, ok := strings.CutPrefix(s, grace); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// ErrGrace is what a person has set, and is left alone.
+var ErrGrace = errors.New("another --grace-period is set")
+
+// WithShortGrace gives options that differ in ShortGrace alone: other flags stay, in order. A
+// period that is another one is a person's own: ErrGrace.
+func WithShortGrace(o supervisor.Options, short bool) (supervisor.Options, error) {
+	list, err := o.RunParameters()
+	if err != nil {
+		return nil, err
+	}
+	now := GraceOf(o)
+	switch {
+	case now != "" && now != ShortGrace:
+		return nil, ErrGrace
+	case short && now == "":
+		list = append(slices.Clip(list), grace+ShortGrace)
+	case !short:
+		list = slices.DeleteFunc(slices.Clone(list), func(s string) bool { return strings.HasPrefix(s, grace) })
+	}
+	return o.WithRunParameters(list), nil
 }
 
 // flagName is what a flag may be called; whatever else stands in the list may be a value.

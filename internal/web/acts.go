@@ -34,6 +34,7 @@ type Hands interface {
 	Resume(ctx context.Context) error
 	Try(ctx context.Context, p evidence.Protocol) error
 	Answer(ctx context.Context, question string, yes bool) error
+	Shorten(ctx context.Context, short bool) error
 }
 
 // asked is the body of a POST.
@@ -218,6 +219,18 @@ func (p *pages) pause(ctx context.Context, a asked) answer {
 		return not(http.StatusBadRequest, "page.not.pause", words.With{"n": maxPause})
 	}
 	return granted(p.Hands.Pause(ctx, time.Duration(minutes)*time.Minute), done("page.done.pause"), done("page.done.pause-later"))
+}
+
+// shorten takes a yes for shorter restarts, and a no for the end of them.
+func (p *pages) shorten(ctx context.Context, a asked) answer {
+	if a.Yes == nil {
+		return not(http.StatusBadRequest, "page.not.consent")
+	}
+	good := done("page.done.shorten")
+	if !*a.Yes {
+		good = done("page.done.lengthen")
+	}
+	return granted(p.Hands.Shorten(ctx, *a.Yes), good, not(http.StatusServiceUnavailable, "page.not.busy"))
 }
 
 func (p *pages) resume(ctx context.Context, _ asked) answer {

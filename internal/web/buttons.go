@@ -14,7 +14,7 @@ func (v *homeView) buttonsSection() g.Node {
 	return el("section", class("card acts wide"), aria("label", v.Say("page.actions")),
 		v.form("probe", acts, el("button", class("main"), text(v.Say("page.check-now")))),
 		g.If(v.Doctor, v.form("doctor", attr("data-doctor"), el("button", text(v.Say("page.doctor"))))),
-		g.If(v.CanAct, g.Group{v.pauseForm(), v.tryForms()}),
+		g.If(v.CanAct, g.Group{v.pauseForm(), v.tryForms(), v.shorterForms()}),
 		g.If(v.CanTest, v.form("test", acts, el("button", text(v.Say("page.test"))))),
 		v.doctorRows(),
 	)
@@ -48,6 +48,25 @@ func (v *homeView) tryForm(protocol string) g.Node {
 	cannot := v.Trial != nil || v.Left < 2 || v.Mode == "observe"
 	return v.form("try", acts, field("protocol", protocol),
 		el("button", class("risky"), g.If(cannot, attr("disabled")), text(v.Say("page.try-button", words.With{"protocol": protocol}))),
+	)
+}
+
+// shorterForms says what shorter restarts mean before it offers them; nothing where a person has
+// set a grace period of their own, or where it is not known what is set.
+func (v *homeView) shorterForms() g.Node {
+	title, said, yes, button := words.Key("page.shorter"), words.Key("page.shorter-text"), "true", words.Key("page.shorter-button")
+	switch {
+	case v.Protocol.Setting == "" || v.Protocol.Grace != "" && v.Protocol.Grace != "1s":
+		return nil
+	case v.Protocol.Grace != "":
+		said, yes, button = "page.shorter-on", "false", "page.shorter-off"
+	}
+	cannot := v.Trial != nil || v.Mode == "observe"
+	return el("details", id("shorter"), el("summary", class("button"), text(v.Say(title))),
+		el("div", class("ask"), id("shorter-ask"), live,
+			el("p", text(v.Say(said))),
+			v.form("shorten", acts, field("yes", yes), el("button", g.If(cannot, attr("disabled")), text(v.Say(button)))),
+		),
 	)
 }
 

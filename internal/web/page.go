@@ -153,7 +153,7 @@ func (p *pages) home(w http.ResponseWriter, r *http.Request) {
 }
 
 // said is what a page without script says after a button was pressed.
-var said = []words.Key{"page.done.probe", "page.done.try", "page.done.answer", "page.done.pause", "page.done.resume", "page.done.forget", "page.done.test"}
+var said = []words.Key{"page.done.probe", "page.done.try", "page.done.answer", "page.done.pause", "page.done.resume", "page.done.forget", "page.done.test", "page.done.shorten"}
 
 // show renders the main page, with a message on top if there is one.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message string, bad bool, rows ...DoctorRow) {

@@ -70,6 +70,9 @@ func (l *loop) Try(ctx context.Context, p evidence.Protocol) error {
 	return l.note(ctx, "try "+p.String())
 }
 
+func (l *loop) Shorten(ctx context.Context, short bool) error {
+	return l.note(ctx, fmt.Sprint("shorten ", short))
+}
 func (l *loop) Answer(ctx context.Context, question string, yes bool) error {
 	return l.note(ctx, fmt.Sprintf("answer %s %t", question, yes))
 }
@@ -210,6 +213,9 @@ func TestAPostCountsOnlyFromThisPageAndInItsForm(t *testing.T) {
 		{"a no by a form", "/api/answer", formKind, "", "question=q1&yes=false&token=" + token, 303, "answer q1 false"},
 		{"an answer to nothing", "/api/answer", jsonKind, token, `{"yes":true}`, 400, ""},
 		{"an answer that says neither", "/api/answer", formKind, "", "question=q1&yes=maybe&token=" + token, 400, ""},
+		{"shorter restarts", "/api/shorten", jsonKind, token, `{"yes":true}`, 202, "shorten true"},
+		{"no shorter restarts", "/api/shorten", formKind, "", "yes=false&token=" + token, 303, "shorten false"},
+		{"shorter restarts without a yes", "/api/shorten", jsonKind, token, `{}`, 400, ""},
 		{"a form leads back to the page", "/api/try", formKind, "", "protocol=quic&token=" + token, 303, "try quic"},
 		{"without a token", "/api/probe", jsonKind, "", "", 403, ""},
 		{"with a foreign token", "/api/probe", jsonKind, strings.Repeat("A", 26), "", 403, ""},
@@ -323,8 +329,12 @@ func TestThePageAsks(t *testing.T) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
+	offersYes := regexp.MustCompile(`value="q1"[^/]*name="yes" value="true"`)
+	if !offersYes.MatchString(page) {
+		t.Error("has the form another shape now?")
+	}
 	h.loop.status.Question.Yes = true
-	if _, _, page := h.get("/"); strings.Contains(page, `name="yes" value="true"`) || !strings.Contains(page, "Somebody has said yes") {
+	if _, _, page := h.get("/"); offersYes.MatchString(page) || !strings.Contains(page, "Somebody has said yes") {
 		t.Error("after a yes the page asks for another")
 	}
 }

@@ -106,6 +106,7 @@ func Handler(c Config) http.Handler {
 		page.HandleFunc("POST /api/answer", p.act("answer", p.answer))
 		page.HandleFunc("POST /api/pause", p.act("pause", p.pause))
 		page.HandleFunc("POST /api/resume", p.act("resume", p.resume))
+		page.HandleFunc("POST /api/shorten", p.act("shorten", p.shorten))
 	}
 	if c.Doctor != nil {
 		page.HandleFunc("POST /api/doctor", p.doctor)

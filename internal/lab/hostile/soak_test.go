@@ -244,7 +244,7 @@ func TestNoRequestMakesItFetch(t *testing.T) {
 	h := build(t, lab.Options{}, map[string]string{"TUNNELMEDIC_LISTEN": page})
 	h.live()
 	h.until("health", func() bool { return h.phase(policy.Healthy) })
-	for _, path := range []string{"/", "/api/status", "/api/incidents", "/api/incidents/x", "/incidents/x.md", "/api/events", "/api/probe", "/api/try", "/api/pause", "/api/resume", "/api/doctor", "/healthz"} {
+	for _, path := range []string{"/", "/api/status", "/api/incidents", "/api/incidents/x", "/incidents/x.md", "/api/events", "/api/probe", "/api/try", "/api/pause", "/api/resume", "/api/shorten", "/api/doctor", "/healthz"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 			body := `{"protocol":"` + bait + `","url":"` + bait + `","minutes":1}`
 			req, err := http.NewRequest(method, "http://"+page+path+"?url="+bait+"&target="+bait+"&next="+bait, strings.NewReader(body))
