@@ -53,9 +53,8 @@ async function accessible(page, what) {
   for (const v of found.violations) console.log(`         ${v.id}: ${v.help}; ${v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join(' | ')}`);
 }
 // Chromium's own symptom, as the person away from home meets it.
-async function symptom() {
-  const context = await browser.newContext({ ignoreHTTPSErrors: true });
-  const page = await context.newPage();
+async function symptom(visitor) { // ready before the fault, which may be gone two seconds later
+  const page = visitor ?? await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
   const seen = await page.evaluate((url) => new Promise((done) => {
     const seen = { opened: false, code: 0, first: '' };
     const ws = new WebSocket(url);
@@ -63,7 +62,7 @@ async function symptom() {
     ws.onmessage = (m) => { seen.first ||= JSON.parse(m.data).type; ws.close(1000); };
     ws.onclose = (e) => { seen.code = e.code; done(seen); };
   }), cfg.websocket);
-  await context.close();
+  await page.context().close();
   return seen;
 }
 
@@ -124,8 +123,9 @@ try {
   const steps = await open({ viewport: desk });
   const calm = await open({ reducedMotion: 'reduce', colorScheme: 'dark' });
   await steps.evaluate(() => { window.mark = true; });
+  const visitor = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
   await faults({ upgrade: { quic: { share: 1 } } });
-  let seen = await symptom();
+  let seen = await symptom(visitor);
   check(seen.code === 1006 && !seen.opened, `Chromium's WebSocket: code ${seen.code}, open ${seen.opened}`);
   await steps.locator('#steps li[data-step=trial]').waitFor({ timeout: 15000 });
   check(await steps.evaluate(() => window.mark === true), 'the step arrives live, without the page being loaded again');
