@@ -14,7 +14,7 @@ import (
 )
 
 // At first start something may be missing. Each time the household gets one calm
-// notification with the next step, and the program takes notice by itself once it
+// notification with the next step, and the program takes notice on its own once it
 // is put right.
 func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 	second := lab.DefaultAddOns()[0]

@@ -167,7 +167,7 @@ func LoadOptions(environ []string) (o Options, warnings []string, err error) {
 	for k, v := range set {
 		if strings.HasPrefix(k, Prefix) {
 			if _, known := fieldNamed(strings.ToLower(strings.TrimPrefix(k, Prefix))); !known {
-				warnings = append(warnings, fmt.Sprintf("the environment variable %s is not one this program knows; it is passed over", k))
+				warnings = append(warnings, fmt.Sprintf("the environment variable %s is not one this program knows; it is ignored", k))
 			}
 			merged[k] = v
 		}
@@ -233,7 +233,7 @@ func readOptionsFile(file string) (map[string]string, []string, error) {
 	for key, v := range given {
 		f, ok := fieldNamed(key)
 		if !ok || f.Tag.Get("only") == "env" {
-			warnings = append(warnings, fmt.Sprintf("the option %s in %s is not one this program knows; it is passed over", key, file))
+			warnings = append(warnings, fmt.Sprintf("the option %s in %s is not one this program knows; it is ignored", key, file))
 			continue
 		}
 		if v == nil || v == "" {

@@ -99,7 +99,7 @@ func (c Cause) String() string { return c.row().ID }
 // Blinds says that the probe cannot see past this cause to the WebSocket.
 func (c Cause) Blinds() bool { return c.row().Blinds }
 
-// Restarts says that a start anew under the same protocol may end this cause.
+// Restarts says that a restart under the same protocol may end this cause.
 func (c Cause) Restarts() bool {
 	r := c.row().Remedy
 	return r == Restart || r == Start || c == TunnelDown

@@ -76,7 +76,7 @@ func with(e evidence.Evidence, change func(*evidence.Evidence)) evidence.Evidenc
 	return e
 }
 
-// Each cause stands beside what looks nearly the same: with its signature complete it is
+// Each cause is next to what looks nearly the same: with its signature complete it is
 // named, and with one sign missing or contradicting, what is then right.
 func TestCausesBesideTheirNearMisses(t *testing.T) {
 	type E = evidence.Evidence

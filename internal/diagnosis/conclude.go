@@ -110,7 +110,7 @@ func (c Cause) losesUpgrade() bool {
 }
 
 // ChecksSucceed says that every check of ours succeeds: nothing is wrong, or people fail at
-// something else than the WebSocket's way.
+// something other than the WebSocket's way.
 func (c Cause) ChecksSucceed() bool {
 	return c == Healthy || c == ClientsFailProbeFine || c == ClientsCloseDuringSignIn || c == PageStale
 }

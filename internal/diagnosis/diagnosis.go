@@ -17,9 +17,9 @@ type Remedy uint8
 const (
 	NoRemedy Remedy = iota // nothing is wrong
 	Rotate                 // another protocol may cure it
-	Restart                // the same protocol, started anew
+	Restart                // the same protocol, restarted
 	Start                  // the add-on ended with an error: one start
-	Wait                   // it ends by itself
+	Wait                   // it ends on its own
 	Tell                   // only a person can mend it
 )
 

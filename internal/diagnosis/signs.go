@@ -194,7 +194,7 @@ func quicBlocked(e evidence.Evidence) bool {
 	if l.QUICFailed < 2 || l.HTTP2Failed > 0 || l.Rejected > 0 || l.FellBack {
 		return false
 	}
-	// auto gives QUIC up by itself if it never once connected, and then shows whether
+	// auto gives QUIC up on its own if it never once connected, and then shows whether
 	// HTTP/2 passes at all: a restart would only take longer. Once connected, it dials QUIC
 	// for ever.
 	waits := e.AddOn.ProtocolKnown && e.AddOn.Protocol.Effective() == evidence.Auto && l.Registered == 0
@@ -343,7 +343,7 @@ func waitsForLogin(e evidence.Evidence) bool {
 	return runs && e.Connector.Asked && e.Connector.Trouble == evidence.Refused && e.Log.LoginWanted
 }
 
-// startRefused says that the app ended by itself at its start.
+// startRefused says that the app ended on its own at its start.
 func startRefused(e evidence.Evidence) bool {
 	ended := e.AddOn.State == evidence.StateError || e.AddOn.State == evidence.StateStopped
 	return ended && e.Log.StartFailed != evidence.StartClean && !e.Connector.Up()

@@ -58,7 +58,7 @@ func (w Witness) Count(now time.Time, c *evidence.Counters, interval time.Durati
 	if w.last != nil {
 		before, after := w.last.Codes[400], c.Codes[400]
 		switch {
-		case c.Requests < w.last.Requests || after < before: // another process: its story begins anew
+		case c.Requests < w.last.Requests || after < before: // another process: its story begins again
 			w.bad, w.good = nil, nil
 		case after > before:
 			w.bad = append(w.bad[:len(w.bad):len(w.bad)], rise{now, after - before})
@@ -141,7 +141,7 @@ func (o Others) Curious(now time.Time, interval time.Duration) bool {
 }
 
 // take takes a probe, and gives what either witness has to say with it. The second is
-// asked first, and what stands beside the tunnel before the third.
+// asked first, and what was seen besides the tunnel before the third.
 func (o Others) take(e evidence.Evidence, v Vote, interval time.Duration) (next Others, refused *Finding, closing *Closing) {
 	next = Others{o.Refused.probe(e.At, v, interval), o.Brief.probe(e.At, v, interval)}
 	next.Refused, refused = next.Refused.finding(e.At, interval)

@@ -210,7 +210,7 @@ func (x *examination) tell(f survey.Finding) {
 	}
 }
 
-// location is the home's time zone, nil where it is not to be had.
+// location is the home's time zone, nil where it cannot be had.
 func (x *examination) location(ctx context.Context) *time.Location {
 	if l := x.place.House.Location; l != nil {
 		return l

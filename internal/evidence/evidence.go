@@ -49,7 +49,7 @@ type Connector struct {
 // Carried is how many requests the connector carried while the probe was made.
 // Other people's are among them: one or more proves little, none proves that the
 // probe took another way. known is false where the totals could not be read or
-// the connector was started anew in between.
+// the connector was restarted in between.
 func (c Connector) Carried() (rise Counters, known bool) { return c.Counters.since(c.Before) }
 
 // CarriedPage is Carried for the plain GET after a failed probe.

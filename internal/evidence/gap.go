@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Gap is why a part of Cloudflare's own word is not to be had.
+// Gap is why a part of Cloudflare's own word cannot be had.
 type Gap struct {
 	Kind    GapKind `json:"kind"`
 	Of      GapOf   `json:"of,omitzero"`

@@ -199,7 +199,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// keptOn writes the record, as the loop does after its first look, and starts anew.
+// keptOn writes the record, as the loop does after its first look, and starts again.
 func keptOn(t *testing.T, j *journal.Journal, disk *memory) (journal.Record, string) {
 	t.Helper()
 	if err := j.Update(func(*journal.Record) {}); err != nil {

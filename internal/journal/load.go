@@ -190,13 +190,13 @@ func (r Record) essence() Record {
 
 // wayBack makes a record of an essence alone. Without its incident a trial cannot
 // be judged, so what is under way becomes the way back from it; a fault that lasts
-// is found anew.
+// is found again.
 func (r Record) wayBack() Record {
 	p, in := r.Policy, r.Intention
 	r.Policy.Incident = nil
 	t := p.Trial
 	if t != nil && t.Purpose == policy.Revive {
-		return r // it changes no setting, and is judged by itself
+		return r // it changes no setting, and is judged on its own
 	}
 	if p.Doubt == policy.NoDoubt {
 		r.Policy.Doubt = policy.Recalled

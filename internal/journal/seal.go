@@ -65,7 +65,7 @@ func unseal(raw []byte) (body []byte, generation uint64, sealed bool, err error)
 	return append([]byte("{"), body...), generation, true, nil
 }
 
-// strictly reads a JSON object that holds nothing else than what v has room for.
+// strictly reads a JSON object that holds only what v has room for.
 func strictly(body []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()

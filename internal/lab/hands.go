@@ -61,7 +61,7 @@ func (h *Hands) Starts(slug string) error { return h.w.Supervisor.act(slug, "sta
 // Restarts is the user's restart button. It does not count in Restarts.
 func (h *Hands) Restarts(slug string) error { return h.w.Supervisor.act(slug, "restart", false) }
 
-// Updates is an update of the add-on, by a person or by itself, as App.update of Supervisor
+// Updates is an update of the add-on, by a person or on its own, as App.update of Supervisor
 // goes: it holds the add-on while it pulls the new image, then stops it, takes its time over
 // the rest, and starts what ran again, with the options stored by then. It blocks until done.
 func (h *Hands) Updates(slug, version string, pull, install time.Duration) error {

@@ -18,7 +18,7 @@ import (
 type MutualTLS string
 
 // The ways: Cloudflare asks in the TLS handshake, lets it stand, and has a rule of
-// the zone block the request (403); a server of one's own ends the handshake.
+// the zone block the request (403); a server of their own ends the handshake.
 const (
 	ByRule  MutualTLS = "rule"
 	ByAlert MutualTLS = "alert"

@@ -78,7 +78,7 @@ func (w *scene) Wait(ctx context.Context, cond func() bool) error {
 }
 
 // sleep waits without mu, which the caller holds before and after. It says
-// whether the time ran out by itself.
+// whether the time ran out on its own.
 func (w *scene) sleep(ctx context.Context, d time.Duration) bool {
 	w.mu.Unlock()
 	defer w.mu.Lock()

@@ -60,7 +60,7 @@ func (b *board) stored(grace string) {
 	b.status.Protocol.Grace = grace
 }
 
-// publish builds the status anew.
+// publish builds the status again.
 func (b *board) publish(v view, now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -119,7 +119,7 @@ func (l *lookout) warnUntrusted(t tunnel.Target) {
 		"If it is yours, write it into the option public_url, or into Home Assistant under Settings → System → Network.")
 }
 
-// tellBeside says once that another Cloudflared app stands beside the watched one.
+// tellBeside says once that another Cloudflared app is installed as well as the watched one.
 func (l *lookout) tellBeside(t tunnel.Target) {
 	told := l.journal.Record().Others
 	if l.app.set.Wish.Slug == "" && slices.ContainsFunc(t.Others, func(slug string) bool { return !slices.Contains(told, slug) }) {

@@ -339,16 +339,16 @@ func (m *Medic) leave() {
 	}
 	in, restart, ok, err := m.retreat(time.Now())
 	if err != nil {
-		m.log.Error().Err(err).Msg("The way back could not be noted.")
+		m.log.Error().Err(err).Msg("The restore of your own setting could not be noted.")
 	}
 	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	m.log.Info().Str("protocol", in.To.String()).Msg("Stopping in the middle of a treatment: the way back is sent off.")
+	m.log.Info().Str("protocol", in.To.String()).Msg("Stopping in the middle of a treatment: your own setting is being restored.")
 	if err := m.app.treat.Leave(ctx, in, restart); err != nil {
-		m.log.Warn().Err(err).Msg("The way back could not be completed now; the next start does it.")
+		m.log.Warn().Err(err).Msg("Your own setting could not be restored now; the next start does it.")
 	}
 }
 

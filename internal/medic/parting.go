@@ -83,7 +83,7 @@ func (p *parting) leave(ctx context.Context, begun *journal.Intention) (done boo
 	if ctx.Err() != nil || p.tries < maxPartings {
 		return false
 	}
-	p.log.Error().Str("slug", c.slug).Str("protocol", c.state.Own.String()).Msg("What Tunnel Medic has changed there could not be put back. If you use this app again, look at its run_parameters.")
+	p.log.Error().Str("slug", c.slug).Str("protocol", c.state.Own.String()).Msg("What Tunnel Medic changed there could not be undone. If you use this app again, look at its run parameters.")
 	return true
 }
 
@@ -103,7 +103,7 @@ func (p *parting) undo(ctx context.Context, begun *journal.Intention) (done bool
 		_ = c.keep(nil)
 		return true
 	}
-	p.log.Info().Str("slug", c.slug).Str("protocol", in.To.String()).Msg("Another app is to be watched: what is unproven here is put back first.")
+	p.log.Info().Str("slug", c.slug).Str("protocol", in.To.String()).Msg("Another app is to be watched: what is unproven here is undone first.")
 	defer p.pulse.during()()
 	p.chron.Begin(time.Now())
 	var out policy.Outcome

@@ -44,7 +44,7 @@ type Status struct {
 	Troubles    []string        `json:"troubles,omitempty"`       // what keeps the program itself from its work, as [Status.In] says it
 	Hindered    []words.Text    `json:"-"`                        // the same, to be said
 	Unsure      bool            `json:"unsure,omitempty"`         // whether the present protocol is the user's own is not known; Resume says that it is
-	Also        []AddressStatus `json:"also,omitempty"`           // further public addresses, each by itself
+	Also        []AddressStatus `json:"also,omitempty"`           // further public addresses, each on its own
 	Notes       []string        `json:"notes,omitempty"`          // why Cloudflare's own word is not, or not wholly, to be had, as [Status.In] says it
 	Gaps        []evidence.Gap  `json:"-"`                        // the same, to be said
 }

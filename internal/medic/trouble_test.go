@@ -13,7 +13,7 @@ import (
 )
 
 // Where every round fails by a fault of the program's own, it ends, so that the service
-// begins anew with a clean memory; not at once, and not with a panic.
+// begins again with a clean memory; not at once, and not with a panic.
 func TestALoopThatFailsAgainAndAgainEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, _, err := journal.Open(t.TempDir(), time.Now())

@@ -48,7 +48,7 @@ func (b *bridge) dial(ctx context.Context, cfg autopaho.ClientConfig, broker *ur
 }
 
 // show keeps a connection to the broker until the context ends, or until Supervisor should be
-// asked anew who and where the broker is.
+// asked again who and where the broker is.
 func (b *bridge) show(ctx context.Context, forget chan chan error) (err error) {
 	life, end := context.WithCancel(context.Background()) // outlives ctx by the last word
 	defer end()
@@ -60,7 +60,7 @@ func (b *bridge) show(ctx context.Context, forget chan chan error) (err error) {
 	connected, born := false, time.Time{}
 	var wake <-chan struct{} // these two while it is connected
 	var tick <-chan time.Time
-	again := time.NewTicker(b.Pace.Publish) // what was not acknowledged is sent anew
+	again := time.NewTicker(b.Pace.Publish) // what was not acknowledged is sent again
 	defer again.Stop()
 	patience := time.NewTimer(b.Pace.Ask)
 	defer patience.Stop()
@@ -138,7 +138,7 @@ func (b *bridge) dialling(ctx context.Context) autopaho.ClientConfig {
 		},
 		ConnectUsername: b.broker.Username,
 		ConnectPassword: []byte(b.broker.Password),
-		// One fixed client id: when the program starts anew after a crash, the broker
+		// One fixed client id: when the program starts again after a crash, the broker
 		// sends the old one's will before, and not after, the new one is online.
 		ClientConfig:     paho.ClientConfig{ClientID: "tunnelmedic", PacketTimeout: b.Pace.Publish, OnPublishReceived: []func(paho.PublishReceived) (bool, error){b.desk.listener(ctx, b.link)}},
 		WillMessage:      &paho.WillMessage{Topic: availabilityTopic, Payload: []byte(offline), QoS: 1, Retain: true},
@@ -205,7 +205,7 @@ func (b *bridge) subscribe(ctx context.Context) error {
 }
 
 // resend sends everything, whatever was sent before: the broker may have lost it, or
-// Home Assistant may have been started anew.
+// Home Assistant may have been restarted.
 func (b *bridge) resend(ctx context.Context) {
 	clear(b.sent)
 	b.flush(ctx)
@@ -247,7 +247,7 @@ func (b *bridge) publish(ctx context.Context, msg message) error {
 // erase takes the device away, and everything that was kept for it.
 func (b *bridge) erase(ctx context.Context, connected bool) error {
 	if !connected {
-		return errors.New("the MQTT broker is not to be reached now")
+		return errors.New("the MQTT broker cannot be reached now")
 	}
 	for _, topic := range kept() {
 		if err := b.publish(ctx, message{topic: topic}); err != nil {

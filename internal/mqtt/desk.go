@@ -37,7 +37,7 @@ func (d *desk) listener(ctx context.Context, l link) func(paho.PublishReceived) 
 		case m.Packet.Retain: // a kept command is an old one
 		case !d.orders.may(m.Packet.Topic, time.Now()):
 			if d.orders.first() {
-				d.Log.Warn().Msg("Commands come over MQTT faster than anybody presses buttons; most of them are passed over until it calms down.")
+				d.Log.Warn().Msg("Commands come over MQTT faster than anybody presses buttons; most of them are ignored until there are fewer.")
 			}
 		default:
 			d.obey(ctx, m.Packet.Topic, m.Packet.Payload)
@@ -64,7 +64,7 @@ func (d *desk) obey(ctx context.Context, topic string, payload []byte) {
 	case topic == healingTopic && command == off:
 		d.ask(ctx, "healing off.", d.hands.SwitchOff)
 	default:
-		d.Log.Debug().Str("topic", topic).Int("bytes", len(payload)).Msg("A message that means nothing here was passed over.")
+		d.Log.Debug().Str("topic", topic).Int("bytes", len(payload)).Msg("A message that means nothing here was ignored.")
 	}
 }
 

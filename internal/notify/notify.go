@@ -72,7 +72,7 @@ type Notifier struct {
 	buttons               Buttons               // nil: there are none
 	page                  string                // the page's path in Home Assistant, "" if not known
 	rung                  map[subject]time.Time // when phones rang for what, and when what rings nobody was shown
-	shown                 time.Time             // when want was last worded anew
+	shown                 time.Time             // when want was last worded again
 	reword                func() *notice        // words want in the language of the moment
 	spoken                *words.Lang           // the one that want is worded in
 	story                 string                // the last incident that was heard of
@@ -88,7 +88,7 @@ type Notifier struct {
 
 // notice is a message for people. Two notices are the same if they are about the same
 // subject and the same facts; their words are not compared, because words hold what
-// changes by itself: counts, times, milliseconds.
+// changes on its own: counts, times, milliseconds.
 type notice struct {
 	Title, Message string
 	short          string // for phones, which show a line or two; "" is the message
@@ -96,7 +96,7 @@ type notice struct {
 	facts          facts
 	rings          bool // phones; once for a subject
 	daily          bool // it is worth a look and no more: shown once a day, worded once
-	closing        bool // a last word: it goes by itself
+	closing        bool // a last word: it goes on its own
 	buttons        []phone.Button
 	app            string // the Cloudflared app's slug, where the message names it: what names it leads to it
 }
@@ -147,7 +147,7 @@ func New(core Core, log zerolog.Logger, services []string, scrub func(string) st
 }
 
 // Link takes the page's path in Home Assistant, which may become known, or another,
-// while the program runs. What stands in Home Assistant is written anew with it, and in
+// while the program runs. What stands in Home Assistant is written again with it, and in
 // the language that is spoken by now.
 func (n *Notifier) Link(page string) {
 	n.mu.Lock()

@@ -33,7 +33,7 @@ type Fault struct {
 	Told   float64 // the same, with the truth told before it
 }
 
-// Chance is what a failing look may come from that is no fault: it passes by itself, and a
+// Chance is what a failing look may come from that is no fault: it passes on its own, and a
 // restart for it is needless.
 type Chance struct {
 	Yearly float64 // how often in a year a look fails for it, the last one having been good

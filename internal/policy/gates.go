@@ -56,7 +56,7 @@ const (
 	trying      act = 1 << iota // another protocol, in an incident
 	failingBack                 // the user's own setting again, after a cure
 	byWish                      // what a person asks for
-	restarting                  // the same protocol anew: the tunnel hangs
+	restarting                  // the same protocol again: the tunnel hangs
 	starting                    // of an app that ended with an error
 	raising                     // of an app that does not run by a restart of ours
 
@@ -126,7 +126,7 @@ func (r Rules) gates(a act, s *State, now time.Time, in Sight) []Gate {
 }
 
 // candidates lists what is worth a restart in this incident, best expected first:
-// what has helped in this home, then their own, then what falls back by itself where
+// what has helped in this home, then their own, then what falls back on its own where
 // QUIC cannot pass.
 func (r Rules) candidates(s *State) []evidence.Protocol {
 	inc := s.Incident
@@ -205,7 +205,7 @@ const nothingPasses = 30
 //
 // What was told of is proof at any time. What fails in silence may be one of the four
 // connections that has died unnoticed: for up to 29 s a quarter of the handshakes then
-// hangs, and it passes by itself (docs/FACTS.md, cloudflared). So what was seen until as long after the
+// hangs, and it passes on its own (docs/FACTS.md, cloudflared). So what was seen until as long after the
 // alarm counts for nothing but the alarm, beyond what a loss of a quarter explains; the rest
 // must show later.
 func (r Rules) proven(s *State) bool {

@@ -70,7 +70,7 @@ func (r Rules) proof(t *OnTrial, now time.Time) time.Duration {
 	return r.Burst / 2 // each look is a connection of its own, so that they need not lie further apart
 }
 
-// closely is how many looks are made closely when a suspicion begins anew.
+// closely is how many looks are made closely when a suspicion begins again.
 const closely = 8
 
 // following spaces the probes of an open incident.
@@ -83,7 +83,7 @@ func (r Rules) following(s *State, now time.Time) time.Duration {
 		// Good looks between breaks say nothing of the next break, and would but hide how many fail.
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:
-		return r.burst(s.Last) // after a start of the program it gathers anew, and people are cut off
+		return r.burst(s.Last) // after a start of the program it gathers again, and people are cut off
 	case detect.Ending(i.Run, i.share()):
 		return 5 * r.Burst
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // stuck is after how many MinUptimes without a connection a tunnel counts as one
-// that does not come back by itself: four minutes. An outage of the edge takes
+// that does not come back on its own: four minutes. An outage of the edge takes
 // HTTP/2 half a minute, and auto needs 131 s to give QUIC up (docs/FACTS.md, cloudflared).
 const stuck = 2
 
@@ -29,7 +29,7 @@ func (r Rules) revive(s *State, d *Decision, now time.Time, in Sight) {
 }
 
 // revival says which act a look calls for, 0 for none, and why. A tunnel that is down may
-// come back by itself, so it is restarted only after a while.
+// come back on its own, so it is restarted only after a while.
 func (s *State) revival(in Sight) (act, Why) {
 	down := in.State == evidence.StateError || in.State == evidence.StateStopped
 	switch {
@@ -45,7 +45,7 @@ func (s *State) revival(in Sight) (act, Why) {
 	return 0, NoReason
 }
 
-// patience is how long a trouble must have lasted before the tunnel is started anew.
+// patience is how long a trouble must have lasted before the tunnel is restarted.
 func (r Rules) patience(a act, c diagnosis.Cause) time.Duration {
 	switch {
 	case a == raising: // what we stopped is ours to start, at once
@@ -79,7 +79,7 @@ func (r Rules) mayRevive(s *State, now time.Time, a act, in Sight) time.Time {
 func (r Rules) revived(s *State, d *Decision, now time.Time, out Outcome) {
 	step := Step{Kind: StepRefused, Protocol: s.Trial.Protocol, Purpose: Revive, Result: out.Result, Transport: out.Transport}
 	s.Trial = nil
-	s.TroubleSince = now // whatever is wrong now gets its time anew
+	s.TroubleSince = now // whatever is wrong now gets its time again
 	switch {
 	case out.Result == Settled || out.Result == OtherTransport:
 		s.Transport = out.Transport
@@ -98,7 +98,7 @@ func (r Rules) revived(s *State, d *Decision, now time.Time, out Outcome) {
 func (s *State) fell(out Outcome) {
 	//exhaustive:ignore
 	switch out.Result {
-	case Crashed: // a start of what had ended by itself fells nothing
+	case Crashed: // a start of what had ended on its own stops nothing
 		s.StoppedByUs = s.StoppedByUs || s.Trial.Purpose != Revive || out.Restarts > 0
 	case Settled, Unsettled, OtherTransport, UserStopped:
 		s.StoppedByUs = false

@@ -10,7 +10,7 @@ import (
 )
 
 // Suspicion is what looks have shown so far. None of it is kept: it changes with every
-// look, and gathers anew within seconds.
+// look, and gathers again within seconds.
 type Suspicion struct {
 	Looked       bool            `json:"-"` // something was seen since the program started
 	Last         detect.Look     `json:"-"` // what the last look showed

@@ -16,7 +16,7 @@ type OnTrial struct {
 	Settled      bool               `json:"settled,omitempty"`
 	Back         evidence.Protocol  `json:"back,omitempty"` // of a trial by hand: what was there before
 	Transport    evidence.Transport `json:"transport,omitempty"`
-	detect.Tally `json:"-"`         // proven anew after a restart of the program
+	detect.Tally `json:"-"`         // proven again after a restart of the program
 	Silent       time.Time          `json:"-"`               // since when no probe has given a verdict
 	Ended        time.Time          `json:"-"`               // since when the app has not run, by an error
 	Lasting      bool               `json:"-"`               // proven, but for how long it must stand
@@ -232,7 +232,7 @@ func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
 			r.giveUp(s, d, now)
 			return
 		}
-		// Nothing was changed: the next failing probe orders it anew.
+		// Nothing was changed: the next failing probe orders it again.
 		s.HoldUntil = now.Add(min(soon(r)<<min(s.Incident.PutOff, 10), r.HoldBase))
 		s.Incident.PutOff++
 		r.stillAgreed(s, now, Trial, t.Protocol)

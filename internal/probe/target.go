@@ -33,7 +33,7 @@ type Target struct {
 	Access      Access           // Cloudflare Access service token, sent to URL only, and only where that is Cloudflare
 	Token       *Token           // Home Assistant's long-lived token; nil: Handshake does not sign in
 	Certificate *tls.Certificate // client certificate for mutual TLS, nil for none; shown to whoever proves to be URL
-	Vouched     *Vouched         // where URL is Cloudflare, shared by all looks; nil: each look with a service token asks anew
+	Vouched     *Vouched         // where URL is Cloudflare, shared by all looks; nil: each look with a service token asks again
 	RootCAs     *x509.CertPool   // who may have signed the server's certificate; nil: the system's list
 
 	Net     network.Network // the way there, the house's resolver included

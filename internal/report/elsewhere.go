@@ -118,7 +118,7 @@ func (d Dossier) elsewhere(b *strings.Builder) {
 }
 
 // common tells how many of the incidents on record began soon after a push of rules, or
-// after an update. How many such events there were in all stands beside it: what
+// after an update. How many such events there were in all is told with it: what
 // happens daily comes before everything.
 func (d Dossier) common() (list []string) {
 	all := d.all()

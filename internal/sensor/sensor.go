@@ -36,7 +36,7 @@ func (s *Sensor) Read(c evidence.Connector, now time.Time, longest time.Duration
 		return ""
 	}
 	if s.known && now.Before(s.standby) {
-		return "" // without taking the reading over: what happens now is not to be lost
+		return "" // without taking the reading over: what happens now must not be lost
 	}
 	was := *s
 	s.known, s.ready = true, c.Ready

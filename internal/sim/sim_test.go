@@ -139,7 +139,7 @@ func TestLeapsOfRivalsAreExact(t *testing.T) {
 			steps := r
 			steps.stepwise = true
 			without += float64(steps.live(s).restarts)
-			// A row of so many failures begins anew after each restart.
+			// A row of so many failures begins again after each restart.
 			p, n := s.noise, float64(r.failures)
 			want += float64(s.end/r.every) * math.Pow(p, n) * (1 - p) / (1 - math.Pow(p, n))
 		}

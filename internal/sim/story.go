@@ -120,7 +120,7 @@ type Family byte
 // than one order of magnitude and nothing within it.
 const (
 	QUICOnly   Family = 'A' // quic-only total stripping, 2–48 h
-	Everywhere Family = 'B' // total on every protocol, 1–12 h, passes by itself
+	Everywhere Family = 'B' // total on every protocol, 1–12 h, passes on its own
 	Partial    Family = 'C' // 10–50 % lost on one transport, 2–48 h
 	Unequal    Family = 'D' // 5–50 % lost on both, one at least 1.5 times the other, 2–48 h
 	AnyRestart Family = 'E' // total on every protocol, 2–48 h, cured by any restart

@@ -28,7 +28,7 @@ func (c *Client) AddOns(ctx context.Context) ([]AddOn, error) {
 	var data struct {
 		AddOns *[]AddOn `json:"addons"`
 	}
-	q := call{op: "listing the add-ons", method: http.MethodGet, path: "/addons", patience: reading}
+	q := call{op: "listing the apps", method: http.MethodGet, path: "/addons", patience: reading}
 	if err := c.ask(ctx, q, &data); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (i Info) Evidence() evidence.AddOn {
 // no error, and Installed is false. The error is about the call; that the options are
 // hidden is told by [Info.OptionsError], as everything else is there all the same.
 func (c *Client) Info(ctx context.Context, slug string) (Info, error) {
-	q := call{op: "reading the add-on " + slug, method: http.MethodGet, path: "/addons/" + slug + "/info", patience: reading}
+	q := call{op: "reading the app " + slug, method: http.MethodGet, path: "/addons/" + slug + "/info", patience: reading}
 	if err := named("an add-on", slug); err != nil {
 		return Info{}, err
 	}
@@ -158,7 +158,7 @@ type Self struct {
 // Self reads this add-on.
 func (c *Client) Self(ctx context.Context) (Self, error) {
 	var self Self
-	q := call{op: "reading this add-on's own data", method: http.MethodGet, path: "/addons/self/info", patience: reading}
+	q := call{op: "reading Tunnel Medic's own data", method: http.MethodGet, path: "/addons/self/info", patience: reading}
 	if err := c.ask(ctx, q, &self); err != nil {
 		return Self{}, err
 	}

@@ -119,7 +119,7 @@ var (
 	// changed the options meanwhile, so the caller must read them again first.
 	writing = patience{timeout: 30 * time.Second, acts: true}
 	// Stop 10 s, container removed and made, up to 120 s wait for "started", on slow
-	// disks. A second restart would cut the household off once more, so never by itself.
+	// disks. A second restart would cut the household off once more, so never on its own.
 	restarting = patience{timeout: 240 * time.Second, acts: true}
 	// As a restart, without the stop.
 	starting = patience{timeout: 220 * time.Second, acts: true}
@@ -135,7 +135,7 @@ var pauses = [...]time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}
 
 // call is one question to the API.
 type call struct {
-	op       string // what is being done, for people: "reading the add-ons"
+	op       string // what is being done, for people: "listing the apps"
 	method   string
 	path     string
 	query    string

@@ -113,8 +113,8 @@ func TestErrorAnswersMean(t *testing.T) {
 		message string // part of the error's line
 		unknown bool   // the effect
 	}{
-		{"401 text: the token is not accepted", list, text(401, "401: Unauthorized"), Unauthorised, "restart this app", false},
-		{"403 text: a role is missing", list, noRole, NoRole, "reinstall", false},
+		{"401 text: the token is not accepted", list, text(401, "401: Unauthorized"), Unauthorised, "restart Tunnel Medic, which gives it a new token", false},
+		{"403 text: a role is missing", list, noRole, NoRole, "install it again", false},
 		{"403 text even to what every app may read: the token is not accepted", list, text(403, "403: Forbidden"), Unauthorised, "does not accept Tunnel Medic's token; restart", false},
 		{"404 text: no such thing", list, text(404, "404: Not Found"), NotFound, "404: Not Found", false},
 		{"405 text: no such thing", restart, text(405, "405: Method Not Allowed"), NotFound, "405", false},
@@ -130,9 +130,9 @@ func TestErrorAnswersMean(t *testing.T) {
 		{"400 of another sort: rejected", restart, reply(400, `{"result":"error","message":"Port 36500 is already in use"}`), Rejected, "Port 36500 is already in use", false},
 		{"unknown add-on: not found, though it says 400", restart, reply(400, `{"result":"error","message":"App x does not exist"}`), NotFound, "does not exist", false},
 		{"an error within a 200 is an error", restart, reply(200, `{"result":"error","message":"Another job is running for job group app_x"}`), Busy, "Another job", false},
-		{"no reason at all: the status is told", list, text(500, ""), Failed, "answer 500", false},
-		{"an error page is not quoted", list, answer(500, "text/html", "<html><body>oops</body></html>"), Failed, "answer 500", false},
-		{"JSON of another shape has no reason", list, reply(500, `["x"]`), Failed, "answer 500", false},
+		{"no reason at all: the status is told", list, text(500, ""), Failed, "HTTP 500, with no reason given", false},
+		{"an error page is not quoted", list, answer(500, "text/html", "<html><body>oops</body></html>"), Failed, "HTTP 500, with no reason given", false},
+		{"JSON of another shape has no reason", list, reply(500, `["x"]`), Failed, "HTTP 500, with no reason given", false},
 		{"a redirect is not followed", list, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, Unexpected, "", false},

@@ -56,7 +56,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := e.Op + ": " + e.Message
 	if e.EffectUnknown {
-		s += " (whether it took effect is not known)"
+		s += " (it is not known whether it took effect)"
 	}
 	if a := e.advice(); a != "" {
 		s += "; " + a
@@ -68,23 +68,23 @@ func (e *Error) advice() string {
 	//exhaustive:ignore
 	switch e.Kind {
 	case Away:
-		return "Supervisor is away, wait until it is back"
+		return "Supervisor does not answer; wait until it is back"
 	case CoreAway:
-		return "Home Assistant Core is down or starting, wait until it is back"
+		return "Home Assistant Core is down or starting; wait until it is back"
 	case Busy:
-		return "Supervisor is busy with this add-on, wait and try again"
+		return "Supervisor is busy with this app; wait, and try again"
 	case NoRole:
-		return "reinstall this add-on, so that Supervisor gives it the role it asks for"
+		return "uninstall Tunnel Medic and install it again, so that Supervisor gives it the permissions it asks for"
 	case Unauthorised:
-		return "restart this app to be given a new one; if that does not help, uninstall it and install it again"
+		return "restart Tunnel Medic, which gives it a new token; if that does not help, uninstall it and install it again"
 	case NotFound:
-		return "check that it is installed and spelt so"
+		return "check that it is installed, and that its name is spelled correctly"
 	case Rejected:
 		return "check its configuration"
 	case Failed:
-		return "see Supervisor's log under Settings, System, Logs"
+		return "see Supervisor's log under Settings → System → Logs"
 	case Unexpected:
-		return "check that nothing stands between this add-on and Supervisor"
+		return "check that no proxy sits between Tunnel Medic and Supervisor"
 	}
 	return ""
 }
@@ -130,11 +130,11 @@ func (c *Client) refused(q call, status int, body []byte) *Error {
 	case e.Kind == Rejected && (quotes || q.options):
 		e.Message = c.optionsRefused(said)
 	case q.options && e.Kind == NotFound:
-		e.Message = "there is no such add-on"
+		e.Message = "there is no such app"
 	case strings.TrimSpace(plain) != "":
 		e.Message = c.line(plain)
 	default:
-		e.Message = fmt.Sprintf("answer %d without a reason", status)
+		e.Message = fmt.Sprintf("HTTP %d, with no reason given", status)
 	}
 	return e
 }

@@ -31,7 +31,7 @@ func (o Options) RunParameters() ([]string, error) {
 	var read []*string
 	bad := json.Unmarshal(raw, &read) != nil || read == nil || slices.Contains(read, nil)
 	if bad {
-		return nil, errors.New("reading the option run_parameters: it is not a list of texts; correct it in the configuration of the Cloudflared add-on")
+		return nil, errors.New("reading the option run_parameters: it is not a list of texts; correct it under Settings → Apps → Cloudflared → Configuration")
 	}
 	list := make([]string, len(read))
 	for i, s := range read {
@@ -91,7 +91,7 @@ func (o Options) Into(key string, into any) error {
 		return nil
 	}
 	if json.Unmarshal(raw, into) != nil {
-		return fmt.Errorf("reading the option %s: it is not what it should be", key) // the error would quote a value
+		return fmt.Errorf("reading the option %s: its value has the wrong type", key) // the error would quote a value
 	}
 	return nil
 }

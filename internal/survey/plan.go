@@ -53,7 +53,7 @@ type look struct {
 	after []Name                     // what it rests on
 	needs func(*round) bool          // what must be there for it; nil: nothing
 	when  func(*round) bool          // when the daemon makes it; nil: always. The doctor makes all.
-	every func(*round) time.Duration // how long an answer counts; nil: it is asked anew
+	every func(*round) time.Duration // how long an answer counts; nil: it is asked again
 	make  func(context.Context, *round) (fill, error)
 }
 
@@ -68,7 +68,7 @@ var plan = [...]look{
 	{name: Direct, needs: inHouse, when: failing, make: lookDirect},
 	{name: Service, needs: connectorKnown, when: failing, make: lookService},
 	{name: AddOn, needs: inHouse, when: mainOrFailing, make: lookAddOn},
-	{name: Start, after: []Name{AddOn}, needs: startAsks, when: startMatters, every: lasting(30 * time.Second), make: lookStart}, // before a restart it is asked anew
+	{name: Start, after: []Name{AddOn}, needs: startAsks, when: startMatters, every: lasting(30 * time.Second), make: lookStart}, // before a restart it is asked again
 	{name: Connector, needs: connectorKnown, when: mainOrFailing, make: lookConnector},
 	// What a network lets pass changes seldom, and waiting for an answer that does not come takes seconds.
 	{name: QUIC, after: []Name{Connector}, needs: inHouse, when: quicMatters, every: lasting(10 * time.Minute), make: lookQUIC},

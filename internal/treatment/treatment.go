@@ -230,7 +230,7 @@ func (t *Treatment) restartWas(ctx context.Context, info supervisor.Info, in jou
 	}
 }
 
-// heldBy ends the change where a person has stopped the app that a restart did not start anew.
+// heldBy ends the change where a person has stopped the app that a restart did not start again.
 func (t *Treatment) heldBy(ctx context.Context, info supervisor.Info, in journal.Intention, was fate) error {
 	if info.State != evidence.StateStopped || in.StoppedByUs || was != neverSent && t.ending(ctx, in, in.At) != tunnel.EndedBySignal {
 		return nil
@@ -288,7 +288,7 @@ func (t *Treatment) from(ctx context.Context, in journal.Intention, stage journa
 	for tries := 1; ; tries++ {
 		if stage == journal.Restarting {
 			t.Connector.Inspect(ctx, time.Now())
-			if in.Process == "" { // taken up anew, the process that is to go is the one noted at first
+			if in.Process == "" { // taken up again, the process that is to go is the one noted at first
 				in.Process = t.Connector.Process()
 			}
 			in.At, in.Stage = time.Now(), journal.Restarting
@@ -360,7 +360,7 @@ func (t *Treatment) write(ctx context.Context, in journal.Intention) (journal.St
 			return "", err
 		}
 		if there == in.To {
-			// The same protocol, started anew; or written by an earlier try whose answer got lost.
+			// The same protocol, restarted; or written by an earlier try whose answer got lost.
 			return journal.Restarting, nil
 		}
 		sent = true
@@ -779,7 +779,7 @@ func (t *Treatment) ending(ctx context.Context, in journal.Intention, since time
 }
 
 // notRunning ends a change after whose restart the app is shown stopped: by a person,
-// unless its log says that it ended by itself, or never began anew after our own stop.
+// unless its log says that it ended on its own, or never began again after our own stop.
 // Then it is ours to start again.
 func (t *Treatment) notRunning(ctx context.Context, in journal.Intention) error {
 	end := t.ending(ctx, in, in.At)
@@ -802,7 +802,7 @@ func (t *Treatment) stoppedByHand(ctx context.Context, in journal.Intention) err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		t.Log.Warn().Err(err).Msg("The app was stopped by hand, and the earlier protocol could not be put back.")
+		t.Log.Warn().Err(err).Msg("The app was stopped by hand, and the earlier protocol could not be restored.")
 		return t.end(policy.UserStopped, in.To)
 	}
 	return t.end(policy.UserStopped, in.Back)

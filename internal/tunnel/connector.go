@@ -293,7 +293,7 @@ func (c *Connector) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("asking cloudflared for %s: HTTP %d", path, res.StatusCode())
 	}
 	if err := json.Unmarshal(res.Body(), into); err != nil {
-		return fmt.Errorf("asking cloudflared for %s: the answer is not what it should be", path)
+		return fmt.Errorf("asking cloudflared for %s: the answer has an unexpected format", path)
 	}
 	return nil
 }
@@ -337,7 +337,7 @@ func parseCounters(text io.Reader) (evidence.Counters, error) {
 	case lines.Err() != nil:
 		return c, fmt.Errorf("reading cloudflared's counters: %w", lines.Err())
 	case limited.N <= 0:
-		return c, errors.New("cloudflared's counters do not end")
+		return c, errors.New("cloudflared's counters are longer than any that are real")
 	case !found:
 		return c, errors.New("cloudflared's counters are missing")
 	}

@@ -9,7 +9,7 @@ const (
 	EndNotKnown   Ending = iota // the log does not say
 	NeverBegan                  // none began since: what it shows is how the one before was ended
 	EndedBySignal               // it was told to: by a person, or by Supervisor for one
-	EndedByError                // it ended by itself
+	EndedByError                // it ended on its own
 )
 
 // EndingOf reads how the last run ended, if that began since a moment: a run from before
@@ -45,7 +45,7 @@ func EndingOf(text string, since time.Time) Ending {
 	return end
 }
 
-// wouldTell says whether a failure stands for the end of the run by itself. Where the lines of
+// wouldTell says whether a failure stands for the end of the run, without our doing. Where the lines of
 // level info are missing, so may be the one that tells of a signal.
 func (r *reading) wouldTell(kind EventKind) bool {
 	return kind == StartFailed || r.informs || !r.writes

@@ -130,7 +130,7 @@ var signs = []sign{
 	{message: "provided tunnel token is not valid", kind: Refused},
 	{err: "doesn't exist or is not a file", kind: Refused}, // the tunnel's credentials file
 	{message: "doesn't exist or is not a file", kind: Refused},
-	{message: "unable to establish connection.", err: "already connected to this server", kind: Nothing}, // it takes another address by itself
+	{message: "unable to establish connection.", err: "already connected to this server", kind: Nothing}, // it takes another address on its own
 	{message: "connection terminated", err: "already connected to this server", kind: Nothing},
 
 	// Dialling. What Supervisor.Run repeats later bears the same error.
@@ -257,7 +257,7 @@ func (s sign) fits(message, err string, app bool) bool {
 }
 
 // dialReasons tell failures that no block explains from those that one does. Words
-// that nobody knows count among the latter: newer cloudflareds word them anew.
+// that nobody knows count among the latter: newer cloudflareds reword them.
 var dialReasons = []struct {
 	words  string
 	reason Reason

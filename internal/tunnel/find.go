@@ -48,7 +48,7 @@ type Wish struct {
 	Slug string // the option cloudflared_slug
 	URL  string // the option public_url
 	Kept string // the app that was watched before
-	// Home is where Home Assistant listens, where that is not to be asked for.
+	// Home is where Home Assistant listens, where that cannot be asked for.
 	Home string
 }
 
@@ -133,7 +133,7 @@ type Source interface {
 // Find says what is to be watched. A *Trouble means that a person has to do
 // something; any other error, that Supervisor could not be asked.
 //
-// The address is looked for where it is most surely right: the user's own word, what
+// The address is looked for where it is most likely right: the user's own word, what
 // the app's options or, for a tunnel that is managed with a token, the connector's
 // rules say of the host names that lead to Home Assistant, and Home Assistant's
 // external URL. Of several such names the one in the external URL is meant, else the
@@ -272,7 +272,7 @@ func (f *finder) byRules(rules []Rule) *url.URL {
 	return core
 }
 
-// named picks the host name that leads most surely to Home Assistant, the first of
+// named picks the host name that leads most likely to Home Assistant, the first of
 // several; only says that no other name can be meant.
 func (f *finder) named(rules []Rule) (best *url.URL, only bool) {
 	surest, several, open := foreign, false, false

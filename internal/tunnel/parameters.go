@@ -27,7 +27,7 @@ func ProtocolOf(o supervisor.Options) (evidence.Protocol, error) {
 		if v, ok := strings.CutPrefix(s, flag); ok {
 			p, err := evidence.ParseProtocol(v)
 			if err != nil || v == "" {
-				return evidence.Default, fmt.Errorf("run_parameters of the Cloudflared add-on holds %s%.40s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
+				return evidence.Default, fmt.Errorf("the run parameters of the Cloudflared app contain %s%.40s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
 			}
 			return p, nil
 		}

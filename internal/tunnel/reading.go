@@ -20,7 +20,7 @@ import (
 const (
 	restful = 8 * time.Second  // how long a kept connection may have been idle
 	aged    = 10 * time.Minute // how old it may be: the name may lead elsewhere by now
-	swift   = time.Second      // how long an answer over it may take before it is asked anew
+	swift   = time.Second      // how long an answer over it may take before it is asked again
 )
 
 // errStale says that a kept connection did not give a whole answer.
@@ -39,7 +39,7 @@ type kept struct {
 }
 
 // Read is Look over a connection that is kept from one reading to the next. Anything but
-// two whole answers over it means nothing: it is closed, and the connector is asked anew
+// two whole answers over it means nothing: it is closed, and the connector is asked again
 // over connections of their own. So another process, which has closed the connection, is
 // never missed, and what it was told of the one before never counts. One goroutine at a
 // time may call it.
@@ -131,7 +131,7 @@ func (k *kept) answer() (*http.Response, error) {
 	return res, err
 }
 
-// takeReady takes the answer to /ready. One that is word for word the last is not read anew.
+// takeReady takes the answer to /ready. One that is word for word the last is not read again.
 func (k *kept) takeReady() error {
 	res, err := k.answer() //nolint:bodyclose // each closes it
 	if err != nil {

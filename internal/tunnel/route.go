@@ -17,7 +17,7 @@ import (
 // websocketPath is what a rule's path is held against.
 const websocketPath = "/api/websocket"
 
-// Totals reads the connector's counters alone, nil if they are not to be had: for
+// Totals reads the connector's counters alone, nil if they cannot be had: for
 // readings just before and after a probe.
 func (c *Connector) Totals(ctx context.Context) *evidence.Counters {
 	counters, err := c.counters(ctx)
@@ -118,7 +118,7 @@ type Home struct {
 	Addrs []netip.Addr // of the machine it runs on; nil: not known
 }
 
-// kinship is how surely a service is Home Assistant.
+// kinship is how likely a service is Home Assistant.
 type kinship uint8
 
 const (

@@ -65,7 +65,7 @@ func addressOf(store string) string {
 }
 
 // genuine says whether a store's address, as Supervisor has it, is the one that its
-// slug stands for. 32 bits of a hash are found anew in minutes, with a branch name
+// slug stands for. 32 bits of a hash are matched in minutes, with a branch name
 // behind the # for example; a whole address is not.
 func genuine(store, source string) bool {
 	return strings.EqualFold(source, addressOf(store))

@@ -171,7 +171,7 @@ func (c *Client) setting(ctx context.Context, z zone, name string) (*evidence.Se
 // mutualTLS reads for which hosts the edge asks visitors for a client certificate of
 // the zone's Cloudflare-managed authority. (The zone setting tls_client_auth is
 // something else: the edge's own certificate towards the origin.) Hosts tied to an
-// authority of one's own, or to an Access policy, are not in this list.
+// authority of their own, or to an Access policy, are not in this list.
 func (c *Client) mutualTLS(ctx context.Context, z zone, u *evidence.Upstream) error {
 	var list struct{ Hostnames []string }
 	if err := c.get(ctx, z.path("/certificate_authorities/hostname_associations"), nil, &list); err != nil {

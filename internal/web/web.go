@@ -63,7 +63,7 @@ type Config struct {
 
 	// Admin says whether a user, by Home Assistant's id, may press the buttons; nil: everybody may.
 	Admin func(ctx context.Context, user string) (bool, error)
-	// Sick says why the container had better be started anew, "" if it need not; nil: never.
+	// Sick says why the container had better be restarted, "" if it need not; nil: never.
 	Sick func() string
 }
 

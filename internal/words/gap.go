@@ -22,7 +22,7 @@ var gaps = map[evidence.GapKind]Key{
 	evidence.GapNoZone: "gap.no-zone", evidence.GapNoTunnel: "gap.no-tunnel", evidence.GapNoRules: "gap.no-rules",
 }
 
-// Gap says why a part of Cloudflare's own word is not to be had.
+// Gap says why a part of Cloudflare's own word cannot be had.
 func Gap(g evidence.Gap) Text {
 	key, known := gaps[g.Kind]
 	switch {

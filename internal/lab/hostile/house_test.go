@@ -24,7 +24,7 @@ import (
 	"tunnelmedic/internal/policy"
 )
 
-// How much of the proof is shown: by default a taste, so that it stands beside
+// How much of the proof is shown: by default a taste, so that it runs with
 // the other tests; a sample for CI; or all of it.
 var (
 	sample = flag.Bool("hostile.sample", false, "a sample of every combination; two minutes")

@@ -10,7 +10,7 @@ import (
 	"tunnelmedic/internal/policy"
 )
 
-// TestRevival starts anew what does not come back by itself, under the same
+// TestRevival starts again what does not come back on its own, under the same
 // protocol, and leaves alone what a person stopped.
 func TestRevival(t *testing.T) {
 	revived := func(h *house) bool { return strings.Contains(h.log.String(), `"step":"revived"`) }

@@ -214,7 +214,7 @@ func TestATransportThatDoesNotChangeIsNoVerdict(t *testing.T) {
 	})
 }
 
-// Another job starts the app by itself at its end, with what is stored by then.
+// Another job starts the app on its own at its end, with what is stored by then.
 func TestAnUpdateThatHoldsTheAppDoesTheRestart(t *testing.T) {
 	house.Run(t, lab.Options{}, nil, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })

@@ -232,7 +232,7 @@ func playDisk(t *testing.T, m moment, k trouble) (end string) {
 
 		disk.kind.Store(nil)
 		h.Wait("it says that it is over", 15*time.Minute, func() bool {
-			return starting && h.Status().State != policy.Unwatched || strings.Contains(h.Log()[len(before):], "takes what is written again") || ended(h)
+			return starting && h.Status().State != policy.Unwatched || strings.Contains(h.Log()[len(before):], "can be written again") || ended(h)
 		})
 		if ended(h) { // the folder came back with a journal in it
 			_ = h.Stop()
@@ -370,7 +370,7 @@ func TestAFaultOfItsOwn(t *testing.T) {
 	}
 }
 
-// A way back needs no note. So a start after a crash must find out by itself that it was
+// A way back needs no note. So a start after a crash must find out on its own that it was
 // gone: not take it for a person's choice, nor go it once more.
 func TestAWayBackThatCouldNotBeNotedIsFoundAfterACrash(t *testing.T) {
 	for _, c := range []struct {

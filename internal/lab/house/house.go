@@ -160,7 +160,7 @@ func (h *House) Lives() bool {
 	return h.life != nil
 }
 
-// Ended says whether the living daemon has ended by itself, and with what error.
+// Ended says whether the living daemon has ended on its own, and with what error.
 func (h *House) Ended() (bool, error) {
 	h.mu.Lock()
 	l := h.life

@@ -184,7 +184,7 @@ func TestNoAnswerIsTold(t *testing.T) {
 	})
 }
 
-// A question outlives the daemon: asked anew on the phones, with buttons that count.
+// A question outlives the daemon: asked again on the phones, with buttons that count.
 func TestAQuestionOutlivesTheDaemon(t *testing.T) {
 	asks(t, nil, func(h *house.House) {
 		asked(h)

@@ -30,7 +30,7 @@ func span(r *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(r.Int64N(int64(to-from)))
 }
 
-// lone are faults that the program can do something about, all by itself.
+// lone are faults that the program can do something about, all on its own.
 var lone = []string{"quic strips WebSockets", "quic strips WebSockets", "http2 strips WebSockets", "UDP is blocked", "UDP is blocked", "quic flaps", "the connector hangs", "cloudflared ends with an error"}
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

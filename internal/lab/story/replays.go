@@ -21,7 +21,7 @@ var told = map[string]string{"TUNNELMEDIC_CLOUDFLARE_API_TOKEN": lab.CloudflareT
 var replays = []Scenario{
 	{
 		// cloudflare/cloudflared issue 1652: the upgrade lost over QUIC, http2 helps; a week later lost over http2
-		// too, and back by itself; a push of the managed DDoS rules some hours before each.
+		// too, and back on its own; a push of the managed DDoS rules some hours before each.
 		Name: "lost-twice", About: "the upgrade is lost over QUIC, and HTTP/2 helps; then it is lost over HTTP/2 too, and comes back by itself.",
 		Env: told,
 		Script: func(s *Stage) {

@@ -110,7 +110,7 @@ func lostUpgrade(t *testing.T, reports []story.Report) {
 		"went from version 3300 to 3301", "10 h before the onset", // the push before
 		"3301 to 3302",                                               // and the one before recovery
 		"failed over quic and over http2",                            // not QUIC alone
-		"**Verdict: `upstream`.**", "while nothing was changed here", // it ended by itself
+		"**Verdict: `upstream`.**", "while nothing was changed here", // it ended on its own
 		"2 of 2 incidents on record began within a day after a push of Cloudflare's managed DDoS L7 rules")
 	for _, text := range []string{first, second} {
 		for _, private := range []string{lab.DefaultSlug, "127.0.0.1", "198.41.192", "example.com", lab.CloudflareToken, lab.SupervisorToken, "f2a1c0de"} {
