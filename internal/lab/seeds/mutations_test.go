@@ -35,7 +35,7 @@ var mutants = []*mutation{
 	{"a cure is told when it is tried", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
 	{"what lasts is not told", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
 	{"an interrupted change is not taken up", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{
-		{"internal/medic/medic.go", "in != nil && m.treat != nil && !m.parting() {", "in != nil && m.treat != nil && false {"},
+		{"internal/medic/medic.go", "in != nil && m.app.treat != nil && !m.parting.under() {", "in != nil && m.app.treat != nil && false {"},
 		{"internal/policy/policy.go", "	if s.Trial != nil && !s.Trial.Settled {\n		s.Trial.Retry = now\n", "	if s.Trial != nil && !s.Trial.Settled {\n"}}},
 	{"the intention is not noted", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	return nil\n}"}}},
 	{"an app is restarted though it could not start", []string{"Cloudflare's API is away", "quic strips WebSockets"}, []patch{
