@@ -292,6 +292,42 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 			}
 		}
 	}
+	t.Log("\n" + table())
+}
+
+// table is how many sentences of each family each language has, and how large its file is:
+// go test ./internal/words -run EveryLanguage -v
+func table() string {
+	var b strings.Builder
+	row := func(name string, in func(tag string) int) {
+		fmt.Fprintf(&b, "%-10s", name)
+		for _, tag := range words.Tags {
+			fmt.Fprintf(&b, "%7d", in(tag))
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "%-10s%7s\n", "", strings.Join(words.Tags, "     "))
+	families := map[string]bool{}
+	for _, key := range words.Keys() {
+		family, _, _ := strings.Cut(string(key), ".")
+		families[family] = true
+	}
+	for _, family := range slices.Sorted(maps.Keys(families)) {
+		row(family, func(tag string) (n int) {
+			for _, key := range words.KeysIn(tag) {
+				if strings.HasPrefix(string(key), family+".") {
+					n++
+				}
+			}
+			return n
+		})
+	}
+	row("all", func(tag string) int { return len(words.KeysIn(tag)) })
+	row("bytes", func(tag string) int {
+		raw, _ := os.ReadFile(tag + ".json")
+		return len(raw)
+	})
+	return b.String()
 }
 
 // quoted is a label in the quotation marks of the languages.
