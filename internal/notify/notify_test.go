@@ -340,7 +340,7 @@ func TestWhatCoreDidNotTakeIsNotCountedAsTold(t *testing.T) {
 		c.heard()
 		c.set(func(string) error { return &supervisor.Error{Op: "telling", Kind: supervisor.Away} }, false)
 		n.Tell(sick(policy.Treating, "x"), nil)
-		time.Sleep(20 * time.Minute) // tried every 15 seconds
+		time.Sleep(20*time.Minute + time.Second) // tried every 15 seconds
 		c.set(nil, false)
 		n.Tell(status(policy.Healthy), step(policy.StepCured))
 		time.Sleep(16 * time.Second)
