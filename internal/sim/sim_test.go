@@ -235,6 +235,11 @@ func TestThePolicyReachesItsTargets(t *testing.T) {
 			t.Errorf("%s: %.3f, at most %.3f", g.Text, g.Value, g.Limit)
 		}
 	}
+	for _, row := range r.Rows {
+		if best := row.Scores[Medic].ToBest; row.Family != Noisy && row.Family.solved() && best.Mean-best.CI > 1.05 {
+			t.Errorf("%s: cut off for %s times the optimum's", row.Family, best)
+		}
+	}
 	if beyond != 3 { // A, E and C against the oracle that acts at the onset
 		t.Errorf("%d targets are beyond reach", beyond)
 	}
