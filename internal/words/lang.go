@@ -100,7 +100,7 @@ var English = sync.OnceValue(func() *Lang {
 func (l *Lang) Say(key Key, with ...With) string {
 	e, ok := l.texts[key]
 	switch {
-	case !ok && l.Tag != "en": // what the log and reports alone say, and evidence
+	case !ok && l.Tag != "en": // what the log and reports alone say
 		return English().Say(key, with...)
 	case !ok:
 		return string(key) // a test finds it before people do
