@@ -1,6 +1,5 @@
-// The page works without this script, by its forms and by loading it again. With it,
-// what changes on the server changes here: the page is fetched anew, and the parts
-// marked data-live that differ are put in place.
+// The page works without this script, by its forms. With it, the page is fetched again when
+// something changes on the server, and the data-live parts that differ are replaced.
 (() => {
   'use strict';
   const base = document.querySelector('main').dataset.base;
@@ -34,7 +33,7 @@
   const light = (c) => c.map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
 
-  // The theme's colours, as far as what is written in them can be read.
+  // The theme's colours, as far as text on them can be read.
   function look() {
     document.body.append(sample);
     const theme = getComputedStyle(around);
@@ -63,7 +62,7 @@
   }
 
   // The panel around the page tells whether it is narrow, and then has a title of its own;
-  // asked to, it goes to another of its screens without loading everything anew.
+  // asked to, it opens another of its screens without a reload.
   let panel = false;
   const ask = (type, data) => parent.postMessage({ type: 'home-assistant/' + type, ...data }, location.origin);
   addEventListener('message', (e) => {
@@ -89,8 +88,7 @@
     m.textContent = text;
   }
 
-  // A list that only grows gets its new lines appended, so that a screen reader
-  // reads those alone.
+  // A list that only grows gets its new lines appended: a screen reader reads only those.
   function append(old, fresh) {
     const a = [...old.children], b = [...fresh.children];
     if (b.length < a.length || a.some((li, i) => li.textContent !== b[i].textContent)) {
@@ -120,7 +118,7 @@
     if (focus >= 0) old.querySelectorAll('a,button,summary,[tabindex]')[focus]?.focus();
   }
 
-  // The drawing of the checks says a value where it is pointed at, and by the arrow keys.
+  // The chart of the checks shows a value where it is pointed at, and by the arrow keys.
   function read(to) {
     const parts = [...document.querySelectorAll('.values rect')];
     const at = Math.min(Math.max(to(parts.findIndex((p) => p.matches('.on')), parts.length), 0), parts.length - 1);
@@ -252,8 +250,8 @@
   }
 
   if (!$('state')) return; // an incident's page does not change
-  // Some versions of Home Assistant hold the stream back on its way. The server says
-  // something every ten seconds; where nothing comes, the page asks by itself.
+  // Some versions of Home Assistant hold the stream back. The server says something every
+  // ten seconds; where nothing comes, the page asks.
   let heard = 0;
   const stream = new EventSource(base + 'api/events');
   for (const name of ['status', 'beat']) {
