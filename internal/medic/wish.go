@@ -126,7 +126,14 @@ func (m *Medic) grant(ctx context.Context, in policy.Sight) (dec policy.Decision
 			return dec, decided
 		}
 		if w.act == shortening { // it changes nothing of what the policy knows
-			w.answer <- m.shorten(ctx, w)
+			err := w.mayShorten(&m.course, m.app)
+			if err == nil {
+				err = m.app.shorten(ctx, w.yes, &m.pulse)
+			}
+			if err == nil {
+				m.stored(map[bool]string{true: tunnel.ShortGrace}[w.yes])
+			}
+			w.answer <- err
 			continue
 		}
 		state, d, refused := w.decide(m.rules, m.state, time.Now(), in)
@@ -169,32 +176,34 @@ func (w wish) decide(rules policy.Rules, s policy.State, now time.Time, in polic
 	return state, dec, nil
 }
 
-// shorten carries the wish out between two looks, when nothing else writes the app's options.
-func (m *Medic) shorten(ctx context.Context, w wish) error {
-	var gone bool
+// mayShorten says why the wish for shorter restarts is not granted; nil: it is.
+func (w wish) mayShorten(c *course, a *app) error {
 	select {
 	case <-w.gone:
-		gone = true
+		return policy.Refusal{Because: policy.NobodyLeft}
 	default:
 	}
 	switch {
-	case gone:
-		return policy.Refusal{Because: policy.NobodyLeft}
-	case !m.rules.Heal:
+	case !c.rules.Heal:
 		return policy.Refusal{Because: policy.GatesShut, Gates: []policy.Gate{policy.GateMode}}
-	case m.state.Trial != nil:
+	case c.state.Trial != nil:
 		return policy.Refusal{Because: policy.UnderWay}
-	case m.app.treat == nil || m.app.target.Slug == "":
+	case a.treat == nil || a.target.Slug == "":
 		return policy.Refusal{Because: policy.NotReached}
 	}
-	defer m.pulse.during()()
-	ctx, cancel := context.WithTimeout(ctx, m.set.Patience.Late+time.Minute)
+	return nil
+}
+
+// shorten makes restarts shorter, or as long as they were, between two looks, when nothing
+// else writes the app's options.
+func (a *app) shorten(ctx context.Context, short bool, p *pulse) error {
+	defer p.during()()
+	ctx, cancel := context.WithTimeout(ctx, a.set.Patience.Late+time.Minute)
 	defer cancel()
-	if err := m.app.treat.Shorten(ctx, m.app.target.Slug, w.yes); err != nil {
-		m.log.Info().Err(err).Msg("Shorter restarts were asked for by hand, and nothing was changed.")
+	if err := a.treat.Shorten(ctx, a.target.Slug, short); err != nil {
+		a.log.Info().Err(err).Msg("Shorter restarts were asked for by hand, and nothing was changed.")
 		return err
 	}
-	m.log.Info().Bool("short", w.yes).Msg("A person asked for it: cloudflared's flag for shorter restarts is as wished. The next restart is still as long as before.")
-	m.board.stored(map[bool]string{true: tunnel.ShortGrace}[w.yes])
+	a.log.Info().Bool("short", short).Msg("A person asked for it: cloudflared's flag for shorter restarts is as wished. The next restart is still as long as before.")
 	return nil
 }
