@@ -217,24 +217,22 @@ func (r Rules) proven(s *State) bool {
 	if s.rare(explicit) {
 		return true
 	}
-	living := s.Noise.Certainty(s.Incident.Lasting)
-	if s.Incident.LastBad.Sub(s.Incident.Onset) >= r.hiccup() {
-		living = max(living, detect.Excess(t, oneOfFour))
-	}
-	return s.rare(t) && living >= notDying
+	beyond, lasted := detect.Excess(t, oneOfFour), s.Incident.LastBad.Sub(s.Incident.Onset)
+	return s.rare(t) && (s.Noise.Certainty(s.Incident.Lasting) >= notDying || beyond >= certainly || beyond >= notDying && lasted >= r.hung())
 }
 
 // oneOfFour is what is lost while one of the connector's four connections is dying, and
-// notDying how much must speak for more than that: about once a year a look meets one, and
-// then eight failures in a row are one of 16,000 chances, if it lasts that long.
-const oneOfFour, notDying = 0.25, 11
+// notDying how much must speak for more than that where one would nearly have been given up
+// by now: eight failures in a row. certainly is how much must at any time: twelve.
+const oneOfFour, notDying, certainly = 0.25, 11, 15.8
 
 // dying is how long a connection may be dying unnoticed: half a minute. (In bursts,
 // not seconds: the clock of the lab runs quicker.)
 func (r Rules) dying() time.Duration { return 15 * r.Burst }
 
-// hiccup is how long everything may fail and be well again, for whatever reason: nine seconds.
-func (r Rules) hiccup() time.Duration { return 9 * r.Burst / 2 }
+// hung is when, after a first look that hung for ten seconds, hardly any such connection is
+// left: seventeen seconds.
+func (r Rules) hung() time.Duration { return 17 * r.Burst / 2 }
 
 // tried says whether a protocol has had its chance. One that was refused gets a
 // second if what was seen since, under the setting that went back, shows that the
