@@ -218,7 +218,7 @@ func (r Rules) proven(s *State) bool {
 		return true
 	}
 	beyond, lasted := detect.Excess(t, oneOfFour), s.Incident.LastBad.Sub(s.Incident.Onset)
-	return s.rare(t) && (s.Noise.Certainty(s.Incident.Lasting) >= notDying || beyond >= certainly || beyond >= notDying && lasted >= r.hung())
+	return s.rare(t) && (s.Noise.Certainty(s.Incident.Lasting) >= certainly || beyond >= certainly || beyond >= notDying && lasted >= r.hung())
 }
 
 // oneOfFour is what is lost while one of the connector's four connections is dying, and
