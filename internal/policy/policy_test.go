@@ -885,12 +885,12 @@ func TestHowManyFailuresInARowARestartTakes(t *testing.T) {
 		want  int
 	}{
 		"silent, noise not known yet":             {detect.Noise{}, silent, 8},
-		"silent, one in a hundred is lost":        {detect.Noise{Failures: 20, Probes: 2000}, silent, 7},
+		"silent, one in a hundred is lost":        {detect.Noise{Failures: 20, Probes: 2000}, silent, 8},
 		"silent, three in a hundred are lost":     {detect.Noise{Failures: 150, Probes: 5000}, silent, 8},
 		"told of, noise not known yet":            {detect.Noise{}, nil, 4},
 		"told of, one in a hundred is lost":       {detect.Noise{Failures: 20, Probes: 2000}, nil, 4},
 		"told of, where that happens by chance":   {detect.Noise{Failures: 20, Explicit: 20, Probes: 2000}, nil, 5},
-		"silent, where only words come by chance": {detect.Noise{Failures: 20, Explicit: 20, Probes: 2000}, silent, 7},
+		"silent, where only words come by chance": {detect.Noise{Failures: 20, Explicit: 20, Probes: 2000}, silent, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHome(t, evidence.Auto)
