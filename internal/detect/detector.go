@@ -27,7 +27,6 @@ type Detector struct {
 	sudden, slow cusum
 	Tally                      // since the score left zero
 	Since        time.Time     // the first failure of the present suspicion
-	Second       time.Time     // the second
 	Verdict      time.Time     // the last look that gave one
 	Rest         time.Duration // from the last good look to that failure
 }
@@ -55,9 +54,7 @@ func (d *Detector) Count(now time.Time, l Look, n Noise) {
 	case !d.Suspects():
 		*d = Detector{sudden: against(fault, noise), slow: against(n.leak()), Since: now, Verdict: now}
 	}
-	if d.Tally.Count(l); d.Failures == 2 {
-		d.Second = now
-	}
+	d.Tally.Count(l)
 	d.sudden.fails()
 	d.slow.fails()
 }

@@ -41,7 +41,6 @@ type Incident struct {
 	Lasting  detect.Tally `json:"-"` // of those, since a connection that died at the alarm would have been given up
 	LaterRun int          `json:"-"` // good ones at their end
 
-	Second  time.Time `json:"-"` // the second look that failed
 	LastBad time.Time `json:"-"` // the last look that failed, since the alarm
 
 	Rest time.Duration `json:"rest,omitempty"` // from the last good look to the onset; 0: not known
@@ -175,7 +174,7 @@ func (s *State) rare(t detect.Tally) bool { return s.rarity(t).Years >= detect.R
 // loss as rare as any that is looked for.
 func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bool) {
 	i := s.Incident
-	i.count(now, in, s.Set, r.outlived(i, now))
+	i.count(now, in, s.Set, now.Sub(i.Alarm) >= r.dying())
 	if i.pausing(now) {
 		return false
 	}
@@ -190,17 +189,6 @@ func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bo
 		return false
 	}
 	return true
-}
-
-// outlived says whether a connection that was dying when the fault showed itself is dead by
-// now. It was when the second look failed: that a lost packet was the first two, and a
-// connection began to die right after, comes about once in a hundred thousand years.
-func (r Rules) outlived(i *Incident, now time.Time) bool {
-	since := i.Second
-	if since.IsZero() { // before a start of the program
-		since = i.Alarm
-	}
-	return now.Sub(since) >= r.dying()
 }
 
 // unseen is after how long without a verdict an incident is no longer one that can be

@@ -116,7 +116,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 	if s.Incident == nil {
 		s.Incident = &Incident{
 			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
-			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest, Second: s.Detector.Second,
+			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest,
 		}
 		d.tell(now, Step{Kind: StepAlarm, Protocol: s.Set, Cause: in.Cause, Seen: s.Detector.Tally})
 	}
