@@ -103,9 +103,14 @@ func TestHowLongARestartCutsPeopleOff(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		stay bool
+		opt  lab.Options
 		most float64
-	}{{"a restart's cut, nobody connected, s", false, 5}, {"a restart's cut, somebody connected, s", true, 15}} {
-		house.Run(t, lab.Options{}, nil, func(h *house.House) {
+	}{
+		{"a restart's cut, nobody connected, s", false, lab.Options{}, 5},
+		{"a restart's cut, somebody connected, s", true, lab.Options{}, 15},
+		{"a restart's cut, somebody connected, grace period 1 s, s", true, lab.Options{RunParameters: []string{shorter}}, 6},
+	} {
+		house.Run(t, c.opt, nil, func(h *house.House) {
 			if c.stay {
 				h.World.StartClients(time.Minute, true)
 			}
