@@ -203,6 +203,27 @@ func (h *home) SetState(_ context.Context, entity, state string, attributes map[
 	return !had, nil
 }
 
+// has is how many states there are, and how often one was sent.
+func (h *home) has() (states, sets int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.states), h.sets
+}
+
+// state is an entity's, nil if there is none.
+func (h *home) state(entity string) map[string]any {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.states[entity]
+}
+
+// restarts is Core's: it forgets its states.
+func (h *home) restarts() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states = nil
+}
+
 func (h *home) DeleteState(_ context.Context, entity string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -401,14 +401,14 @@ func TestWithoutABrokerTheSensorsAreCoresStatesAndSentWhenTheyChange(t *testing.
 		e.Tell(well(84), nil)
 		synctest.Wait()
 		all := len(shown())
-		if len(h.states) != all || h.sets != all {
-			t.Fatalf("%d states, sent %d times", len(h.states), h.sets)
+		if states, sets := h.has(); states != all || sets != all {
+			t.Fatalf("%d states, sent %d times", states, sets)
 		}
-		got := h.states["sensor.tunnelmedic_probe_latency"]
-		if got["state"] != "84" || got["attributes"].(map[string]any)["unit_of_measurement"] != "ms" || h.states["binary_sensor.tunnelmedic_connectivity"]["state"] != "on" {
-			t.Errorf("states %v", h.states)
+		got, open := h.state("sensor.tunnelmedic_probe_latency"), h.state("binary_sensor.tunnelmedic_connectivity")
+		if got["state"] != "84" || got["attributes"].(map[string]any)["unit_of_measurement"] != "ms" || open["state"] != "on" {
+			t.Errorf("states %v, %v", got, open)
 		}
-		if _, there := h.states["event.tunnelmedic_incident"]; there {
+		if h.state("event.tunnelmedic_incident") != nil {
 			t.Error("an event among the states would come again with each start of Core")
 		}
 		for range 30 { // an hour of checks, each as fast as the one before
@@ -416,21 +416,21 @@ func TestWithoutABrokerTheSensorsAreCoresStatesAndSentWhenTheyChange(t *testing.
 			e.Tell(well(84), nil)
 		}
 		synctest.Wait()
-		if most := all + 31; h.sets > most {
-			t.Errorf("sent %d times in an hour in which nothing changes, %d at most", h.sets, most)
+		if _, sets := h.has(); sets > all+31 {
+			t.Errorf("sent %d times in an hour in which nothing changes, %d at most", sets, all+31)
 		}
 
-		h.states = nil // Core has restarted
+		h.restarts()
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		if len(h.states) != all {
-			t.Errorf("after Core's restart it has %d states of %d", len(h.states), all)
+		if states, _ := h.has(); states != all {
+			t.Errorf("after Core's restart it has %d states of %d", states, all)
 		}
-		h.states = nil // and again, and what changes tells it
+		h.restarts() // and again, and what changes tells it
 		e.Tell(well(85), nil)
 		synctest.Wait()
-		if len(h.states) != all {
-			t.Errorf("after a change it has %d states of %d", len(h.states), all)
+		if states, _ := h.has(); states != all {
+			t.Errorf("after a change it has %d states of %d", states, all)
 		}
 	})
 }
