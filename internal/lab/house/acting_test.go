@@ -264,7 +264,7 @@ func TestATunnelThatBreaksUnderEveryProtocolIsNotToldAsStripped(t *testing.T) {
 			s := h.Status()
 			return s.State == policy.Holding && slices.Contains(s.Gates, policy.GateCandidates)
 		})
-		h.Holds("it is told as what it is", time.Hour, func() bool {
+		h.Holds("it is told as what it is", 10*time.Minute, func() bool {
 			c := h.Status().Diagnosis.Cause
 			return c != diagnosis.StrippedEverywhere && c != diagnosis.WebSocketsDisabled
 		})

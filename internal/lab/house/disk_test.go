@@ -291,6 +291,9 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 	for name, do := range spoil {
 		for n := 1; n <= 3; n++ {
 			t.Run(fmt.Sprintf("%s, %d of 3", name, n), func(t *testing.T) {
+				if name != "gone" && n != 2 && !*long {
+					t.Skip("with -long")
+				}
 				house.Run(t, lab.Options{}, nil, func(h *house.House) {
 					h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 					h.World.SetFaults(lab.Stripped(1))

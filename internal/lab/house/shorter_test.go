@@ -31,7 +31,7 @@ func cutBy(h *house.House) time.Duration {
 // again it leaves the options as they were.
 func TestShorterRestartsAreAPersonsWish(t *testing.T) {
 	house.Run(t, lab.Options{RunParameters: []string{"--loglevel=debug"}}, nil, func(h *house.House) {
-		people := h.World.StartClients(time.Second, true) // Home Assistant ends what does not sign in after ten seconds
+		people := h.World.StartClients(5*time.Second, true) // Home Assistant ends what does not sign in after ten seconds
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		was := h.World.Supervisor.Options(lab.DefaultSlug)
 		if status, _ := press(h, "/api/shorten", lab.OwnerID, `{}`); status != http.StatusBadRequest {
