@@ -65,9 +65,7 @@ func (n *Notifier) tellAddress(i int, t *also, a medic.AddressStatus, now time.T
 // tellAside writes a further address's notification, and lets phones ring. The caller holds mu.
 func (n *Notifier) tellAside(i int, msg notice) {
 	title, message := plain.Sentence(n.scrub(msg.Title)), n.scrub(n.linked(&msg, n.page))
-	n.enqueue(func(ctx context.Context) error {
-		return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{"notification_id": alsoID(i), "title": title, "message": message})
-	})
+	n.enqueue(func(ctx context.Context) error { return n.create(ctx, alsoID(i), title, message) })
 	if n.rings.take(time.Now(), quietTime, maxRings) {
 		n.ringAs(alsoID(i), msg)
 	}

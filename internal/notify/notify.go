@@ -556,9 +556,12 @@ func (n *Notifier) show(ctx context.Context, m *notice, page string) error {
 	if m == nil {
 		return n.dismiss(ctx, ID)
 	}
-	return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{
-		"notification_id": ID, "title": plain.Sentence(n.scrub(m.Title)), "message": n.scrub(n.linked(m, page)),
-	})
+	return n.create(ctx, ID, plain.Sentence(n.scrub(m.Title)), n.scrub(n.linked(m, page)))
+}
+
+// create writes a notification, in the place of the one that has its id.
+func (n *Notifier) create(ctx context.Context, id, title, message string) error {
+	return n.core.CallService(ctx, "persistent_notification", "create", map[string]any{"notification_id": id, "title": title, "message": message})
 }
 
 // linked puts links below a message, where the page is known.

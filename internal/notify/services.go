@@ -106,7 +106,7 @@ func (n *Notifier) Test(ctx context.Context) (reached, failed []string, err erro
 	for i, service := range n.services {
 		wg.Go(func() { errs[i] = n.core.CallService(ctx, "notify", service, calls[i]) })
 	}
-	err = n.core.CallService(ctx, "persistent_notification", "create", map[string]any{"notification_id": testID, "title": title, "message": message})
+	err = n.create(ctx, testID, title, message)
 	wg.Wait()
 	for i, service := range n.services {
 		if errs[i] == nil {

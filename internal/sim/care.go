@@ -440,9 +440,7 @@ func (c *care) wait(next time.Duration) {
 
 // read takes a reading of the connector, and says whether it calls for a look.
 func (c *care) read(at time.Duration) bool {
-	if c.counters.Codes[400] != c.bad {
-		c.counters.Codes[400] = c.bad
-	}
+	c.counters.Codes[400] = c.bad
 	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
 	if sp := c.spell(at); at < c.up || sp != nil && sp.unready() {
 		e.Ready = 0

@@ -411,5 +411,5 @@ func (s *story) socketsOpen(t time.Duration) bool {
 	_, open := day(s.clock(t).Hour())
 	var draw rand.PCG
 	draw.Seed(s.salt, uint64(t/(10*time.Minute)))
-	return float64(draw.Uint64()<<11>>11)/(1<<53) < open // as rand.Float64
+	return rand.New(&draw).Float64() < open
 }

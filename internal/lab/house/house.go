@@ -291,24 +291,31 @@ func (h *House) Sleep(d time.Duration) { time.Sleep(d) }
 // Comes says whether something comes true within a virtual time. It is looked for every
 // second, and less often the longer it takes, but every ten seconds at least.
 func (h *House) Comes(within time.Duration, cond func() bool) bool {
+	return comes(within, cond, func(waited time.Duration) time.Duration { return min(max(time.Second, waited/30), 10*time.Second) })
+}
+
+// comes looks for something until it is there or the time is over; pause is how long it
+// waits between two looks.
+func comes(within time.Duration, cond func() bool, pause func(waited time.Duration) time.Duration) bool {
 	began := time.Now()
-	for end := began.Add(within); ; {
-		if cond() {
-			return true
-		}
+	for end := began.Add(within); !cond(); time.Sleep(min(pause(time.Since(began)), time.Until(end))) {
 		if !time.Now().Before(end) {
 			return false
 		}
-		time.Sleep(min(max(time.Second, time.Since(began)/30), 10*time.Second, time.Until(end)))
 	}
+	return true
 }
 
 // Wait waits for something, and ends the test if it does not come within a virtual time.
 func (h *House) Wait(what string, within time.Duration, cond func() bool) {
 	h.Helper()
-	if h.Comes(within, cond) {
-		return
+	if !h.Comes(within, cond) {
+		h.inVain(what, within)
 	}
+}
+
+func (h *House) inVain(what string, within time.Duration) {
+	h.Helper()
 	s := h.Status()
 	h.Fatalf("waited %s in vain for: %s (state %q, cause %q, protocol %+v, gates %v)", within, what, s.State, s.Diagnosis.Cause, s.Protocol, s.Gates)
 }
@@ -317,11 +324,8 @@ func (h *House) Wait(what string, within time.Duration, cond func() bool) {
 // second.
 func (h *House) Catch(what string, within time.Duration, cond func() bool) {
 	h.Helper()
-	for end := time.Now().Add(within); !cond(); time.Sleep(250 * time.Millisecond) {
-		if !time.Now().Before(end) {
-			s := h.Status()
-			h.Fatalf("waited %s in vain for: %s (state %q, cause %q, gates %v)", within, what, s.State, s.Diagnosis.Cause, s.Gates)
-		}
+	if !comes(within, cond, func(time.Duration) time.Duration { return 250 * time.Millisecond }) {
+		h.inVain(what, within)
 	}
 }
 
