@@ -22,6 +22,7 @@ type cloudflared struct {
 	*httptest.Server
 	ready, diag, metrics atomic.Pointer[http.HandlerFunc]
 	diags                atomic.Int32
+	made                 atomic.Int32 // connections it was given
 }
 
 func says(status int, body string) *http.HandlerFunc {
@@ -64,7 +65,7 @@ func newCloudflared(t *testing.T) *cloudflared {
 	c.ready.Store(says(200, readyBody(4, "one")))
 	c.diag.Store(says(200, fourQUIC))
 	c.metrics.Store(says(200, metricsBody(100)))
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/ready":
 			(*c.ready.Load())(w, r)
@@ -77,6 +78,12 @@ func newCloudflared(t *testing.T) *cloudflared {
 			http.NotFound(w, r)
 		}
 	}))
+	c.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			c.made.Add(1)
+		}
+	}
+	c.Start()
 	t.Cleanup(c.Close)
 	return c
 }

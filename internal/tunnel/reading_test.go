@@ -17,20 +17,8 @@ import (
 	"tunnelmedic/internal/tunnel"
 )
 
-// counting counts the connections that a server is given.
-func counting(c *cloudflared) *atomic.Int32 {
-	var n atomic.Int32
-	c.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			n.Add(1)
-		}
-	}
-	return &n
-}
-
 func TestReadingsGoOverOneConnection(t *testing.T) {
 	c := newCloudflared(t)
-	made := counting(c)
 	connector := tunnel.NewConnector(c.URL)
 	for i := range 100 {
 		c.metrics.Store(says(200, metricsBody(100+i/2)))
@@ -38,7 +26,7 @@ func TestReadingsGoOverOneConnection(t *testing.T) {
 			t.Fatalf("reading %d: %+v", i, e)
 		}
 	}
-	if n := made.Load(); n != 1 {
+	if n := c.made.Load(); n != 1 {
 		t.Errorf("%d connections for 100 readings", n)
 	}
 	// cloudflared closes one that was idle for ten seconds, perhaps just as it is used.
@@ -48,11 +36,11 @@ func TestReadingsGoOverOneConnection(t *testing.T) {
 			t.Fatalf("%+v", e)
 		}
 	}
-	if n := made.Load(); n != 4 {
+	if n := c.made.Load(); n != 4 {
 		t.Errorf("%d connections after three readings nine seconds apart, want one for each", n-1)
 	}
 	connector.Forget()
-	if connector.Read(t.Context(), at.Add(28*time.Second)); made.Load() != 5 {
+	if connector.Read(t.Context(), at.Add(28*time.Second)); c.made.Load() != 5 {
 		t.Error("the connection of a process that is to go was used after it")
 	}
 }
