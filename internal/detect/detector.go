@@ -52,7 +52,7 @@ func (d *Detector) Count(now time.Time, l Look, n Noise) {
 		d.Works(1)
 		return
 	case !d.Suspects():
-		*d = Detector{sudden: against(fault, noise), slow: against(n.leak()), Since: now, Verdict: now}
+		*d = Detector{sudden: sudden, slow: against(n.leak()), Since: now, Verdict: now}
 	}
 	d.Tally.Count(l)
 	d.sudden.fails()
@@ -74,6 +74,9 @@ func (d Detector) Left() int { return max(d.sudden.left(), d.slow.left()) }
 
 // cusum sums up what speaks for a loss rather than for noise.
 type cusum struct{ score, failure, success float64 }
+
+// sudden is the quick one, from which every suspicion begins.
+var sudden = against(fault, noise)
 
 // against is a cusum from a loss of p0, which is noise, to p1. One in a hundred to one
 // in five is +3.00 a failure and -0.21 a success, to one in fourteen +1.95 and -0.06.

@@ -45,17 +45,35 @@ const mostYears = 1e6
 // good one, held against this noise.
 func (n Noise) Rarity(t Tally, rest time.Duration) Rarity {
 	s, e := n.rates()
-	r := Rarity{Silent: s, Explicit: e}
+	return Rarity{Years: n.years(t, rest, mostYears), Silent: s, Explicit: e}
+}
+
+// Rare says whether that is seldom enough for a restart.
+func (n Noise) Rare(t Tally, rest time.Duration) bool { return n.years(t, rest, Rarely) >= Rarely }
+
+// years adds the mixture up, no further than to so many years.
+func (n Noise) years(t Tally, rest time.Duration, most float64) (years float64) {
 	if t.Failures == 0 || rest <= 0 {
-		return r
-	}
-	silent, explicit := float64(t.Failures-t.Explicit), float64(t.Explicit)
-	sum := 0.0
-	for _, q := range mixture {
-		sum += math.Exp(silent*math.Log(q/s) + t.good()*math.Log((1-q-e)/(1-s-e)))
-		sum += math.Exp(explicit*math.Log(q/e) + t.good()*math.Log((1-s-q)/(1-s-e)))
+		return 0
 	}
 	const year = 365 * 24 * time.Hour
-	r.Years = min(rest.Seconds()/year.Seconds()*sum/float64(2*len(mixture)), mostYears)
-	return r
+	s, e := n.rates()
+	silent, explicit, good := float64(t.Failures-t.Explicit), float64(t.Explicit), t.good()
+	sum := 0.0
+	for _, q := range mixture {
+		sum += math.Exp(times(silent, q/s) + times(good, (1-q-e)/(1-s-e)))
+		sum += math.Exp(times(explicit, q/e) + times(good, (1-s-q)/(1-s-e)))
+		if years = rest.Seconds() / year.Seconds() * sum / float64(2*len(mixture)); years >= most {
+			return most
+		}
+	}
+	return years
+}
+
+// times is the logarithm of a factor that counts so often.
+func times(n, factor float64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return n * math.Log(factor)
 }

@@ -130,3 +130,25 @@ func crossings(h home, noise Noise, c float64) (crossed, spans float64) {
 	}
 	return crossed, spans
 }
+
+// Whether something is rare is asked at every look, and answered as soon as it is known.
+func TestRareIsWhatTheRaritySays(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 2))
+	rare := 0
+	for range 20000 {
+		n := Noise{Failures: float64(rng.IntN(300)), Explicit: float64(rng.IntN(4)), Probes: float64(rng.IntN(9000))}
+		tally := Tally{Failures: rng.IntN(20)}
+		tally.Explicit = rng.IntN(tally.Failures + 1)
+		tally.Probes = tally.Failures + rng.IntN(1+rng.IntN(400))
+		rest := time.Duration(rng.IntN(120)) * time.Second
+		years := n.Rarity(tally, rest).Years
+		if got := n.Rare(tally, rest); got != (years >= Rarely) {
+			t.Fatalf("%+v, %+v after %s: %g years, and rare: %v", n, tally, rest, years, got)
+		} else if got {
+			rare++
+		}
+	}
+	if rare < 5000 || rare > 15000 {
+		t.Errorf("%d are rare", rare)
+	}
+}

@@ -54,7 +54,7 @@ func (t Trial) floor() float64 {
 // clean is what speaks both against the old fault and against one look in five being
 // lost: 22 good ones mean little where nine in ten were good before.
 func (t Trial) clean() bool {
-	return against(fault, noise).of(t.Seen) <= clear && against(t.floor(), noise).of(t.Seen) <= clear
+	return sudden.of(t.Seen) <= clear && against(t.floor(), noise).of(t.Seen) <= clear
 }
 
 // Judge holds the trial against what was there before. What is not clean must be
@@ -129,7 +129,7 @@ func Over(run int, p float64) bool { return run >= goodRun(p, certainly) }
 // goodRun is how many good looks in a row make a loss of p, gone unseen, no more
 // probable than alpha. Never below the run that clears a trial.
 func goodRun(p, alpha float64) int {
-	return max(luck(p, alpha), int(math.Ceil(clear/against(fault, noise).success)))
+	return max(luck(p, alpha), int(math.Ceil(clear/sudden.success)))
 }
 
 // luck is how many good looks in a row a loss of p leaves with a probability of alpha.
