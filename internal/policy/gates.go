@@ -67,7 +67,7 @@ const (
 type gateRow struct {
 	gate   Gate
 	before act
-	open   func(r Rules, s *State, now time.Time, in Sight) bool
+	open   func(r *Rules, s *State, now time.Time, in *Sight) bool
 }
 
 // gateTable is the one table of gates: which acts each stands before, and when it is
@@ -75,50 +75,51 @@ type gateRow struct {
 // would close it: a tunnel without a connection is restarted all the same, and one
 // that does not run cuts nobody off by its start, whatever the budget.
 var gateTable = []gateRow{
-	{GateMode, cutting | starting, func(r Rules, _ *State, _ time.Time, _ Sight) bool { return r.Heal }},
-	{GatePause, cutting&^byWish | starting, func(_ Rules, s *State, now time.Time, _ Sight) bool { return !now.Before(s.PausedUntil) }},
-	{GateHold, trying | failingBack | restarting, func(_ Rules, s *State, now time.Time, _ Sight) bool { return !now.Before(s.HoldUntil) }},
-	{GateCloudflare, trying | failingBack, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.ThroughCloudflare }},
-	{GateDirect, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.DirectWorks }},
+	{GateMode, cutting | starting, func(r *Rules, _ *State, _ time.Time, _ *Sight) bool { return r.Heal }},
+	{GatePause, cutting&^byWish | starting, func(_ *Rules, s *State, now time.Time, _ *Sight) bool { return !now.Before(s.PausedUntil) }},
+	{GateHold, trying | failingBack | restarting, func(_ *Rules, s *State, now time.Time, _ *Sight) bool { return !now.Before(s.HoldUntil) }},
+	{GateCloudflare, trying | failingBack, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return in.ThroughCloudflare }},
+	{GateDirect, cutting, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return in.DirectWorks }},
 	// A cf-ray proves more than Supervisor's word, which rests on one address of its own.
-	{GateInternet, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool {
+	{GateInternet, cutting, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool {
 		return in.Internet != evidence.InternetDown || in.ThroughCloudflare
 	}},
-	{GateConnector, changing &^ byWish, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.Running > 0 }},
-	{GateUptime, cutting &^ byWish, func(r Rules, _ *State, _ time.Time, in Sight) bool {
+	{GateConnector, changing &^ byWish, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return in.Running > 0 }},
+	{GateUptime, cutting &^ byWish, func(r *Rules, _ *State, _ time.Time, in *Sight) bool {
 		return in.Running == 0 || in.Running >= r.MinUptime
 	}},
-	{GateSetting, cutting | starting | raising, func(_ Rules, s *State, _ time.Time, in Sight) bool { return in.SettingKnown && s.OwnKnown }},
-	{GateSecret, changing, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return !in.SecretAtRisk }},
-	{GateSupervisor, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.SupervisorFree }},
+	{GateSetting, cutting | starting | raising, func(_ *Rules, s *State, _ time.Time, in *Sight) bool { return in.SettingKnown && s.OwnKnown }},
+	{GateSecret, changing, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return !in.SecretAtRisk }},
+	{GateSupervisor, cutting, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return in.SupervisorFree }},
 	// What cannot be noted is not begun; a start cuts nobody off.
-	{GateDisk, cutting, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return !in.Unkept }},
-	{GateMemory, trying | failingBack, func(_ Rules, s *State, _ time.Time, _ Sight) bool { return s.Doubt != Unsure }},
-	{GateStart, cutting | starting | raising, func(_ Rules, _ *State, _ time.Time, in Sight) bool { return in.Startable != evidence.Off }},
-	{GateEvidence, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool { return s.Incident == nil || r.proven(s) }},
+	{GateDisk, cutting, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return !in.Unkept }},
+	{GateMemory, trying | failingBack, func(_ *Rules, s *State, _ time.Time, _ *Sight) bool { return s.Doubt != Unsure }},
+	{GateStart, cutting | starting | raising, func(_ *Rules, _ *State, _ time.Time, in *Sight) bool { return in.Startable != evidence.Off }},
+	{GateEvidence, trying, func(r *Rules, s *State, _ time.Time, _ *Sight) bool { return s.Incident == nil || r.proven(s) }},
 	// One for the trial, one for the way back.
-	{GateBudget, changing, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.Spent(now)+2 <= r.Budget }},
-	{GateBudget, restarting, func(r Rules, s *State, now time.Time, _ Sight) bool { return s.Spent(now)+1 <= r.Budget }},
-	{GateCandidates, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool {
-		return len(r.candidates(s)) > 0 || s.QUICShut && len(s.Incident.Tried) == 0
+	{GateBudget, changing, func(r *Rules, s *State, now time.Time, _ *Sight) bool { return s.Spent(now)+2 <= r.Budget }},
+	{GateBudget, restarting, func(r *Rules, s *State, now time.Time, _ *Sight) bool { return s.Spent(now)+1 <= r.Budget }},
+	{GateCandidates, trying, func(r *Rules, s *State, _ time.Time, _ *Sight) bool {
+		return s.QUICShut && len(s.Incident.Tried) == 0 || len(r.candidates(s)) > 0
 	}},
-	{GateQUIC, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool {
-		return len(r.candidates(s)) > 0 || !s.QUICShut || len(s.Incident.Tried) > 0
+	{GateQUIC, trying, func(r *Rules, s *State, _ time.Time, _ *Sight) bool {
+		return !s.QUICShut || len(s.Incident.Tried) > 0 || len(r.candidates(s)) > 0
 	}},
-	{GateQUIC, failingBack, func(_ Rules, s *State, _ time.Time, in Sight) bool {
+	{GateQUIC, failingBack, func(_ *Rules, s *State, _ time.Time, in *Sight) bool {
 		return s.Own.Effective() == evidence.HTTP2 || in.QUIC != evidence.Off
 	}},
 	// What cuts the household off waits for a yes. A start cuts nobody off; and what a person asks for needs no second word.
-	{GateConsent, trying, func(r Rules, s *State, _ time.Time, _ Sight) bool { return !r.Ask || s.agreed(Trial) }},
-	{GateConsent, failingBack, func(r Rules, s *State, _ time.Time, _ Sight) bool { return !r.Ask || s.agreed(Failback) }},
-	{GateConsent, restarting, func(r Rules, s *State, _ time.Time, _ Sight) bool { return !r.Ask || s.agreed(Revive) }},
+	{GateConsent, trying, func(r *Rules, s *State, _ time.Time, _ *Sight) bool { return !r.Ask || s.agreed(Trial) }},
+	{GateConsent, failingBack, func(r *Rules, s *State, _ time.Time, _ *Sight) bool { return !r.Ask || s.agreed(Failback) }},
+	{GateConsent, restarting, func(r *Rules, s *State, _ time.Time, _ *Sight) bool { return !r.Ask || s.agreed(Revive) }},
 }
 
 // gates lists what keeps the program from an act now.
 func (r Rules) gates(a act, s *State, now time.Time, in Sight) []Gate {
 	var closed []Gate
-	for _, g := range gateTable {
-		if g.before&a != 0 && !g.open(r, s, now, in) {
+	for i := range gateTable {
+		g := &gateTable[i]
+		if g.before&a != 0 && !g.open(&r, s, now, &in) {
 			closed = append(closed, g.gate)
 		}
 	}
@@ -153,9 +154,10 @@ func (r Rules) split(s *State) (good, gambles []evidence.Protocol) {
 	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !i.tried(evidence.HTTP2) {
 		gambles = append(gambles, s.Set) // a new start takes no detour over QUIC
 	}
-	for _, p := range r.untried(s) {
+	// The user's own first: of two that use the same transport, it need not go back.
+	for n, p := range [...]evidence.Protocol{s.Own, evidence.Auto, evidence.HTTP2, evidence.QUIC} {
 		switch {
-		case i.expected(p) == evidence.NoTransport:
+		case n > 0 && p == s.Own.Effective() || !r.untried(s, p) || i.expected(p) == evidence.NoTransport:
 		case !s.gamble(p):
 			good = append(good, p)
 		case s.shut(p) && p.Effective() == evidence.QUIC: // it would not connect, and never fall back
@@ -166,19 +168,10 @@ func (r Rules) split(s *State) (good, gambles []evidence.Protocol) {
 	return good, gambles
 }
 
-// untried lists the other allowed protocols that have not had their chance, the user's own
-// first: of two that use the same transport, it need not go back.
-func (r Rules) untried(s *State) []evidence.Protocol {
-	list := []evidence.Protocol{s.Own}
-	for _, p := range []evidence.Protocol{evidence.Auto, evidence.HTTP2, evidence.QUIC} {
-		if p != s.Own.Effective() {
-			list = append(list, p)
-		}
-	}
-	return slices.DeleteFunc(list, func(p evidence.Protocol) bool {
-		e := p.Effective()
-		return !r.allows(p) || s.Incident.tried(e) || e == s.Set.Effective() || e == s.Incident.Setting.Effective()
-	})
+// untried says whether a protocol is another allowed one that has not had its chance.
+func (r Rules) untried(s *State, p evidence.Protocol) bool {
+	e := p.Effective()
+	return e != s.Set.Effective() && e != s.Incident.Setting.Effective() && r.allows(p) && !s.Incident.tried(e)
 }
 
 // allows says whether a protocol is among those that may be tried.
@@ -210,15 +203,17 @@ const nothingPasses = 30
 // must show later.
 func (r Rules) proven(s *State) bool {
 	t := s.Incident.struck()
-	if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) && t.Probes < nothingPasses {
-		return false
+	if t.Probes < nothingPasses {
+		if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) {
+			return false
+		}
 	}
 	explicit := detect.Tally{Failures: t.Explicit, Explicit: t.Explicit, Probes: t.Probes}
 	if s.rare(explicit) {
 		return true
 	}
 	beyond, lasted := detect.Excess(t, oneOfFour), s.Incident.LastBad.Sub(s.Incident.Onset)
-	return s.rare(t) && (s.Noise.Certainty(s.Incident.Lasting) >= certainly || beyond >= certainly || beyond >= notDying && lasted >= r.hung())
+	return (beyond >= certainly || beyond >= notDying && lasted >= r.hung() || s.Noise.Certainty(s.Incident.Lasting) >= certainly) && s.rare(t)
 }
 
 // oneOfFour is what is lost while one of the connector's four connections is dying, and

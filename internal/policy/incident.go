@@ -151,9 +151,9 @@ func (i *Incident) pausing(now time.Time) bool {
 
 // rarity is how seldom chance brings about in this home what was seen in the incident.
 // Where a start of the program has left no good look before it, that was as little before as may be.
-func (s *State) rarity(t detect.Tally) detect.Rarity {
-	return s.Noise.Rarity(t, cmp.Or(s.Incident.Rest, time.Second))
-}
+func (s *State) rarity(t detect.Tally) detect.Rarity { return s.Noise.Rarity(t, s.Incident.rest()) }
+
+func (i *Incident) rest() time.Duration { return cmp.Or(i.Rest, time.Second) }
 
 // Rarity is how seldom chance brings about what speaks for a fault now.
 func (s State) Rarity() detect.Rarity {
@@ -167,7 +167,7 @@ func (s State) Rarity() detect.Rarity {
 // than the alarm, which a home that loses one handshake in a hundred sees now and then: four
 // failures in a row that Home Assistant itself told of, and six that may be losses on the
 // way. Of these, a dying connection explains more (see proven).
-func (s *State) rare(t detect.Tally) bool { return s.rarity(t).Years >= detect.Rarely }
+func (s *State) rare(t detect.Tally) bool { return s.Noise.Rare(t, s.Incident.rest()) }
 
 // followed counts a look of an open incident, and says whether the incident is over: so
 // many good looks in a row cannot be luck, or what came after the alarm speaks against a
@@ -175,16 +175,18 @@ func (s *State) rare(t detect.Tally) bool { return s.rarity(t).Years >= detect.R
 func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bool) {
 	i := s.Incident
 	i.count(now, in, s.Set, now.Sub(i.Alarm) >= r.dying())
-	if i.pausing(now) {
+	if i.Run == 0 || i.pausing(now) {
 		return false
 	}
-	certain := s.rare(i.struck())
-	switch noise := i.Run > 0 && s.Noise.Refutes(i.Later); {
-	case certain && detect.Over(i.Run, i.share()):
-		s.shutCase(d, now, Step{Kind: StepRecovered})
-	case !certain && (noise || detect.Over(i.Run, i.share())): // as far as can be told, this home's noise
+	passed, noise := detect.Over(i.Run, i.share()), s.Noise.Refutes(i.Later)
+	switch {
+	case !passed && !noise:
+		return false
+	case !s.rare(i.struck()): // as far as can be told, this home's noise
 		s.Noise.Learn(i.struck().First())
 		s.shutCase(d, now, Step{Kind: StepRecovered, Why: WhyNoise, Seen: i.struck()})
+	case passed:
+		s.shutCase(d, now, Step{Kind: StepRecovered})
 	default:
 		return false
 	}

@@ -49,6 +49,13 @@ func (r Rules) Doubting(looks int) time.Duration {
 	return r.Burst
 }
 
+// Doubted is the time that n good looks take which follow on one another and on a good one,
+// of so many of a suspicion.
+func (r Rules) Doubted(looks, n int) time.Duration {
+	soon := min(max(quick-looks, 0), n)
+	return time.Duration(soon)*r.Doubting(0) + time.Duration(n-soon)*r.Doubting(quick)
+}
+
 // burst is the least time after a look that decides something.
 func (r Rules) burst(last detect.Look) time.Duration {
 	if last == detect.Explicit {
@@ -79,7 +86,7 @@ func (r Rules) following(s *State, now time.Time) time.Duration {
 	switch {
 	case i.Run > 0 && i.share() > detect.NearlyAll:
 		return r.Burst // a total loss that lets one through is ending: see it soon
-	case !r.proven(s) && s.Detector.Suspects() && now.Sub(i.Alarm) < gathering*r.Burst && !(i.Run > 0 && i.Cause == diagnosis.TunnelFlapping):
+	case s.Detector.Suspects() && now.Sub(i.Alarm) < gathering*r.Burst && !(i.Run > 0 && i.Cause == diagnosis.TunnelFlapping) && !r.proven(s):
 		// Good looks between breaks say nothing of the next break, and would but hide how many fail.
 		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:

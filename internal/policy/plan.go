@@ -84,7 +84,10 @@ func (p *Plan) remember(now time.Time, helped evidence.Protocol) {
 
 // cured is how much speaks for a protocol from earlier incidents in this home.
 func (p Plan) cured(now time.Time, by evidence.Protocol) float64 {
-	c := p.Cures[by.String()]
+	c, ever := p.Cures[by.String()]
+	if !ever {
+		return 0
+	}
 	return c.Weight * math.Exp2(-float64(max(now.Sub(c.At), 0))/float64(cureHalfLife))
 }
 

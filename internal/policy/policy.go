@@ -86,10 +86,17 @@ type Outcome struct {
 // Observe takes one look and decides.
 func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	s = s.clone()
+	d := r.Advance(&s, now, in)
+	return s, d
+}
+
+// Advance is Observe for whoever has no use for the state that was: the state itself
+// becomes the next one.
+func (r Rules) Advance(s *State, now time.Time, in Sight) Decision {
 	var d Decision
-	r.forget(&s, now)
+	r.forget(s, now)
 	if in.SettingKnown {
-		r.notice(&s, &d, now, in.Setting)
+		r.notice(s, &d, now, in.Setting)
 	}
 	s.Setting.note(in)
 	s.Suspicion.note(now, in)
@@ -97,18 +104,18 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 		s.RevivedFor = diagnosis.Unknown
 	}
 	s.StoppedByUs = s.StoppedByUs && !in.SupervisorFree
-	r.notStarted(&s, &d, now, in)
-	r.overdue(&s, &d, now)
+	r.notStarted(s, &d, now, in)
+	r.overdue(s, &d, now)
 	switch {
 	case s.Trial != nil:
-		r.onTrial(&s, &d, now, in)
+		r.onTrial(s, &d, now, in)
 	case in.Blind == "":
-		r.watch(&s, &d, now, in)
+		r.watch(s, &d, now, in)
 	}
 	s.lapse(&d, now, in)
-	r.withdraw(&s, &d, now, in)
-	r.finish(&s, &d, now, in)
-	return s, d
+	r.withdraw(s, &d, now, in)
+	r.finish(s, &d, now, in)
+	return d
 }
 
 // Treated takes the outcome of the change that the last decision ordered.

@@ -72,7 +72,7 @@ func (r Rules) may(a act, s *State, d *Decision, now time.Time, in Sight, q Ques
 		if q.Until.IsZero() {
 			q.Until = r.local(now.Add(r.standing(q.Purpose)))
 		}
-		s.Question = &q
+		s.Question = copied(&q)
 		d.tell(now, q.step(StepAsked, s.Set, q.Until))
 	}
 	return len(d.Closed) == 0

@@ -121,8 +121,10 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 		d.tell(now, Step{Kind: StepAlarm, Protocol: s.Set, Cause: in.Cause, Seen: s.Detector.Tally})
 	}
 	q := Question{Purpose: Trial}
-	if left := r.candidates(s); len(left) > 0 {
-		q.Protocol = left[0]
+	if r.Ask {
+		if left := r.candidates(s); len(left) > 0 {
+			q.Protocol = left[0]
+		}
 	}
 	if d.Open = r.may(trying, s, d, now, in, q); d.Open {
 		r.try(s, d, now)
