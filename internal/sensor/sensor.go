@@ -66,6 +66,9 @@ func (s *Sensor) Read(c evidence.Connector, now time.Time, longest time.Duration
 	return why
 }
 
+// Standby is until when no reading is taken over, so that none calls for a probe.
+func (s *Sensor) Standby() time.Time { return s.standby }
+
 // mayCall says whether refused requests may call for one more probe, and notes that
 // they do.
 func (s *Sensor) mayCall(now time.Time, longest time.Duration) bool {

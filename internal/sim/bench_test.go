@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -8,13 +9,27 @@ func BenchmarkHouseholdYear(b *testing.B) { benchmark(b, Ordinary) }
 func BenchmarkIncidentA(b *testing.B)     { benchmark(b, QUICOnly) }
 func BenchmarkIncidentG(b *testing.B)     { benchmark(b, SwitchOff) }
 
-func benchmark(b *testing.B, f Family) {
+// The tables: an incident of each family, and as many household-years.
+func BenchmarkTables(b *testing.B) {
+	others := slices.DeleteFunc(Families(), func(f Family) bool { return f == Ordinary })
+	var families []Family
+	for _, f := range others {
+		families = append(families, f, Ordinary)
+	}
+	benchmark(b, families...)
+	b.ReportMetric(float64(len(others)*b.N)/b.Elapsed().Seconds(), "incidents/s")
+}
+
+func benchmark(b *testing.B, families ...Family) {
 	cfg, err := Standard(1, 1, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
+	cfg.best = cfg.optima(cfg.Families)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		cfg.live(draw(f, i, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone))
+		for n, f := range families {
+			cfg.live(draw(f, i+n*1000, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone))
+		}
 	}
 }

@@ -76,15 +76,17 @@ type care struct {
 	noticed time.Duration // the end of the first look that showed the fault
 	alarm   time.Duration
 	alarms  int
-	leaps   bool  // looks that are known to be good are passed over
-	drawn   int64 // how many good looks follow a loss, where that is drawn already; -1: it is not
-	fated   int64 // the look, counted from the next, that is known to be lost at random; 0: none is
+	leaps   bool    // looks that are known to be good are passed over
+	good    float64 // the logarithm of the chance that nothing is lost at random
+	drawn   []int64 // how many good looks follow the next losses, where that is drawn already
+	fated   int64   // the look, counted from the next, that is known to be lost at random; 0: none is
 }
 
 func newCare(s *story, rules policy.Rules) *care {
-	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true, drawn: -1,
+	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
 		counters: evidence.Counters{Codes: map[int]uint64{}}, log: logSaid{read: -time.Hour}}
 	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
+	c.good = math.Log(1 - s.noise)
 	c.state.Noise = detect.Noise{Failures: math.Round(2500 * s.noise), Probes: 2500}
 	c.read(0)
 	return c
@@ -95,7 +97,13 @@ func (c *care) live(limit time.Duration) {
 	next := c.look(false)
 	for c.now < limit && (c.now <= c.end || !c.idle() || c.state.Failback != nil) {
 		switch {
-		case !c.leaps, c.troubled():
+		case !c.leaps:
+		case c.troubled():
+			if c.waits(next) {
+				c.endure(next)
+				next = c.look(false)
+				continue
+			}
 		case c.idle():
 			next = c.rest(next, limit)
 			continue
@@ -116,6 +124,27 @@ func (c *care) idle() bool {
 
 func (c *care) troubled() bool { return c.spell(c.now) != nil }
 
+// waits says whether there is nothing to do but to wait for the end of a trouble that
+// draws no lots and leaves no mark in the connector's counters, at looks as far apart as
+// they ever are: then a look changes nothing.
+func (c *care) waits(next time.Duration) bool {
+	s, sp := &c.state, c.spell(c.now)
+	return (sp.kind == blinding || sp.kind == unready) && s.Trouble == sp.cause && s.Trouble != diagnosis.RateLimited && s.Trouble != diagnosis.TunnelDown &&
+		!s.Alert() && next == c.rules.Interval && c.now >= c.up
+}
+
+// endure lets time pass until a look is due that may be another than those before.
+func (c *care) endure(next time.Duration) {
+	due, sp := c.now+next, c.spell(c.now)
+	if c.wait(next); c.now < due || c.spell(due) != sp || c.sense.Standby().After(c.clock(due-c.pace.Sensor)) {
+		return // it is over, or the sensor has something to say, or may have soon
+	}
+	// The last round in the trouble is gone through, for what its readings leave behind.
+	every := next + c.pace.Bad
+	rounds := int64((sp.until(c.transport()) - c.now) / every)
+	c.now += time.Duration(max(0, rounds-2)) * every
+}
+
 // doubtful says whether a look has failed and nothing more is known, so that good
 // looks change nothing but the score.
 func (c *care) doubtful() bool {
@@ -126,8 +155,10 @@ func (c *care) doubtful() bool {
 // breathe passes over good looks after a failed one, up to one at which something
 // happens: the next failure, or the last good look that it takes to be idle again.
 func (c *care) breathe(next time.Duration) time.Duration {
-	good := c.drawn
-	if c.drawn = -1; good < 0 {
+	var good int64
+	if len(c.drawn) > 0 {
+		good, c.drawn = c.drawn[0], c.drawn[1:]
+	} else {
 		good = c.goodLooks()
 	}
 	n, at, until := int64(0), c.now+next, c.nextSpell()
@@ -168,42 +199,53 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 		return c.look(false)
 	}
 	c.now += time.Duration(good)*every + next
-	if next, alone := c.lone(); alone {
-		return next
+	if c.passes() {
+		return c.rules.Interval
 	}
 	return c.look(true)
 }
 
-// lone passes over a random loss that nothing but good looks follow until all is calm again,
-// as they do after nearly every one: for the policy it is one more of this home's noise. If
-// it is none, how many good looks follow stays drawn.
-func (c *care) lone() (next time.Duration, alone bool) {
-	const ample = 10 * time.Minute // for the suspicion to pass
-	for i := c.i; i < len(c.spells); i++ {
-		if sp := &c.spells[i]; sp.until(c.transport()) > c.now && sp.from < c.now+ample {
-			return 0, false
+// passes leaps over a suspicion that begins with a random loss and comes to nothing, as
+// nearly every one does, and says whether it was one: for the policy it is one more of this
+// home's noise. If it was none, nothing has happened yet, and how many good looks follow its
+// losses stays drawn.
+func (c *care) passes() bool {
+	const ample = 10 * time.Minute
+	until := c.now + ample
+	for i := c.i; i < len(c.spells) && c.spells[i].from < until; i++ {
+		if c.spells[i].until(c.transport()) > c.now {
+			return false
 		}
 	}
 	if c.state.Transport != quic && c.shut(c.now) != 0 { // the edge is asked over QUIC
-		return 0, false
+		return false
 	}
-	good := c.goodLooks()
-	d, now := c.state.Detector, c.now+c.pace.Bad
-	d.Count(c.clock(now), detect.Silent, c.state.Noise)
-	left := d.Left()
-	if good < int64(left) {
-		c.drawn = good
-		return 0, false
+	d, now := c.state.Detector, c.now
+	c.drawn = c.drawn[:0]
+	for {
+		now += c.pace.Bad
+		d.Count(c.clock(now), detect.Silent, c.state.Noise)
+		left := d.Left()
+		if d.Certain() || now+time.Duration(left)*(c.rules.Burst+c.pace.Good) > until {
+			return false
+		}
+		good := c.goodLooks()
+		c.drawn = append(c.drawn, good)
+		n := int(min(good, int64(left)))
+		if now += c.rules.Burst / 4; n > 0 {
+			now += time.Duration(n)*c.pace.Good + c.rules.Doubted(d.Probes+1, n-1)
+		}
+		if n == left {
+			break
+		}
+		if d.Works(n); n > 0 {
+			now += c.rules.Doubting(d.Probes)
+		}
 	}
-	next = c.rules.Burst / 4
-	for n := range left {
-		now += next + c.pace.Good
-		next = c.rules.Doubting(d.Probes + n + 1)
-	}
-	d.Works(left - 1)
+	c.drawn = c.drawn[:0]
 	c.state.Noise.Learn(d.First())
 	c.now, c.state.LastGood = now, c.clock(now)
-	return c.rules.Interval, true
+	return true
 }
 
 // goodLooks draws how many looks are good until one is lost at random.
@@ -211,7 +253,7 @@ func (c *care) goodLooks() int64 {
 	if c.noise == 0 {
 		return math.MaxInt64
 	}
-	return int64(math.Log(1-c.rng.Float64()) / math.Log(1-c.noise))
+	return int64(math.Log(1-c.rng.Float64()) / c.good)
 }
 
 // comeback is the first moment, from t on, at which the return to the user's own
@@ -280,18 +322,18 @@ func (c *care) look(lost bool) time.Duration {
 			in.QUIC = evidence.Off
 		}
 	}
-	s, d := c.rules.Observe(c.state, c.clock(c.now), in)
-	c.take(s, d)
+	d := c.rules.Advance(&c.state, c.clock(c.now), in)
+	c.note(d)
 	for d.Change != nil {
 		out := c.treat(*d.Change)
-		s, d = c.rules.Treated(c.state, c.clock(c.now), out)
-		c.take(s, d)
+		c.state, d = c.rules.Treated(c.state, c.clock(c.now), out)
+		c.note(d)
 	}
 	return d.Next
 }
 
-func (c *care) take(s policy.State, d policy.Decision) {
-	c.state = s
+// note takes down an alarm.
+func (c *care) note(d policy.Decision) {
 	for _, step := range d.Steps {
 		if step.Kind == policy.StepAlarm {
 			c.alarms++
@@ -388,8 +430,8 @@ func (c *care) asks(v diagnosis.Vote) bool {
 func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
 	in := policy.Sight{
 		Vote: v, Cause: cause, Setting: c.setting, SettingKnown: true, ThroughCloudflare: true, DirectWorks: true,
-		Internet: evidence.InternetUp, State: evidence.StateStarted, SupervisorFree: true, InUse: c.socketsOpen(c.now),
-		Running: c.now - c.started,
+		Internet: evidence.InternetUp, State: evidence.StateStarted, SupervisorFree: true, Running: c.now - c.started,
+		InUse: c.state.Failback != nil && c.socketsOpen(c.now), // of which nothing else asks
 	}
 	if v == diagnosis.Fails {
 		in.Remedy = diagnosis.Rotate
@@ -434,8 +476,32 @@ func (c *care) wait(next time.Duration) {
 			c.now = at
 			return
 		}
+		// The last of those before anything happens stands for them all.
+		if n := int64((min(c.stirs(at), due) - 1 - at) / c.pace.Sensor); n > 1 {
+			at += time.Duration(n-1) * c.pace.Sensor
+		}
 	}
 	c.now = due
+}
+
+// stirs is when, after a reading, the next one may say something else.
+func (c *care) stirs(at time.Duration) time.Duration {
+	if until := c.sense.Standby().Sub(c.start); until > at {
+		return until
+	}
+	t := c.visit
+	if c.up > at {
+		t = min(t, c.up)
+	}
+	if c.i < len(c.spells) {
+		sp := &c.spells[c.i]
+		for _, edge := range [...]time.Duration{sp.from, sp.to, sp.to + sp.late} {
+			if edge > at {
+				t = min(t, edge)
+			}
+		}
+	}
+	return t
 }
 
 // read takes a reading of the connector, and says whether it calls for a look.

@@ -97,7 +97,12 @@ type Report struct {
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	begin := time.Now()
 	r := &Report{Interval: cfg.Rules.Interval.Seconds(), Seed: cfg.Seed, World: cfg.World}
-	cfg.best = cfg.optima(Families())
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if cfg.best == nil {
+		cfg.best = cfg.optima(Families())
+	}
 	for _, f := range cfg.Families {
 		cfg.say(f.String() + "  " + f.Title())
 		ends := cfg.play(ctx, f)
@@ -106,7 +111,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 		r.Rows = append(r.Rows, row(f, ends))
 	}
-	r.Wald = measureWald(cfg.Seed)
+	if r.Wald = cfg.wald; r.Wald == (Wald{}) {
+		r.Wald = measureWald(cfg.Seed)
+	}
 	r.Targets = targets(r)
 	r.Took = time.Since(begin).Seconds()
 	return r, nil
@@ -234,12 +241,13 @@ func measureWald(seed uint64) Wald {
 	probes := func(p float64) float64 {
 		var d detect.Detector
 		for n := 1; ; n++ {
-			look := detect.Good
-			if rng.Float64() < p {
-				look = detect.Silent
-			}
-			if d.Count(time.Time{}, look, home); d.Certain() {
-				return float64(n)
+			switch lost := rng.Float64() < p; {
+			case lost:
+				if d.Count(time.Time{}, detect.Silent, home); d.Certain() {
+					return float64(n)
+				}
+			case d.Suspects():
+				d.Works(1)
 			}
 		}
 	}

@@ -24,6 +24,7 @@ func Sensitivity(ctx context.Context, cfg Config, asStated *Report) ([]Bend, err
 	run := func(name string, touches string, bend func(*Assumptions)) error {
 		cfg.say("with " + name)
 		c := cfg
+		c.wald = asStated.Wald
 		bend(&c.World)
 		c.Families = nil
 		for _, f := range cfg.Families {
@@ -40,7 +41,6 @@ func Sensitivity(ctx context.Context, cfg Config, asStated *Report) ([]Bend, err
 				r.Rows = slices.Insert(r.Rows, i, row)
 			}
 		}
-		r.Wald = asStated.Wald
 		bends = append(bends, Bend{name, targets(r), r.Rows})
 		return nil
 	}

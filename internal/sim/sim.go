@@ -46,7 +46,8 @@ type Config struct {
 	Zone      *time.Location
 	Progress  func(string) // told what is worked on; nil: nobody
 
-	best *optima // the optimum's strategies, solved by Run
+	best *optima // the optimum's strategies; nil: Run solves them
+	wald Wald    // of this seed; zero: Run measures it
 }
 
 func (cfg *Config) say(what string) {
