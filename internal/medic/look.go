@@ -45,19 +45,9 @@ func (c *course) failbackDue(now time.Time) bool {
 	return f != nil && c.state.Trial == nil && !now.Before(f.Due) && c.rules.Quiet(now)
 }
 
-// sight puts the evidence into what the policy asks for.
+// sight puts the evidence, and what is stored, into what the policy asks for.
 func sight(e survey.Seen, d diagnosis.Diagnosis) policy.Sight {
-	info := e.Info
-	s := policy.Sight{
-		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign,
-		Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
-		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
-		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
-		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
-		Internet:          e.Internet,
-		QUIC:              e.QUIC.QUICPasses(),
-		InUse:             e.Connector.Before != nil && e.Connector.Before.Concurrent > 0,
-	}
+	info, s := e.Info, policy.SightOf(e.Evidence, d)
 	if info != nil && info.OptionsError == nil && info.Installed() {
 		p, err := tunnel.ProtocolOf(info.Options)
 		s.Setting, s.SettingKnown = p, err == nil

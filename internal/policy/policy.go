@@ -59,6 +59,21 @@ type Sight struct {
 	Unkept            bool                // nothing can be kept on the disk
 }
 
+// SightOf is what the evidence of a moment, and what was concluded from it, say to the
+// policy. What the app's stored options say, the caller adds.
+func SightOf(e evidence.Evidence, d diagnosis.Diagnosis) Sight {
+	return Sight{
+		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign,
+		Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
+		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
+		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
+		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
+		Internet:          e.Internet,
+		QUIC:              e.QUIC.QUICPasses(),
+		InUse:             e.Connector.Before != nil && e.Connector.Before.Concurrent > 0,
+	}
+}
+
 // Change is an order to set a protocol and restart the add-on with it.
 type Change struct {
 	Protocol evidence.Protocol

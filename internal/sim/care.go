@@ -296,33 +296,26 @@ func (c *care) quiet(t time.Duration) time.Duration {
 // next look. lost says that a random loss is certain.
 func (c *care) look(lost bool) time.Duration {
 	sp := c.spell(c.now)
-	v, cause := c.see(lost)
+	f := c.found(c.see(lost))
 	switch {
-	case v == diagnosis.Works:
+	case f.Vote == diagnosis.Works:
 		c.now += c.pace.Good
-	case v == diagnosis.Fails && sp != nil && sp.hangs && c.state.Alert(): // it is given up sooner
+	case f.Vote == diagnosis.Fails && sp != nil && sp.hangs && c.state.Alert(): // it is given up sooner
 		c.now += c.pace.Soon
-	case v == diagnosis.Fails && sp != nil && sp.hangs:
+	case f.Vote == diagnosis.Fails && sp != nil && sp.hangs:
 		c.now += c.pace.Hung
-	case c.asks(v) && c.shut(c.now) != 0 && !c.state.QUICShut: // asked once in an incident
+	case c.asks(f.Vote) && c.shut(c.now) != 0 && !c.state.QUICShut: // asked once in an incident
 		c.now += c.pace.Shut
 	default:
 		c.now += c.pace.Bad
 	}
-	if sp != nil && sp.fault() && (v == diagnosis.Fails || v == diagnosis.Abstains && sp.cuts()) && c.noticed == never {
+	if sp != nil && sp.fault() && (f.Vote == diagnosis.Fails || f.Vote == diagnosis.Abstains && sp.cuts()) && c.noticed == never {
 		c.noticed = c.now
 		if c.state.Incident != nil { // by chance, people have been told already
 			c.alarm = min(c.alarm, c.now)
 		}
 	}
-	in := c.sight(v, cause)
-	if c.asks(v) {
-		in.QUIC = evidence.On
-		if c.shut(c.now) != 0 {
-			in.QUIC = evidence.Off
-		}
-	}
-	d := c.rules.Advance(&c.state, c.clock(c.now), in)
+	d := c.rules.Advance(&c.state, c.clock(c.now), c.sight(f))
 	c.note(d)
 	for d.Change != nil {
 		out := c.treat(*d.Change)
@@ -344,46 +337,46 @@ func (c *care) note(d policy.Decision) {
 	}
 }
 
-// see gives what a look shows that begins now.
-func (c *care) see(lost bool) (diagnosis.Vote, diagnosis.Cause) {
+// see gives what a look shows that begins now, by what it is to mean (see shown).
+func (c *care) see(lost bool) diagnosis.Cause {
 	sp := c.spell(c.now)
 	switch {
 	case c.now < c.up:
 		if c.setting == evidence.QUIC && c.shut(c.now) != 0 && c.now >= c.started+c.pace.Dialled {
-			return diagnosis.Fails, diagnosis.QUICBlocked
+			return diagnosis.QUICBlocked
 		}
-		return diagnosis.Abstains, diagnosis.TunnelDown
+		return diagnosis.TunnelDown
 	case sp == nil && c.fated > 0:
 		if c.fated--; c.fated == 0 {
-			return diagnosis.Fails, diagnosis.UpgradeSilent
+			return diagnosis.UpgradeSilent
 		}
 	case sp == nil:
 		if lost || c.rng.Float64() < c.noise {
-			return diagnosis.Fails, diagnosis.UpgradeSilent
+			return diagnosis.UpgradeSilent
 		}
 	case sp.kind == stripping:
 		if loss := sp.loss[c.transport()]; c.rng.Float64() < loss {
 			if !sp.hangs {
 				c.bad++
 			}
-			return diagnosis.Fails, sp.cause
+			return sp.cause
 		}
 		if lost || c.rng.Float64() < c.noise {
-			return diagnosis.Fails, diagnosis.UpgradeSilent
+			return diagnosis.UpgradeSilent
 		}
 	case sp.cuts():
 		return c.parted(sp)
 	case sp.kind == away && sp.to-c.now < c.pace.Bad:
 		// Home Assistant came back between the probe and its controls: it looks as if
 		// the tunnel alone had refused.
-		return diagnosis.Fails, diagnosis.UpgradeRefused
+		return diagnosis.UpgradeRefused
 	default:
 		if sp.kind == away {
 			c.bad++
 		}
-		return diagnosis.Abstains, sp.cause
+		return sp.cause
 	}
-	return diagnosis.Works, diagnosis.Healthy
+	return diagnosis.Healthy
 }
 
 // logSaid is what the app's log said of the connections when it was last read.
@@ -403,7 +396,7 @@ const (
 
 // parted is what a look shows that finds the tunnel without a connection: that it is
 // away, until its log says why.
-func (c *care) parted(sp *spell) (diagnosis.Vote, diagnosis.Cause) {
+func (c *care) parted(sp *spell) diagnosis.Cause {
 	if c.now-c.log.read >= readingLog*c.rules.Burst {
 		c.log = logSaid{read: c.now, blocked: sp.kind == blocked && c.now >= sp.from+c.pace.Dialled}
 		for i := c.i; i >= 0 && sp.kind == breaking && c.spells[i].from >= max(c.up, sp.from-ofLate); i-- {
@@ -412,11 +405,11 @@ func (c *care) parted(sp *spell) (diagnosis.Vote, diagnosis.Cause) {
 	}
 	switch {
 	case c.log.blocked:
-		return diagnosis.Fails, diagnosis.QUICBlocked
+		return diagnosis.QUICBlocked
 	case c.log.breaks >= manyBreaks:
-		return diagnosis.Fails, diagnosis.TunnelFlapping
+		return diagnosis.TunnelFlapping
 	}
-	return diagnosis.Abstains, diagnosis.TunnelDown
+	return diagnosis.TunnelDown
 }
 
 // asks says whether a look asks the edge over QUIC, as failbackDue and quic in
@@ -427,20 +420,19 @@ func (c *care) asks(v diagnosis.Vote) bool {
 	return c.state.Transport != quic && (v != diagnosis.Works || due)
 }
 
-func (c *care) sight(v diagnosis.Vote, cause diagnosis.Cause) policy.Sight {
-	in := policy.Sight{
-		Vote: v, Cause: cause, Setting: c.setting, SettingKnown: true, ThroughCloudflare: true, DirectWorks: true,
-		Internet: evidence.InternetUp, State: evidence.StateStarted, SupervisorFree: true, Running: c.now - c.started,
-		InUse: c.state.Failback != nil && c.socketsOpen(c.now), // of which nothing else asks
-	}
-	if v == diagnosis.Fails {
-		in.Remedy = diagnosis.Rotate
-	}
-	if cause == diagnosis.NoInternet {
-		in.Internet = evidence.InternetDown
-	}
+// sight is what the policy is told now: what was found, and what is this home's.
+func (c *care) sight(f *finding) policy.Sight {
+	in := f.sight
+	in.Setting, in.SettingKnown, in.SupervisorFree, in.Running = c.setting, true, true, c.now-c.started
+	in.InUse = c.state.Failback != nil && c.socketsOpen(c.now) // nothing else asks for it
 	if sp := c.spell(c.now); c.now >= c.up && (sp == nil || !sp.cuts()) {
 		in.Transport = c.transport()
+	}
+	if c.asks(f.Vote) {
+		in.QUIC = evidence.On
+		if c.shut(c.now) != 0 {
+			in.QUIC = evidence.Off
+		}
 	}
 	return in
 }

@@ -34,8 +34,7 @@ func (r rival) live(s *story) *care {
 		if row == 0 && c.now >= c.up && !c.troubled() && !r.stepwise {
 			lost = r.rest(c)
 		}
-		v, _ := c.see(lost)
-		if v == diagnosis.Works {
+		if c.see(lost) == diagnosis.Healthy {
 			if row = 0; c.now > c.end {
 				break
 			}

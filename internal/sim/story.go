@@ -1,11 +1,12 @@
-// Package sim puts the real policy, unchanged, into thousands of virtual homes,
-// beside its rivals and an oracle, and measures how long each home is cut off and
+// Package sim puts the real diagnosis and policy, unchanged, into thousands of virtual homes,
+// beside their rivals and an oracle, and measures how long each home is cut off and
 // how often it is restarted for nothing. Time is virtual and jumps from event to
 // event; everything is drawn from a seed, so that a run can be repeated.
 //
-// What the program does between two calls of the policy (looking, waiting, the
-// sensor, a treatment) is modelled in care.go with the costs of docs/FACTS.md; a test
-// holds the model against the real daemon over real sockets.
+// A look shows evidence (shown.go), from which the program's own rooms conclude. What the
+// program does beside that (looking, waiting, the sensor, a treatment) is modelled in care.go
+// with the costs of docs/FACTS.md; a test holds the model against the real daemon over real
+// sockets.
 package sim
 
 import (

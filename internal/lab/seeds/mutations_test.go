@@ -31,7 +31,7 @@ var mutants = []*mutation{
 		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
 		{"internal/policy/trial.go", "since(t.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
 	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return false"}}},
-	{"only what is connected is treated", []string{"UDP is blocked"}, []patch{{"internal/medic/look.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
+	{"only what is connected is treated", []string{"UDP is blocked"}, []patch{{"internal/policy/policy.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
 	{"a cure is told when it is tried", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
 	{"what lasts is not told", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
 	{"an interrupted change is not taken up", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{
