@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -45,6 +46,8 @@ func commands() []command {
 }
 
 func main() {
+	// net/http quotes there what a server sent that nobody had asked for, whatever it holds.
+	log.SetOutput(io.Discard)
 	if err := shedPowers(); err != nil {
 		fmt.Fprintln(os.Stderr, "tunnelmedic: it keeps capabilities that it does not need:", err)
 	}

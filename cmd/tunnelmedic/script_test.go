@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -19,7 +23,7 @@ func TestScripts(t *testing.T) {
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "TUNNELMEDIC_DATA_DIR="+e.WorkDir, "TUNNELMEDIC_OPTIONS_FILE="+e.WorkDir+"/options.json", "TUNNELMEDIC_LISTEN=127.0.0.1:0")
+			e.Vars = append(e.Vars, "CHATTY="+chatty(t), "TUNNELMEDIC_DATA_DIR="+e.WorkDir, "TUNNELMEDIC_OPTIONS_FILE="+e.WorkDir+"/options.json", "TUNNELMEDIC_LISTEN=127.0.0.1:0")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
@@ -44,4 +48,33 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if said := ts.ReadFile("stderr"); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "tunnelmedic") {
 		ts.Fatalf("it says not one line: %q", said)
 	}
+}
+
+// chatty is a server that goes on to answer what nobody has asked. net/http writes what
+// it says to the standard logger.
+func chatty(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	serve := func(conn net.Conn) {
+		defer conn.Close()
+		for in := bufio.NewReader(conn); ; {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nCanary: canary-7f3a\r\n\r\n")
+		}
+	}
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+	return "http://" + ln.Addr().String()
 }
