@@ -347,7 +347,7 @@ func (r *run) passable() bool {
 	case f.InternetDown || f.TunnelRejected || f.Dial.over(r.transport):
 		return false
 	case r.transport == evidence.OverQUIC:
-		return !f.UDPBlocked && !f.QUIC.keepsOut()
+		return !f.UDPBlocked && f.QUIC == ""
 	}
 	return !f.TCPBlocked
 }

@@ -36,7 +36,7 @@ func TestFaultsAreReplacedChangedAndRefusedByHand(t *testing.T) {
 		`{"answer":{"status":7}}`:                   "from 200 to 599",
 		`{"answer":{"status":500,"to":"everyone"}}`: "websocket, page",
 		`{"start_fails":"magic"}`:                   "options, port, docker",
-		`{"quic":"odd"}`:                            "versions, rejected, inspected, slow, retry",
+		`{"quic":"odd"}`:                            "rejected, inspected",
 		`{"flap_quic":"soon"}`:                      "soon",
 		`{"busy":true} {}`:                          "there is more",
 		``:                                          "EOF",

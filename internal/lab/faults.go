@@ -45,7 +45,7 @@ type Faults struct {
 
 	InternetDown bool      `json:"internet_down,omitempty" part:"the home's network" shuts:"way" about:"edge and resolver refuse, the connector loses its connections" plain:"the internet is down"`
 	UDPBlocked   bool      `json:"udp_blocked,omitempty" about:"QUIC connects nowhere" plain:"the network blocks QUIC"`
-	QUIC         QUICFault `json:"quic,omitempty" one:"versions rejected inspected slow retry" about:"what else becomes of QUIC"`
+	QUIC         QUICFault `json:"quic,omitempty" one:"rejected inspected" about:"UDP passes, and no handshake stands: nobody there speaks the tunnel's protocol, or a firewall answers in the edge's place"`
 	TCPBlocked   bool      `json:"tcp_blocked,omitempty" about:"HTTP/2 connects nowhere (the connector's port only)"`
 	SplitDNS     bool      `json:"split_dns,omitempty" about:"the public address is Home Assistant itself: answers without cf-ray" plain:"at home, the public name leads past Cloudflare"`
 	ResolverDown bool      `json:"resolver_down,omitempty" about:"DNS-over-HTTPS is out of reach"`

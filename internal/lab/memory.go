@@ -36,15 +36,10 @@ func (e *Edge) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.Lo
 	const roundTrip, patience = 20 * time.Millisecond, 3 * time.Second
 	l := evidence.Look{Asked: "QUIC at Cloudflare's edge", At: time.Now(), Stage: evidence.Asked}
 	f := e.w.Faults()
-	lost := f.UDPBlocked || f.InternetDown || f.QUIC == QUICVersions || len(edges) == 0
+	lost := f.UDPBlocked || f.InternetDown || len(edges) == 0
 	wait := roundTrip
-	switch {
-	case lost:
+	if lost {
 		wait = patience
-	case f.QUIC == QUICSlow:
-		wait = quicSlowness
-	case f.QUIC == QUICRetry:
-		wait = 2 * roundTrip
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()

@@ -1,12 +1,10 @@
 package lab
 
 import (
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
@@ -24,11 +22,8 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 	}
 	networks := map[string]network{
 		"open":         {Faults{}, evidence.Secured, evidence.NoTrouble, evidence.On, "protocol=quic"},
-		"slow":         {Faults{QUIC: QUICSlow}, evidence.Secured, evidence.NoTrouble, evidence.On, "protocol=quic"},
-		"retry":        {Faults{QUIC: QUICRetry}, evidence.Secured, evidence.NoTrouble, evidence.On, "protocol=quic"},
 		"no UDP":       {Faults{UDPBlocked: true}, evidence.Asked, evidence.TimedOut, evidence.Off, "no recent network activity"},
 		"no internet":  {Faults{InternetDown: true}, evidence.Asked, evidence.TimedOut, evidence.Off, "edge discovery"},
-		"versions":     {Faults{QUIC: QUICVersions}, evidence.Asked, evidence.TimedOut, evidence.Off, "no recent network activity"},
 		"rejected":     {Faults{QUIC: QUICRejected}, evidence.Connected, evidence.TLSFailed, evidence.Off, "CRYPTO_ERROR 0x178 (remote): tls: no application protocol"},
 		"inspected":    {Faults{QUIC: QUICInspected}, evidence.Connected, evidence.BadCertificate, evidence.Off, "certificate signed by unknown authority"},
 		"HTTP/2 alone": {Faults{TCPBlocked: true}, evidence.Secured, evidence.NoTrouble, evidence.On, "protocol=quic"},
@@ -67,29 +62,6 @@ func TestTheNetworkTreatsAHandshakeAsItTreatsTheConnector(t *testing.T) {
 		}
 		if (w.Connector.Connections() > 0) != (n.passes == evidence.On) || !strings.Contains(w.Supervisor.Log(DefaultSlug), n.says) {
 			t.Errorf("%s: %d connections, and the connector says\n%s", name, w.Connector.Connections(), w.Supervisor.Log(DefaultSlug))
-		}
-	}
-}
-
-// A greeting in an unknown version, which a network that keeps handshakes out lets pass.
-func TestAGreetingIsAnsweredWhereAHandshakeIsNot(t *testing.T) {
-	for _, f := range []QUICFault{"", QUICVersions, QUICRejected} {
-		w := start(t, Options{Faults: Faults{QUIC: f}})
-		c, err := net.Dial("udp", w.Edge.quic.socket.LocalAddr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		greeting := make([]byte, 1200)
-		copy(greeting, "\xc0\x1a\x2a\x3a\x4a\x041234\x045678") // RFC 8999 §5.1
-		if _, err := c.Write(greeting); err != nil {
-			t.Fatal(err)
-		}
-		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
-		b := make([]byte, 1500)
-		n, err := c.Read(b)
-		if err != nil || !strings.HasPrefix(string(b[1:n]), "\x00\x00\x00\x00\x045678\x041234") {
-			t.Errorf("%q: %v, % x", f, err, b[:n])
 		}
 	}
 }
