@@ -3,11 +3,10 @@ package h2check
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,10 +26,9 @@ type Shape uint8
 const (
 	HeadersAlone Shape = iota // one HEADERS frame that ends the stream
 	EmptyData                 // HEADERS, then an empty DATA frame that ends the stream: the same request (RFC 9113 §8.1)
-	Connect                   // extended CONNECT, a WebSocket over HTTP/2 (RFC 8441)
 )
 
-var shapeNames = [...]string{"HEADERS alone", "HEADERS + empty DATA", "WebSocket over HTTP/2"}
+var shapeNames = [...]string{"HEADERS alone", "HEADERS + empty DATA"}
 
 func (s Shape) String() string {
 	if int(s) < len(shapeNames) {
@@ -48,7 +46,6 @@ type Outcome uint8
 const (
 	NotReached Outcome = iota // no connection, or no TLS
 	NotSpoken                 // the server does not speak HTTP/2
-	NotOffered                // it does, and offers no extended CONNECT
 	Replied                   // a whole answer came
 	Silent                    // nothing came, or not all of it, within the time
 	Reset                     // the server reset the stream
@@ -56,7 +53,7 @@ const (
 	Broken                    // something came that is not HTTP/2, or our own side gave up
 )
 
-var outcomeNames = [...]string{"not reached", "no HTTP/2", "not offered", "answered", "timed out", "reset", "connection ended", "broken"}
+var outcomeNames = [...]string{"not reached", "no HTTP/2", "answered", "timed out", "reset", "connection ended", "broken"}
 
 func (o Outcome) String() string {
 	if int(o) < len(outcomeNames) {
@@ -80,8 +77,7 @@ type Look struct {
 	evidence.Look
 	Shape   Shape
 	Outcome Outcome
-	Code    string          // of RST_STREAM or GOAWAY: "PROTOCOL_ERROR"
-	Connect evidence.Switch // whether the server offers extended CONNECT, once its SETTINGS came
+	Code    string // of RST_STREAM or GOAWAY: "PROTOCOL_ERROR"
 	Frames  []Frame
 }
 
@@ -93,8 +89,6 @@ const (
 	maxFrames  = 200      // of one look
 	maxHead    = 64 << 10 // bytes of an answer's head
 	maxReplyH2 = 4 << 20  // bytes of an answer's body that are waited for
-	wsText     = 0x1
-	wsClose    = 0x8
 )
 
 // errEnded is a stream or connection that the server ended before its answer was whole.
@@ -102,13 +96,9 @@ var errEnded = fmt.Errorf("%w: ended by the server", io.ErrUnexpectedEOF)
 
 // Ask puts one request onto an HTTP/2 connection of its own, frame by frame, and
 // keeps the frames of both sides. On http:// (this machine only) it begins with
-// HTTP/2 at once, without TLS. Connect ignores path: it opens Home Assistant's
-// WebSocket.
+// HTTP/2 at once, without TLS.
 func Ask(ctx context.Context, t probe.Target, shape Shape, path string) Look {
 	h := Look{Shape: shape}
-	if shape == Connect {
-		path = "/api/websocket"
-	}
 	c := &conversation{look: &h, shape: shape, path: path}
 	h.Look = probe.Converse(ctx, t, path, []string{"h2", "http/1.1"}, c.hold)
 	h.Asked = h.Asked + " over HTTP/2, " + shape.String()
@@ -129,8 +119,6 @@ type conversation struct {
 	began    time.Time
 	frames   []Frame
 	spoken   bool
-	settings bool // the server's came
-	sent     bool
 	over     bool   // the answer is whole
 	ended    string // RST_STREAM or GOAWAY
 	body     bytes.Buffer
@@ -147,8 +135,6 @@ func (c *conversation) outcome(l evidence.Look) Outcome {
 		return NotSpoken
 	case c.over:
 		return Replied
-	case c.shape == Connect && c.settings && c.look.Connect != evidence.On:
-		return NotOffered
 	case c.ended == "RST_STREAM":
 		return Reset
 	case l.Trouble == evidence.TimedOut:
@@ -178,12 +164,10 @@ func (c *conversation) hold(_ context.Context, t probe.Talk) error {
 	}
 	c.note(true, "SETTINGS ENABLE_PUSH=0")
 	// With TLS the server has agreed to HTTP/2 already. A request goes out at once, as
-	// browsers send it; only extended CONNECT has to wait for the server's offer.
+	// browsers send it.
 	c.spoken = c.seen.TLS != nil
-	if c.shape != Connect {
-		if err := c.send(); err != nil {
-			return err
-		}
+	if err := c.send(); err != nil {
+		return err
 	}
 	for !c.over {
 		f, err := c.framer.ReadFrame()
@@ -193,9 +177,6 @@ func (c *conversation) hold(_ context.Context, t probe.Talk) error {
 		c.spoken = true
 		if err := c.take(f); err != nil {
 			return err
-		}
-		if c.shape == Connect && c.settings && c.look.Connect != evidence.On {
-			return nil
 		}
 	}
 	t.Answered()
@@ -220,7 +201,6 @@ func readError(err error) error {
 
 // send puts the request onto the connection in its shape.
 func (c *conversation) send() error {
-	c.sent = true
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	var shown []string
@@ -233,20 +213,12 @@ func (c *conversation) send() error {
 		shown = append(shown, name+"="+value)
 	}
 	u := c.talk.URL()
-	if c.shape == Connect {
-		field(":method", http.MethodConnect, false)
-		field(":protocol", "websocket", false)
-	} else {
-		field(":method", http.MethodGet, false)
-	}
+	field(":method", http.MethodGet, false)
 	field(":scheme", u.Scheme, false)
 	field(":authority", u.Host, false)
 	field(":path", c.path, false)
-	if c.shape == Connect {
-		field("sec-websocket-version", "13", false)
-	}
 	h := c.talk.Header()
-	for _, name := range sortedNames(h) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		field(strings.ToLower(name), h.Get(name), strings.HasPrefix(name, "Cf-Access-") || strings.HasPrefix(name, "CF-Access-"))
 	}
 	alone := c.shape == HeadersAlone
@@ -307,26 +279,15 @@ func (c *conversation) takeSettings(f *http2.SettingsFrame) error {
 		return nil
 	}
 	var shown []string
-	offered := false
 	_ = f.ForeachSetting(func(s http2.Setting) error { // it only passes on our own error
 		shown = append(shown, s.String()[1:len(s.String())-1])
-		offered = offered || s.ID == http2.SettingEnableConnectProtocol && s.Val == 1
 		return nil
 	})
 	c.note(false, strings.TrimSpace("SETTINGS "+strings.Join(shown, " ")))
-	if offered {
-		c.look.Connect = evidence.On
-	} else if !c.settings {
-		c.look.Connect = evidence.Off
-	}
-	c.settings = true
 	if err := c.framer.WriteSettingsAck(); err != nil {
 		return err
 	}
 	c.note(true, "SETTINGS ACK")
-	if c.shape == Connect && offered && !c.sent {
-		return c.send()
-	}
 	return nil
 }
 
@@ -357,13 +318,6 @@ func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
 		return nil
 	}
 	c.seen.Status, c.seen.Header, c.seen.Stage = status, c.talk.Keep(h), evidence.Answered
-	if c.shape == Connect && status == http.StatusOK {
-		c.seen.Stage = evidence.Upgraded
-		if f.StreamEnded() {
-			return fmt.Errorf("%w: it agreed to the WebSocket and closed it at once", errEnded)
-		}
-		return nil
-	}
 	c.over = f.StreamEnded()
 	return nil
 }
@@ -377,9 +331,6 @@ func (c *conversation) takeData(f *http2.DataFrame) error {
 	if c.seen.Status != http.StatusOK {
 		c.seen.Body = c.talk.Text(c.body.String(), evidence.BodyLimit)
 	}
-	if c.shape == Connect && c.seen.Stage >= evidence.Upgraded {
-		return c.greeted(f.StreamEnded())
-	}
 	if c.over = f.StreamEnded() || c.received > maxReplyH2; c.over || f.Length == 0 {
 		return nil
 	}
@@ -390,55 +341,8 @@ func (c *conversation) takeData(f *http2.DataFrame) error {
 	return c.framer.WriteWindowUpdate(h2Stream, f.Length)
 }
 
-// greeted looks for Home Assistant's greeting in what came over the WebSocket.
-func (c *conversation) greeted(ended bool) error {
-	payload, opcode, whole := wsFrame(c.body.Bytes())
-	if !whole {
-		if ended {
-			return fmt.Errorf("%w: before Home Assistant's greeting", errEnded)
-		}
-		return nil
-	}
-	var m struct {
-		Type      string `json:"type"`
-		HAVersion string `json:"ha_version"`
-	}
-	if opcode != wsText || json.Unmarshal(payload, &m) != nil || m.Type != "auth_required" {
-		return fmt.Errorf("%w: the first message is no auth_required", probe.ErrGarbled)
-	}
-	c.seen.Stage, c.seen.HAVersion = evidence.Greeted, c.talk.Text(c.talk.Line(m.HAVersion), 40)
-	c.over = true
-	return nil
-}
-
-// wsFrame reads the first frame of a server (RFC 6455 §5.2: not masked).
-func wsFrame(b []byte) (payload []byte, opcode byte, whole bool) {
-	if len(b) < 2 {
-		return nil, 0, false
-	}
-	opcode, n, at := b[0]&0x0f, uint64(b[1]&0x7f), 2
-	switch {
-	case n == 126 && len(b) >= 4:
-		n, at = uint64(binary.BigEndian.Uint16(b[2:])), 4
-	case n == 127 && len(b) >= 10:
-		n, at = binary.BigEndian.Uint64(b[2:]), 10
-	case n >= 126:
-		return nil, opcode, false
-	}
-	if n > uint64(len(b)-at) {
-		return nil, opcode, false
-	}
-	return b[at : at+int(n)], opcode, true
-}
-
 // leave says goodbye. The look is over: that it is not heard makes no difference.
 func (c *conversation) leave() {
-	if c.shape == Connect && c.seen.Stage == evidence.Greeted {
-		// A masked close frame, code 1000; the mask of a closing word may be zero.
-		if c.framer.WriteData(h2Stream, true, []byte{0x80 | wsClose, 0x80 | 2, 0, 0, 0, 0, 0x03, 0xe8}) == nil {
-			c.note(true, "DATA stream=1 length=8 END_STREAM (WebSocket close 1000)")
-		}
-	}
 	if c.framer.WriteGoAway(0, http2.ErrCodeNo, nil) == nil {
 		c.note(true, "GOAWAY last_stream=0 code=NO_ERROR")
 	}
@@ -455,13 +359,4 @@ func flag(set bool, name string) string {
 		return " " + name
 	}
 	return ""
-}
-
-func sortedNames(h http.Header) []string {
-	var names []string
-	for n := range h {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -45,21 +44,22 @@ type Tally struct {
 // Failures is how many requests that reached the server were not answered.
 func (t Tally) Failures() int { return t.TimedOut + t.Reset + t.Ended + t.Other }
 
+// asked is how many requests reached the server.
+func (t Tally) asked() int { return t.Answered + t.Failures() }
+
 // Report is the look over HTTP/2.
 type Report struct {
-	At      time.Time       `json:"at"`
-	Took    time.Duration   `json:"took_ns"`
-	URL     string          `json:"url"`
-	Notes   []string        `json:"notes,omitempty"`
-	Tallies []Tally         `json:"shapes"`
-	Connect evidence.Switch `json:"extended_connect"`
-	Said    []string        `json:"said"`
-	Code    int             `json:"exit_code"`
+	At      time.Time     `json:"at"`
+	Took    time.Duration `json:"took_ns"`
+	URL     string        `json:"url"`
+	Notes   []string      `json:"notes,omitempty"`
+	Tallies []Tally       `json:"shapes"`
+	Said    []string      `json:"said"`
+	Code    int           `json:"exit_code"`
 }
 
 // Examine puts the same request onto HTTP/2 connections in two shapes, count
-// times each, and opens the WebSocket over HTTP/2 where the server offers that. done
-// is told each try as it ends, one at a time; it may be nil.
+// times each. done is told each try as it ends, one at a time; it may be nil.
 func Examine(ctx context.Context, p doctor.Place, path string, count int, done func(Look)) Report {
 	way := survey.Way{World: p.Outside}
 	t := way.Where(ctx, p.Public)
@@ -87,18 +87,6 @@ func Examine(ctx context.Context, p doctor.Place, path string, count int, done f
 		})
 	}
 	wg.Wait()
-	if first := tallies[0].First; first != nil {
-		r.Connect = first.Connect
-	}
-	if r.Connect == evidence.On && ctx.Err() == nil {
-		l := Ask(ctx, t, Connect, path)
-		ws := Tally{Shape: Connect}
-		ws.add(l)
-		tallies = append(tallies, ws)
-		if done != nil {
-			done(l)
-		}
-	}
 	for i := range tallies {
 		tallies[i].conclude(t, path)
 	}
@@ -139,7 +127,7 @@ func (t *Tally) add(l Look) {
 }
 
 func (t *Tally) conclude(target probe.Target, path string) {
-	if n := t.Answered + t.Failures(); n > 0 {
+	if n := t.asked(); n > 0 {
 		t.Low, t.High = Wilson(t.Failures(), n)
 	}
 	if t.Failures() > 0 {
@@ -151,7 +139,7 @@ func (t *Tally) conclude(target probe.Target, path string) {
 func (r *Report) say() {
 	asked, failed := 0, 0
 	for _, t := range r.Tallies {
-		n := t.Answered + t.Failures()
+		n := t.asked()
 		asked, failed = asked+n, failed+t.Failures()
 		switch {
 		case t.Tried == 0:
@@ -164,26 +152,21 @@ func (r *Report) say() {
 			r.Said = append(r.Said, fmt.Sprintf("%s: %d of %d failed, %s; between %.0f %% and %.0f %% of this shape fail (95 %% confidence).", t.Shape, t.Failures(), n, oneIn(t.Failures(), n), 100*t.Low, 100*t.High))
 		}
 	}
-	if len(r.Tallies) >= 2 {
-		a, b := r.Tallies[0], r.Tallies[1]
-		switch {
-		case a.Answered+a.Failures() == 0 || b.Answered+b.Failures() == 0:
-		case unlikely > chance(b.Failures(), b.Answered+b.Failures(), a.Failures(), a.Answered+a.Failures()):
-			r.Said = append(r.Said, "The two shapes are the same request (RFC 9113 §8.1), yet the one with an empty DATA frame fails more often: something on the way there mishandles it.")
-		case unlikely > chance(a.Failures(), a.Answered+a.Failures(), b.Failures(), b.Answered+b.Failures()):
-			r.Said = append(r.Said, "The two shapes are the same request, yet the one that ends with its HEADERS fails more often.")
-		case a.Failures()+b.Failures() > 0:
-			r.Said = append(r.Said, "These numbers do not tell the two shapes apart; --count with a larger number would.")
-		}
+	a, b := r.Tallies[0], r.Tallies[1]
+	switch {
+	case a.asked() == 0 || b.asked() == 0:
+	case unlikely > chance(b.Failures(), b.asked(), a.Failures(), a.asked()):
+		r.Said = append(r.Said, "The two shapes are the same request (RFC 9113 §8.1), yet the one with an empty DATA frame fails more often: something on the way there mishandles it.")
+	case unlikely > chance(a.Failures(), a.asked(), b.Failures(), b.asked()):
+		r.Said = append(r.Said, "The two shapes are the same request, yet the one that ends with its HEADERS fails more often.")
+	case failed > 0:
+		r.Said = append(r.Said, "These numbers do not tell the two shapes apart; --count with a larger number would.")
 	}
 	switch {
 	case asked == 0:
 		r.Code = doctor.CantTell
 	case failed > 0:
 		r.Code = doctor.Ill
-	}
-	if r.Connect == evidence.Off {
-		r.Said = append(r.Said, "The server offers no WebSocket over HTTP/2 (extended CONNECT, RFC 8441); browsers open theirs over HTTP/1.1 then.")
 	}
 }
 
@@ -263,7 +246,7 @@ func (r Report) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "\n%-22s %6s %9s %10s %6s %6s %6s   %s\n", "shape", "tried", "answered", "timed out", "reset", "ended", "other", "share failing, 95 %")
 	for _, t := range r.Tallies {
 		share := "–"
-		if t.Answered+t.Failures() > 0 {
+		if t.asked() > 0 {
 			share = fmt.Sprintf("%.0f–%.0f %%", 100*t.Low, 100*t.High)
 		}
 		fmt.Fprintf(&b, "%-22s %6d %9d %10d %6d %6d %6d   %s\n", t.Shape, t.Tried, t.Answered, t.TimedOut, t.Reset, t.Ended, t.Other, share)
@@ -302,15 +285,9 @@ func curl(t probe.Target, shape Shape, path string) string {
 		version = "--http2-prior-knowledge"
 	}
 	args := append([]string{"curl", "-sS", "-v", "-o /dev/null", version, "--max-time 10"}, doctor.SharedCurl(t)...)
-	//exhaustive:ignore
-	switch shape {
-	case EmptyData:
+	if shape == EmptyData {
 		args = append(args, "-X GET", "-T -", "-H 'Expect:'")
 		return strings.Join(append(args, doctor.Quoted(t.URL, path), "< /dev/null"), " ")
-	case Connect:
-		u := *t.URL
-		u.Scheme = map[string]string{"https": "wss", "http": "ws"}[u.Scheme]
-		return fmt.Sprintf("new WebSocket('%s')   (in a browser's console: curl knows no WebSocket over HTTP/2)", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/api/websocket"}).String())
 	}
 	return strings.Join(append(args, doctor.Quoted(t.URL, path)), " ")
 }

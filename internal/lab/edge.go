@@ -43,10 +43,6 @@ func (e *Edge) serve(out http.ResponseWriter, req *http.Request) {
 	case f.EdgeSilent:
 		e.w.silence(req)
 	}
-	// Without a length, and yet without a body: it ended with an empty DATA frame.
-	if req.ProtoMajor == 2 && req.ContentLength < 0 && e.draw(f.EmptyData) {
-		panic(http.ErrAbortHandler)
-	}
 	ray := e.ray()
 	h := rw.Header()
 	h["Server"], h["CF-RAY"] = []string{"cloudflare"}, []string{ray}
@@ -134,16 +130,6 @@ type caught struct {
 func (c *caught) Header() http.Header         { return c.header }
 func (c *caught) WriteHeader(status int)      { c.status = status }
 func (c *caught) Write(p []byte) (int, error) { return c.body.Write(p) }
-
-// draw says whether a share hits this time.
-func (e *Edge) draw(share float64) bool {
-	if share <= 0 {
-		return false
-	}
-	e.w.mu.Lock()
-	defer e.w.mu.Unlock()
-	return e.rng.Float64() < share
-}
 
 // ray draws a request's id, 16 hex digits and the data centre.
 func (e *Edge) ray() string {

@@ -38,7 +38,6 @@ type Faults struct {
 	ElsewhereToo    bool             `json:"elsewhere_too,omitempty" about:"a replica in another place takes every request"`
 	Unrouted        bool             `json:"unrouted,omitempty" shuts:"way" about:"the tunnel's rules do not know the host name: its catch-all 404"`
 	EdgeSilent      bool             `json:"edge_silent,omitempty" shuts:"way" about:"connections stand, nothing is ever answered" plain:"Cloudflare does not answer any more"`
-	EmptyData       float64          `json:"empty_data,omitempty" from:"0 1" about:"of the HTTP/2 requests that end with an empty DATA frame so many are reset; with Options.TLS"`
 	CacheEverything bool             `json:"cache_everything,omitempty" about:"a rule lets the edge keep the start page and the frontend's scripts, 404s too"`
 	MutualTLS       MutualTLS        `json:"mutual_tls,omitempty" one:"rule alert" shuts:"way" about:"visitors need a client certificate: see Edge.ClientCertificate; with Options.TLS"`
 	Certificate     CertificateFault `json:"certificate,omitempty" one:"expired name unknown" shuts:"way" about:"what is wrong with the edge's own; with Options.TLS"`
