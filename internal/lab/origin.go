@@ -1,14 +1,13 @@
 package lab
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io"
-	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,41 +19,16 @@ const plainText = "text/plain; charset=utf-8"
 // web is Home Assistant's web server.
 type web struct{ *Core }
 
-// serve is Home Assistant's web server, one connection.
-func (c *web) serve(conn net.Conn) {
-	br := bufio.NewReader(conn)
-	for {
-		req, err := http.ReadRequest(br)
-		if err != nil {
-			return
-		}
-		if _, err := io.Copy(io.Discard, req.Body); err != nil {
-			return
-		}
-		note := c.w.record("origin", req, "")
-		p := c.home(req)
-		note(p.status)
-		stays := reply(conn, req, p)
-		if p.status == http.StatusSwitchingProtocols {
-			c.serveSocket(conn, br, req, p.more)
-			return
-		}
-		if !stays {
-			return
-		}
+func (c *web) serve(out http.ResponseWriter, req *http.Request) {
+	rw, done := c.w.watch("origin", out, req)
+	_, _ = io.Copy(io.Discard, req.Body)
+	rw.Header().Set("Server", aiohttpServer)
+	ws := c.home(rw, req)
+	done()
+	if ws != nil {
+		c.converse(ws, req)
+		c.w.wg.Done()
 	}
-}
-
-// page is an answer of Home Assistant's web server.
-type page struct {
-	status     int
-	kind, body string
-	more       [][2]string
-}
-
-// own is aiohttp's own page for a status.
-func own(status int, more ...[2]string) page {
-	return page{status, plainText, fmt.Sprintf("%d: %s", status, http.StatusText(status)), more}
 }
 
 // turnedAway is the status with which Home Assistant refuses a request before it looks at it, 0 if it does not.
@@ -76,68 +50,91 @@ func (c *web) turnedAway(req *http.Request) int {
 	return 0
 }
 
-// home is Home Assistant's answer to a request.
-func (c *web) home(req *http.Request) page {
+// home answers a request. It gives the WebSocket where it was one, counted among what the world waits for.
+func (c *web) home(rw *watched, req *http.Request) (ws *websocket.Conn) {
 	if status := c.turnedAway(req); status != 0 {
-		return own(status)
+		plain(rw, status)
+		return nil
 	}
-	if req.URL.Path == "/api/" && req.Header.Get("Authorization") == "Bearer "+HAToken {
-		return page{http.StatusOK, "application/json", `{"message":"API running."}`, nil}
+	give := func(kind, body string) func() {
+		return func() {
+			rw.Header().Set("Content-Type", kind)
+			rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = io.WriteString(rw, body)
+		}
 	}
 	version := *c.version.Load()
-	known := map[string]page{
-		"/":               {http.StatusOK, "text/html; charset=utf-8", startPage(version), nil},
-		"/manifest.json":  {http.StatusOK, "application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`, nil},
-		"/auth/providers": {http.StatusOK, "application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`, nil},
+	known := map[string]func(){
+		"/":               give("text/html; charset=utf-8", startPage(version)),
+		"/manifest.json":  give("application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`),
+		"/auth/providers": give("application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`),
+		"/api/websocket":  func() { ws = c.upgraded(rw, req) },
 	}
 	if !c.w.Faults().FrontendUpdating {
-		known[entryScript(version)] = page{http.StatusOK, "text/javascript", "/* " + strings.Repeat("the frontend ", 4000) + "*/", nil}
+		known[entryScript(version)] = give("text/javascript", "/* "+strings.Repeat("the frontend ", 4000)+"*/")
 	}
-	if req.URL.Path == "/api/websocket" {
-		status, body, more := handshake(req.Header)
-		known[req.URL.Path] = page{status, plainText, body, more}
+	if req.Header.Get("Authorization") == "Bearer "+HAToken {
+		known["/api/"] = give("application/json", `{"message":"API running."}`)
 	}
 	answer, isKnown := known[req.URL.Path]
 	switch {
 	case isKnown && req.Method != http.MethodGet && req.Method != http.MethodHead:
-		return own(http.StatusMethodNotAllowed, [2]string{"Allow", "GET,HEAD"})
+		rw.Header().Set("Allow", "GET,HEAD")
+		plain(rw, http.StatusMethodNotAllowed)
 	case isKnown:
-		return answer
+		answer()
 	case strings.HasPrefix(req.URL.Path, "/api/"):
-		return own(http.StatusUnauthorized)
+		plain(rw, http.StatusUnauthorized)
+	default:
+		plain(rw, http.StatusNotFound)
 	}
-	return own(http.StatusNotFound)
+	return ws
 }
 
-// serveSocket is Home Assistant's side of a WebSocket whose 101 has been written.
-func (c *web) serveSocket(conn net.Conn, br *bufio.Reader, req *http.Request, header [][2]string) {
-	if c.w.Faults().OriginSilent {
-		_, _ = io.Copy(io.Discard, br) // until the visitor goes
-		return
+// upgraded answers a WebSocket handshake. What it gives is counted.
+func (c *web) upgraded(rw *watched, req *http.Request) *websocket.Conn {
+	if why := refusesHandshake(req.Header); why != "" {
+		text(rw, http.StatusBadRequest, why)
+		return nil
 	}
-	ws, err := websocket.Accept(&accepted{conn: conn, br: br, header: http.Header{}}, normal(req, header), &websocket.AcceptOptions{
-		InsecureSkipVerify: true, CompressionMode: websocket.CompressionContextTakeover, CompressionThreshold: 1})
+	if !c.w.enter() {
+		panic(http.ErrAbortHandler)
+	}
+	// aiohttp does not ask where a page came from, and takes compression by default.
+	ws, err := websocket.Accept(rw, req, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionContextTakeover, CompressionThreshold: 1})
 	if err != nil {
-		return
+		c.w.wg.Done()
+		return nil
 	}
+	return ws
+}
+
+// converse is Home Assistant's side of a WebSocket that stands, until either side or the door is shut.
+func (c *web) converse(ws *websocket.Conn, req *http.Request) {
+	ctx := req.Context()
 	defer func() { _ = ws.CloseNow() }()
-	say := func(message map[string]any) bool {
-		raw, _ := json.Marshal(message) // strings and booleans always marshal
-		return ws.Write(c.w.ctx, websocket.MessageText, raw) == nil
-	}
-	if !say(map[string]any{"type": "auth_required", "ha_version": *c.version.Load()}) {
-		return
-	}
 	var m struct {
 		Type  string `json:"type"`
 		Token string `json:"access_token"`
 		ID    int    `json:"id"`
 	}
 	hear := func(patience time.Duration) bool {
-		ctx, cancel := context.WithTimeout(c.w.ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		_, raw, err := ws.Read(ctx)
 		return err == nil && json.Unmarshal(raw, &m) == nil
+	}
+	if c.w.Faults().OriginSilent {
+		for hear(forever) {
+		}
+		return
+	}
+	say := func(message map[string]any) bool {
+		raw, _ := json.Marshal(message) // strings and booleans always marshal
+		return ws.Write(ctx, websocket.MessageText, raw) == nil
+	}
+	if !say(map[string]any{"type": "auth_required", "ha_version": *c.version.Load()}) {
+		return
 	}
 	if !hear(10 * time.Second) { // Home Assistant's own patience with the auth phase
 		if older(*c.version.Load(), 2026, 11, 0) { // from then on at debug only
@@ -194,35 +191,4 @@ func (c *web) wrongToken() {
 		c.banned = true
 		c.w.changed()
 	}
-}
-
-// accepted lets the library take over a connection whose handshake is done.
-type accepted struct {
-	conn   net.Conn
-	br     *bufio.Reader
-	header http.Header
-}
-
-func (a *accepted) Header() http.Header         { return a.header }
-func (a *accepted) WriteHeader(int)             {}
-func (a *accepted) Write(p []byte) (int, error) { return len(p), nil }
-func (a *accepted) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return a.conn, bufio.NewReadWriter(a.br, bufio.NewWriter(a.conn)), nil
-}
-
-// normal is the request as the library wants it: what aiohttp is lenient about is
-// put straight, and the extension is the one that was agreed.
-func normal(req *http.Request, agreed [][2]string) *http.Request {
-	out := req.Clone(req.Context())
-	out.Header.Set("Connection", "Upgrade")
-	out.Header.Set("Upgrade", "websocket")
-	out.Header.Set("Sec-Websocket-Version", "13")
-	out.Header.Set("Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-	out.Header.Del("Sec-Websocket-Extensions")
-	for _, h := range agreed {
-		if h[0] == "Sec-WebSocket-Extensions" {
-			out.Header.Set("Sec-Websocket-Extensions", h[1])
-		}
-	}
-	return out
 }

@@ -2,136 +2,76 @@ package lab
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
-// rawAsk sends lines to Home Assistant and gives everything of the answer's head
-// and body, byte for byte, but for Date and the Server's versions.
-func rawAsk(t *testing.T, w *World, lines ...string) string {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", w.Core.door.addr, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	br := bufio.NewReader(conn)
-	var b strings.Builder
-	length := 0
-	for {
-		line, err := br.ReadString('\n')
-		if err != nil {
-			t.Fatalf("%v after %q", err, b.String())
-		}
-		_, _ = fmt.Sscanf(line, "Content-Length: %d", &length)
-		b.WriteString(line)
-		if line == "\r\n" {
-			break
-		}
-	}
-	if lines[0] != "HEAD / HTTP/1.1" {
-		body := make([]byte, length)
-		if _, err := io.ReadFull(br, body); err != nil {
-			t.Fatal(err)
-		}
-		b.Write(body)
-	}
-	return regexp.MustCompile(`Date: [^\r]*|Python/[0-9.]+ aiohttp/[0-9.]+`).ReplaceAllString(b.String(), "~")
-}
-
-// The bytes below were taken from aiohttp 3.8.6 itself, asked the same.
-func TestHomeAssistantAnswersHandshakesAsAiohttpByteForByte(t *testing.T) {
-	const get, v, u, c = "GET /api/websocket HTTP/1.1\r\nHost: x", "Sec-WebSocket-Version: 13", "Upgrade: websocket", "Connection: Upgrade"
-	const k = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-	refused := func(body string, more ...string) string {
-		return fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n~\r\nServer: ~\r\n%s\r\n%s", len(body), strings.Join(more, ""), body)
-	}
-	accepted := func(accept string, more string) string {
-		return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: " + accept + "\r\n" + more + "Content-Type: application/octet-stream\r\n~\r\nServer: ~\r\n\r\n"
-	}
-	const stripped = "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\"."
-	const hello = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+// The answers below were taken from aiohttp 3.8.6 itself, asked the same.
+func TestHomeAssistantAnswersHandshakesAsAiohttpDoes(t *testing.T) {
 	w := start(t, Options{})
+	const v, u, c, k = "Sec-WebSocket-Version: 13", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+	const stripped = "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\"."
 	for name, c := range map[string]struct {
-		ask  []string
-		want string
+		header []string
+		want   string // of a 400, or the accepted key
 	}{
-		"Upgrade lost":                        {[]string{get, c, v, k}, refused(stripped)},
-		"Upgrade lost, Connection replaced":   {[]string{get, "Connection: keep-alive", v, k}, refused(stripped)},
-		"another protocol":                    {[]string{get, "Upgrade: h2c", c, v, k}, refused("No WebSocket UPGRADE hdr: h2c\n Can \"Upgrade\" only to \"WebSocket\".")},
-		"Connection replaced":                 {[]string{get, u, "Connection: keep-alive", v, k}, refused("No CONNECTION upgrade hdr: keep-alive")},
-		"Connection lost":                     {[]string{get, u, v, k}, refused("No CONNECTION upgrade hdr: None")},
-		"key lost":                            {[]string{get, u, c, v}, refused("Handshake error: None")},
-		"key empty":                           {[]string{get, u, c, v, "Sec-WebSocket-Key:"}, refused("Handshake error: ''")},
-		"key too short":                       {[]string{get, u, c, v, "Sec-WebSocket-Key: YWJj"}, refused("Handshake error: 'YWJj'")},
-		"key with bad padding":                {[]string{get, u, c, v, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ="}, refused("Handshake error: 'dGhlIHNhbXBsZSBub25jZQ='")},
-		"key with a quote":                    {[]string{get, u, c, v, "Sec-WebSocket-Key: ab'c"}, refused(`Handshake error: "ab'c"`)},
-		"key with both quotes":                {[]string{get, u, c, v, `Sec-WebSocket-Key: ab'"c`}, refused(`Handshake error: 'ab\'"c'`)},
-		"version lost":                        {[]string{get, u, c, k}, refused("Unsupported version: ")},
-		"version unknown":                     {[]string{get, u, c, k, "Sec-WebSocket-Version: 12"}, refused("Unsupported version: 12")},
-		"the version is asked before the key": {[]string{get, u, c}, refused("Unsupported version: ")},
-		"refused and closed":                  {[]string{get, "Connection: close", v, k}, refused(stripped, "Connection: close\r\n")},
-		"good":                                {[]string{get, u, c, v, k}, accepted(hello, "")},
-		"good, Connection a list":             {[]string{get, u, "Connection: keep-alive, Upgrade", v, k}, accepted(hello, "")},
-		"good, an unknown subprotocol":        {[]string{get, u, c, v, k, "Sec-WebSocket-Protocol: foo"}, accepted(hello, "")},
-		"good, a key with other characters":   {[]string{get, u, c, v, "Sec-WebSocket-Key: $$dGhlIHNhbXBsZSBub25jZQ=="}, accepted("tuZOYguZf7i8E4nFC0QgSYP5+qg=", "")},
-		"good, compression offered": {[]string{get, u, c, v, k, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"},
-			accepted(hello, "Sec-WebSocket-Extensions: permessage-deflate\r\n")},
-		"good, compression without context": {[]string{get, u, c, v, k, "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
-			accepted(hello, "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n")},
-		"another method": {[]string{"POST /api/websocket HTTP/1.1\r\nHost: x\r\nContent-Length: 0"},
-			"HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\nAllow: GET,HEAD\r\nContent-Length: 23\r\n~\r\nServer: ~\r\n\r\n405: Method Not Allowed"},
-		"no such page": {[]string{"GET /nope HTTP/1.1\r\nHost: x"},
-			"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 14\r\n~\r\nServer: ~\r\n\r\n404: Not Found"},
-		"no token": {[]string{"GET /api/ HTTP/1.1\r\nHost: x"},
-			"HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 17\r\n~\r\nServer: ~\r\n\r\n401: Unauthorized"},
-		"HTTP/1.0, kept": {[]string{"GET /nope HTTP/1.0\r\nConnection: keep-alive"},
-			"HTTP/1.0 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 14\r\n~\r\nServer: ~\r\nConnection: keep-alive\r\n\r\n404: Not Found"},
+		"Upgrade lost":                        {[]string{c, v, k}, stripped},
+		"Upgrade lost, Connection replaced":   {[]string{"Connection: keep-alive", v, k}, stripped},
+		"another protocol":                    {[]string{"Upgrade: h2c", c, v, k}, "No WebSocket UPGRADE hdr: h2c\n Can \"Upgrade\" only to \"WebSocket\"."},
+		"Connection replaced":                 {[]string{u, "Connection: keep-alive", v, k}, "No CONNECTION upgrade hdr: keep-alive"},
+		"Connection lost":                     {[]string{u, v, k}, "No CONNECTION upgrade hdr: None"},
+		"key lost":                            {[]string{u, c, v}, "Handshake error: None"},
+		"key empty":                           {[]string{u, c, v, "Sec-WebSocket-Key:"}, "Handshake error: ''"},
+		"key too short":                       {[]string{u, c, v, "Sec-WebSocket-Key: YWJj"}, "Handshake error: 'YWJj'"},
+		"key with bad padding":                {[]string{u, c, v, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ="}, "Handshake error: 'dGhlIHNhbXBsZSBub25jZQ='"},
+		"key with a quote":                    {[]string{u, c, v, "Sec-WebSocket-Key: ab'c"}, `Handshake error: "ab'c"`},
+		"key with both quotes":                {[]string{u, c, v, `Sec-WebSocket-Key: ab'"c`}, `Handshake error: 'ab\'"c'`},
+		"version lost":                        {[]string{u, c, k}, "Unsupported version: "},
+		"version unknown":                     {[]string{u, c, k, "Sec-WebSocket-Version: 12"}, "Unsupported version: 12"},
+		"the version is asked before the key": {[]string{u, c}, "Unsupported version: "},
+		"good":                                {[]string{u, c, v, k}, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
+		"good, Connection a list":             {[]string{u, "Connection: keep-alive, Upgrade", v, k}, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
+		"good, an unknown subprotocol":        {[]string{u, c, v, k, "Sec-WebSocket-Protocol: foo"}, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if have := rawAsk(t, w, c.ask...); have != c.want {
-				t.Errorf("have %q\nwant %q", have, c.want)
+			conn, err := net.DialTimeout("tcp", w.Core.door.addr, patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "GET /api/websocket HTTP/1.1\r\nHost: x\r\n"+strings.Join(c.header, "\r\n")+"\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.StatusCode == http.StatusSwitchingProtocols {
+				if have := res.Header.Get("Sec-WebSocket-Accept"); have != c.want || res.Header.Get("Sec-WebSocket-Protocol") != "" {
+					t.Errorf("%v", res.Header)
+				}
+				return
+			}
+			body, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != http.StatusBadRequest || string(body) != c.want || res.Header.Get("Content-Type") != plainText {
+				t.Errorf("%d %q, want %q; %v", res.StatusCode, body, c.want, res.Header)
 			}
 		})
 	}
 }
 
-func TestPython64(t *testing.T) {
-	for s, c := range map[string]struct {
-		n  int
-		ok bool
-	}{"": {0, true}, "YQ==": {1, true}, "YQ": {1, false}, "YQ=": {1, false}, "YWI=": {2, true}, "YWJj": {3, true}, "Y": {0, false}, "=YWJj": {3, true}, "YQ=a": {2, false}, "YQ==YWJj": {1, true}} {
-		if n, ok := pyBase64Len(s); ok != c.ok || ok && n != c.n {
-			t.Errorf("%q: %d %v, want %d %v", s, n, ok, c.n, c.ok)
-		}
-	}
-}
-
-func TestARefusedHandshakeKeepsTheConnectionForTheNextRequest(t *testing.T) {
+func TestHomeAssistantsOtherPages(t *testing.T) {
 	w := start(t, Options{})
-	conn, err := net.Dial("tcp", w.Core.door.addr)
+	want(t, get(t, w.Core.URL()+"/nope"), 404, "404: Not Found")
+	want(t, get(t, w.Core.URL()+"/api/"), 401, "401: Unauthorized")
+	res, err := http.Post(w.Core.URL()+"/api/websocket", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	br := bufio.NewReader(conn)
-	for range 2 {
-		_, _ = io.WriteString(conn, "GET /api/websocket HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
-		resp, err := http.ReadResponse(br, nil)
-		if err != nil || resp.StatusCode != 400 {
-			t.Fatal(resp, err)
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != "GET,HEAD" || res.Header.Get("Server") != aiohttpServer {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 }
 

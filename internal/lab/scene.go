@@ -29,6 +29,16 @@ func newScene() scene {
 	return scene{ctx: ctx, cancel: cancel, change: make(chan struct{})}
 }
 
+// enter counts somebody among those whose end the world waits for, unless it has ended.
+func (w *scene) enter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.wg.Add(1)
+	}
+	return !w.closed
+}
+
 // turn wakes everyone who waits. The caller holds mu.
 func (w *scene) turn() {
 	close(w.change)

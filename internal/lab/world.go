@@ -98,16 +98,14 @@ func (w *World) openDoors() (err error) {
 	s, c, o := w.Supervisor, w.Core, w.Outside
 	for _, one := range []struct {
 		door  **door
-		serve http.Handler
-		raw   func(net.Conn)
+		serve http.HandlerFunc
 	}{
-		{&s.door, http.HandlerFunc(s.serve), nil}, {&c.door, nil, (&web{c}).serve}, {&w.Connector.door, http.HandlerFunc(w.Connector.serve), nil},
-		{&o.door, http.HandlerFunc(o.serve), nil}, {&w.control, (&control{w}).handler(), nil}, {&w.proxy, nil, (&proxy{w}).serve},
+		{&s.door, s.serve}, {&c.door, (&web{c}).serve}, {&w.Connector.door, w.Connector.serve}, {&o.door, o.serve}, {&w.control, (&control{w}).handler().ServeHTTP}, {&w.proxy, w.proxied},
 	} {
 		if one.door == &w.proxy && !w.opt.Proxy {
 			continue
 		}
-		if *one.door, err = newDoor(w, "127.0.0.1:0", one.serve, one.raw); err != nil {
+		if *one.door, err = newDoor(w, "127.0.0.1:0", one.serve); err != nil {
 			return err
 		}
 	}
@@ -142,7 +140,7 @@ func (e *Edge) open() (err error) {
 	if e.w.opt.SplitDNS {
 		addr, name = net.JoinHostPort("127.0.0.2", e.w.Core.door.port()), "localhost:"+e.w.Core.door.port()
 	}
-	if e.door, err = newDoor(e.w, addr, http.HandlerFunc(e.serve), nil); err != nil {
+	if e.door, err = newDoor(e.w, addr, http.HandlerFunc(e.serve)); err != nil {
 		return err
 	}
 	if name == "" {
