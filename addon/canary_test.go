@@ -176,7 +176,7 @@ func TestNoCredentialReachesAHostThatOnlyAStrangersAppNames(t *testing.T) {
 func TestCredentialsReachTheirOwnHome(t *testing.T) {
 	house.Run(t, lab.Options{Faults: lab.Faults{Access: true}}, credentials, func(h *house.House) {
 		h.Wait("it is well", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
-		if h.World.Core.SignIns() == 0 {
+		if h.World.Core.Told().SignIns == 0 {
 			h.Error("it did not sign in")
 		}
 		asked := 0
@@ -218,7 +218,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 func TestNothingIsShownToAnAnswerThatIsNotCloudflares(t *testing.T) {
 	house.Run(t, lab.Options{Faults: lab.Faults{SplitDNS: true}}, credentials, func(h *house.House) {
 		h.Sleep(time.Hour)
-		if h.World.Core.SignIns() > 0 {
+		if h.World.Core.Told().SignIns > 0 {
 			h.Error("it signed in past Cloudflare")
 		}
 		seen := 0
@@ -236,15 +236,15 @@ func TestNothingIsShownToAnAnswerThatIsNotCloudflares(t *testing.T) {
 		}
 		// Cloudflare is back: what is Cloudflare's is known again.
 		h.World.SetFaults(lab.Faults{Access: true})
-		h.Wait("it is well", 3*time.Hour, func() bool { return h.World.Core.SignIns() > 0 })
+		h.Wait("it is well", 3*time.Hour, func() bool { return h.World.Core.Told().SignIns > 0 })
 		// And once more past it, at an address that was Cloudflare's a moment ago: one request may carry the token, no more.
 		before := len(h.World.Requests())
 		h.World.SetFaults(lab.Faults{SplitDNS: true})
-		signed := h.World.Core.SignIns()
+		signed := h.World.Core.Told().SignIns
 		h.Sleep(time.Hour)
 		carried := slices.DeleteFunc(h.World.Requests()[before:], func(r lab.Request) bool { return r.Server != "edge" || r.Header.Get("Cf-Access-Client-Secret") == "" })
-		if len(carried) > 1 || h.World.Core.SignIns() > signed {
-			h.Errorf("%d requests carried the service token, %d sign-ins", len(carried), h.World.Core.SignIns()-signed)
+		if len(carried) > 1 || h.World.Core.Told().SignIns > signed {
+			h.Errorf("%d requests carried the service token, %d sign-ins", len(carried), h.World.Core.Told().SignIns-signed)
 		}
 	})
 }

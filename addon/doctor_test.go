@@ -157,7 +157,7 @@ func TestATokenThatHomeAssistantRefusesIsNeverSentTwice(t *testing.T) {
 			}
 		}
 	}
-	if n := w.Core.WrongTokens(); n != 1 {
+	if n := w.Core.Told().WrongTokens; n != 1 {
 		t.Errorf("it was sent %d times", n)
 	}
 	j, _, err := journal.Open(dir, time.Now())
@@ -172,7 +172,7 @@ func TestAnotherAddressThanTheWatchedOneIsShownNoSecret(t *testing.T) {
 	if r.Code != doctor.Healthy || len(r.Notes) == 0 {
 		t.Errorf("code %d, notes %q", r.Code, r.Notes)
 	}
-	if other.Core.SignIns() != 0 {
+	if other.Core.Told().SignIns != 0 {
 		t.Error("it signed in there")
 	}
 	for _, q := range other.Requests() {
@@ -185,8 +185,8 @@ func TestAnotherAddressThanTheWatchedOneIsShownNoSecret(t *testing.T) {
 func TestTheDoctorSignsInOnce(t *testing.T) {
 	w := connected(t, lab.Options{})
 	r, _ := labDoctor(t, w, t.TempDir(), "", "TUNNELMEDIC_HA_TOKEN="+lab.HAToken)
-	if r.Code != doctor.Healthy || w.Core.SignIns() != 1 {
-		t.Errorf("code %d, %d sign-ins", r.Code, w.Core.SignIns())
+	if r.Code != doctor.Healthy || w.Core.Told().SignIns != 1 {
+		t.Errorf("code %d, %d sign-ins", r.Code, w.Core.Told().SignIns)
 	}
 	if r.Took > 15*time.Second {
 		t.Errorf("it took %s", r.Took)

@@ -71,7 +71,7 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 			go func() { ended <- addon.Run(life, lab.Environ(env), "test", io.Discard) }()
 
 			if err := w.Wait(ctx, func() bool {
-				n := w.Core.Notifications()["tunnelmedic"]
+				n := w.Core.Told().Notifications["tunnelmedic"]
 				for _, s := range c.says {
 					if !strings.Contains(n.Title+"\n"+n.Message, s) {
 						return false
@@ -79,17 +79,17 @@ func TestFirstRunWaitsForWhatIsMissingAndSaysWhat(t *testing.T) {
 				}
 				return true
 			}); err != nil {
-				t.Fatalf("the notification does not say %q: %+v", c.says, w.Core.Notifications())
+				t.Fatalf("the notification does not say %q: %+v", c.says, w.Core.Told().Notifications)
 			}
-			if n := len(w.Core.Notifications()); n != 1 {
+			if n := len(w.Core.Told().Notifications); n != 1 {
 				t.Errorf("%d notifications stand, not one", n)
 			}
 			if c.putRight != nil {
 				if err := c.putRight(w); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.Wait(ctx, func() bool { return len(w.Core.Notifications()) == 0 }); err != nil {
-					t.Errorf("put right, and the notification still stands: %+v", w.Core.Notifications())
+				if err := w.Wait(ctx, func() bool { return len(w.Core.Told().Notifications) == 0 }); err != nil {
+					t.Errorf("put right, and the notification still stands: %+v", w.Core.Told().Notifications)
 				}
 			}
 			if w.Supervisor.Restarts() != 0 {

@@ -140,7 +140,7 @@ func (h *household) fetch(path string) []byte {
 
 func (h *household) told(from, to string) func() bool {
 	return func() bool {
-		return slices.ContainsFunc(h.Core.Events(), func(e lab.Event) bool {
+		return slices.ContainsFunc(h.Core.Told().Events, func(e lab.Event) bool {
 			var d struct{ From, To string }
 			_ = json.Unmarshal(e.Data, &d)
 			return (from == "" || d.From == from) && d.To == to
@@ -261,9 +261,11 @@ func TestAStopInATreatmentPutsTheUsersOwnBack(t *testing.T) {
 			// It comes again, the fault has gone: the user's own stays, and all is well.
 			h.SetFaults(lab.Faults{})
 			h.Supervisor.ClearInjections()
-			n := len(h.Core.Events())
+			n := len(h.Core.Told().Events)
 			h.start(t)
-			h.wait(t, "sane again", func() bool { return len(h.Core.Events()) > n && (h.state() == "healthy" || h.state() == "holding") })
+			h.wait(t, "sane again", func() bool {
+				return len(h.Core.Told().Events) > n && (h.state() == "healthy" || h.state() == "holding")
+			})
 			h.asItWas(t, before)
 			h.stop(t)
 			h.asItWas(t, before)

@@ -64,7 +64,7 @@ func TestThePagesButtonsInALab(t *testing.T) {
 
 	// The sensors are there without a broker.
 	until(t, "the states in Core", func() bool {
-		return bytes.Contains(w.Core.EntityStates()["binary_sensor.tunnelmedic_connectivity"], []byte(`"on"`)) && len(w.Core.EntityStates()) >= 13
+		return bytes.Contains(w.Core.Told().EntityStates["binary_sensor.tunnelmedic_connectivity"], []byte(`"on"`)) && len(w.Core.Told().EntityStates) >= 13
 	})
 
 	// A trial by hand that proves good stays, after one restart.
@@ -105,8 +105,8 @@ func TestThePagesButtonsInALab(t *testing.T) {
 	if status, message := d.press(t, "/api/forget", ""); status != http.StatusAccepted {
 		t.Errorf("HTTP %d %s", status, message)
 	}
-	if len(w.Core.EntityStates()) != 0 || len(w.Core.Notifications()) != 0 {
-		t.Errorf("left over: %d states, %d notifications", len(w.Core.EntityStates()), len(w.Core.Notifications()))
+	if len(w.Core.Told().EntityStates) != 0 || len(w.Core.Told().Notifications) != 0 {
+		t.Errorf("left over: %d states, %d notifications", len(w.Core.Told().EntityStates), len(w.Core.Told().Notifications))
 	}
 	d.stop(t)
 }

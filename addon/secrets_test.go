@@ -68,7 +68,7 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 
 	// A good day, and answers that repeat what they were asked with.
 	h.start(t)
-	h.wait(t, "healthy, and signed in", func() bool { return h.told("", "healthy")() && h.Core.SignIns() > 0 })
+	h.wait(t, "healthy, and signed in", func() bool { return h.told("", "healthy")() && h.Core.Told().SignIns > 0 })
 	listen()
 	echo := fmt.Sprintf("You sent Cf-Access-Client-Secret: %s and {\"access_token\":%q}, Authorization: Bearer %s, %s", lab.AccessSecret, lab.HAToken, planted["a bearer token in a page"], planted["a JSON web token in a page"])
 	for _, a := range []lab.EdgeAnswer{
@@ -94,8 +94,8 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 	h.wait(t, "holding", h.told("", "holding"))
 	listen()
 	h.SetFaults(lab.Faults{Access: true})
-	signIns := h.Core.SignIns()
-	h.wait(t, "it works again", func() bool { return h.Core.SignIns() > signIns+3 })
+	signIns := h.Core.Told().SignIns
+	h.wait(t, "it works again", func() bool { return h.Core.Told().SignIns > signIns+3 })
 	listen()
 	h.stop(t)
 	if h.Supervisor.Restarts() == 0 {
@@ -112,7 +112,7 @@ func TestNoSecretIsToldAnywhere(t *testing.T) {
 	}
 
 	places := map[string][]byte{"the page": told, "the log": []byte(h.log.all())}
-	for name, v := range map[string]any{"notifications": h.Core.NotificationLog(), "notify services": h.Core.NotifyCalls(), "events": h.Core.Events(), "entities": h.Core.EntityStates()} {
+	for name, v := range map[string]any{"notifications": h.Core.Told().NotificationLog, "notify services": h.Core.Told().NotifyCalls, "events": h.Core.Told().Events, "entities": h.Core.Told().EntityStates} {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)

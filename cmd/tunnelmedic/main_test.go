@@ -54,7 +54,7 @@ func TestItRunsUntilItIsStoppedAndSaysThatItIsWell(t *testing.T) {
 	done := make(chan int, 1)
 	var errOut bytes.Buffer
 	go func() { done <- run(ctx, nil, &bytes.Buffer{}, &errOut) }()
-	if err := w.Wait(t.Context(), func() bool { return len(w.Core.Events()) > 0 }); err != nil { // it has looked once
+	if err := w.Wait(t.Context(), func() bool { return len(w.Core.Told().Events) > 0 }); err != nil { // it has looked once
 		t.Fatal(err)
 	}
 	if code, _, errOut := tunnelmedic(t, t.Context(), "healthcheck"); code != 0 {

@@ -40,6 +40,8 @@ type subscription struct {
 
 // socket is a connection to Core's WebSocket.
 type socket struct {
+	*Core
+	ws   *websocket.Conn
 	say  chan map[string]any // what is to be sent
 	subs []subscription      // World.mu guards it
 }
@@ -57,7 +59,7 @@ func (c *Core) users() []User {
 // publish puts an event on the bus. The caller holds World.mu.
 func (c *Core) publish(kind string, data json.RawMessage, user any) {
 	now := time.Now()
-	c.events = append(c.events, Event{now, kind, data})
+	c.told.Events = append(c.told.Events, Event{now, kind, data})
 	for s := range c.sockets {
 		for _, sub := range s.subs {
 			if sub.kind != "" && sub.kind != kind {
@@ -74,19 +76,6 @@ func (c *Core) publish(kind string, data json.RawMessage, user any) {
 		}
 	}
 	c.w.changed()
-}
-
-// Listeners is how many connections hear the bus.
-func (c *Core) Listeners() int {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	n := 0
-	for s := range c.sockets {
-		if len(s.subs) > 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // serveProxied is Core's WebSocket through Supervisor's proxy (APIProxy.websocket of its api/proxy.py): it wants
@@ -108,7 +97,8 @@ func (c *Core) serveProxied(rw http.ResponseWriter, req *http.Request) {
 	defer func() { _ = ws.CloseNow() }()
 	ctx, cancel := context.WithCancel(c.w.ctx)
 	defer cancel()
-	if !c.signedIn(ctx, ws) {
+	s := &socket{Core: c, ws: ws, say: make(chan map[string]any, socketPending)}
+	if !s.signedIn(ctx) {
 		_ = ws.Close(websocket.StatusNormalClosure, "")
 		return
 	}
@@ -121,7 +111,6 @@ func (c *Core) serveProxied(rw http.ResponseWriter, req *http.Request) {
 		<-ctx.Done()
 		return
 	}
-	s := &socket{say: make(chan map[string]any, socketPending)}
 	c.w.mu.Lock()
 	c.sockets[s] = struct{}{}
 	c.w.wg.Add(2)
@@ -132,7 +121,7 @@ func (c *Core) serveProxied(rw http.ResponseWriter, req *http.Request) {
 		c.w.changed()
 		c.w.mu.Unlock()
 	}()
-	go func() { defer c.w.wg.Done(); defer cancel(); c.speak(ctx, ws, s) }()
+	go func() { defer c.w.wg.Done(); defer cancel(); s.speak(ctx) }()
 	go func() { // Core closes when it stops; of a Supervisor that is gone nobody says good-bye
 		defer c.w.wg.Done()
 		if c.w.Wait(ctx, func() bool { f := c.w.Faults(); return f.CoreDown || f.CoreStarting || f.SupervisorDown }) == nil && !c.w.Faults().SupervisorDown {
@@ -140,43 +129,43 @@ func (c *Core) serveProxied(rw http.ResponseWriter, req *http.Request) {
 		}
 		cancel()
 	}()
-	c.listen(ctx, ws, s)
+	s.listen(ctx)
 }
 
 // signedIn is the sign-in, which Supervisor sees to itself.
-func (c *Core) signedIn(ctx context.Context, ws *websocket.Conn) bool {
-	if !c.send(ctx, ws, map[string]any{"type": "auth_required", "ha_version": *c.version.Load()}) {
+func (s *socket) signedIn(ctx context.Context) bool {
+	if !s.send(ctx, map[string]any{"type": "auth_required", "ha_version": *s.version.Load()}) {
 		return false
 	}
 	ctx, late := context.WithTimeout(ctx, socketSignIn)
 	defer late()
-	_, raw, err := ws.Read(ctx)
+	_, raw, err := s.ws.Read(ctx)
 	var m struct {
 		Token string `json:"access_token"`
 	}
 	if err != nil || json.Unmarshal(raw, &m) != nil {
 		return false
 	}
-	if m.Token != SupervisorToken || c.w.Faults().CoreSocket == SocketRefused {
-		c.send(ctx, ws, map[string]any{"type": "auth_invalid", "message": "Invalid access"})
+	if m.Token != SupervisorToken || s.w.Faults().CoreSocket == SocketRefused {
+		s.send(ctx, map[string]any{"type": "auth_invalid", "message": "Invalid access"})
 		return false
 	}
-	return c.send(ctx, ws, map[string]any{"type": "auth_ok", "ha_version": *c.version.Load()})
+	return s.send(ctx, map[string]any{"type": "auth_ok", "ha_version": *s.version.Load()})
 }
 
-func (c *Core) send(ctx context.Context, ws *websocket.Conn, message map[string]any) bool {
-	if c.w.Faults().CoreSocket == SocketSlow {
+func (s *socket) send(ctx context.Context, message map[string]any) bool {
+	if s.w.Faults().CoreSocket == SocketSlow {
 		select {
 		case <-time.After(socketSlow):
 		case <-ctx.Done():
 		}
 	}
 	raw, _ := json.Marshal(message) // users, strings and booleans always marshal
-	return ws.Write(ctx, websocket.MessageText, raw) == nil
+	return s.ws.Write(ctx, websocket.MessageText, raw) == nil
 }
 
 // speak sends what is to be said, and pings.
-func (c *Core) speak(ctx context.Context, ws *websocket.Conn, s *socket) {
+func (s *socket) speak(ctx context.Context) {
 	beat := time.NewTicker(socketBeat)
 	defer beat.Stop()
 	for {
@@ -184,12 +173,12 @@ func (c *Core) speak(ctx context.Context, ws *websocket.Conn, s *socket) {
 		case <-ctx.Done():
 			return
 		case message, open := <-s.say:
-			if !open || c.w.Faults().CoreSocket != SocketSilent && !c.send(ctx, ws, message) {
+			if !open || s.w.Faults().CoreSocket != SocketSilent && !s.send(ctx, message) {
 				return
 			}
 		case <-beat.C:
 			ponged, late := context.WithTimeout(ctx, socketBeat/2)
-			err := ws.Ping(ponged)
+			err := s.ws.Ping(ponged)
 			late()
 			if err != nil {
 				return
@@ -199,9 +188,9 @@ func (c *Core) speak(ctx context.Context, ws *websocket.Conn, s *socket) {
 }
 
 // listen answers commands (websocket_api/commands.py).
-func (c *Core) listen(ctx context.Context, ws *websocket.Conn, s *socket) {
+func (s *socket) listen(ctx context.Context) {
 	for {
-		_, raw, err := ws.Read(ctx)
+		_, raw, err := s.ws.Read(ctx)
 		if err != nil {
 			return
 		}
@@ -211,10 +200,10 @@ func (c *Core) listen(ctx context.Context, ws *websocket.Conn, s *socket) {
 			ID    int    `json:"id"`
 		}
 		if json.Unmarshal(raw, &m) != nil { // "Received invalid JSON."
-			_ = ws.Close(websocket.StatusNormalClosure, "")
+			_ = s.ws.Close(websocket.StatusNormalClosure, "")
 			return
 		}
-		c.w.mu.Lock()
+		s.w.mu.Lock()
 		answer := map[string]any{"id": m.ID, "type": "result", "success": false, "error": map[string]string{"code": "unknown_command", "message": "Unknown command."}}
 		refuse := func() { answer["error"] = map[string]string{"code": "unauthorized", "message": "Unauthorized"} }
 		grant := func(result any) {
@@ -222,25 +211,25 @@ func (c *Core) listen(ctx context.Context, ws *websocket.Conn, s *socket) {
 			delete(answer, "error")
 		}
 		switch {
-		case strings.HasPrefix(m.Type, "supervisor/"), strings.HasPrefix(m.Type, "hassio/"), m.Type == "subscribe_events" && c.w.faults.CoreSocket == SocketDenied:
+		case strings.HasPrefix(m.Type, "supervisor/"), strings.HasPrefix(m.Type, "hassio/"), m.Type == "subscribe_events" && s.w.faults.CoreSocket == SocketDenied:
 			refuse()
 		case m.Type == "ping":
 			answer = map[string]any{"id": m.ID, "type": "pong"}
 		case m.Type == "config/auth/list":
-			grant(c.users())
+			grant(s.users())
 		case m.Type == "config/device_registry/list":
-			grant(c.devices())
+			grant(s.devices())
 		case m.Type == "subscribe_events":
 			s.subs = append(s.subs, subscription{m.ID, m.Event})
 			grant(nil)
 		}
-		if _, open := c.sockets[s]; open {
+		if _, open := s.sockets[s]; open {
 			select {
 			case s.say <- answer:
 			default: // as above
 			}
 		}
-		c.w.changed()
-		c.w.mu.Unlock()
+		s.w.changed()
+		s.w.mu.Unlock()
 	}
 }

@@ -89,7 +89,7 @@ func TestCoresWebSocketThroughSupervisor(t *testing.T) {
 					t.Errorf("it ended with %d (%v)", got, end)
 				}
 				time.Sleep(2 * time.Minute)
-				if n := w.Core.Listeners(); n != 0 {
+				if n := w.Core.Told().Listeners; n != 0 {
 					t.Errorf("%d still listen", n)
 				}
 			})
@@ -108,7 +108,7 @@ func TestPhonesFireWhatTheirAppsFire(t *testing.T) {
 			}
 		}
 	}
-	events := w.Core.Events()
+	events := w.Core.Told().Events
 	if len(events) != 2 {
 		t.Fatalf("%+v", events)
 	}

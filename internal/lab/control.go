@@ -55,19 +55,16 @@ type Snapshot struct {
 	OpenShare     float64                        `json:"open_share"`
 	CutOffMS      int64                          `json:"cut_off_ms"`
 	Restarts      int                            `json:"restarts"`
-	WrongTokens   int                            `json:"wrong_tokens"`
-	Notifications map[string]Notification        `json:"notifications"`
-	NotifyCalls   []Event                        `json:"notify_calls"`
-	Events        []Event                        `json:"events"`
-	Faults        Faults                         `json:"faults"`
-	Requests      map[string]int                 `json:"requests"` // by server
+	Told
+	Faults   Faults         `json:"faults"`
+	Requests map[string]int `json:"requests"` // by server
 }
 
 // Snapshot looks at the world.
 func (w *World) Snapshot() Snapshot {
 	s := Snapshot{UptimeMS: time.Since(w.started).Milliseconds(), PublicURL: w.Edge.url, AddOns: map[string]evidence.AddOnState{}, RunParameters: w.Supervisor.RunParameters(), Transport: w.Connector.Transport(),
-		Connections: w.Connector.Connections(), OpenShare: w.OpenShare(), CutOffMS: w.CutOff().Milliseconds(), Restarts: w.Supervisor.Restarts(), WrongTokens: w.Core.WrongTokens(), Notifications: w.Core.Notifications(),
-		NotifyCalls: w.Core.NotifyCalls(), Events: w.Core.Events(), Faults: w.Faults(), Requests: map[string]int{}}
+		Connections: w.Connector.Connections(), OpenShare: w.OpenShare(), CutOffMS: w.CutOff().Milliseconds(), Restarts: w.Supervisor.Restarts(),
+		Told: w.Core.Told(), Faults: w.Faults(), Requests: map[string]int{}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range w.Supervisor.apps {

@@ -35,6 +35,18 @@ type Event struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
+// Told is what Home Assistant was told and asked.
+type Told struct {
+	Notifications   map[string]Notification    `json:"notifications"` // that stand now, by id
+	NotificationLog []NotificationStep         `json:"-"`             // every creation and dismissal, oldest first
+	Events          []Event                    `json:"events"`        // fired on its bus, oldest first
+	NotifyCalls     []Event                    `json:"notify_calls"`  // calls of notify services, oldest first
+	EntityStates    map[string]json.RawMessage `json:"-"`             // set through its API, by entity
+	WrongTokens     int                        `json:"wrong_tokens"`  // how often somebody tried to sign in with one
+	SignIns         int                        `json:"-"`             // how often somebody signed in with the right one
+	Listeners       int                        `json:"-"`             // how many connections hear the bus
+}
+
 // Core is Home Assistant: its web server, and its API behind Supervisor's proxy. World.mu
 // guards what it remembers.
 type Core struct {
@@ -42,58 +54,24 @@ type Core struct {
 	door    *door
 	version atomic.Pointer[string] // now
 
-	notifications map[string]Notification
-	steps         []NotificationStep
-	events        []Event
-	notified      []Event
-	states        map[string]json.RawMessage
-	wrongTokens   int
-	signIns       int
-	log           []string
-	banned        bool
-	sockets       map[*socket]struct{}
+	told    Told
+	log     []string
+	banned  bool
+	sockets map[*socket]struct{}
 }
 
-// Notifications are the persistent notifications that stand now, by id.
-func (c *Core) Notifications() map[string]Notification {
+// Told is what it was told so far, and does not change any more.
+func (c *Core) Told() Told {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	return maps.Clone(c.notifications)
-}
-
-// NotificationLog is every creation and dismissal, oldest first.
-func (c *Core) NotificationLog() []NotificationStep {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return slices.Clone(c.steps)
-}
-
-// Events are those fired on Core's bus, oldest first.
-func (c *Core) Events() []Event {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return slices.Clone(c.events)
-}
-
-// NotifyCalls are the calls of notify services, oldest first.
-func (c *Core) NotifyCalls() []Event {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return slices.Clone(c.notified)
-}
-
-// WrongTokens is how often somebody tried to sign in with a wrong token.
-func (c *Core) WrongTokens() int {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return c.wrongTokens
-}
-
-// SignIns is how often somebody signed in with the right one.
-func (c *Core) SignIns() int {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return c.signIns
+	t := c.told
+	t.Notifications, t.EntityStates = maps.Clone(t.Notifications), maps.Clone(t.EntityStates)
+	for s := range c.sockets {
+		if len(s.subs) > 0 {
+			t.Listeners++
+		}
+	}
+	return t
 }
 
 // serveAPI is Core's REST API behind Supervisor's proxy (APIProxy of its api/proxy.py).
@@ -180,11 +158,11 @@ func (c *Core) callService(rw http.ResponseWriter, service string, raw json.RawM
 		}
 		step := NotificationStep{At: now, Dismissed: strings.HasSuffix(service, "dismiss"), Notification: n}
 		if step.Dismissed {
-			delete(c.notifications, n.ID)
+			delete(c.told.Notifications, n.ID)
 		} else {
-			c.notifications[n.ID] = n
+			c.told.Notifications[n.ID] = n
 		}
-		c.steps = append(c.steps, step)
+		c.told.NotificationLog = append(c.told.NotificationLog, step)
 	case domain == "notify" && (name == "persistent_notification" || slices.Contains(c.w.opt.Notify, name)):
 		var m struct {
 			Message string `json:"message"`
@@ -193,7 +171,7 @@ func (c *Core) callService(rw http.ResponseWriter, service string, raw json.RawM
 			plain(rw, http.StatusBadRequest)
 			return
 		}
-		c.notified = append(c.notified, Event{now, name, raw})
+		c.told.NotifyCalls = append(c.told.NotifyCalls, Event{now, name, raw})
 	default:
 		plain(rw, http.StatusBadRequest)
 		return
@@ -203,7 +181,7 @@ func (c *Core) callService(rw http.ResponseWriter, service string, raw json.RawM
 }
 
 func (c *Core) serveState(rw http.ResponseWriter, method, entity string, raw json.RawMessage) {
-	have, known := c.states[entity]
+	have, known := c.told.EntityStates[entity]
 	switch {
 	case method == http.MethodPost:
 		var s struct {
@@ -214,7 +192,7 @@ func (c *Core) serveState(rw http.ResponseWriter, method, entity string, raw jso
 			writeJSON(rw, http.StatusBadRequest, map[string]string{"message": "No state specified."})
 			return
 		}
-		c.states[entity] = raw
+		c.told.EntityStates[entity] = raw
 		status := http.StatusCreated
 		if known {
 			status = http.StatusOK
@@ -224,19 +202,12 @@ func (c *Core) serveState(rw http.ResponseWriter, method, entity string, raw jso
 	case !known:
 		writeJSON(rw, http.StatusNotFound, map[string]string{"message": "Entity not found."})
 	case method == http.MethodDelete:
-		delete(c.states, entity)
+		delete(c.told.EntityStates, entity)
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Entity removed."})
 		c.w.changed()
 	default:
 		writeJSON(rw, http.StatusOK, have)
 	}
-}
-
-// EntityStates are those set through Core's API, by entity.
-func (c *Core) EntityStates() map[string]json.RawMessage {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return maps.Clone(c.states)
 }
 
 // connectorIP is the Cloudflared app's address in Supervisor's network.
@@ -267,13 +238,6 @@ func (c *Core) logf(level, logger, format string, args ...any) {
 	if c.log = append(c.log, line); len(c.log) > keptCoreLog {
 		c.log = c.log[1:]
 	}
-}
-
-// Log is what Home Assistant has written into its log.
-func (c *Core) Log() string {
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	return strings.Join(c.log, "\n")
 }
 
 // Update makes Home Assistant another version, from one moment to the next: its start

@@ -150,7 +150,7 @@ func (c *web) converse(ws *websocket.Conn, req *http.Request) {
 		say(map[string]any{"type": "auth_invalid", "message": "Invalid access token or password"})
 	default:
 		c.w.mu.Lock()
-		c.signIns++
+		c.told.SignIns++
 		c.w.mu.Unlock()
 		for ok := say(map[string]any{"type": "auth_ok", "ha_version": *c.version.Load()}); ok && hear(forever); {
 			if m.Type == "ping" {
@@ -186,8 +186,8 @@ func startPage(version string) string {
 func (c *web) wrongToken() {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	c.wrongTokens++
-	if c.w.opt.BanAfter > 0 && c.wrongTokens >= c.w.opt.BanAfter {
+	c.told.WrongTokens++
+	if c.w.opt.BanAfter > 0 && c.told.WrongTokens >= c.w.opt.BanAfter {
 		c.banned = true
 		c.w.changed()
 	}

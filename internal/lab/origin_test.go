@@ -96,8 +96,8 @@ func TestHomeAssistantSignsInWithItsTokenAndCountsWrongOnes(t *testing.T) {
 			t.Fatal("the socket stays")
 		}
 	}
-	if w.Core.WrongTokens() != 2 || w.Core.SignIns() != 1 {
-		t.Fatal(w.Core.WrongTokens(), w.Core.SignIns())
+	if w.Core.Told().WrongTokens != 2 || w.Core.Told().SignIns != 1 {
+		t.Fatal(w.Core.Told().WrongTokens, w.Core.Told().SignIns)
 	}
 	want(t, handshakeAt(t, w.Core.URL()), 403, "403: Forbidden")
 }

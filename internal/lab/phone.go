@@ -35,7 +35,7 @@ type PhoneAction struct {
 // OnPhone are the notifications that stand on the phone behind a notify service, oldest first: one with the tag
 // of another has taken its place, and "clear_notification" has taken it away, as both companion apps do.
 func (c *Core) OnPhone(service string) (list []PhoneNote) {
-	for _, call := range c.NotifyCalls() {
+	for _, call := range c.Told().NotifyCalls {
 		if call.Name != service {
 			continue
 		}

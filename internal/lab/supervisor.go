@@ -361,7 +361,10 @@ func (s *api) appLogs(rw http.ResponseWriter, req *http.Request) {
 }
 
 func (s *api) coreLogs(rw http.ResponseWriter, req *http.Request) {
-	logs(rw, req, "homeassistant", []logRun{{strings.Split(s.w.Core.Log(), "\n")}})
+	s.w.mu.Lock()
+	log := strings.Join(s.w.Core.log, "\n")
+	s.w.mu.Unlock()
+	logs(rw, req, "homeassistant", []logRun{{strings.Split(log, "\n")}})
 }
 
 // logs is advanced_logs_handler of Supervisor's api/host.py: the newest lines, or the whole latest run.

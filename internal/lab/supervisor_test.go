@@ -184,14 +184,14 @@ func TestInjections(t *testing.T) {
 		if a := super(t, w, "POST", "/core/api/events/x", `{}`); a.err == nil || !strings.Contains(a.err.Error(), "reset") {
 			t.Error(a)
 		}
-		if len(w.Core.Events()) != 0 {
+		if len(w.Core.Told().Events) != 0 {
 			t.Error("the event was fired")
 		}
 	})
 	t.Run("a status after the effect hides that it happened", func(t *testing.T) {
 		w.Supervisor.Inject(Injection{Path: "/core/api/events/*", Status: 502, Body: "502: Bad Gateway", AfterEffect: true, Times: 1})
 		want(t, super(t, w, "POST", "/core/api/events/x", `{}`), 502)
-		if len(w.Core.Events()) != 1 {
+		if len(w.Core.Told().Events) != 1 {
 			t.Error("the event was not fired")
 		}
 	})

@@ -63,7 +63,7 @@ func New(opt Options) (_ *World, err error) {
 	}
 	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), scene: newScene()}
 	w.Connector, w.User = &Connector{w: w}, &Hands{w: w}
-	w.Core = &Core{w: w, notifications: map[string]Notification{}, states: map[string]json.RawMessage{}, sockets: map[*socket]struct{}{}}
+	w.Core = &Core{w: w, told: Told{Notifications: map[string]Notification{}, EntityStates: map[string]json.RawMessage{}}, sockets: map[*socket]struct{}{}}
 	w.Supervisor = newSupervisor(w)
 	w.Edge = &Edge{w: w, rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
 	w.Outside = &Outside{w: w}

@@ -309,7 +309,7 @@ func (h *house) secrets() (broken []string) {
 		}
 		return nil
 	})
-	told, _ := json.Marshal([]any{h.w.Core.NotificationLog(), h.w.Core.NotifyCalls(), h.w.Core.Events(), h.w.Core.EntityStates()})
+	told, _ := json.Marshal([]any{h.w.Core.Told().NotificationLog, h.w.Core.Told().NotifyCalls, h.w.Core.Told().Events, h.w.Core.Told().EntityStates})
 	places["what was told"] = string(told)
 	for place, text := range places {
 		for _, c := range canaries {

@@ -23,7 +23,7 @@ func TestASecretReferenceIsNeverWrittenBack(t *testing.T) {
 	h.until("health", func() bool { return h.phase(policy.Healthy) })
 	h.w.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1).Upgrade })
 	h.until("a word about it", func() bool {
-		for _, n := range h.w.Core.NotificationLog() {
+		for _, n := range h.w.Core.Told().NotificationLog {
 			if strings.Contains(n.Message, "!secret") && strings.Contains(n.Message, "Cloudflared → Configuration") {
 				return true
 			}

@@ -27,7 +27,7 @@ func proving(h *house.House) {
 }
 
 func told(h *house.House, text string) bool {
-	return slices.ContainsFunc(h.World.Core.NotificationLog(), func(n lab.NotificationStep) bool { return strings.Contains(n.Message, text) })
+	return slices.ContainsFunc(h.World.Core.Told().NotificationLog, func(n lab.NotificationStep) bool { return strings.Contains(n.Message, text) })
 }
 
 // flagOf is the protocol that is stored, "" for none.
@@ -117,10 +117,10 @@ func TestWhatLastsIsToldThoughNothingCanBeDone(t *testing.T) {
 				h.Sleep(time.Hour)
 				h.World.ChangeFaults(c.ends)
 				h.Wait("its end is told, with its length", 45*time.Minute, func() bool { return told(h, "works again, after ") })
-				if n := len(h.World.Core.NotifyCalls()); n != 2 {
+				if n := len(h.World.Core.Told().NotifyCalls); n != 2 {
 					h.Errorf("phones rang %d times", n)
 				}
-				h.Wait("the last word goes", 30*time.Minute, func() bool { return len(h.World.Core.Notifications()) == 0 })
+				h.Wait("the last word goes", 30*time.Minute, func() bool { return len(h.World.Core.Told().Notifications) == 0 })
 			})
 		})
 	}
@@ -247,7 +247,7 @@ func TestAPartialCureIsToldAsKept(t *testing.T) {
 		h.Wait("something is kept", 2*time.Hour, func() bool { return h.Status().State == policy.Holding })
 		h.Sleep(5 * time.Minute)
 		if flagOf(h.World) != "http2" || !told(h, "http2 stays for now") || told(h, "is back") || h.Status().Diagnosis.Cause.String() == "stripped-everywhere" {
-			h.Errorf("protocol %q, cause %s; told: %+v", flagOf(h.World), h.Status().Diagnosis.Cause, h.World.Core.NotificationLog())
+			h.Errorf("protocol %q, cause %s; told: %+v", flagOf(h.World), h.Status().Diagnosis.Cause, h.World.Core.Told().NotificationLog)
 		}
 	})
 }

@@ -51,12 +51,12 @@ func TestAnAddressThatFailsAloneIsToldAndNotTreated(t *testing.T) {
 		h.Wait("it is seen", 5*time.Minute, func() bool { return also().Cause == diagnosis.AccessLogin })
 		h.Wait("it is told", 15*time.Minute, func() bool { return told(h, "Your main address works") })
 		h.Sleep(2 * time.Hour)
-		if !healthy(h) || h.World.Supervisor.Restarts() != 0 || len(h.World.Core.NotifyCalls()) != 1 {
-			h.Errorf("the main address is %s; %d restarts; phones rang %d times", h.Status().Diagnosis.Cause, h.World.Supervisor.Restarts(), len(h.World.Core.NotifyCalls()))
+		if !healthy(h) || h.World.Supervisor.Restarts() != 0 || len(h.World.Core.Told().NotifyCalls) != 1 {
+			h.Errorf("the main address is %s; %d restarts; phones rang %d times", h.Status().Diagnosis.Cause, h.World.Supervisor.Restarts(), len(h.World.Core.Told().NotifyCalls))
 		}
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Access = false })
 		h.Wait("its end is told, with its length", 5*time.Minute, func() bool { return told(h, "works again, after 2 h") })
-		h.Wait("the last word goes", 30*time.Minute, func() bool { return len(h.World.Core.Notifications()) == 0 })
+		h.Wait("the last word goes", 30*time.Minute, func() bool { return len(h.World.Core.Told().Notifications) == 0 })
 		if log := h.Log(); strings.Count(log, "does not work, though") != 1 || !strings.Contains(log, "works again, after 2 h") {
 			h.Error("the log does not tell it once, with its end")
 		}
@@ -68,8 +68,8 @@ func TestAFaultOfTheTunnelIsToldOnce(t *testing.T) {
 		h.World.SetFaults(lab.Stripped(1))
 		h.Wait("both fail", 10*time.Minute, func() bool { return also().Cause == diagnosis.UpgradeStripped })
 		h.Sleep(2 * time.Hour)
-		if told(h, "Your main address works") || len(h.World.Core.Notifications()) != 1 {
-			h.Errorf("told: %+v", h.World.Core.Notifications())
+		if told(h, "Your main address works") || len(h.World.Core.Told().Notifications) != 1 {
+			h.Errorf("told: %+v", h.World.Core.Told().Notifications)
 		}
 		h.World.SetFaults(lab.Faults{})
 		h.Wait("both work", 3*time.Hour, func() bool { return healthy(h) && also().Well() })

@@ -33,10 +33,12 @@ func TestAStalePageIsToldAndNotTreated(t *testing.T) {
 		if !strings.Contains(strings.Join(s.Diagnosis.Advice, " "), "Purge Everything") || !strings.Contains(s.Diagnosis.Seen["start page"], "cache") {
 			t.Errorf("%q, %q", s.Diagnosis.Advice, s.Diagnosis.Seen["start page"])
 		}
-		h.Wait("the notification", time.Hour, func() bool { return strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "Purge") })
+		h.Wait("the notification", time.Hour, func() bool {
+			return strings.Contains(h.World.Core.Told().Notifications["tunnelmedic"].Message, "Purge")
+		})
 		h.World.SetFaults(lab.Faults{}) // the cache is purged, the rule is gone
 		saying(h, "healthy", time.Hour)
-		h.Wait("the notification's end", time.Hour, func() bool { return h.World.Core.Notifications()["tunnelmedic"].Message == "" })
+		h.Wait("the notification's end", time.Hour, func() bool { return h.World.Core.Told().Notifications["tunnelmedic"].Message == "" })
 		if n := h.World.Supervisor.Restarts(); n != 0 {
 			t.Errorf("%d restarts", n)
 		}
@@ -159,7 +161,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 		var s medic.Status
 		h.Wait("an incident that is told", time.Hour, func() bool {
 			s = h.Status()
-			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "2026.9.0")
+			return s.Incident != nil && s.State == policy.Holding && strings.Contains(h.World.Core.Told().Notifications["tunnelmedic"].Message, "2026.9.0")
 		})
 		for _, want := range []string{"Home Assistant went from 2026.8.3 to 2026.9.0, 4", "min before", "flags of cloudflared went from none to loglevel"} {
 			if !strings.Contains(s.Diagnosis.Changed, want) || !strings.Contains(s.Diagnosis.Seen["changed before"], want) || !strings.Contains(s.Incident.Seen["changed before"], want) {
@@ -169,7 +171,7 @@ func TestWhatChangedJustBeforeIsTold(t *testing.T) {
 		if strings.Contains(s.Diagnosis.Changed, "protocol") || strings.Contains(s.Diagnosis.Changed, "debug") {
 			t.Errorf("it tells of what it did itself, or of a flag's value: %q", s.Diagnosis.Changed)
 		}
-		if m := h.World.Core.Notifications()["tunnelmedic"].Message; !strings.Contains(m, "may not be the reason") {
+		if m := h.World.Core.Told().Notifications["tunnelmedic"].Message; !strings.Contains(m, "may not be the reason") {
 			t.Errorf("%q", m)
 		}
 		h.World.SetFaults(lab.Faults{})

@@ -30,7 +30,7 @@ func (c *course) play(t *testing.T, every, offset time.Duration) {
 			h.World.StartClients(every, false)
 		}
 		h.Sleep(10*time.Second + offset)
-		notes, began := len(h.World.Core.NotificationLog()), time.Now()
+		notes, began := len(h.World.Core.Told().NotificationLog), time.Now()
 		h.World.SetFaults(lab.Stripped(1, quic))
 		after := func(within time.Duration, cond func() bool) float64 {
 			for !cond() {
@@ -42,7 +42,7 @@ func (c *course) play(t *testing.T, every, offset time.Duration) {
 			return time.Since(began).Seconds()
 		}
 		c.seen = append(c.seen, after(3*time.Minute, func() bool { return !healthy(h) }))
-		c.told = append(c.told, after(5*time.Minute, func() bool { return len(h.World.Core.NotificationLog()) > notes }))
+		c.told = append(c.told, after(5*time.Minute, func() bool { return len(h.World.Core.Told().NotificationLog) > notes }))
 		c.open = append(c.open, after(10*time.Minute, func() bool { return h.World.OpenShare() == 1 }))
 		c.proven = append(c.proven, after(10*time.Minute, func() bool { return healthy(h) }))
 	})

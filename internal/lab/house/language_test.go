@@ -14,17 +14,17 @@ import (
 func TestAHouseholdIsToldInItsLanguage(t *testing.T) {
 	house.Run(t, lab.Options{Language: "de", Notify: []string{"mobile_app_handy"}}, map[string]string{"TUNNELMEDIC_NOTIFY": "mobile_app_handy"}, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().LastProbe != nil && h.Status().LastProbe.OK })
-		if raw := string(h.World.Core.EntityStates()["binary_sensor.tunnelmedic_connectivity"]); !strings.Contains(raw, "Zugriff von außen") {
+		if raw := string(h.World.Core.Told().EntityStates["binary_sensor.tunnelmedic_connectivity"]); !strings.Contains(raw, "Zugriff von außen") {
 			h.Errorf("the entity is %s", raw)
 		}
 		lost(1, lab.NoUpgrade, evidence.OverQUIC, evidence.OverHTTP2)(h)
 		h.Wait("it is told", 3*time.Hour, func() bool {
-			return strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Title, "von außen nicht erreichbar")
+			return strings.Contains(h.World.Core.Told().Notifications["tunnelmedic"].Title, "von außen nicht erreichbar")
 		})
-		if message := h.World.Core.Notifications()["tunnelmedic"].Message; strings.Contains(message, " the ") || !strings.Contains(message, "Was geschehen ist:") {
+		if message := h.World.Core.Told().Notifications["tunnelmedic"].Message; strings.Contains(message, " the ") || !strings.Contains(message, "Was geschehen ist:") {
 			h.Errorf("told: %s", message)
 		}
-		if calls := h.World.Core.NotifyCalls(); len(calls) == 0 {
+		if calls := h.World.Core.Told().NotifyCalls; len(calls) == 0 {
 			h.Error("no phone rang")
 		}
 		if !strings.Contains(h.Log(), "All well: ") {

@@ -39,7 +39,7 @@ func asked(h *house.House) {
 	h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
 	h.Wait("a question", 5*time.Minute, func() bool { return h.Status().Question != nil })
 	h.Wait("it stands on both phones", time.Minute, func() bool { return button(h, pixel, "Yes") != nil && button(h, iphone, "Yes") != nil })
-	h.Wait("its answer can be heard", time.Minute, func() bool { return h.World.Core.Listeners() == 1 })
+	h.Wait("its answer can be heard", time.Minute, func() bool { return h.World.Core.Told().Listeners == 1 })
 }
 
 // button is a notification on a phone that has a button of this title; nil for none.
@@ -68,21 +68,21 @@ func TestAYesOnThePhoneHealsTheHome(t *testing.T) {
 		t.Run(phone, func(t *testing.T) {
 			t.Parallel()
 			asks(t, nil, func(h *house.House) {
-				if n := h.World.Core.Listeners(); n != 0 {
+				if n := h.World.Core.Told().Listeners; n != 0 {
 					h.Errorf("%d connections listen though nothing is asked", n)
 				}
 				asked(h)
 				if s := h.Status(); s.State != policy.Holding || !strings.Contains(s.Question.Text, "from auto to http2") || s.Mode != "ask" {
 					h.Errorf("%s %+v", s.State, s.Question)
 				}
-				if n := h.World.Core.Notifications()["tunnelmedic"]; !strings.Contains(n.Message, "May Tunnel Medic switch") || !strings.Contains(n.Message, "](") {
+				if n := h.World.Core.Told().Notifications["tunnelmedic"]; !strings.Contains(n.Message, "May Tunnel Medic switch") || !strings.Contains(n.Message, "](") {
 					h.Errorf("the notification: %+v", n)
 				}
 				h.Holds("nothing is done without a yes", 5*time.Minute, func() bool { return h.World.Supervisor.Restarts() == 0 && flagOf(h.World) == "" })
 				pressed(h, phone, "Yes")
 				h.Wait("it is healed", 10*time.Minute, func() bool { return healthy(h) && flagOf(h.World) == "http2" && h.World.OpenShare() == 1 })
 				h.Wait("the question is gone from the phones", time.Minute, func() bool { return button(h, pixel, "Yes") == nil && button(h, iphone, "Yes") == nil })
-				h.Wait("nobody listens any more", time.Minute, func() bool { return h.World.Core.Listeners() == 0 })
+				h.Wait("nobody listens any more", time.Minute, func() bool { return h.World.Core.Told().Listeners == 0 })
 				if n := h.World.Supervisor.Restarts(); n != 1 {
 					h.Errorf("%d restarts", n)
 				}
@@ -104,7 +104,7 @@ func noSecrets(h *house.House) {
 		if strings.Contains(text, "TUNNELMEDIC_"+"Y") || strings.Contains(text, lab.SupervisorToken) {
 			h.Errorf("a secret stands in %s", where)
 		}
-		for _, call := range h.World.Core.NotifyCalls() {
+		for _, call := range h.World.Core.Told().NotifyCalls {
 			var m struct {
 				Data lab.PhoneData `json:"data"`
 			}
@@ -124,7 +124,7 @@ func TestANoOnThePhoneLeavesTheTunnelAlone(t *testing.T) {
 		pressed(h, iphone, "Not now")
 		h.Wait("the answer is told", time.Minute, func() bool { return h.Status().Question == nil })
 		h.Holds("nothing is done, nothing is asked", 5*time.Hour, func() bool { return h.World.Supervisor.Restarts() == 0 && h.Status().Question == nil })
-		if n := h.World.Core.Notifications()["tunnelmedic"]; !strings.Contains(n.Message, "The answer is no.") {
+		if n := h.World.Core.Told().Notifications["tunnelmedic"]; !strings.Contains(n.Message, "The answer is no.") {
 			h.Errorf("%+v", n)
 		}
 		if button(h, pixel, "Yes") != nil {
@@ -193,7 +193,7 @@ func TestAQuestionOutlivesTheDaemon(t *testing.T) {
 		h.Start()
 		h.Wait("the same question", 5*time.Minute, func() bool { q := h.Status().Question; return q != nil && q.ID == id })
 		h.Wait("on the phone again", 5*time.Minute, func() bool { n := button(h, pixel, "Yes"); return n != nil && n.At.After(old.At) })
-		h.Wait("its answer can be heard", time.Minute, func() bool { return h.World.Core.Listeners() == 1 })
+		h.Wait("its answer can be heard", time.Minute, func() bool { return h.World.Core.Told().Listeners == 1 })
 		h.World.User.PressesAction(pixel, old, 0)
 		h.Sleep(time.Minute)
 		if q := h.Status().Question; q == nil || q.Yes {
@@ -244,8 +244,8 @@ func TestAnAnswerIsHeardAfterCoreRestarts(t *testing.T) {
 	asks(t, nil, func(h *house.House) {
 		asked(h)
 		h.World.User.RestartsCore()
-		h.Wait("nobody listens", time.Minute, func() bool { return h.World.Core.Listeners() == 0 })
-		h.Wait("somebody listens again", 5*time.Minute, func() bool { return h.World.Core.Listeners() == 1 })
+		h.Wait("nobody listens", time.Minute, func() bool { return h.World.Core.Told().Listeners == 0 })
+		h.Wait("somebody listens again", 5*time.Minute, func() bool { return h.World.Core.Told().Listeners == 1 })
 		if strings.Contains(h.Log(), "are not heard") {
 			h.Error("a restart of Core is told as a fault")
 		}
@@ -261,7 +261,7 @@ func TestWithoutAPhoneThePageAsks(t *testing.T) {
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
 		h.Wait("a question", 5*time.Minute, func() bool { return h.Status().Question != nil })
 		h.Wait("a notification that asks", time.Minute, func() bool { return told(h, "May Tunnel Medic switch") })
-		h.Holds("no connection is opened", 10*time.Minute, func() bool { return h.World.Core.Listeners() == 0 })
+		h.Holds("no connection is opened", 10*time.Minute, func() bool { return h.World.Core.Told().Listeners == 0 })
 	})
 }
 
@@ -272,7 +272,7 @@ func TestButtonsWhereNothingHelps(t *testing.T) {
 		h.Sleep(10 * time.Minute)
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1).Upgrade })
 		h.Wait("nothing helps", time.Hour, func() bool { return h.Status().State == policy.Holding && button(h, pixel, "Try http2 now") != nil })
-		h.Wait("somebody listens", time.Minute, func() bool { return h.World.Core.Listeners() == 1 })
+		h.Wait("somebody listens", time.Minute, func() bool { return h.World.Core.Told().Listeners == 1 })
 		n := button(h, pixel, "Try http2 now")
 		if n.Data.Actions[len(n.Data.Actions)-1].URI == "" || len(n.Data.Actions) > 3 {
 			h.Errorf("%+v", n.Data.Actions)

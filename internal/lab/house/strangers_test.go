@@ -37,7 +37,7 @@ type counted struct{ probes, written, rings, events, lines, disk, states, core i
 func besiege(h *house.House, tick func(n int)) (c counted) {
 	h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 	h.Sleep(5 * time.Minute)
-	notes, rings, events, log := len(h.World.Core.NotificationLog()), len(h.World.Core.NotifyCalls()), len(h.World.Core.Events()), len(h.Log())
+	notes, rings, events, log := len(h.World.Core.Told().NotificationLog), len(h.World.Core.Told().NotifyCalls), len(h.World.Core.Told().Events), len(h.Log())
 	seen, states := map[string]os.FileInfo{}, map[string]string{}
 	var last time.Time
 	disk := func(first bool) {
@@ -54,7 +54,7 @@ func besiege(h *house.House, tick func(n int)) (c counted) {
 		}
 	}
 	count := func() {
-		for entity, raw := range h.World.Core.EntityStates() {
+		for entity, raw := range h.World.Core.Told().EntityStates {
 			if strings.HasSuffix(entity, "latency") { // it changes with each good probe, strangers or not
 				continue
 			}
@@ -89,7 +89,7 @@ func besiege(h *house.House, tick func(n int)) (c counted) {
 		}
 	}
 	count()
-	c.written, c.rings, c.events = len(h.World.Core.NotificationLog())-notes, len(h.World.Core.NotifyCalls())-rings, len(h.World.Core.Events())-events
+	c.written, c.rings, c.events = len(h.World.Core.Told().NotificationLog)-notes, len(h.World.Core.Told().NotifyCalls)-rings, len(h.World.Core.Told().Events)-events
 	for line := range strings.Lines(h.Log()[log:]) {
 		if !strings.Contains(line, `"level":"debug"`) {
 			c.lines++
@@ -125,7 +125,7 @@ func TestAStrangerForHours(t *testing.T) {
 				if c.probes < int(siege/(2*time.Minute))-10 {
 					t.Errorf("%d probes: it looks away", c.probes)
 				}
-				if raw := string(h.World.Core.EntityStates()["binary_sensor.tunnelmedic_connectivity"]); !strings.Contains(raw, `"state":"on"`) {
+				if raw := string(h.World.Core.Told().EntityStates["binary_sensor.tunnelmedic_connectivity"]); !strings.Contains(raw, `"state":"on"`) {
 					t.Errorf("strangers switched the connectivity off: %s", raw)
 				}
 				if n := h.World.Supervisor.Restarts(); n != 0 {
@@ -273,7 +273,7 @@ func TestWhatSupervisorCouldNotTellAtTheStartIsAskedAgain(t *testing.T) {
 				h.Sleep(time.Minute)
 				h.World.SetFaults(lab.Faults{Access: true})
 				h.Wait("a notification that leads to "+link, 10*time.Minute, func() bool {
-					return strings.Contains(h.World.Core.Notifications()["tunnelmedic"].Message, "]("+link+")")
+					return strings.Contains(h.World.Core.Told().Notifications["tunnelmedic"].Message, "]("+link+")")
 				})
 			})
 		})
@@ -291,13 +291,13 @@ func TestAForeignNameForgesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		texts := map[string]string{"the log": h.Log(), "the page": string(page)}
-		for id, n := range h.World.Core.Notifications() {
+		for id, n := range h.World.Core.Told().Notifications {
 			texts[id] = n.Title + "\n" + n.Message
 		}
-		for _, e := range h.World.Core.Events() {
+		for _, e := range h.World.Core.Told().Events {
 			texts["an event"] += string(e.Data)
 		}
-		for entity, raw := range h.World.Core.EntityStates() {
+		for entity, raw := range h.World.Core.Told().EntityStates {
 			texts[entity] = string(raw)
 		}
 		for where, text := range texts {

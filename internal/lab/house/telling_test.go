@@ -68,17 +68,17 @@ func TestTheTestNotification(t *testing.T) {
 		if status, message := send(); status != http.StatusAccepted || !strings.Contains(message, "passed on to mobile_app_pixel.") {
 			t.Errorf("HTTP %d %s", status, message)
 		}
-		if n := h.World.Core.Notifications()["tunnelmedic_test"]; !strings.Contains(n.Title, "Test") || !strings.Contains(n.Message, "](/app/local_tunnelmedic)") {
+		if n := h.World.Core.Told().Notifications["tunnelmedic_test"]; !strings.Contains(n.Title, "Test") || !strings.Contains(n.Message, "](/app/local_tunnelmedic)") {
 			t.Errorf("%+v", n)
 		}
-		if calls := h.World.Core.NotifyCalls(); len(calls) != 1 || !strings.Contains(string(calls[0].Data), "This is how") {
+		if calls := h.World.Core.Told().NotifyCalls; len(calls) != 1 || !strings.Contains(string(calls[0].Data), "This is how") {
 			t.Errorf("%+v", calls)
 		}
 		if status, _ := send(); status != http.StatusTooManyRequests {
 			t.Errorf("pressed again at once: HTTP %d", status)
 		}
 		h.Sleep(time.Minute)
-		if status, _ := press(h, "/api/test", lab.ChildID, `{}`); status != http.StatusForbidden || len(h.World.Core.NotifyCalls()) != 1 {
+		if status, _ := press(h, "/api/test", lab.ChildID, `{}`); status != http.StatusForbidden || len(h.World.Core.Told().NotifyCalls) != 1 {
 			t.Errorf("pressed by a child: HTTP %d", status)
 		}
 		h.World.Core.SetNotify()
@@ -92,8 +92,8 @@ func TestTheTestNotification(t *testing.T) {
 			t.Errorf("Home Assistant is down: HTTP %d %s", status, message)
 		}
 		h.World.SetFaults(lab.Faults{})
-		if status, message := press(h, "/api/forget", lab.OwnerID, `{}`); status != http.StatusAccepted || len(h.World.Core.Notifications()) != 0 {
-			t.Errorf("HTTP %d %s, left over: %v", status, message, h.World.Core.Notifications())
+		if status, message := press(h, "/api/forget", lab.OwnerID, `{}`); status != http.StatusAccepted || len(h.World.Core.Told().Notifications) != 0 {
+			t.Errorf("HTTP %d %s, left over: %v", status, message, h.World.Core.Told().Notifications)
 		}
 	})
 }
@@ -115,7 +115,7 @@ func TestThePageLeadsToTheCloudflaredApp(t *testing.T) {
 func TestMessagesLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	for version, at := range map[string]string{"2026.11.2": "/config/app/", "2026.1.3": "/hassio/addon/"} {
-		message := func(h *house.House) string { return h.World.Core.Notifications()["tunnelmedic"].Message }
+		message := func(h *house.House) string { return h.World.Core.Told().Notifications["tunnelmedic"].Message }
 		house.Run(t, lab.Options{HAVersion: version}, nil, func(h *house.House) {
 			h.Sleep(5 * time.Minute)
 			if err := h.World.User.Stops(lab.DefaultSlug); err != nil {
@@ -144,13 +144,13 @@ func TestAnOutageDuringAPauseIsTold(t *testing.T) {
 		}
 		h.World.SetFaults(lab.Stripped(1))
 		h.Sleep(8 * time.Minute)
-		if len(h.World.Core.Notifications()) != 0 || len(h.World.Core.NotifyCalls()) != 0 {
+		if len(h.World.Core.Told().Notifications) != 0 || len(h.World.Core.Told().NotifyCalls) != 0 {
 			h.Error("told within eight minutes")
 		}
 		h.Wait("it is told, with what the pause has to do with it", 6*time.Minute, func() bool { return told(h, "more than ten minutes") && told(h, "Resume") })
 		h.Sleep(time.Hour)
-		if h.World.Supervisor.Restarts() != 0 || len(h.World.Core.NotifyCalls()) != 1 {
-			h.Errorf("%d restarts, phones rang %d times", h.World.Supervisor.Restarts(), len(h.World.Core.NotifyCalls()))
+		if h.World.Supervisor.Restarts() != 0 || len(h.World.Core.Told().NotifyCalls) != 1 {
+			h.Errorf("%d restarts, phones rang %d times", h.World.Supervisor.Restarts(), len(h.World.Core.Told().NotifyCalls))
 		}
 		h.World.SetFaults(lab.Faults{})
 		h.Wait("its end is told", 30*time.Minute, func() bool { return told(h, "works again, after ") || told(h, "went away") })

@@ -192,7 +192,7 @@ func (p *play) close(plan Plan) Result {
 	defer p.mu.Unlock()
 	p.tally.Episodes, p.tally.Events, p.tally.Restarts, p.tally.Virtual = 1, len(plan.Events), p.w.Supervisor.Restarts(), time.Since(p.began)
 	var told []string
-	for _, n := range p.w.Core.NotificationLog() {
+	for _, n := range p.w.Core.Told().NotificationLog {
 		if n.Dismissed {
 			n.Title, n.Message = "(taken away)", ""
 		}

@@ -25,9 +25,9 @@ const last = 30 * time.Minute
 // watched lets a call take effect and holds it against the promises.
 func (p *play) watched(call string, sent time.Time, effect func()) {
 	if call == "POST /core/api/services/persistent_notification/create" {
-		shown := len(p.w.Core.NotificationLog())
+		shown := len(p.w.Core.Told().NotificationLog)
 		effect()
-		if len(p.w.Core.NotificationLog()) > shown { // a Core that starts shows nothing
+		if len(p.w.Core.Told().NotificationLog) > shown { // a Core that starts shows nothing
 			p.saidGood()
 		}
 		return
@@ -182,7 +182,7 @@ func (p *play) secrets() {
 		}
 		return nil
 	})
-	told, _ := json.Marshal([]any{p.w.Core.NotificationLog(), p.w.Core.NotifyCalls(), p.w.Core.Events(), p.w.Core.EntityStates()}) // plain values
+	told, _ := json.Marshal([]any{p.w.Core.Told().NotificationLog, p.w.Core.Told().NotifyCalls, p.w.Core.Told().Events, p.w.Core.Told().EntityStates}) // plain values
 	places["what was told"] = string(told)
 	for place, text := range places {
 		for _, c := range canaries {
@@ -209,7 +209,7 @@ func (p *play) lastingIsTold() {
 	for since, silent := time.Now(), time.Now(); !p.resting(); time.Sleep(20 * time.Second) {
 		open := p.w.OpenShare() > 0
 		p.noteShut(!open)
-		if len(p.w.Core.Notifications()) > 0 {
+		if len(p.w.Core.Told().Notifications) > 0 {
 			silent = time.Now()
 		}
 		if open || !p.mayBeTold() {
@@ -295,7 +295,7 @@ var good = regexp.MustCompile(`^Home Assistant can be reached`)
 // saidGood holds the notification that was just put up against what is so: where it says
 // that the home is open, the home is, or was a moment ago.
 func (p *play) saidGood() {
-	steps := p.w.Core.NotificationLog()
+	steps := p.w.Core.Told().NotificationLog
 	if len(steps) == 0 {
 		return
 	}

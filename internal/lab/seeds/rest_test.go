@@ -115,7 +115,7 @@ func (p *play) nothingStands() {
 		return
 	}
 	for end := time.Now().Add(last); ; time.Sleep(time.Minute) {
-		standing := p.w.Core.Notifications()
+		standing := p.w.Core.Told().Notifications
 		if len(standing) == 0 {
 			return
 		}

@@ -175,7 +175,7 @@ func (s *Stage) watch(ctx context.Context) {
 				s.tell.say("found", "%s", st.Diagnosis.Summary)
 			}
 		}
-		for _, call := range s.World.Core.NotifyCalls()[told:] {
+		for _, call := range s.World.Core.Told().NotifyCalls[told:] {
 			told++
 			var n lab.Notification
 			_ = json.Unmarshal(call.Data, &n) // the lab has read it
@@ -298,7 +298,7 @@ func (s *Stage) checkRestarts(n int) {
 
 // checkTold notes a failure unless a notification with this text stood at some time.
 func (s *Stage) checkTold(text string) {
-	for _, n := range s.World.Core.NotificationLog() {
+	for _, n := range s.World.Core.Told().NotificationLog {
 		if strings.Contains(n.Title+"\n"+n.Message, text) {
 			return
 		}
