@@ -8,8 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sort"
 	"sync"
 
@@ -25,13 +23,12 @@ and ends with a summary; exit 1 if a story ends otherwise than it should.
 
 func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("lab", flag.ContinueOnError)
-	name := f.String("scenario", story.Scenarios()[0].Name, "the story to play, or all")
+	name := f.String("scenario", story.Scenarios[0].Name, "the story to play, or all")
 	serve := f.Bool("serve", false, "build the world, say how to reach and drive it, and keep it until interrupted")
 	demo := f.Bool("demo", false, "the world with the program in it, a page to look at, and one to break and mend things, until interrupted")
-	reports := f.String("reports", "", "a folder to write the incidents' reports into, in the public form")
 	seed := f.Uint64("seed", 1, "of everything drawn in the world")
 	help := labHelp + "\nScenarios:\n"
-	for _, s := range story.Scenarios() {
+	for _, s := range story.Scenarios {
 		help += fmt.Sprintf("  %-20s %s\n", s.Name, s.About)
 	}
 	if code, done := parseFlags(f, help, args, out, errOut); done {
@@ -40,12 +37,6 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if why := contradiction(f, *serve, *demo); why != "" {
 		fmt.Fprintln(errOut, "tunnelmedic lab:", why)
 		return exitUsage
-	}
-	if *reports != "" {
-		if err := os.MkdirAll(*reports, 0o755); err != nil {
-			fmt.Fprintln(errOut, "tunnelmedic lab: --reports:", err)
-			return exitUsage
-		}
 	}
 	if *demo {
 		if err := story.Demo(ctx, *seed, daemon, out); err != nil {
@@ -57,7 +48,7 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if *serve {
 		return serveLab(ctx, *seed, out, errOut)
 	}
-	scenarios := story.Scenarios()
+	scenarios := story.Scenarios
 	if *name != "all" {
 		sc, err := story.Named(*name)
 		if err != nil {
@@ -66,34 +57,20 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 		}
 		scenarios = []story.Scenario{sc}
 	}
-	return playAll(ctx, scenarios, *seed, *reports, out, errOut)
+	return playAll(ctx, scenarios, *seed, out, errOut)
 }
 
 // contradiction says which flags do not go together; "" if they do.
 func contradiction(f *flag.FlagSet, serve, demo bool) string {
-	told := given(f, "scenario") || given(f, "reports")
 	switch {
 	case serve && demo:
 		return "--demo is the world with the program in it, --serve the world without: choose one"
-	case serve && told:
-		return "--serve plays no scenario and writes no reports"
-	case demo && told:
-		return "--demo plays no scenario and writes no reports"
+	case serve && given(f, "scenario"):
+		return "--serve plays no scenario"
+	case demo && given(f, "scenario"):
+		return "--demo plays no scenario"
 	}
 	return ""
-}
-
-// keepReports writes a story's reports into a folder.
-func keepReports(dir string, r story.Result) error {
-	if dir == "" {
-		return nil
-	}
-	for _, doc := range r.Reports {
-		if err := os.WriteFile(filepath.Join(dir, r.Scenario+"-"+doc.Name), []byte(doc.Text), 0o644); err != nil {
-			return fmt.Errorf("writing a report: %w", err)
-		}
-	}
-	return nil
 }
 
 // daemon is the program as it ships.
@@ -103,7 +80,7 @@ func daemon(ctx context.Context, environ []string, log io.Writer) error {
 
 // playAll plays one story live, several side by side with each told whole when it
 // has ended.
-func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, reports string, out, errOut io.Writer) int {
+func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, errOut io.Writer) int {
 	results := make([]story.Result, len(scenarios))
 	code := 0
 	var mu sync.Mutex // guards out, errOut and code
@@ -116,9 +93,6 @@ func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, repor
 				to = out
 			}
 			r, err := story.Play(ctx, sc, seed, daemon, to)
-			if err == nil {
-				err = keepReports(reports, r)
-			}
 			mu.Lock()
 			defer mu.Unlock()
 			results[i] = r

@@ -2,7 +2,6 @@ package story
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +17,8 @@ const speed = 0.3
 type Scenario struct {
 	Name, About string
 	World       lab.Options
-	Env         map[string]string // of the daemon, over the world's
-	Script      func(*Stage)      // ends where something that it waits for does not come
-	Limit       time.Duration     // 0: 30 s
+	Script      func(*Stage)  // ends where something that it waits for does not come
+	Limit       time.Duration // 0: 30 s
 }
 
 func (s Scenario) limit() time.Duration {
@@ -33,7 +31,7 @@ func (s Scenario) limit() time.Duration {
 // Named gives the scenario of this name.
 func Named(name string) (Scenario, error) {
 	var names []string
-	for _, s := range Scenarios() {
+	for _, s := range Scenarios {
 		if s.Name == name {
 			return s, nil
 		}
@@ -43,9 +41,7 @@ func Named(name string) (Scenario, error) {
 }
 
 // Scenarios are all stories; the first is the one that is played unasked.
-func Scenarios() []Scenario { return slices.Concat(scenarios, replays) }
-
-var scenarios = []Scenario{
+var Scenarios = []Scenario{
 	{
 		Name: "quic-stripped", About: "the WebSocket upgrade is lost over QUIC; HTTP/2 is well.",
 		Script: func(s *Stage) {

@@ -29,8 +29,6 @@ type Stage struct {
 	ctx   context.Context // ends with the story
 	tell  *teller
 	url   string // of the daemon's page
-	dir   string // of the daemon's data
-	kept  map[string]Report
 
 	mu       sync.Mutex
 	seen     []status
@@ -49,9 +47,6 @@ type status struct {
 		Own     string `json:"own"`
 		Setting string `json:"setting"`
 	} `json:"protocol"`
-	Incident *struct {
-		ID string `json:"id"`
-	} `json:"incident"`
 }
 
 // looks are what the verdict rests on, in the order of the way from outside to Home Assistant.
@@ -72,11 +67,7 @@ type Result struct {
 	CutOff   time.Duration
 	Restarts int
 	Failures []string // what should have been otherwise; empty if all is well
-	Reports  []Report // of the incidents, in the public form
 }
-
-// Report is a document that the program made.
-type Report struct{ Name, Text string }
 
 // Play builds the scenario's world, lets the daemon live in it, and tells on out.
 // The error is about the lab itself; what went wrong in the story is in the Result.
@@ -98,10 +89,9 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	defer os.RemoveAll(dir)
 	env := environment(w, dir)
 	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
-	maps.Copy(env, sc.Env)
 
 	began := time.Now()
-	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"], dir: dir, kept: map[string]Report{}}
+	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"]}
 	before := w.Supervisor.Options(lab.DefaultSlug)
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
 	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.Edge.URL(), s.url)
@@ -114,7 +104,7 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 		return Result{}, err // it was broken off, so nothing can be said of it
 	}
 	s.compareOptions(before)
-	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Supervisor.Restarts(), Failures: s.failures, Reports: s.documents()}
+	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Supervisor.Restarts(), Failures: s.failures}
 	s.summary(r, before)
 	return r, nil
 }
@@ -191,25 +181,16 @@ func (s *Stage) watch(ctx context.Context) {
 }
 
 func (s *Stage) status(ctx context.Context) (st status, err error) {
-	raw, err := s.get(ctx, "/api/status")
-	if err == nil {
-		err = json.Unmarshal([]byte(raw), &st)
-	}
-	return st, err
-}
-
-func (s *Stage) get(ctx context.Context, path string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/status", nil)
 	if err != nil {
-		return "", err
+		return st, err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", err
+		return st, err
 	}
 	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	return string(raw), err
+	return st, json.NewDecoder(res.Body).Decode(&st)
 }
 
 // until waits for a state of the daemon's; not reaching it ends the story.
@@ -374,9 +355,7 @@ func (l *logReader) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		l.rest = rest
-		var rec struct {
-			Level, Message, Step string
-		}
+		var rec struct{ Message string }
 		if json.Unmarshal(line, &rec) != nil {
 			l.tell.say("medic", "%s", line)
 			continue
