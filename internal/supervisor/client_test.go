@@ -12,9 +12,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/lab/wire"
 	"tunnelmedic/internal/secret"
 )
 
@@ -28,14 +30,26 @@ const (
 // serve gives a client of a server with this one answer to everything.
 func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
-	return serveScaled(t, 0.05, h) // a read may take half a second
-}
-
-func serveScaled(t *testing.T, scale float64, h http.HandlerFunc) *Client {
-	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	return New(Config{BaseURL: srv.URL, Token: tokenCanary, Keeper: new(secret.Keeper), TimeScale: scale})
+	return New(Config{BaseURL: srv.URL, Token: tokenCanary, Keeper: new(secret.Keeper)})
+}
+
+// inTime gives test the client of a server with this one answer to everything, in time
+// that passes when both wait.
+func inTime(t *testing.T, h http.HandlerFunc, test func(*testing.T, *Client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		plug := wire.New().Plug()
+		ln, err := plug.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: h}
+		go srv.Serve(ln)
+		defer srv.Close()
+		test(t, New(Config{BaseURL: "http://" + ln.Addr().String(), Token: tokenCanary, Keeper: new(secret.Keeper), Net: plug.Network()}))
+	})
 }
 
 func answer(status int, contentType, body string) http.HandlerFunc {
@@ -151,15 +165,17 @@ func TestErrorAnswersMean(t *testing.T) {
 		{"a log's error is text", log, noRole, NoRole, "403", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tt.do(serveScaled(t, 0.05, tt.answer))
-			e := wantKind(t, err, tt.want)
-			if !strings.Contains(e.Error(), tt.message) {
-				t.Errorf("%q does not say %q", e, tt.message)
-			}
-			if EffectUnknown(err) != tt.unknown {
-				t.Errorf("effect unknown is %v", !tt.unknown)
-			}
-			noCanary(t, err)
+			inTime(t, tt.answer, func(t *testing.T, c *Client) {
+				err := tt.do(c)
+				e := wantKind(t, err, tt.want)
+				if !strings.Contains(e.Error(), tt.message) {
+					t.Errorf("%q does not say %q", e, tt.message)
+				}
+				if EffectUnknown(err) != tt.unknown {
+					t.Errorf("effect unknown is %v", !tt.unknown)
+				}
+				noCanary(t, err)
+			})
 		})
 	}
 }
@@ -219,7 +235,7 @@ func TestARefusedConnectionIsAwayAndSurelyWithoutEffect(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	c := New(Config{BaseURL: "http://user:" + optionCanary + "@" + addr, TimeScale: 0.01})
+	c := New(Config{BaseURL: "http://user:" + optionCanary + "@" + addr})
 	err = c.Restart(context.Background(), slug)
 	if e := wantKind(t, err, Away); e.EffectUnknown || !strings.Contains(e.Message, "refused") {
 		t.Errorf("got %v", err)
@@ -238,7 +254,7 @@ func cut(part string) http.HandlerFunc {
 			panic(err)
 		}
 		io.WriteString(conn, part)
-		conn.(*net.TCPConn).SetLinger(0)
+		conn.(interface{ SetLinger(int) error }).SetLinger(0)
 		conn.Close()
 	}
 }
@@ -252,19 +268,20 @@ func TestACutConnectionIsAway(t *testing.T) {
 		"instead of the last": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := serveScaled(t, 0.02, cut(part))
-			_, err := c.AddOns(context.Background())
-			if e := wantKind(t, err, Away); e.EffectUnknown {
-				t.Error("a read has no effect")
-			}
-			err = c.Restart(context.Background(), slug)
-			wantKind(t, err, Away)
-			if !EffectUnknown(err) {
-				t.Error("a restart that was sent may have happened")
-			}
-			if _, err = c.Log(context.Background(), slug); !Is(err, Away) {
-				t.Errorf("half a log was taken for a log: %v", err)
-			}
+			inTime(t, cut(part), func(t *testing.T, c *Client) {
+				_, err := c.AddOns(t.Context())
+				if e := wantKind(t, err, Away); e.EffectUnknown {
+					t.Error("a read has no effect")
+				}
+				err = c.Restart(t.Context(), slug)
+				wantKind(t, err, Away)
+				if !EffectUnknown(err) {
+					t.Error("a restart that was sent may have happened")
+				}
+				if _, err = c.Log(t.Context(), slug); !Is(err, Away) {
+					t.Errorf("half a log was taken for a log: %v", err)
+				}
+			})
 		})
 	}
 }
@@ -273,63 +290,69 @@ func TestACutConnectionIsAway(t *testing.T) {
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func TestACallThatHangsEndsInItsTime(t *testing.T) {
-	c := serveScaled(t, 0.001, hang) // a restart may take 240 ms
-	err := c.Restart(context.Background(), slug)
-	e := wantKind(t, err, Away)
-	if !e.EffectUnknown || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not known") {
-		t.Errorf("got %v", err)
-	}
-	if !EffectUnknown(fmt.Errorf("treating: %w", err)) || !Is(fmt.Errorf("treating: %w", err), Away) {
-		t.Error("what the error means is lost by wrapping it")
-	}
+	inTime(t, hang, func(t *testing.T, c *Client) {
+		begun := time.Now()
+		err := c.Restart(t.Context(), slug)
+		e := wantKind(t, err, Away)
+		if !e.EffectUnknown || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not known") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(begun); took != restarting.timeout {
+			t.Errorf("it took %v", took)
+		}
+		if !EffectUnknown(fmt.Errorf("treating: %w", err)) || !Is(fmt.Errorf("treating: %w", err), Away) {
+			t.Error("what the error means is lost by wrapping it")
+		}
+	})
 }
 
 func TestABodyThatHangsEndsInItsTime(t *testing.T) {
-	c := serveScaled(t, 0.005, func(w http.ResponseWriter, r *http.Request) {
+	inTime(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"result":"ok",`)
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
+	}, func(t *testing.T, c *Client) {
+		_, err := c.Info(t.Context(), slug)
+		wantKind(t, err, Away)
 	})
-	_, err := c.Info(context.Background(), slug)
-	wantKind(t, err, Away)
 }
 
 func TestShutdownEndsARestartAtOnce(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := serveScaled(t, 1, func(w http.ResponseWriter, r *http.Request) {
-		cancel()
-		hang(w, r)
+	inTime(t, hang, func(t *testing.T, c *Client) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		begun := time.Now()
+		err := c.Restart(ctx, slug)
+		wantKind(t, err, Interrupted)
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if !EffectUnknown(err) || !errors.Is(err, context.Canceled) || WhyAway(err) != "" {
+			t.Errorf("got %v", err)
+		}
 	})
-	begun := time.Now()
-	err := c.Restart(ctx, slug)
-	wantKind(t, err, Interrupted)
-	if took := time.Since(begun); took > 2*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	if !EffectUnknown(err) || !errors.Is(err, context.Canceled) || WhyAway(err) != "" {
-		t.Errorf("got %v", err)
-	}
 }
 
 func TestShutdownEndsThePauseBetweenTries(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := serveScaled(t, 1000, func(w http.ResponseWriter, r *http.Request) {
-		text(502, "502: Bad Gateway")(w, r)
-		time.AfterFunc(50*time.Millisecond, cancel)
+	inTime(t, text(502, "502: Bad Gateway"), func(t *testing.T, c *Client) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(pauses[0]/2, cancel)
+		begun := time.Now()
+		_, err := c.AddOns(ctx)
+		wantKind(t, err, Interrupted)
+		if took := time.Since(begun); took != pauses[0]/2 {
+			t.Errorf("it took %v", took)
+		}
 	})
-	begun := time.Now()
-	_, err := c.AddOns(ctx)
-	wantKind(t, err, Interrupted)
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("it took %v", took)
-	}
 }
 
 func TestTheCallersDeadlineIsATimeOut(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	_, err := serveScaled(t, 1, hang).AddOns(ctx)
-	wantKind(t, err, Away)
+	inTime(t, hang, func(t *testing.T, c *Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := c.AddOns(ctx)
+		wantKind(t, err, Away)
+	})
 }
 
 func TestTriesPerCall(t *testing.T) {
@@ -353,11 +376,10 @@ func TestTriesPerCall(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var tries atomic.Int32
-			c := serveScaled(t, 0.02, func(w http.ResponseWriter, r *http.Request) {
+			inTime(t, func(w http.ResponseWriter, r *http.Request) {
 				tries.Add(1)
 				cut("")(w, r)
-			})
-			wantKind(t, tt.do(c), Away)
+			}, func(t *testing.T, c *Client) { wantKind(t, tt.do(c), Away) })
 			if got := tries.Load(); got != tt.want {
 				t.Errorf("tried %d times, want %d", got, tt.want)
 			}
@@ -389,7 +411,7 @@ func TestOnlyAwayIsTriedAgain(t *testing.T) {
 
 func TestAReadSurvivesARestartOfSupervisor(t *testing.T) {
 	var tries atomic.Int32
-	c := serveScaled(t, 0.02, func(w http.ResponseWriter, r *http.Request) {
+	inTime(t, func(w http.ResponseWriter, r *http.Request) {
 		switch tries.Add(1) {
 		case 1:
 			cut("")(w, r)
@@ -398,10 +420,11 @@ func TestAReadSurvivesARestartOfSupervisor(t *testing.T) {
 		default:
 			ok(`{"addons":[{"slug":"a_b","state":"started"}]}`)(w, r)
 		}
+	}, func(t *testing.T, c *Client) {
+		if list, err := c.AddOns(t.Context()); err != nil || len(list) != 1 {
+			t.Errorf("got %v, %v", list, err)
+		}
 	})
-	if list, err := c.AddOns(context.Background()); err != nil || len(list) != 1 {
-		t.Errorf("got %v, %v", list, err)
-	}
 }
 
 func TestNamesThatWouldLeadElsewhereAreNotAsked(t *testing.T) {

@@ -112,10 +112,12 @@ func TestCoresState(t *testing.T) {
 		{"a page: no answer", answer(200, "text/html", "<html>"), evidence.Core{}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := serveScaled(t, 0.02, tt.answer).CoreState(context.Background())
-			if got != tt.want || (err != nil) != tt.failed {
-				t.Errorf("got %+v, %v", got, err)
-			}
+			inTime(t, tt.answer, func(t *testing.T, c *Client) {
+				got, err := c.CoreState(t.Context())
+				if got != tt.want || (err != nil) != tt.failed {
+					t.Errorf("got %+v, %v", got, err)
+				}
+			})
 		})
 	}
 }
