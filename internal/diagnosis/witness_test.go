@@ -80,7 +80,7 @@ func TestTheSecondWitness(t *testing.T) {
 	})
 	t.Run("it speaks with its numbers and never asks for a restart", func(t *testing.T) {
 		_, _, d := watch(diagnosis.Others{}, start, 60, 4, always)
-		if d.Remedy != diagnosis.Tell || d.Sign != diagnosis.Healthy || d.Vote != diagnosis.Works || !strings.Contains(words.English().TurnedAway(*d.Clients), "HTTP 400") {
+		if d.Remedy != diagnosis.Tell || d.Sign != diagnosis.Healthy || d.Vote != diagnosis.Works || !strings.Contains(words.English().Text(words.TurnedAway(*d.Clients)), "HTTP 400") {
 			t.Errorf("remedy %s, says %v: %s", d.Remedy, d.Vote, words.English().Summary(d))
 		}
 		again, more := d, *d.Clients

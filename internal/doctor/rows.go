@@ -31,7 +31,7 @@ type row struct {
 
 // in gives the row in a language; its name and what was asked stay English in a report.
 func (r row) in(l *words.Lang) Row {
-	out := Row{Component: l.Text(r.name), Asked: r.asked, Came: l.Pieces(r.came), Verdict: r.verdict, Took: r.took}
+	out := Row{Component: l.Text(r.name), Asked: r.asked, Came: l.Write(r.came), Verdict: r.verdict, Took: r.took}
 	if r.do.Key != "" {
 		out.Do = l.Text(r.do)
 	}

@@ -109,7 +109,7 @@ func (b *Book) closed(s medic.Status) {
 	en := words.English()
 	b.fields(b.log.Info(), s).Interface("gates", s.Gates).Msg(en.Say("page.face.gates", words.With{"gates": words.Gates(s.Gates)}))
 	for _, g := range s.Gates {
-		if advice := en.GateAdvice(g); advice != "" {
+		if advice := en.Text(words.GateAdvice(g)); advice != "" {
 			b.log.Info().Stringer("gate", g).Msg(advice)
 		}
 	}

@@ -144,7 +144,7 @@ func (s Status) In(l *words.Lang) Status {
 		s.Troubles = l.Texts(s.Hindered)
 	}
 	if len(s.Gaps) > 0 {
-		s.Notes = l.Gaps(s.Gaps)
+		s.Notes = l.Texts(words.Gaps(s.Gaps))
 	}
 	s.Also = slices.Clone(s.Also)
 	for i, a := range s.Also {
@@ -166,11 +166,11 @@ func (s Status) In(l *words.Lang) Status {
 		return s
 	}
 	of := diagnosis.Diagnosis{Cause: d.Cause, Remedy: d.Remedy, Particulars: d.Particulars}
-	d.Summary, d.Basis, d.Advice = l.Summary(of), l.Basis(of), append(d.Advice, l.AdviceIn(s.situation(), of)...)
+	d.Summary, d.Basis, d.Advice = l.Summary(of), l.Basis(of), append(d.Advice, l.Advice(of, s.situation())...)
 	if s.State == policy.Holding && slices.Contains(s.Gates, policy.GateQUIC) { // the way that the advice speaks of is shut
-		d.Advice = []string{l.GateAdvice(policy.GateQUIC)}
+		d.Advice = []string{l.Text(words.GateAdvice(policy.GateQUIC))}
 	}
-	d.Changed = l.Changes(d.Before)
+	d.Changed = l.Write(words.Changes(d.Before))
 	if d.Evidence != nil {
 		d.Seen = inShort(l, *d.Evidence, diagnosis.Diagnosis{Particulars: d.Particulars, Changed: d.Before})
 	}
@@ -204,10 +204,10 @@ func asked(q *policy.Question) *Question {
 func inShort(l *words.Lang, e evidence.Evidence, d diagnosis.Diagnosis) map[string]string {
 	seen := l.Seen(e)
 	if len(d.Changed) > 0 {
-		seen["changed before"] = l.Changes(d.Changed)
+		seen["changed before"] = l.Write(words.Changes(d.Changed))
 	}
 	if d.Clients != nil {
-		seen["turned away"] = l.TurnedAway(*d.Clients)
+		seen["turned away"] = l.Text(words.TurnedAway(*d.Clients))
 	}
 	return seen
 }

@@ -71,7 +71,7 @@ type diskWatch struct {
 func (w *diskWatch) changed() bool {
 	switch t := w.journal.Trouble(); {
 	case t.Err != nil && w.told.Err == nil:
-		w.log.Error().Err(t.Err).Msg(words.English().Say("trouble.disk", words.With{"error": journal.Plain(t.Err)}) + " " + words.English().GateAdvice(policy.GateDisk))
+		w.log.Error().Err(t.Err).Msg(words.English().Say("trouble.disk", words.With{"error": journal.Plain(t.Err)}) + " " + words.English().Text(words.GateAdvice(policy.GateDisk)))
 		w.told = t
 	case t.Err == nil && w.told.Err != nil:
 		w.log.Info().Msgf("The disk can be written again, after %s; nothing that was held in memory is lost.", time.Since(w.told.Since).Round(time.Second))

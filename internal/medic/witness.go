@@ -12,7 +12,7 @@ import (
 func sayOthers(log zerolog.Logger, j *journal.Journal, d diagnosis.Diagnosis, before, now diagnosis.Others) {
 	if f := d.Clients; f != nil {
 		if said := now.Refused.Said(); !j.Record().ClientsTold.Equal(said) {
-			log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(words.English().TurnedAway(*f) + ".")
+			log.Info().Uint64("refused", f.Refused).Int("good_probes", f.Good).Msg(words.English().Text(words.TurnedAway(*f)) + ".")
 			_ = j.Update(func(r *journal.Record) { r.ClientsTold = said }) // memory has it
 		}
 	}

@@ -179,7 +179,7 @@ func (c composer) away() string {
 // fixing says how long it takes, or what it has to wait for.
 func (c composer) fixing() string {
 	if why, waits := c.s.Waits(); waits {
-		return c.md("notify.fixing.waits", words.With{"result": c.Result(why)})
+		return c.md("notify.fixing.waits", words.With{"result": words.Result(why)})
 	}
 	return c.md("notify.fixing.text")
 }
@@ -216,7 +216,7 @@ func (c composer) shut(now time.Time, patience time.Duration) *notice {
 	why := c.Say("notify.down.gates", words.With{"gates": words.Gates(s.Gates)})
 	var ours []string
 	for _, g := range s.Gates {
-		if a := c.GateAdvice(g); a != "" {
+		if a := c.Text(words.GateAdvice(g)); a != "" {
 			why = sentences(why, a)
 			ours = append(ours, g.String())
 		}

@@ -150,7 +150,7 @@ func (m Month) Restarted(l *words.Lang) Row {
 	if m.Restarts == 0 {
 		return Row{l.Say("month.restarts"), l.Say("month.none")}
 	}
-	parts := []string{l.Number(int64(m.Restarts))}
+	parts := []string{l.Write(m.Restarts)}
 	for _, what := range []words.Key{recovery, noEffect, restoring, retrying, reviving} {
 		if n := m.Followed[what]; n > 0 {
 			parts = append(parts, l.Say(what, words.With{"n": n}))

@@ -90,7 +90,7 @@ func (d Dossier) timeline(b *strings.Builder) {
 	}
 	for _, c := range i.Account.Changes {
 		if c.Result != policy.Settled { // where it settled a step says so
-			add(c.At.Add(c.Took), say("report.line.change", words.With{"was": flag(c.From), "now": flag(c.To), "result": words.English().Result(c.Result), "span": c.Took}))
+			add(c.At.Add(c.Took), say("report.line.change", words.With{"was": flag(c.From), "now": flag(c.To), "result": words.Result(c.Result), "span": c.Took}))
 		}
 	}
 	until := d.Now
@@ -155,7 +155,7 @@ func checks(b *strings.Builder, i journal.Incident) {
 	}
 	if n := slices.IndexFunc(i.Steps, func(s policy.Step) bool { return s.Rarity.Years >= detect.Rarely }); n >= 0 {
 		r := i.Steps[n].Rarity
-		b.WriteString(say("report.rarity", words.With{"worth": words.English().Rarity(r), "silent": words.Share(r.Silent), "told": words.Share(r.Explicit)}) + "\n\n")
+		b.WriteString(say("report.rarity", words.With{"worth": words.Rarity(r), "silent": words.Share(r.Silent), "told": words.Share(r.Explicit)}) + "\n\n")
 	}
 	if a.Dropped > 0 {
 		b.WriteString(say("report.dropped", words.With{"n": a.Dropped}) + "\n\n")
@@ -267,7 +267,7 @@ func (d Dossier) tried(b *strings.Builder) {
 	b.WriteString("| At (UTC) | Why | Set from → to | In use before → after | Result | Restarts | Took |\n|---|---|---|---|---|---:|---:|\n")
 	for _, c := range i.Account.Changes {
 		fmt.Fprintf(b, "| %s | %s | %s → %s | %s → %s | %s | %d | %s |\n", short(c.At), say(purposes[c.Purpose]),
-			flag(c.From), flag(c.To), transport(c.Before), transport(c.After), line(words.English().Result(c.Result)), c.Restarts, long(c.Took))
+			flag(c.From), flag(c.To), transport(c.Before), transport(c.After), line(words.English().Text(words.Result(c.Result))), c.Restarts, long(c.Took))
 	}
 	b.WriteString("\n" + say("report.tried") + "\n")
 }
@@ -286,7 +286,7 @@ func (d Dossier) attribution(b *strings.Builder) {
 func (d Dossier) about(b *strings.Builder, f Form) {
 	var notes []string
 	for _, u := range d.Incident.Account.Asked {
-		for _, t := range words.English().Gaps(u.Troubles) {
+		for _, t := range words.English().Texts(words.Gaps(u.Troubles)) {
 			if !slices.Contains(notes, t) {
 				notes = append(notes, t)
 			}

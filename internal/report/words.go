@@ -153,4 +153,4 @@ func say(key words.Key, with ...words.With) string { return words.English().Say(
 
 func checkCount(n int) words.Count { return words.Count{N: n, Of: "count.checks"} }
 
-func long(d time.Duration) string { return words.English().Span(d.Abs()) }
+func long(d time.Duration) string { return words.English().Write(d.Abs()) }

@@ -37,7 +37,7 @@ func FuzzAnswers(f *testing.F) {
 		if len(whole) > 64<<10 || strings.Contains(string(whole), token) {
 			t.Errorf("%d bytes are kept: %.2000s", len(whole), whole)
 		}
-		for _, s := range words.English().Gaps(u.Troubles) {
+		for _, s := range words.English().Texts(words.Gaps(u.Troubles)) {
 			if !utf8.ValidString(s) || strings.ContainsAny(s, "\r\n") || len(s) > 1000 {
 				t.Errorf("a trouble is no sentence: %q", s)
 			}

@@ -74,7 +74,9 @@ func TestEverythingIsFoundByTheHostNameAlone(t *testing.T) {
 }
 
 // said gives the gaps as the log and the page have them.
-func said(u evidence.Upstream) string { return strings.Join(words.English().Gaps(u.Troubles), "\n") }
+func said(u evidence.Upstream) string {
+	return strings.Join(words.English().Texts(words.Gaps(u.Troubles)), "\n")
+}
 
 func TestEveryMissingRightIsNamedAndTheRestStillAsked(t *testing.T) {
 	w := world(t)

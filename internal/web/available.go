@@ -54,7 +54,7 @@ func (c clock) available(h journal.History, list []journal.Incident) availableVi
 	for _, by := range m.Causes {
 		var cause diagnosis.Cause
 		if cause.UnmarshalText([]byte(by.Cause)) == nil { // the others are restarts, which the cost names
-			v.Causes = append(v.Causes, cost{c.Cause(cause), c.Span(report.Rounded(by.Lost))})
+			v.Causes = append(v.Causes, cost{c.Cause(cause), c.Write(report.Rounded(by.Lost))})
 		}
 	}
 	days := map[string]journal.Day{}
@@ -71,7 +71,7 @@ func (c clock) available(h journal.History, list []journal.Incident) availableVi
 	v.Wide = n * dayWide
 	for i := range n {
 		at := today.AddDate(0, 0, i-n+1)
-		day := c.Moment(words.Moment{At: at, How: words.DayOnly})
+		day := c.Write(words.Moment{At: at, How: words.DayOnly})
 		w := days[at.Format(time.DateOnly)].Watch()
 		share, lost := c.share(w)
 		title := day + ": " + share + prefixed(", ", lost)
@@ -105,9 +105,9 @@ func (c clock) share(w journal.Watch) (share, lost string) {
 		return c.Say("page.available-unknown"), ""
 	}
 	if w.Lost == 0 {
-		return c.Percent(1), ""
+		return c.Write(words.Share(1)), ""
 	}
-	return c.Percent(min(s, 0.9999)), c.Say("page.available-lost", words.With{"span": report.Rounded(w.Lost)})
+	return c.Write(words.Share(min(s, 0.9999))), c.Say("page.available-lost", words.With{"span": report.Rounded(w.Lost)})
 }
 
 func (v *homeView) availableSection() g.Node {

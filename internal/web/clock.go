@@ -28,13 +28,13 @@ func (c clock) hour(t time.Time) words.Moment {
 	return c.at(t, words.HourOnly)
 }
 
-func (c clock) moment(t time.Time) string { return c.Moment(c.at(t, words.DayAndHour)) }
+func (c clock) moment(t time.Time) string { return c.Write(c.at(t, words.DayAndHour)) }
 
 func (c clock) step(s policy.Step) stepView {
-	return stepView{At: c.Moment(c.hour(s.At)), ISO: s.At.Format(time.RFC3339), Kind: s.Kind.String(), Class: stepClass(s.Kind), Text: c.Step(s)}
+	return stepView{At: c.Write(c.hour(s.At)), ISO: s.At.Format(time.RFC3339), Kind: s.Kind.String(), Class: stepClass(s.Kind), Text: c.Step(s)}
 }
 
 // stateWord is the state's name for people.
-func (c clock) stateWord(p policy.Phase) string { return c.Say(words.State(p)) }
+func (c clock) stateWord(p policy.Phase) string { return c.Text(words.State(p)) }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

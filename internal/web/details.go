@@ -17,7 +17,7 @@ func (v *homeView) detailsSection() g.Node {
 		app = g.Group{screen(v.Screens.App, v.Target.Name), blank, note(v.Target.Slug)}
 	}
 	if v.LastProbe != nil {
-		checked = v.Moment(v.hour(v.LastProbe.At))
+		checked = v.Write(v.hour(v.LastProbe.At))
 	}
 	return el("details", id("details"), class("card wide"), el("summary", text(v.Say("page.details"))),
 		facts(id("facts"), live,
@@ -26,7 +26,7 @@ func (v *homeView) detailsSection() g.Node {
 			fact(v.Say("page.connections"), v.connections()),
 			fact(v.Say("page.restarts"), text(v.Say("page.restarts-of", words.With{"n": v.Restarts, "budget": v.Budget})), aside(v.Say("page.restarts-note"))),
 			fact(v.Say("page.check"), text(checked)),
-			fact(v.Say("page.evidence"), text(v.Say("page.evidence-meaning", words.With{"score": v.Decimal(v.Detector.Score), "alarm": v.Decimal(v.Detector.Alarm)})), aside(v.Rarity(v.Detector.Rarity))),
+			fact(v.Say("page.evidence"), text(v.Say("page.evidence-meaning", words.With{"score": words.Decimal(v.Detector.Score), "alarm": words.Decimal(v.Detector.Alarm)})), aside(v.Text(words.Rarity(v.Detector.Rarity)))),
 		),
 	)
 }

@@ -58,10 +58,9 @@ func badgeOf(s medic.Status) badge {
 	return badge{s.State, s.State == policy.Suspect && s.Diagnosis.Remedy == diagnosis.Tell}
 }
 
-// key names it.
-func (s badge) key() words.Key {
+func (s badge) name() words.Text {
 	if s.NeedsYou {
-		return "state.needs-you"
+		return words.Of("state.needs-you")
 	}
 	return words.State(s.State)
 }

@@ -43,7 +43,7 @@ func (v *incidentView) shortSection() g.Node {
 			fact(v.Say("page.incident-own"), text(v.Own.String())),
 			fact(v.Say("page.incident-before"), text(v.Before.String()), g.If(v.Transport != evidence.NoTransport, aside(v.Say("page.incident-use", words.With{"transport": v.Transport})))),
 			fact(v.Say("page.incident-after"), text(v.After.String())),
-			fact(v.Say("page.restarts"), text(v.Number(int64(v.Restarts)))),
+			fact(v.Say("page.restarts"), text(v.Write(v.Restarts))),
 			g.If(v.Past.Cut != "", fact(v.Say("month.lost"), text(v.Past.Cut))),
 			g.If(v.URL != "", fact(v.Say("page.address"), text(v.URL))),
 		),

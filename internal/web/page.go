@@ -393,7 +393,7 @@ func (v *homeView) treating(s *medic.Status) (headline, text string) {
 		return headline, v.Say("page.face.proving", to)
 	}
 	if why, waits := s.Waits(); waits {
-		return headline, v.Say("page.face.waits", words.With{"result": v.Result(why)})
+		return headline, v.Say("page.face.waits", words.With{"result": words.Result(why)})
 	}
 	return headline, v.Say("page.face.restarting", to)
 }

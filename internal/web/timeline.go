@@ -80,17 +80,17 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 			a = max(0, b-least)
 		}
 		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: s.State.String(),
-			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": words.Text{Key: s.key()}, "span": s.To.Sub(s.From)})})
+			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": s.name(), "span": s.To.Sub(s.From)})})
 	}
 	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
 		s := states[i]
-		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: s.State.String(), Word: c.Say(s.key()), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
+		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: s.State.String(), Word: c.Text(s.name()), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
 	}
 	var said words.List
 	for _, p := range order {
 		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, legend{p.State.String(), c.Say(p.key()), c.Span(d)})
-			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": words.Text{Key: p.key()}, "span": d}})
+			v.Legend = append(v.Legend, legend{p.State.String(), c.Text(p.name()), c.Write(d)})
+			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": p.name(), "span": d}})
 		}
 	}
 	v.Known = len(states) > 0
@@ -106,7 +106,7 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 		case i == 4:
 			v.Marks = append(v.Marks, c.Say("page.timeline-now"))
 		case back > 48*time.Hour:
-			v.Marks = append(v.Marks, c.Moment(c.at(t, words.WeekdayMark)))
+			v.Marks = append(v.Marks, c.Write(c.at(t, words.WeekdayMark)))
 		default:
 			v.Marks = append(v.Marks, t.Format("15:04"))
 		}
@@ -120,13 +120,13 @@ const maxStrip = 72
 
 func (v *timelineView) drawProbes(c clock, probes []sample, back time.Duration) {
 	top := scale(probes)
-	v.Axis = []string{c.Millis(int64(top)), c.Millis(int64(top / 2)), c.Number(0)}
+	v.Axis = []string{c.Write(words.Millis(top)), c.Write(words.Millis(top / 2)), c.Write(0)}
 	first := c.now.Add(-back).Truncate(slotTime).Add(slotTime)
 	for i, p := range probes {
 		if p.Probes > 0 {
 			at := first.Add(back * time.Duration(i) / time.Duration(len(probes)))
 			v.Values = append(v.Values, rect{X: dec(float64(i) * drawWidth / float64(len(probes))), W: dec(drawWidth / float64(len(probes))), H: strconv.Itoa(probesTall),
-				Title: c.Moment(c.at(at, words.WeekdayHour)) + ", " + c.sample(p)})
+				Title: c.Write(c.at(at, words.WeekdayHour)) + ", " + c.sample(p)})
 		}
 	}
 	step := float64(drawWidth) / float64(len(probes))
@@ -208,7 +208,7 @@ func (c clock) probesInWords(probes []sample) string {
 func (c clock) sample(p sample) string {
 	took := ""
 	if p.MS >= 0 {
-		took = c.Millis(int64(p.MS))
+		took = c.Write(words.Millis(p.MS))
 	}
 	if p.Failed == 0 {
 		return took

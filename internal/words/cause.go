@@ -11,13 +11,13 @@ import (
 // part gives the key of a cause's sentences of one kind, in the wording that fits what is
 // known: "cause.origin-moved.advice.token", or "cause.origin-moved.advice" where there is
 // none of its own.
-func (l *Lang) part(c diagnosis.Cause, kind, variant string) Key {
+func part(c diagnosis.Cause, kind, variant string) Key {
 	key := Key("cause." + c.String() + "." + kind)
 	if variant == "" {
 		return key
 	}
 	for _, v := range []string{variant, "known"} { // where there is a variant, the values are known
-		if own := key + Key("."+v); l.has(own) {
+		if own := key + Key("."+v); has(own) {
 			return own
 		}
 	}
@@ -26,21 +26,17 @@ func (l *Lang) part(c diagnosis.Cause, kind, variant string) Key {
 
 // Cause says what a cause means, where no more is known of it.
 func (l *Lang) Cause(c diagnosis.Cause) string {
-	return l.Say(l.part(c, "summary", ""))
+	return l.Say(part(c, "summary", ""))
 }
 
 // Summary says what a diagnosis means, in a sentence or two.
 func (l *Lang) Summary(d diagnosis.Diagnosis) string {
-	said := l.Say(l.part(d.Cause, "summary", d.Variant), particulars(d.Particulars))
+	said := l.Say(part(d.Cause, "summary", d.Variant), particulars(d.Particulars))
 	if d.Over != "" {
 		said = l.Say("cause.over", With{"family": d.Over, "summary": said})
 	}
 	return said
 }
-
-// Advice gives the steps that a person can take against a diagnosis, none where there is
-// nothing to do; they hold in any state of the program.
-func (l *Lang) Advice(d diagnosis.Diagnosis) []string { return l.advice(d, "advice.rotate") }
 
 // Situation is what the program can do about a fault, so that the advice does not
 // contradict it.
@@ -50,30 +46,35 @@ type Situation struct {
 	Shut  bool // something keeps it from acting
 }
 
-// AdviceIn gives them as they are in a situation.
-func (l *Lang) AdviceIn(now Situation, d diagnosis.Diagnosis) []string {
+// rotate is the key of what becomes of a fault that another protocol may mend.
+func (s Situation) rotate() Key {
 	switch {
-	case !now.Heals:
-		return l.advice(d, "advice.observing")
-	case now.Phase == policy.Paused:
-		return l.advice(d, "advice.paused")
-	case now.Phase == policy.Holding, now.Shut:
-		return l.advice(d, "advice.held")
+	case !s.Heals:
+		return "advice.observing"
+	case s.Phase == policy.Paused:
+		return "advice.paused"
+	case s.Phase == policy.Holding, s.Shut:
+		return "advice.held"
 	}
-	return l.advice(d, "advice.fixing")
+	return "advice.fixing"
 }
 
-func (l *Lang) advice(d diagnosis.Diagnosis, rotate Key) []string {
-	var steps []string
+// Advice gives the steps that a person can take against a diagnosis, none where there is
+// nothing to do. They hold in any state of the program, unless one is given.
+func (l *Lang) Advice(d diagnosis.Diagnosis, now ...Situation) (steps []string) {
 	if d.Remedy == diagnosis.Rotate {
+		rotate := Key("advice.rotate")
+		if len(now) > 0 {
+			rotate = now[0].rotate()
+		}
 		steps = append(steps, l.Say(rotate))
 	}
-	return append(steps, l.List(l.part(d.Cause, "advice", d.Variant), particulars(d.Particulars))...)
+	return append(steps, l.List(part(d.Cause, "advice", d.Variant), particulars(d.Particulars))...)
 }
 
 // Basis says what a diagnosis is based on.
 func (l *Lang) Basis(d diagnosis.Diagnosis) string {
-	return l.Say(l.part(d.Cause, "basis", d.Basis), particulars(d.Particulars))
+	return l.Say(part(d.Cause, "basis", d.Basis), particulars(d.Particulars))
 }
 
 // forwarded are the keys of why Home Assistant refuses a forwarded request.
@@ -94,8 +95,8 @@ func particulars(p diagnosis.Particulars) With {
 }
 
 // TurnedAway says how many were turned away while our own checks succeed.
-func (l *Lang) TurnedAway(f diagnosis.Finding) string {
-	return l.Say("clients.turned-away", With{"n": int(f.Refused), "since": hour(f.Since), "good": Count{f.Good, "count.checks"}})
+func TurnedAway(f diagnosis.Finding) Text {
+	return Text{"clients.turned-away", With{"n": int(f.Refused), "since": hour(f.Since), "good": Count{f.Good, "count.checks"}}}
 }
 
 // hour is a moment of today, in the time zone that it has.

@@ -12,8 +12,8 @@ var parts = map[string]Key{
 	"operating system": "part.os", "Home Assistant's port": "part.port", "Home Assistant's SSL": "part.ssl", "flags of cloudflared": "part.flags", "your own protocol": "part.protocol",
 }
 
-// Changes says what changed, in a row; "" where nothing did.
-func (l *Lang) Changes(list []diagnosis.Change) string {
+// Changes says what changed, in a row.
+func Changes(list []diagnosis.Change) List {
 	said := make(List, len(list))
 	for i, c := range list {
 		with := With{"part": c.Part, "was": c.Was, "now": c.Version, "span": c.Before.Round(time.Minute)}
@@ -30,5 +30,5 @@ func (l *Lang) Changes(list []diagnosis.Change) string {
 			said[i] = Text{"change.about", with}
 		}
 	}
-	return l.list(said)
+	return said
 }

@@ -1,11 +1,13 @@
 package words
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
 )
 
@@ -43,12 +45,18 @@ func Composed(key Key) bool {
 	return slices.Contains(Members(), Key(strings.TrimSuffix(string(key), ".advice")))
 }
 
-// Members are the keys of the members of the policy's enums.
+// Members are the keys of the members of enums that are put together.
 func Members() (keys []Key) {
 	every(&keys, "result.", policy.Settled)
 	every(&keys, "gate.", policy.GateMode)
 	every(&keys, "refused.", policy.UnderWay)
 	every(&keys, "state.", policy.Starting)
+	every(&keys, "gap.", evidence.GapUnasked)
+	every(&keys, "gap.of.", evidence.AskedPage)
+	every(&keys, "seen.stage.", evidence.NotAsked)
+	every(&keys, "seen.trouble.", evidence.NameNotFound)
+	every(&keys, "seen.internet.", evidence.InternetUnknown)
+	every(&keys, "seen.websockets.", evidence.On)
 	return keys
 }
 
@@ -56,8 +64,8 @@ func Members() (keys []Key) {
 func every[E interface {
 	~uint8
 	fmt.Stringer
-}](keys *[]Key, prefix string, from E) {
-	for e := from; !strings.HasPrefix(e.String(), "unknown("); e++ {
-		*keys = append(*keys, Key(prefix+e.String()))
+}](keys *[]Key, prefix Key, from E) {
+	for e := from; e == from || !strings.HasPrefix(e.String(), "unknown"); e++ {
+		*keys = append(*keys, cmp.Or(member(prefix, e).Key, prefix+Key(e.String())))
 	}
 }

@@ -32,7 +32,7 @@ func TestEveryGapIsSaidAndSurvivesTheDisk(t *testing.T) {
 		}
 	}
 	for _, tag := range words.Tags {
-		for i, said := range words.In(tag).Gaps(list) {
+		for i, said := range words.In(tag).Texts(words.Gaps(list)) {
 			if said == "" || strings.Contains(said, "gap.") || strings.Contains(said, "{") || strings.Contains(said, "  ") {
 				t.Errorf("%s: %+v is %q", tag, list[i], said)
 			}
@@ -43,7 +43,7 @@ func TestEveryGapIsSaidAndSurvivesTheDisk(t *testing.T) {
 	if err := json.Unmarshal([]byte(`["An old sentence.", {"kind":"of a later version","of":"tunnel"}]`), &old); err != nil {
 		t.Fatal(err)
 	}
-	if said := words.English().Gaps(old); said[0] != "An old sentence." || said[1] != "The tunnel's connections: not known." {
+	if said := words.English().Texts(words.Gaps(old)); said[0] != "An old sentence." || said[1] != "The tunnel's connections: not known." {
 		t.Errorf("%q", said)
 	}
 }

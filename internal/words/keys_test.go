@@ -337,12 +337,12 @@ func TestValuesAreWrittenByTheirKind(t *testing.T) {
 	en := words.English()
 	for want, got := range map[string]string{
 		"46 ms":           en.Say("span.millis", words.With{"n": 46}),
-		"2 h 10 min":      en.Span(2*time.Hour + 10*time.Minute),
-		"1 d":             en.Span(24 * time.Hour),
-		"0 s":             en.Span(-time.Second),
-		"12,345":          en.Number(12345),
-		"9999":            en.Number(9999),
-		"-1,234,567":      en.Number(-1234567),
+		"2 h 10 min":      en.Write(2*time.Hour + 10*time.Minute),
+		"1 d":             en.Write(24 * time.Hour),
+		"0 s":             en.Write(-time.Second),
+		"12,345":          en.Write(12345),
+		"9999":            en.Write(9999),
+		"-1,234,567":      en.Write(-1234567),
 		"Over IPv6: a b ": en.Say("cause.over", words.With{"family": "IPv6", "summary": "a\n\x1bb"}) + " ",
 		"Home Assistant's log says: an untrusted proxy": "Home Assistant's log says: " + en.Say("forwarded.distrust"),
 	} {

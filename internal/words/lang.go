@@ -18,7 +18,7 @@ var files embed.FS
 type Key string
 
 // With are the values that a sentence names, by the names of its placeholders. How each
-// kind of value is written is decided in one place: see [Lang.Say].
+// kind of value is written is decided in one place: see [Lang.Write].
 type With map[string]any
 
 // Text is a sentence that is not said yet: it can stand where a value is wanted, and is
@@ -26,6 +26,19 @@ type With map[string]any
 type Text struct {
 	Key  Key
 	With With
+}
+
+// has says whether there is such a key; every language has those of a cause and a gate.
+func has(key Key) bool { _, ok := English().texts[key]; return ok }
+
+// member is the text of an enum's member, whose key is put together from its name; none
+// where it has no words.
+func member(prefix Key, e fmt.Stringer) Text {
+	key := prefix + Key(strings.ReplaceAll(strings.ToLower(e.String()), " ", "-"))
+	if !has(key) {
+		return Text{}
+	}
+	return Text{Key: key}
 }
 
 // Of makes a Text.
@@ -93,10 +106,8 @@ var English = sync.OnceValue(func() *Lang {
 	return l
 })
 
-// Say gives a sentence. A value is written by its kind: a count as a number, which also
-// chooses between the forms for one and for more where it is called n; a time.Duration
-// as hours, minutes and seconds; a Moment, a Share or a Text as each says; what others
-// have written (a name, an address) as one harmless line; anything else by its String.
+// Say gives a sentence with its values as Write writes them. A count chooses between the
+// forms for one and for more where it is called n.
 func (l *Lang) Say(key Key, with ...With) string {
 	e, ok := l.texts[key]
 	switch {
@@ -109,7 +120,7 @@ func (l *Lang) Say(key Key, with ...With) string {
 	if len(with) == 0 {
 		return text
 	}
-	if n, counted := with[0]["n"]; counted && l.single(n) {
+	if n, counted := with[0]["n"]; counted && single(l.Tag, n) {
 		text = e.one
 	}
 	return l.fill(text, with[0])
@@ -138,9 +149,6 @@ func (l *Lang) Texts(list []Text) []string {
 	return said
 }
 
-// has says whether there is such a key.
-func (l *Lang) has(key Key) bool { _, ok := l.texts[key]; return ok }
-
 // fill puts the values in the places of their names.
 func (l *Lang) fill(text string, with With) string {
 	if !strings.Contains(text, "{") {
@@ -158,7 +166,7 @@ func (l *Lang) fill(text string, with With) string {
 		if !closed || !given {
 			b.WriteString("{" + name + "}") // a test finds it before people do
 		} else {
-			b.WriteString(l.value(value))
+			b.WriteString(l.Write(value))
 		}
 		text = after
 	}

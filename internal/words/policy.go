@@ -1,40 +1,37 @@
 package words
 
-import (
-	"fmt"
+import "tunnelmedic/internal/policy"
 
-	"tunnelmedic/internal/policy"
-)
-
-// State is the key of a state's name.
-func State(p policy.Phase) Key { return Key(fmt.Sprintf("state.%s", p)) }
+// State is the name of a state.
+func State(p policy.Phase) Text { return member("state.", p) }
 
 // Gate says which gate is closed, as a part of a sentence.
-func (l *Lang) Gate(g policy.Gate) string { return l.Say(gateKey(g)) }
+func Gate(g policy.Gate) Text { return member("gate.", g) }
 
-func gateKey(g policy.Gate) Key { return Key("gate." + g.String()) }
+// Result says how a change ended.
+func Result(r policy.Result) Text { return member("result.", r) }
 
 // Gates are the closed ones, in a row.
 func Gates(list []policy.Gate) List {
 	said := make(List, len(list))
 	for i, g := range list {
-		said[i] = Text{Key: gateKey(g)}
+		said[i] = Gate(g)
 	}
 	return said
 }
 
-// GateAdvice is what a person can do about a closed gate, "" where there is nothing to do
-// but to wait.
-func (l *Lang) GateAdvice(g policy.Gate) string {
-	if key := gateKey(g) + ".advice"; l.has(key) {
-		return l.Say(key)
+// GateAdvice is what a person can do about a closed gate, nothing where there is nothing to
+// do but to wait.
+func GateAdvice(g policy.Gate) Text {
+	if key := Gate(g).Key + ".advice"; has(key) {
+		return Text{Key: key}
 	}
-	return ""
+	return Text{}
 }
 
 // Refused says why something that a person asked for is not done.
 func Refused(r policy.Refusal) Text {
-	return Text{Key("refused." + r.Because.String()), With{"protocol": r.Protocol, "gates": Gates(r.Gates), "cause": r.Cause}}
+	return Text{member("refused.", r.Because).Key, With{"protocol": r.Protocol, "gates": Gates(r.Gates), "cause": r.Cause}}
 }
 
 // Question is what a person is asked, in the mode ask. setting is the protocol that is set.

@@ -2,7 +2,6 @@ package words
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +16,7 @@ func (l *Lang) Seen(e evidence.Evidence) map[string]string {
 	s := map[string]string{}
 	put := func(name string, p Pieces) {
 		if len(p) > 0 {
-			s[name] = l.value(p)
+			s[name] = l.Write(p)
 		}
 	}
 	for name, look := range map[string]evidence.Look{"public": e.Public, "page": e.Page, "direct": e.Direct, "service": e.Service} {
@@ -42,7 +41,7 @@ func (l *Lang) Seen(e evidence.Evidence) map[string]string {
 		put("internet", Internet(e.Internet))
 	}
 	if e.Zone.WebSockets != evidence.NotKnown {
-		put("zone", Pieces{Of(map[evidence.Switch]Key{evidence.On: "seen.websockets-on", evidence.Off: "seen.websockets-off"}[e.Zone.WebSockets])})
+		put("zone", Pieces{member("seen.websockets.", e.Zone.WebSockets)})
 	}
 	if e.SupervisorAway != "" {
 		put("supervisor", Pieces{e.SupervisorAway})
@@ -50,27 +49,20 @@ func (l *Lang) Seen(e evidence.Evidence) map[string]string {
 	return s
 }
 
-var stages = map[evidence.Stage]Key{evidence.NotAsked: "seen.stage.not-asked", evidence.Asked: "seen.stage.asked", evidence.Resolved: "seen.stage.resolved",
-	evidence.Connected: "seen.stage.connected", evidence.Secured: "seen.stage.secured", evidence.Answered: "seen.stage.answered", evidence.Upgraded: "seen.stage.upgraded",
-	evidence.Greeted: "seen.stage.greeted", evidence.SignedIn: "seen.stage.signed-in"}
-
-var troubles = map[evidence.Trouble]Key{evidence.NameNotFound: "seen.trouble.name-not-found", evidence.ResolverFailed: "seen.trouble.resolver-failed",
-	evidence.Refused: "seen.trouble.refused", evidence.Unreachable: "seen.trouble.unreachable", evidence.TimedOut: "seen.trouble.timed-out", evidence.Cut: "seen.trouble.cut",
-	evidence.BadCertificate: "seen.trouble.bad-certificate", evidence.CertificateWanted: "seen.trouble.certificate-wanted", evidence.TLSFailed: "seen.trouble.tls-failed",
-	evidence.Garbled: "seen.trouble.garbled", evidence.Interrupted: "seen.trouble.interrupted", evidence.Unusable: "seen.trouble.unusable", evidence.Unverified: "seen.trouble.unverified"}
-
 // Trouble is what ended a look.
-func Trouble(t evidence.Trouble) Text { return Of(troubles[t]) }
+func Trouble(t evidence.Trouble) Text { return member("seen.trouble.", t) }
+
+func stage(s evidence.Stage) Text { return member("seen.stage.", s) }
 
 // Look gives a look in a few words.
 func Look(l evidence.Look) (p Pieces) {
 	if l.Status != 0 {
 		p = append(p, digits(fmt.Sprintf("HTTP %d", l.Status)))
 	} else {
-		p = append(p, Of(stages[l.Stage]))
+		p = append(p, stage(l.Stage))
 	}
 	if l.Stage > evidence.Answered {
-		p = append(p, Of(stages[l.Stage]))
+		p = append(p, stage(l.Stage))
 	}
 	if l.Trouble != evidence.NoTrouble {
 		p = append(p, Trouble(l.Trouble))
@@ -300,15 +292,4 @@ func core(c evidence.Core) Pieces {
 }
 
 // Internet is Supervisor's word on the internet.
-func Internet(i evidence.Internet) Pieces {
-	return Pieces{Of(map[evidence.Internet]Key{evidence.InternetUp: "seen.internet.up", evidence.InternetDown: "seen.internet.down", evidence.InternetUnknown: "page.not-known"}[i])}
-}
-
-// Pieces writes them in a row.
-func (l *Lang) Pieces(p Pieces) string {
-	said := make([]string, 0, len(p))
-	for _, v := range p {
-		said = append(said, l.value(v))
-	}
-	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), ", ")
-}
+func Internet(i evidence.Internet) Pieces { return Pieces{member("seen.internet.", i)} }

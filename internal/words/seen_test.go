@@ -21,7 +21,7 @@ func TestWhatAnAnswerSaysIsQuotedWithoutMarkup(t *testing.T) {
 		"say \"hi\" \x1b[31m": `HTTP 502, "say \"hi\" \x1b[31m"`,
 	} {
 		l := evidence.Look{Stage: evidence.Answered, Status: 502, Body: body}
-		if got := words.English().Pieces(words.Look(l)); got != want {
+		if got := words.English().Write(words.Look(l)); got != want {
 			t.Errorf("%q: %s, want %s", body, got, want)
 		}
 	}

@@ -44,17 +44,12 @@ func over(t evidence.Transport) Text {
 
 // result is how a change ended, with what was seen in it.
 func result(s policy.Step) Text {
-	r := Text{Key: resultKey(s.Result)}
+	r := Result(s.Result)
 	if s.Kind == policy.StepRefused && s.Seen.Probes > 0 {
 		return Text{"result.seen", With{"result": r, "lost": s.Seen.Failures, "checks": checks(s.Seen)}}
 	}
 	return r
 }
-
-// Result says how a change ended.
-func (l *Lang) Result(r policy.Result) string { return l.Say(resultKey(r)) }
-
-func resultKey(r policy.Result) Key { return Key("result." + r.String()) }
 
 // shape is what decides how a step is told; a purpose only where it makes a difference.
 type shape struct {

@@ -51,9 +51,9 @@ type List []any
 
 // single says whether a number takes the form for one. English, German, Dutch and Spanish
 // have it for 1, French for 0 as well (Unicode CLDR, plural rules).
-func (l *Lang) single(n any) bool {
+func single(tag string, n any) bool {
 	v, ok := whole(n)
-	return ok && (v == 1 || v == 0 && l.Tag == "fr")
+	return ok && (v == 1 || v == 0 && tag == "fr")
 }
 
 func whole(n any) (int64, bool) {
@@ -68,10 +68,12 @@ func whole(n any) (int64, bool) {
 	return 0, false
 }
 
-// value writes a value.
-func (l *Lang) value(v any) string {
+// Write writes a value by its kind: a count as a number, a time.Duration as hours, minutes
+// and seconds; a Moment, a Share or a Text as each says; what others have written (a name,
+// an address) as one harmless line; anything else by its String.
+func (l *Lang) Write(v any) string {
 	if n, ok := whole(v); ok {
-		return l.Number(n)
+		return l.number(n)
 	}
 	switch v := v.(type) {
 	case string:
@@ -81,19 +83,22 @@ func (l *Lang) value(v any) string {
 	case Count:
 		return l.Say(v.Of, With{"n": v.N})
 	case time.Duration:
-		return l.Span(v)
+		return l.span(v)
 	case Moment:
-		return l.Moment(v)
+		return l.moment(v)
 	case Share:
-		return l.Percent(float64(v))
+		return l.Say("number.percent", With{"share": digits(l.decimal(100*float64(v), 2))})
 	case Decimal:
-		return l.Decimal(float64(v))
+		return l.decimal(float64(v), 1)
 	case Millis:
-		return l.Millis(int64(v))
+		if v < 1 {
+			return l.Say("span.blink")
+		}
+		return l.Say("span.millis", With{"n": int64(v)})
 	case List:
-		return l.list(v)
+		return l.row(v)
 	case Pieces:
-		return l.Pieces(v)
+		return strings.Join(l.all(v), ", ")
 	case digits:
 		return string(v)
 	case error:
@@ -107,8 +112,8 @@ func (l *Lang) value(v any) string {
 // digits are written already.
 type digits string
 
-// Number writes a whole number, in groups of three from ten thousand on.
-func (l *Lang) Number(n int64) string {
+// number writes a whole number, in groups of three from ten thousand on.
+func (l *Lang) number(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	if n < 10_000 && n > -10_000 {
 		return s
@@ -120,20 +125,13 @@ func (l *Lang) Number(n int64) string {
 	return s
 }
 
-// Percent writes a part of a whole, from 0 to 1.
-func (l *Lang) Percent(share float64) string {
-	return l.Say("number.percent", With{"share": digits(l.decimal(share*100, 2))})
-}
-
-// Decimal writes a number with one digit behind the mark.
-func (l *Lang) Decimal(f float64) string { return l.decimal(f, 1) }
-
+// decimal writes a number with so many digits behind the mark.
 func (l *Lang) decimal(f float64, places int) string {
 	return strings.Replace(strconv.FormatFloat(f, 'f', places, 64), ".", l.texts["number.mark"].other, 1)
 }
 
-// Span writes a length of time in one or two units.
-func (l *Lang) Span(d time.Duration) string {
+// span writes a length of time in one or two units.
+func (l *Lang) span(d time.Duration) string {
 	unit := func(n int, key Key) string { return l.Say(key, With{"n": n}) }
 	two := func(a string, rest int, key Key) string {
 		if rest == 0 {
@@ -153,16 +151,8 @@ func (l *Lang) Span(d time.Duration) string {
 	}
 }
 
-// Millis writes a latency.
-func (l *Lang) Millis(ms int64) string {
-	if ms < 1 {
-		return l.Say("span.blink")
-	}
-	return l.Say("span.millis", With{"n": ms})
-}
-
-// Moment writes a point in time.
-func (l *Lang) Moment(m Moment) string {
+// moment writes a point in time.
+func (l *Lang) moment(m Moment) string {
 	t := m.At
 	if m.In != nil {
 		t = t.In(m.In)
@@ -188,15 +178,21 @@ func (l *Lang) Moment(m Moment) string {
 	return l.Say("date.moment", with)
 }
 
-// list writes values in a row, the last with "and".
-func (l *Lang) list(values List) string {
-	said := make([]string, len(values))
-	for i, v := range values {
-		said[i] = l.value(v)
-	}
+// row writes values in a row, the last with "and".
+func (l *Lang) row(values List) string {
+	said := l.all(values)
 	if n := len(said); n > 1 {
-		last := l.Say("list.last", With{"before": digits(strings.Join(said[:n-1], ", ")), "last": digits(said[n-1])})
-		return last
+		return l.Say("list.last", With{"before": digits(strings.Join(said[:n-1], ", ")), "last": digits(said[n-1])})
 	}
 	return strings.Join(said, "")
+}
+
+// all writes each; what comes to nothing is left out.
+func (l *Lang) all(values []any) (said []string) {
+	for _, v := range values {
+		if text := l.Write(v); text != "" {
+			said = append(said, text)
+		}
+	}
+	return said
 }

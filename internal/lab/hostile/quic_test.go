@@ -43,7 +43,7 @@ func TestQUICIsTriedOnlyWhereItsHandshakeStands(t *testing.T) {
 				return
 			}
 			h.until("the gate", func() bool {
-				return h.phase(policy.Holding) && strings.Contains(h.log.String(), words.English().Gate(policy.GateQUIC))
+				return h.phase(policy.Holding) && strings.Contains(h.log.String(), words.English().Text(words.Gate(policy.GateQUIC)))
 			})
 			if h.comes(2*time.Second, func() bool {
 				return h.w.Supervisor.Restarts() > 0 || !slices.Equal(h.w.Supervisor.RunParameters(), own)

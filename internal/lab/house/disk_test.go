@@ -322,7 +322,7 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 					if !s.Unsure || !slices.Contains(s.Gates, policy.GateMemory) || strings.Count(h.Log(), "The journal was unreadable") != 1 {
 						h.Errorf("unsure %v, gates %v, said %d times", s.Unsure, s.Gates, strings.Count(h.Log(), "The journal was unreadable"))
 					}
-					if page, err := h.Get("/"); err != nil || !strings.Contains(string(page), words.English().Gate(policy.GateMemory)) || !strings.Contains(string(page), "Resume") {
+					if page, err := h.Get("/"); err != nil || !strings.Contains(string(page), words.English().Text(words.Gate(policy.GateMemory))) || !strings.Contains(string(page), "Resume") {
 						h.Errorf("the page does not say it: %v", err)
 					}
 					// The person sets their own again.
