@@ -76,8 +76,6 @@ func (l *Lang) Write(v any) string {
 		return l.number(n)
 	}
 	switch v := v.(type) {
-	case string:
-		return plain.Sentence(v)
 	case Text:
 		return l.Text(v)
 	case Count:
@@ -101,10 +99,6 @@ func (l *Lang) Write(v any) string {
 		return strings.Join(l.all(v), ", ")
 	case digits:
 		return string(v)
-	case error:
-		return plain.Sentence(v.Error())
-	case fmt.Stringer:
-		return plain.Sentence(v.String())
 	}
 	return plain.Sentence(fmt.Sprint(v))
 }
