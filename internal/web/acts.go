@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -62,7 +64,7 @@ func not(status int, key words.Key, with ...words.With) answer {
 }
 
 // act answers a POST: to a script with JSON, to a form with a page.
-func (p *pages) act(name string, do func(ctx context.Context, a asked) answer) http.HandlerFunc {
+func (p *pages) act(name string, do act) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		a, form, bad := p.parse(w, r)
 		if bad == nil {
@@ -186,12 +188,36 @@ func user(r *http.Request) string {
 	return plain.Name(name)
 }
 
-func (p *pages) probe(context.Context, asked) answer {
+// presses is what the buttons do.
+type presses struct {
+	Config
+	tested atomic.Int64 // Unix time of the last test notification
+}
+
+// act does what a button is for.
+type act func(ctx context.Context, a asked) answer
+
+// acts are those that the program is fit for, by the names of their addresses.
+func (p *presses) acts() map[string]act {
+	all := map[string]act{"probe": p.probe}
+	if p.Hands != nil {
+		maps.Copy(all, map[string]act{"try": p.try, "answer": p.answer, "pause": p.pause, "resume": p.resume, "shorten": p.shorten})
+	}
+	if p.Forget != nil {
+		all["forget"] = p.forget
+	}
+	if p.Test != nil {
+		all["test"] = p.test
+	}
+	return all
+}
+
+func (p *presses) probe(context.Context, asked) answer {
 	p.Medic.Probe() // pressed twice, it is one probe: the loop keeps its distance
 	return done("page.done.probe")
 }
 
-func (p *pages) try(ctx context.Context, a asked) answer {
+func (p *presses) try(ctx context.Context, a asked) answer {
 	protocol, err := evidence.ParseProtocol(a.Protocol)
 	if err != nil || a.Protocol == "" {
 		return not(http.StatusBadRequest, "page.not.protocol")
@@ -203,14 +229,14 @@ func (p *pages) try(ctx context.Context, a asked) answer {
 		not(http.StatusServiceUnavailable, "page.not.busy"))
 }
 
-func (p *pages) answer(ctx context.Context, a asked) answer {
+func (p *presses) answer(ctx context.Context, a asked) answer {
 	if a.Question == "" || a.Yes == nil {
 		return not(http.StatusBadRequest, "page.not.answer")
 	}
 	return granted(p.Hands.Answer(ctx, a.Question, *a.Yes), done("page.done.answer"), done("page.done.answer"))
 }
 
-func (p *pages) pause(ctx context.Context, a asked) answer {
+func (p *presses) pause(ctx context.Context, a asked) answer {
 	minutes := 60
 	if a.Minutes != nil {
 		minutes = *a.Minutes
@@ -222,7 +248,7 @@ func (p *pages) pause(ctx context.Context, a asked) answer {
 }
 
 // shorten takes a yes for shorter restarts, and a no for the end of them.
-func (p *pages) shorten(ctx context.Context, a asked) answer {
+func (p *presses) shorten(ctx context.Context, a asked) answer {
 	if a.Yes == nil {
 		return not(http.StatusBadRequest, "page.not.consent")
 	}
@@ -233,11 +259,11 @@ func (p *pages) shorten(ctx context.Context, a asked) answer {
 	return granted(p.Hands.Shorten(ctx, *a.Yes), good, not(http.StatusServiceUnavailable, "page.not.busy"))
 }
 
-func (p *pages) resume(ctx context.Context, _ asked) answer {
+func (p *presses) resume(ctx context.Context, _ asked) answer {
 	return granted(p.Hands.Resume(ctx), done("page.done.resume"), done("page.done.resume-later"))
 }
 
-func (p *pages) forget(ctx context.Context, _ asked) answer {
+func (p *presses) forget(ctx context.Context, _ asked) answer {
 	if err := p.Forget(ctx); err != nil {
 		p.Log.Warn().Err(err).Msg("What was put into Home Assistant could not be removed.")
 		return not(http.StatusBadGateway, "page.not.away")
@@ -245,7 +271,7 @@ func (p *pages) forget(ctx context.Context, _ asked) answer {
 	return done("page.done.forget")
 }
 
-func (p *pages) test(ctx context.Context, _ asked) answer {
+func (p *presses) test(ctx context.Context, _ asked) answer {
 	if now, last := time.Now().Unix(), p.tested.Load(); now-last < testEvery && now >= last || !p.tested.CompareAndSwap(last, now) {
 		return not(http.StatusTooManyRequests, "page.not.often")
 	}

@@ -24,8 +24,8 @@ const (
 type availableView struct {
 	Known    bool // enough was watched to say anything
 	Figures  []figure
-	Days     []rect   // one a day, oldest first
-	Lost     []change // the days on which something was lost, newest first
+	Days     []rect // one a day, oldest first
+	Lost     []cut  // the days on which something was lost, newest first
 	Wide     int
 	Text     string // the days in words
 	Cost     report.Row
@@ -36,6 +36,9 @@ type availableView struct {
 
 // figure is a span's share, and what was lost of it.
 type figure struct{ Span, Share, Lost string }
+
+// cut is a day on which something was lost.
+type cut struct{ Day, Date, Share, Lost string }
 
 // cost is what a cause has cost.
 type cost struct{ What, Text string }
@@ -91,7 +94,7 @@ func (c clock) available(h journal.History, list []journal.Incident) availableVi
 		red := dayTall * (0.1 + 0.9*(1-worked))
 		bar(red, dayTall-red, "st-healthy")
 		bar(0, red, "st-holding")
-		v.Lost = append([]change{{At: day, ISO: at.Format(time.DateOnly), Word: share, For: lost}}, v.Lost...)
+		v.Lost = append([]cut{{Day: day, Date: at.Format(time.DateOnly), Share: share, Lost: lost}}, v.Lost...)
 	}
 	v.Text = c.Say("page.available-days", words.With{"n": n, "lost": len(v.Lost)})
 	return v
@@ -111,26 +114,26 @@ func (c clock) share(w journal.Watch) (share, lost string) {
 }
 
 func (v *homeView) availableSection() g.Node {
-	a := v.Available
+	a := v.available
 	if a == nil {
 		return nil
 	}
 	var notes g.Node
 	if len(v.Notes) > 0 {
-		notes = fact(v.Say("page.cloudflare"), g.Map(v.Notes, func(line string) g.Node { return el("p", text(line)) }), quiet(text(v.Say("page.cloudflare-note"))))
+		notes = fact(v.Say("page.cloudflare"), g.Map(v.Notes, para), quiet(v.say("page.cloudflare-note")))
 	}
-	drawn := quiet(text(v.Say("page.available-none")))
+	drawn := quiet(v.say("page.available-none"))
 	if a.Known {
 		drawn = v.availableDays()
 	}
 	return el("section", class("card wide"), aria("labelledby", "h-available"),
-		el("h2", id("h-available"), text(v.Say("month.open"))),
+		el("h2", id("h-available"), v.say("month.open")),
 		el("div", id("available"), live, drawn, g.If(notes != nil, facts(notes))),
 	)
 }
 
 func (v *homeView) availableDays() g.Node {
-	a := v.Available
+	a := v.available
 	causes := g.Map(a.Causes, func(c cost) g.Node { return el("p", text(c.What), aside(c.Text)) })
 	return g.Group{
 		el("dl", class("figures"), g.Map(a.Figures, func(f figure) g.Node {
@@ -138,18 +141,18 @@ func (v *homeView) availableDays() g.Node {
 		})),
 		el("figure",
 			stretched("days", a.Wide, dayTall, picture(a.Text), g.Map(a.Days, func(r rect) g.Node { return r.draw(r.Class, el("title", text(r.Title))) })),
-			el("figcaption", quiet(text(v.Say("page.available-legend")))),
+			el("figcaption", quiet(v.say("page.available-legend"))),
 		),
-		g.If(len(a.Lost) > 0, el("details", id("days"), el("summary", text(v.Say("page.available-list"))),
-			el("ul", class("changes"), g.Map(a.Lost, func(d change) g.Node {
-				return el("li", timeOf(d.ISO, d.At), blank, el("span", text(d.Word)), aside(d.For))
+		g.If(len(a.Lost) > 0, el("details", id("days"), el("summary", v.say("page.available-list")),
+			el("ul", class("changes"), g.Map(a.Lost, func(d cut) g.Node {
+				return el("li", timeOf(d.Date, d.Day), blank, el("span", text(d.Share)), aside(d.Lost))
 			})))),
-		el("h3", text(v.Say("page.available-month"))),
+		el("h3", v.say("page.available-month")),
 		facts(
 			fact(a.Cost.What, text(a.Cost.Text)),
 			g.If(len(causes) > 0, fact(v.Say("month.causes"), causes)),
 			fact(a.Restarts.What, text(a.Restarts.Text)),
 		),
-		g.If(a.Bought, quiet(text(v.Say("page.available-followed")))),
+		g.If(a.Bought, quiet(v.say("page.available-followed"))),
 	}
 }

@@ -1,11 +1,10 @@
 package web
 
 import (
-	"maps"
-	"slices"
 	"time"
 
-	"tunnelmedic/internal/policy"
+	g "maragu.dev/gomponents"
+
 	"tunnelmedic/internal/words"
 )
 
@@ -15,6 +14,9 @@ type clock struct {
 	now time.Time
 	loc *time.Location
 }
+
+// say is a sentence of the page's.
+func (c clock) say(key words.Key, with ...words.With) g.Node { return text(c.Say(key, with...)) }
 
 func (c clock) at(t time.Time, how words.Precision) words.Moment {
 	return words.Moment{At: t, In: c.loc, How: how}
@@ -30,11 +32,4 @@ func (c clock) hour(t time.Time) words.Moment {
 
 func (c clock) moment(t time.Time) string { return c.Write(c.at(t, words.DayAndHour)) }
 
-func (c clock) step(s policy.Step) stepView {
-	return stepView{At: c.Write(c.hour(s.At)), ISO: s.At.Format(time.RFC3339), Kind: s.Kind.String(), Class: stepClass(s.Kind), Text: c.Step(s)}
-}
-
-// stateWord is the state's name for people.
-func (c clock) stateWord(p policy.Phase) string { return c.Text(words.State(p)) }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func (c clock) time(m words.Moment) g.Node { return timeOf(m.At.Format(time.RFC3339), c.Write(m)) }

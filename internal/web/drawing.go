@@ -4,45 +4,39 @@ import (
 	"strconv"
 
 	g "maragu.dev/gomponents"
+
+	"tunnelmedic/internal/words"
 )
 
-func (v *homeView) timelineSection() g.Node {
-	drawn := quiet(text(v.Say("page.timeline-none")))
-	if t := &v.Timeline; t.Known {
+// section is the timeline on the page, whose address is base.
+func (v *timelineView) section(base string) g.Node {
+	drawn := quiet(v.say("page.timeline-none"))
+	if v.Known {
 		drawn = g.Group{v.figure(), v.list()}
+	}
+	tab := func(query string, length words.Key, here bool) g.Node {
+		return el("a", href(base+query), g.If(here, aria("current", "page")), v.say(length))
 	}
 	return el("section", class("card wide"), aria("labelledby", "h-time"),
 		el("div", class("between"),
-			el("h2", id("h-time"), text(v.Say("page.timeline"))),
-			el("nav", class("tabs"), aria("label", v.Say("page.timeline-length")),
-				tab(v.Base, v.Say("page.timeline-day"), !v.Timeline.Week),
-				tab(v.Base+"?range=7d", v.Say("page.timeline-week"), v.Timeline.Week),
-			),
+			el("h2", id("h-time"), v.say("page.timeline")),
+			el("nav", class("tabs"), aria("label", v.Say("page.timeline-length")), tab("", "page.timeline-day", !v.Week), tab("?range=7d", "page.timeline-week", v.Week)),
 		),
 		el("div", id("timeline"), live, drawn),
 	)
 }
 
-func tab(to, length string, here bool) g.Node {
-	return el("a", href(to), g.If(here, aria("current", "page")), text(length))
-}
-
-func (h *homeView) figure() g.Node {
-	v := &h.Timeline
+func (v *timelineView) figure() g.Node {
+	span := func(mark string) g.Node { return el("span", text(mark)) }
 	return el("figure",
 		el("div", class("chart"),
 			v.strip(),
-			el("div", class("axis"), aria("hidden", "true"), g.Map(v.Axis, func(mark string) g.Node { return el("span", text(mark)) })),
-			el("div", id("probes"), attr("tabindex", "0"), role("group"), aria("label", h.Say("page.timeline-took")), v.probes()),
+			el("div", class("axis"), aria("hidden", "true"), g.Map(v.Axis, span)),
+			el("div", id("probes"), attr("tabindex", "0"), role("group"), aria("label", v.Say("page.timeline-took")), v.probes()),
 			el("p", id("reading"), class("quiet"), role("status")),
-			el("div", class("marks"), aria("hidden", "true"), g.Map(v.Marks, func(mark string) g.Node { return el("span", text(mark)) })),
+			el("div", class("marks"), aria("hidden", "true"), g.Map(v.Marks, span)),
 		),
-		el("figcaption",
-			el("ul", class("legend"), g.Map(v.Legend, func(l legend) g.Node {
-				return el("li", stateClass(l.Class), icon(l.Class), text(l.Word), blank, note(l.Time))
-			})),
-			quiet(text(h.Say("page.timeline-legend"))),
-		),
+		el("figcaption", el("ul", class("legend"), v.Legend), quiet(v.say("page.timeline-legend"))),
 	)
 }
 
@@ -69,12 +63,6 @@ func (v *timelineView) probes() g.Node {
 }
 
 // list is the timeline for those who would rather read it.
-func (h *homeView) list() g.Node {
-	v := &h.Timeline
-	return el("details", id("changes"), el("summary", text(h.Say("page.timeline-list"))),
-		el("p", text(v.Text)),
-		el("ul", class("changes"), g.Map(v.Changes, func(c change) g.Node {
-			return el("li", stateClass(c.Class), icon(c.Class), timeOf(c.ISO, c.At), blank, el("span", text(c.Word)), aside(c.For))
-		})),
-	)
+func (v *timelineView) list() g.Node {
+	return el("details", id("changes"), el("summary", v.say("page.timeline-list")), para(v.Text), el("ul", class("changes"), v.Changes))
 }

@@ -1,63 +1,155 @@
 package web
 
 import (
+	"maps"
+	"slices"
+
 	g "maragu.dev/gomponents"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/journal"
+	"tunnelmedic/internal/policy"
+	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/words"
 )
 
-// page is the page of one incident.
+// incidentView is the page of one incident.
+type incidentView struct {
+	frame
+	clock
+	journal.Incident
+}
+
 func (v *incidentView) page() g.Node {
+	kind, outcome := v.outcome(v.Incident)
+	v.Class = kind
+	lasted := ""
+	if !v.Ended.IsZero() {
+		lasted = v.Say("page.past-lasted", words.With{"span": v.Ended.Sub(v.Onset)})
+	}
+	seen := facts(v.evidence(v.Seen))
+	if len(v.Seen) == 0 {
+		seen = quiet(v.say("page.incident-nothing"))
+	}
 	return v.document(
 		el("header", class("brand"), el("a", class("back"), href(v.Base), text("← Tunnel Medic"))),
-		v.outcomeSection(),
-		el("section", class("card wide"), aria("labelledby", "h-steps"),
-			el("h2", id("h-steps"), text(v.Say("page.incident-steps"))),
-			el("ol", class("steps"), stepItems(v.Steps)),
+		el("section", class("hero st-"+kind),
+			icon(kind),
+			el("div",
+				el("h1", text(outcome)),
+				para(v.Lang.Cause(v.Incident.Cause)),
+				quiet(v.time(v.at(v.Onset, words.DayAndHour)), text(prefixed(" · ", lasted))),
+			),
 		),
-		v.shortSection(),
-		v.seenSection(),
-	)
-}
-
-func (v *incidentView) outcomeSection() g.Node {
-	p := &v.Past
-	return el("section", class("hero st-"+p.Class),
-		icon(p.Class),
-		el("div",
-			el("h1", text(p.Outcome)),
-			el("p", text(p.Summary)),
-			quiet(timeOf(p.ISO, p.When), text(prefixed(" · ", p.Lasted))),
+		card("wide", "steps", v.Say("page.incident-steps"), el("ol", class("steps"), v.steps(v.Steps))),
+		card("", "facts", v.Say("page.incident-short"), v.inShort()),
+		card("", "seen", v.Say("page.incident-seen"), seen,
+			el("p", el("a", class("button"), href(v.incidentPath(v.ID)+".md"), v.say("page.incident-text"))),
 		),
 	)
 }
 
-func (v *incidentView) shortSection() g.Node {
-	return el("section", class("card"), aria("labelledby", "h-facts"),
-		el("h2", id("h-facts"), text(v.Say("page.incident-short"))),
-		facts(
-			fact(v.Say("page.incident-cause"), el("code", text(v.Cause.String()))),
-			fact(v.Say("page.incident-onset"), text(v.moment(v.Onset))),
-			g.If(!v.LastGood.IsZero(), fact(v.Say("page.incident-good"), text(v.moment(v.LastGood)))),
-			fact(v.Say("page.incident-own"), text(v.Own.String())),
-			fact(v.Say("page.incident-before"), text(v.Before.String()), g.If(v.Transport != evidence.NoTransport, aside(v.Say("page.incident-use", words.With{"transport": v.Transport})))),
-			fact(v.Say("page.incident-after"), text(v.After.String())),
-			fact(v.Say("page.restarts"), text(v.Write(v.Restarts))),
-			g.If(v.Past.Cut != "", fact(v.Say("month.lost"), text(v.Past.Cut))),
-			g.If(v.URL != "", fact(v.Say("page.address"), text(v.URL))),
-		),
+func (v *incidentView) inShort() g.Node {
+	cut := v.cut(v.Incident)
+	return facts(
+		fact(v.Say("page.incident-cause"), el("code", text(v.Incident.Cause.String()))),
+		fact(v.Say("page.incident-onset"), text(v.moment(v.Onset))),
+		g.If(!v.LastGood.IsZero(), fact(v.Say("page.incident-good"), text(v.moment(v.LastGood)))),
+		fact(v.Say("page.incident-own"), text(v.Own.String())),
+		fact(v.Say("page.incident-before"), text(v.Before.String()),
+			g.If(v.Transport != evidence.NoTransport, aside(v.Say("page.incident-use", words.With{"transport": v.Transport})))),
+		fact(v.Say("page.incident-after"), text(v.After.String())),
+		fact(v.Say("page.restarts"), text(v.Write(v.Restarts))),
+		g.If(cut != "", fact(v.Say("month.lost"), text(cut))),
+		g.If(v.URL != "", fact(v.Say("page.address"), text(v.URL))),
 	)
 }
 
-func (v *incidentView) seenSection() g.Node {
-	seen := quiet(text(v.Say("page.incident-nothing")))
-	if len(v.Seen) > 0 {
-		seen = evidenceFacts(v.Seen)
+// outcome is how an incident ended, with the state whose colour and shape that has.
+func (c clock) outcome(i journal.Incident) (kind, said string) {
+	//exhaustive:ignore
+	switch i.Outcome {
+	case policy.StepCured, policy.StepKept: // the latter is what a person tried
+		return "healthy", c.Say("page.outcome.cured", words.With{"protocol": mendedBy(i)})
+	case policy.StepRecovered:
+		return "healthy", c.Say("page.outcome.recovered")
+	case policy.StepUser:
+		return "paused", c.Say("page.outcome.changed-by-hand")
+	case policy.NoStep:
+		return "holding", c.Say("page.outcome.open")
+	case policy.StepLapsed:
+		return "paused", c.Say("page.outcome.lapsed")
 	}
-	return el("section", class("card"), aria("labelledby", "h-seen"),
-		el("h2", id("h-seen"), text(v.Say("page.incident-seen"))),
-		seen,
-		el("p", el("a", class("button"), href(v.incidentPath(v.ID)+".md"), text(v.Say("page.incident-text")))),
-	)
+	return "paused", c.Say("page.outcome.ended")
+}
+
+// mendedBy is the protocol that ended the incident. What was set later, in the
+// fail-back or by hand, belongs to its story, and did not mend it.
+func mendedBy(i journal.Incident) evidence.Protocol {
+	for _, s := range i.Steps {
+		if s.Kind == i.Outcome {
+			return s.Protocol
+		}
+	}
+	return i.After
+}
+
+// cut says for how long an incident cut people off, "" for not at all.
+func (c clock) cut(i journal.Incident) string {
+	lost := i.Account.Lost + i.Account.LostByUs
+	if lost <= 0 {
+		return ""
+	}
+	return c.Say("page.available-lost", words.With{"span": report.Rounded(lost)})
+}
+
+// steps are the steps of an incident, in the order they were taken.
+func (c clock) steps(list []policy.Step) g.Node {
+	return g.Map(list, func(s policy.Step) g.Node {
+		kind := stepClass(s.Kind)
+		return el("li", stateClass(kind), attr("data-step", s.Kind.String()), icon(kind), c.time(c.hour(s.At)), el("span", text(c.Step(s))))
+	})
+}
+
+// stepClass gives a step the colour and shape of the state it speaks of.
+func stepClass(k policy.StepKind) string {
+	//exhaustive:ignore
+	switch k {
+	case policy.StepCured, policy.StepRecovered, policy.StepKept, policy.StepFailedBack, policy.StepCleared, policy.StepResumed:
+		return "healthy"
+	case policy.StepTrial, policy.StepSettled, policy.StepRestoring, policy.StepRestored, policy.StepFailback, policy.StepReturning, policy.StepReturned:
+		return "treating"
+	case policy.StepAlarm, policy.StepHold:
+		return "holding"
+	case policy.StepSuspected, policy.StepRefused, policy.StepPostponed, policy.StepAsked, policy.StepExpired:
+		return "suspect"
+	}
+	return "paused"
+}
+
+// evidenceNames are the looks, in the order of the way from outside to Home Assistant,
+// with the keys of their names.
+var evidenceNames = []struct {
+	look string
+	name words.Key
+}{
+	{"public", "page.seen.public"}, {"page", "page.seen.page"}, {"connector", "page.seen.connector"}, {"quic", "page.seen.quic"}, {"addon", "page.seen.addon"},
+	{"service", "page.seen.service"}, {"direct", "page.seen.direct"}, {"core", "page.seen.core"}, {"core log", "page.seen.core-log"}, {"start page", "page.seen.start-page"},
+	{"changed before", "page.seen.changed-before"}, {"turned away", "page.seen.turned-away"}, {"internet", "page.seen.internet"}, {"supervisor", "page.seen.supervisor"},
+	{"carried", "page.seen.carried"}, {"log", "page.seen.log"}, {"zone", "page.seen.zone"}, {"name at home", "page.seen.name-at-home"}, {"name outside", "page.seen.name-outside"},
+}
+
+// evidence is what the looks saw.
+func (c clock) evidence(seen map[string]string) (list g.Group) {
+	rest := maps.Clone(seen)
+	for _, n := range evidenceNames {
+		delete(rest, n.look)
+		if said := seen[n.look]; said != "" {
+			list = append(list, fact(c.Say(n.name), el("code", text(said))))
+		}
+	}
+	for _, look := range slices.Sorted(maps.Keys(rest)) { // of an incident that an earlier version has kept
+		list = append(list, fact(look, el("code", text(rest[look]))))
+	}
+	return list
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"strings"
 
 	g "maragu.dev/gomponents"
 )
@@ -43,6 +44,8 @@ func note(remark string) g.Node      { return el("span", class("quiet"), text(re
 // aside is a note behind something more important; "" is none.
 func aside(remark string) g.Node { return g.If(remark != "", g.Group{blank, note(remark)}) }
 
+func para(line string) g.Node { return el("p", text(line)) }
+
 // blank parts words that stand in elements of their own.
 var blank = text(" ")
 
@@ -54,6 +57,11 @@ func prefixed(words, rest string) string {
 	return words + rest
 }
 
+// card is a section under a title of its own.
+func card(kind, name, title string, content ...g.Node) g.Node {
+	return el("section", class(strings.TrimSpace("card "+kind)), aria("labelledby", "h-"+name), el("h2", id("h-"+name), text(title)), g.Group(content))
+}
+
 // facts is a list of names and values; fact is one of them.
 func facts(content ...g.Node) g.Node { return el("dl", class("facts"), g.Group(content)) }
 
@@ -61,19 +69,7 @@ func fact(what string, value ...g.Node) g.Node {
 	return el("div", el("dt", text(what)), el("dd", value...))
 }
 
-// evidenceFacts is what the looks saw.
-func evidenceFacts(seen []seenView) g.Node {
-	return facts(g.Map(seen, func(s seenView) g.Node { return fact(s.What, el("code", text(s.Text))) }))
-}
-
 func timeOf(iso, words string) g.Node { return el("time", attr("datetime", iso), text(words)) }
-
-// stepItems are the steps of an incident, in the order they were taken.
-func stepItems(steps []stepView) g.Node {
-	return g.Map(steps, func(s stepView) g.Node {
-		return el("li", stateClass(s.Class), attr("data-step", s.Kind), icon(s.Class), timeOf(s.ISO, s.At), el("span", text(s.Text)))
-	})
-}
 
 // incidentPath is where an incident has its page.
 func (f *frame) incidentPath(id string) string { return f.Base + "incidents/" + url.PathEscape(id) }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	g "maragu.dev/gomponents"
+
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
 )
@@ -21,6 +23,7 @@ const (
 // timelineView is a day or a week: the states as a strip, and below it how long the
 // probes took and which failed.
 type timelineView struct {
+	clock
 	Week    bool
 	Known   bool // there is something to show
 	Strip   []rect
@@ -30,9 +33,9 @@ type timelineView struct {
 	Axis    []string // what the upper edge of the latency, its middle and its foot stand for
 	Values  []rect   // what each part of the drawing says when it is pointed at
 	Marks   []string
-	Legend  []legend
+	Legend  g.Group
 	Text    string // the same in words
-	Changes []change
+	Changes g.Group
 }
 
 type rect struct {
@@ -40,10 +43,6 @@ type rect struct {
 	Class      string
 	Title      string
 }
-
-type legend struct{ Class, Word, Time string }
-
-type change struct{ At, ISO, Class, Word, For string }
 
 // tall is a state's height on the strip: colour is not the only thing that tells
 // states apart.
@@ -56,7 +55,7 @@ var order = []badge{{State: policy.Healthy}, {State: policy.Suspect}, {State: po
 	{State: policy.Blind}, {State: policy.Paused}, {State: policy.Starting}}
 
 func (c clock) timeline(f *Feed, isWeek bool) timelineView {
-	v := timelineView{Week: isWeek}
+	v := timelineView{clock: c, Week: isWeek}
 	if f == nil {
 		return v
 	}
@@ -84,12 +83,13 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 	}
 	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
 		s := states[i]
-		v.Changes = append(v.Changes, change{At: c.moment(s.From), ISO: s.From.Format(time.RFC3339), Class: s.State.String(), Word: c.Text(s.name()), For: c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)})})
+		v.Changes = append(v.Changes, el("li", stateClass(s.State.String()), icon(s.State.String()), c.time(c.at(s.From, words.DayAndHour)), blank,
+			el("span", text(c.Text(s.name()))), aside(c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)}))))
 	}
 	var said words.List
 	for _, p := range order {
 		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, legend{p.State.String(), c.Text(p.name()), c.Write(d)})
+			v.Legend = append(v.Legend, el("li", stateClass(p.State.String()), icon(p.State.String()), text(c.Text(p.name())), blank, note(c.Write(d))))
 			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": p.name(), "span": d}})
 		}
 	}

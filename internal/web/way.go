@@ -35,9 +35,12 @@ var sights = map[diagnosis.Sight]struct {
 	diagnosis.Doubtful: {"suspect", "page.way.doubtful"},
 }
 
-// waySection draws the way in from outside, with what was seen of each part of it, and the
+// way is the drawing of it.
+type way struct{ told }
+
+// section draws the way in from outside, with what was seen of each part of it, and the
 // place where it breaks. It is a list: who cannot see the drawing hears it in order.
-func (v *homeView) waySection() g.Node {
+func (v way) section() g.Node {
 	var list g.Group
 	for i, s := range stops {
 		if s.to != diagnosis.Nowhere && v.Way.Place == s.to {
@@ -45,17 +48,14 @@ func (v *homeView) waySection() g.Node {
 		}
 		list = append(list, v.stop(i))
 	}
-	return el("section", class("card wide"), aria("labelledby", "h-way"),
-		el("h2", id("h-way"), text(v.Say("page.way"))),
-		el("div", id("way"), live,
-			el("ol", class("way"), list),
-			g.If(len(v.Also) > 0, facts(fact(v.Say("page.also"), v.also()))),
-		),
-	)
+	return card("wide", "way", v.Say("page.way"), el("div", id("way"), live,
+		el("ol", class("way"), list),
+		g.If(len(v.Also) > 0, facts(fact(v.Say("page.also"), v.also()))),
+	))
 }
 
 // stop is a station.
-func (v *homeView) stop(i int) g.Node {
+func (v way) stop(i int) g.Node {
 	s := stops[i]
 	seen := sights[v.Way.Parts[s.at]]
 	word := v.Say(seen.word)
@@ -74,24 +74,24 @@ func (v *homeView) stop(i int) g.Node {
 	}
 	return el("li", class("st-"+seen.class+" "+v.onward(i)), icon(shape),
 		el("div",
-			el("strong", text(v.Say(s.name))), g.If(word != "", g.Group{blank, el("span", class("badge"), text(word))}),
+			el("strong", v.say(s.name)), g.If(word != "", g.Group{blank, el("span", class("badge"), text(word))}),
 			v.measured(s.at),
-			g.If(v.Way.Place == s.at && seen.class != "treating", el("p", text(v.sentence()))),
+			g.If(v.Way.Place == s.at && seen.class != "treating", para(v.sentence())),
 		),
 	)
 }
 
 // cut is the place between two stations where the way breaks.
-func (v *homeView) cut(i int) g.Node {
+func (v way) cut(i int) g.Node {
 	seen := sights[v.Way.Parts[stops[i].to]]
 	return el("li", class("cut st-"+seen.class+" to-starting"), icon(seen.class),
-		el("div", el("span", class("badge"), text(v.Say(seen.word))), el("p", text(v.sentence()))),
+		el("div", el("span", class("badge"), v.say(seen.word)), para(v.sentence())),
 	)
 }
 
 // onward is the colour of the line to the next station: that of the part of the way that
 // leads there, which for the tunnel is the tunnel.
-func (v *homeView) onward(i int) string {
+func (v way) onward(i int) string {
 	if i+1 == len(stops) {
 		return ""
 	}
@@ -103,7 +103,7 @@ func (v *homeView) onward(i int) string {
 }
 
 // sentence is the cause in a sentence.
-func (v *homeView) sentence() string {
+func (v way) sentence() string {
 	if v.Way.Cause == v.Diagnosis.Cause {
 		return v.Diagnosis.Summary
 	}
@@ -111,12 +111,12 @@ func (v *homeView) sentence() string {
 }
 
 // measured is what was last measured at a station.
-func (v *homeView) measured(at diagnosis.Place) g.Node {
+func (v way) measured(at diagnosis.Place) g.Node {
 	p := v.LastProbe
 	if at == diagnosis.AtVisitors {
 		return g.Group{
 			g.If(v.Target.URL != "", el("p", outward(v.Target.URL))),
-			g.Iff(p != nil && p.OK, func() g.Node { return quiet(text(v.Say("page.way.took", words.With{"took": words.Millis(p.TookMS)}))) }),
+			g.Iff(p != nil && p.OK, func() g.Node { return quiet(v.say("page.way.took", words.With{"took": words.Millis(p.TookMS)})) }),
 		}
 	}
 	said := ""
@@ -137,7 +137,7 @@ func (v *homeView) measured(at diagnosis.Place) g.Node {
 }
 
 // answered is what came back from Cloudflare. What a good check brought, Home Assistant said.
-func (v *homeView) answered(p *medic.ProbeStatus) string {
+func (v way) answered(p *medic.ProbeStatus) string {
 	colo := ""
 	if p.Colo != "" {
 		colo = v.Say("page.way.colo", words.With{"colo": p.Colo})

@@ -100,22 +100,11 @@ func Handler(c Config) http.Handler {
 	page.HandleFunc("GET /{$}", p.home)
 	page.HandleFunc("GET /incidents/{name}", p.incident)
 	page.HandleFunc("GET /assets/{version}/{name}", p.asset)
-	page.HandleFunc("POST /api/probe", p.act("probe", p.probe))
-	if c.Hands != nil {
-		page.HandleFunc("POST /api/try", p.act("try", p.try))
-		page.HandleFunc("POST /api/answer", p.act("answer", p.answer))
-		page.HandleFunc("POST /api/pause", p.act("pause", p.pause))
-		page.HandleFunc("POST /api/resume", p.act("resume", p.resume))
-		page.HandleFunc("POST /api/shorten", p.act("shorten", p.shorten))
+	for name, do := range (&presses{Config: c}).acts() {
+		page.HandleFunc("POST /api/"+name, p.act(name, do))
 	}
 	if c.Doctor != nil {
 		page.HandleFunc("POST /api/doctor", p.doctor)
-	}
-	if c.Forget != nil {
-		page.HandleFunc("POST /api/forget", p.act("forget", p.forget))
-	}
-	if c.Test != nil {
-		page.HandleFunc("POST /api/test", p.act("test", p.test))
 	}
 	if c.Feed != nil {
 		page.HandleFunc("GET /api/events", p.events)
