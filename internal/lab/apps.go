@@ -293,16 +293,6 @@ func (s *Supervisor) State(slug string) evidence.AddOnState {
 	return evidence.StateUnknown
 }
 
-// SetState makes Supervisor believe a state of the add-on, whatever its container does.
-func (s *Supervisor) SetState(slug string, state evidence.AddOnState) {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	if a := s.find(slug); a != nil {
-		a.State = state
-		s.w.changed()
-	}
-}
-
 // Log is what the add-on's containers wrote so far, all runs.
 func (s *Supervisor) Log(slug string) string {
 	s.w.mu.Lock()

@@ -20,14 +20,11 @@ const (
 // Cloudflare is what Cloudflare tells of itself in this world, and how its telling
 // can go wrong. The forms are Statuspage's and those of Cloudflare's API reference.
 type Cloudflare struct {
-	Rules     string    // version of the managed DDoS L7 rule set
-	RulesAt   time.Time // its last update
-	Reports   []Report  // on the status page, newest first
-	Features  []string  // that the connector advertises
-	HTTP3Off  bool      // between browser and edge
-	MutualTLS []string  // hosts whose visitors are asked for a certificate
-	NoRecord  bool      // DNS names no tunnel for the public host
-	Zone      string    // name of the zone that the token sees; "" is example.com
+	Rules    string    // version of the managed DDoS L7 rule set
+	RulesAt  time.Time // its last update
+	Reports  []Report  // on the status page, newest first
+	NoRecord bool      // DNS names no tunnel for the public host
+	Zone     string    // name of the zone that the token sees; "" is example.com
 
 	// Missing are rights that the token lacks: zone, dns, tunnel, settings, tls, rules.
 	Missing []string
@@ -61,8 +58,10 @@ type Report struct {
 
 func (c *Cloudflare) init(now time.Time) {
 	c.Rules, c.RulesAt = "3299", now.Add(-30*24*time.Hour)
-	c.Features = []string{"allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs"}
 }
+
+// features are what the connector advertises.
+var features = []string{"allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs"}
 
 // Change changes what Cloudflare tells.
 func (o *Outside) Change(change func(*Cloudflare)) {
@@ -193,15 +192,15 @@ func (o *Outside) resource(c Cloudflare, f Faults, path string, q url.Values) (r
 	case "/zones":
 		return "", c.zones(q.Get("name"))
 	case "/accounts/" + AccountID + "/cfd_tunnel/" + tunnelID + "/connections":
-		return "tunnel", o.edgeSees(c)
+		return "tunnel", o.edgeSees()
 	case "/zones/" + ZoneID + "/dns_records":
 		return "dns", records(c, q)
 	case "/zones/" + ZoneID + "/settings/websockets":
 		return "settings", setting("websockets", !f.WebSocketsOff)
 	case "/zones/" + ZoneID + "/settings/http3":
-		return "settings", setting("http3", !c.HTTP3Off)
+		return "settings", setting("http3", true)
 	case "/zones/" + ZoneID + "/certificate_authorities/hostname_associations":
-		return "tls", map[string]any{"hostnames": append([]string{}, c.MutualTLS...)}
+		return "tls", map[string]any{"hostnames": []string{}}
 	case "/zones/" + ZoneID + "/rulesets":
 		stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 		return "rules", []any{
@@ -225,7 +224,7 @@ func (c Cloudflare) zones(name string) []any {
 }
 
 // edgeSees are the connectors that the edge knows of.
-func (o *Outside) edgeSees(c Cloudflare) []any {
+func (o *Outside) edgeSees() []any {
 	o.w.mu.Lock()
 	defer o.w.mu.Unlock()
 	conns := []any{}
@@ -241,7 +240,7 @@ func (o *Outside) edgeSees(c Cloudflare) []any {
 	if len(conns) == 0 {
 		return []any{}
 	}
-	return []any{map[string]any{"id": o.w.Connector.run.id, "version": o.w.opt.Version, "arch": "linux_arm64", "config_version": -1, "features": c.Features, "conns": conns, "run_at": o.w.started.UTC().Format(time.RFC3339)}}
+	return []any{map[string]any{"id": o.w.Connector.run.id, "version": o.w.opt.Version, "arch": "linux_arm64", "config_version": -1, "features": features, "conns": conns, "run_at": o.w.started.UTC().Format(time.RFC3339)}}
 }
 
 func records(c Cloudflare, q url.Values) []any {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -288,29 +289,9 @@ func pyRepr(raw json.RawMessage) string {
 
 // pyString is Python's repr of a string: single quotes unless only they occur in it.
 func pyString(s string) string {
-	quote := byte('\'')
+	quoted := strconv.Quote(s) // whose escapes are Python's, as far as anybody writes them here
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
-		quote = '"'
+		return quoted
 	}
-	var b strings.Builder
-	b.WriteByte(quote)
-	for _, r := range s {
-		switch {
-		case r == rune(quote) || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r < 0x20 || r == 0x7f:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte(quote)
-	return b.String()
+	return "'" + strings.NewReplacer(`\"`, `"`, `'`, `\'`).Replace(quoted[1:len(quoted)-1]) + "'"
 }

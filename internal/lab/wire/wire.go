@@ -6,11 +6,9 @@ package wire
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -291,16 +289,4 @@ func (names) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr,
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, nil
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, Server: "memory", IsNotFound: true}
-}
-
-// String lists the open ports, for a test that wonders.
-func (n *Net) String() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var open []string
-	for a := range n.listen {
-		open = append(open, a)
-	}
-	slices.Sort(open)
-	return fmt.Sprintf("listening: %s", strings.Join(open, " "))
 }
