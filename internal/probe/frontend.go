@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"regexp"
 
@@ -46,23 +45,4 @@ func Script(ctx context.Context, t Target, path string) evidence.Look {
 	l := look(ctx, t, path, func(ctx context.Context, v *visit) error { return v.get(ctx, http.MethodHead, path) })
 	l.Asked = "HEAD" + l.Asked[len("GET"):]
 	return l
-}
-
-// get makes a plain request.
-func (v *visit) get(ctx context.Context, method, path string) error {
-	req, err := http.NewRequestWithContext(ctx, method, v.target.address(path), nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUnusable, err)
-	}
-	req.Header = v.target.header()
-	req.Close = true
-	resp, err := v.client().Do(req)
-	if err != nil {
-		return bare(err)
-	}
-	defer resp.Body.Close() // what is kept of it was read with the head
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return fmt.Errorf("%w: 101 to a plain request", errGarbled)
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"tunnelmedic/internal/evidence"
@@ -16,4 +17,23 @@ const pagePath = "/manifest.json"
 // arrive. Any status is an answer.
 func Page(ctx context.Context, t Target) evidence.Look {
 	return look(ctx, t, pagePath, func(ctx context.Context, v *visit) error { return v.get(ctx, http.MethodGet, pagePath) })
+}
+
+// get makes a plain request.
+func (v *visit) get(ctx context.Context, method, path string) error {
+	req, err := http.NewRequestWithContext(ctx, method, v.target.address(path), nil)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	req.Header = v.target.header()
+	req.Close = true
+	resp, err := v.client().Do(req)
+	if err != nil {
+		return bare(err)
+	}
+	defer resp.Body.Close() // what is kept of it was read with the head
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return fmt.Errorf("%w: 101 to a plain request", errGarbled)
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 )
@@ -63,18 +62,7 @@ func (v *visit) vouch(ctx context.Context) error {
 	asked := *t
 	asked.Access, asked.Token, asked.protocols, asked.at = Access{}, nil, nil, v.look.Addr
 	w := &visit{target: asked, keepers: v.keepers}
-	err := w.attempt(ctx, func(ctx context.Context, w *visit) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, asked.address(tracePath), nil)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errUnusable, err)
-		}
-		req.Header, req.Close = asked.header(), true
-		resp, err := w.client().Do(req)
-		if err != nil {
-			return bare(err)
-		}
-		return resp.Body.Close()
-	})
+	err := w.attempt(ctx, func(ctx context.Context, w *visit) error { return w.get(ctx, http.MethodGet, tracePath) })
 	cloudflare := w.look.CFRay() != ""
 	if err != nil && w.look.Status == 0 && !errors.Is(err, errGarbled) { // what does not even speak HTTP/1 is not Cloudflare
 		return err
