@@ -28,16 +28,6 @@ const (
 	Failed  // an error that the table does not know
 )
 
-var eventNames = [...]string{"nothing", "began", "attempted", "registered", "broke", "dial failed", "refused", "fell back", "origin failed", "login wanted", "logged in",
-	"start failed", "stopped", "failed"}
-
-func (k EventKind) String() string {
-	if int(k) < len(eventNames) {
-		return eventNames[k]
-	}
-	return "unknown"
-}
-
 // Reason is why something failed, as far as it decides what can help.
 type Reason uint8
 
@@ -58,16 +48,6 @@ const (
 	ByNoEdge
 	ByOther
 )
-
-var reasonNames = [...]string{"", "may be blocked", "unroutable", "untrusted", "unspoken", "unresolved", "no host", "origin TLS", "origin off",
-	"DNS entry", "tunnel name", "authentication", "API away", "no edge", "other"}
-
-func (r Reason) String() string {
-	if int(r) < len(reasonNames) {
-		return reasonNames[r]
-	}
-	return "unknown"
-}
 
 // Event is what a line, or several lines of one moment, tell of.
 type Event struct {

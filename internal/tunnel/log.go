@@ -19,11 +19,9 @@ const (
 	tellingBytes = 200
 )
 
-// Events reads the log as what happened, oldest first. One break of one connection is
+// read reads the log as what happened, oldest first. One break of one connection is
 // one event, however many lines tell of it and whatever their words. The text must
 // have been scrubbed.
-func Events(text string) []Event { return read(text).events }
-
 func read(text string) *reading {
 	r := &reading{last: map[int]int{}}
 	for line := range strings.Lines(text) {

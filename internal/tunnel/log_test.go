@@ -12,6 +12,16 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
+// Events is what the log tells of.
+func Events(text string) []Event { return read(text).events }
+
+var (
+	eventNames = [...]string{"nothing", "began", "attempted", "registered", "broke", "dial-failed", "refused", "fell-back", "origin-failed", "login-wanted", "logged-in",
+		"start-failed", "stopped", "failed"}
+	reasonNames = [...]string{"", "may be blocked", "unroutable", "untrusted", "unspoken", "unresolved", "no host", "origin TLS", "origin off",
+		"DNS entry", "tunnel name", "authentication", "API away", "no edge", "other"}
+)
+
 // happened writes events down as the golden list below has them: what, of which
 // connection, over what, why, and when.
 func happened(events []Event) string {
@@ -20,7 +30,7 @@ func happened(events []Event) string {
 		if e.Kind == Attempted {
 			continue
 		}
-		s := strings.ReplaceAll(e.Kind.String(), " ", "-")
+		s := eventNames[e.Kind]
 		if e.Conn != anyConn {
 			s += fmt.Sprint(" ", e.Conn)
 		}
@@ -28,7 +38,7 @@ func happened(events []Event) string {
 			s += " " + e.Transport.String()
 		}
 		if e.Reason != NoReason {
-			s += " (" + e.Reason.String() + ")"
+			s += " (" + reasonNames[e.Reason] + ")"
 		}
 		if !e.At.IsZero() {
 			s += e.At.UTC().Format(" 15:04:05")
