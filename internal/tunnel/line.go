@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"encoding/json"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,10 +18,10 @@ const (
 	grave                // error, fatal, panic
 )
 
-// levels are the names of zerolog's console and JSON writers, and of bashio.
+// levels are the names of zerolog's console writer, and of bashio.
 var levels = map[string]level{
 	"TRC": info, "DBG": info, "INF": info, "WRN": warning, "ERR": grave, "FTL": grave, "PNC": grave,
-	"TRACE": info, "DEBUG": info, "INFO": info, "NOTICE": info, "WARN": warning, "WARNING": warning, "ERROR": grave, "FATAL": grave, "PANIC": grave,
+	"TRACE": info, "DEBUG": info, "INFO": info, "NOTICE": info, "WARNING": warning, "ERROR": grave, "FATAL": grave,
 }
 
 // entry is one line of the log, taken apart.
@@ -68,9 +67,6 @@ func parse(line string) entry {
 	}
 	line = strings.TrimSpace(line)
 	e := entry{conn: anyConn, text: line, message: line}
-	if at := strings.IndexByte(line, '{'); at >= 0 && at <= prefixLimit && strings.HasSuffix(line, "}") && e.json(line[at:]) {
-		return e
-	}
 	if m := console().FindStringSubmatchIndex(line); m != nil && m[0] <= prefixLimit {
 		e.at, _ = time.Parse(time.RFC3339, line[m[2]:m[3]])
 		e.level = levels[line[m[4]:m[5]]]
@@ -114,25 +110,4 @@ func (e *entry) field(name string) string {
 	}
 	word, _, _ := strings.Cut(rest, " ")
 	return strings.Trim(word, `"`)
-}
-
-// json reads a line of --output=json or --logfile; false if it is none.
-func (e *entry) json(line string) bool {
-	var of struct {
-		Level    string    `json:"level"`
-		Time     time.Time `json:"time"`
-		Message  string    `json:"message"`
-		Error    string    `json:"error"`
-		Conn     *int      `json:"connIndex"`
-		Protocol string    `json:"protocol"`
-	}
-	if json.Unmarshal([]byte(line), &of) != nil || of.Message == "" && of.Error == "" {
-		return false
-	}
-	e.at, e.level, e.message, e.err = of.Time, levels[strings.ToUpper(of.Level)], of.Message, of.Error
-	if of.Conn != nil && *of.Conn >= 0 && *of.Conn < 1000 {
-		e.conn = *of.Conn
-	}
-	e.fields = " protocol=" + of.Protocol
-	return true
 }

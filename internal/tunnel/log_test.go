@@ -88,8 +88,6 @@ var logs = map[string]struct {
 		evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
 	"terse": {"dial-failed 0 quic (may be blocked) 02:30:06; dial-failed 0 quic (may be blocked) 02:30:14; broke 0 12:30:06",
 		evidence.Log{Terse: true, Lost: 1, Failures: 3}},
-	"output-json": {"began quic 10:00:00; registered 2 quic 10:00:01; dial-failed 2 quic (may be blocked) 10:00:11; broke 1 quic 10:00:12",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 1, Failures: 2}},
 	"journal-colours": {"began http2 10:00:00; broke 3 http2 10:00:31",
 		evidence.Log{Initial: evidence.OverHTTP2, Lost: 1, LostOver: evidence.OverHTTP2, Failures: 1}},
 	"no-dates": {"began quic; registered 0 quic; broke 0 quic; dial-failed 0 quic (may be blocked); failed",

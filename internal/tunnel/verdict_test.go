@@ -37,7 +37,6 @@ func TestWhatLogsComeTo(t *testing.T) {
 		"secret-refused-2026":         {diagnosis.ConnectorRejected, diagnosis.Tell},
 		"stops-in-order":              {diagnosis.ConnectorStopped, diagnosis.Tell},
 		"terse":                       down,
-		"output-json":                 down,
 		"journal-colours":             down,
 		"no-dates":                    down,
 		"words-to-come":               down,
