@@ -1,44 +1,75 @@
 package lab
 
 import (
-	"encoding/pem"
-	"fmt"
-	"os"
-	"path/filepath"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
 	"time"
 )
 
-// certify makes a CA of the lab's own, writes its certificate as PEM into the world's
-// folder, and gives the edge certificates that it has signed: over QUIC, as Cloudflare's,
-// and with Options.TLS over TCP.
-func (e *Edge) certify() error {
-	ca, err := newAuthority("Tunnel Medic lab CA")
-	if err != nil {
-		return err
+// authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func (a authority) pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
+// mint makes certificates until something fails, which it keeps.
+type mint struct{ err error }
+
+// authority is a new one, known to nobody.
+func (m *mint) authority(name string) authority {
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour)}
+	der, key := m.issue(t, authority{cert: t})
+	if m.err != nil {
+		return authority{}
 	}
-	own, err := ca.sign(time.Now().Add(90*24*time.Hour), PublicHost, "localhost", "127.0.0.1", "127.0.0.2")
-	if err != nil {
-		return err
+	var cert *x509.Certificate
+	cert, m.err = x509.ParseCertificate(der)
+	return authority{cert, key}
+}
+
+// sign gives a certificate for a server of these names or, without any, a client.
+func (m *mint) sign(by authority, lasts time.Duration, names ...string) tls.Certificate {
+	until := time.Now().Add(lasts)
+	t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Tunnel Medic lab"}, NotBefore: until.Add(-90 * 24 * time.Hour), NotAfter: until,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, n := range names {
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		if ip := net.ParseIP(n); ip != nil {
+			t.IPAddresses = append(t.IPAddresses, ip)
+		} else {
+			t.DNSNames = append(t.DNSNames, n)
+		}
 	}
-	if e.mutual, err = newMutual(); err != nil {
-		return err
+	der, key := m.issue(t, by)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// issue makes a key and the certificate for it, signed by an authority or, where that has no key
+// yet, by itself.
+func (m *mint) issue(t *x509.Certificate, by authority) (der []byte, key *ecdsa.PrivateKey) {
+	if m.err != nil {
+		return nil, nil
 	}
-	if err := e.mutual.spoil(ca); err != nil {
-		return err
+	if key, m.err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); m.err != nil {
+		return nil, nil
 	}
-	if e.w.opt.TLS {
-		e.door.tls = e.tls(own)
+	signer := by.key
+	if signer == nil {
+		signer = key
 	}
-	e.caFile = filepath.Join(e.w.dir, "ca.pem")
-	if err := os.WriteFile(e.caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
-		return fmt.Errorf("writing the lab's CA: %w", err)
-	}
-	if e.w.opt.Net != nil {
-		return nil // in memory there is no UDP: see AskQUIC
-	}
-	over, err := ca.sign(time.Now().Add(90*24*time.Hour), edgeName)
-	if err != nil {
-		return err
-	}
-	return e.openQUIC(over, e.mutual.firewall)
+	der, m.err = x509.CreateCertificate(rand.Reader, t, by.cert, &key.PublicKey, signer)
+	return der, key
 }

@@ -22,7 +22,7 @@ type Edge struct {
 	door   *door
 	url    string    // Home Assistant's, as the world outside knows it
 	quic   *quicEdge // the UDP port; nil in memory
-	mutual *mutual
+	certs  certificates
 	caFile string // of the CA that signs its certificates
 
 	// World.mu guards these.
@@ -152,7 +152,7 @@ func (e *Edge) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool {
 	switch {
 	case f.Firewall != 0:
 		return page(http.StatusForbidden, "<!DOCTYPE html><html><head><title>Access denied | "+req.Host+" used Cloudflare to restrict access</title></head><body><h1>Error "+strconv.Itoa(f.Firewall)+"</h1><p>error code: "+strconv.Itoa(f.Firewall)+"</p></body></html>")
-	case f.MutualTLS == ByRule && !e.mutual.knows(req):
+	case f.MutualTLS == ByRule && !e.knows(req):
 		return page(http.StatusForbidden, "<!DOCTYPE html><html lang=\"en-US\"><head><title>Attention Required! | Cloudflare</title></head><body><h1>Sorry, you have been blocked</h1></body></html>")
 	case f.RateLimited:
 		h.Set("Retry-After", "10")

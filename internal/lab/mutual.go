@@ -1,16 +1,13 @@
 package lab
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -34,131 +31,83 @@ const (
 	Intercepted CertificateFault = "unknown" // signed by nobody known, as a virus scanner's is
 )
 
-// authority signs the lab's certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(name string) (authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return authority{}, fmt.Errorf("making a key for %s: %w", name, err)
-	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		return authority{}, fmt.Errorf("making a certificate for %s: %w", name, err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return authority{}, fmt.Errorf("reading the certificate of %s: %w", name, err)
-	}
-	return authority{cert, key}, nil
-}
-
-// sign gives a certificate for a server of these names or, without any, a client.
-func (a authority) sign(until time.Time, names ...string) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("making a key: %w", err)
-	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Tunnel Medic lab"}, NotBefore: until.Add(-90 * 24 * time.Hour), NotAfter: until,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	for _, n := range names {
-		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-		if ip := net.ParseIP(n); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, n)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("making a certificate: %w", err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
-}
-
-// mutual is what the edge needs for faults of certificates.
-type mutual struct {
-	visitors authority // signs the client certificates that the edge accepts
+// certificates are the edge's: as they should be, and spoiled.
+type certificates struct {
+	own      tls.Certificate
 	spoiled  map[CertificateFault]tls.Certificate
-	firewall tls.Certificate // of one that inspects QUIC
+	visitors authority // signs the client certificates that the edge accepts
 }
 
-func newMutual() (*mutual, error) {
-	m := &mutual{spoiled: map[CertificateFault]tls.Certificate{}}
-	var err error
-	if m.visitors, err = newAuthority("Tunnel Medic lab visitors"); err != nil {
-		return nil, err
+// certify makes a CA of the lab's own, writes its certificate as PEM into the world's
+// folder, and gives the edge certificates that it has signed: over QUIC, as Cloudflare's,
+// and with Options.TLS over TCP.
+func (e *Edge) certify() error {
+	var m mint
+	ca, stranger := m.authority("Tunnel Medic lab CA"), m.authority("Some Virus Scanner") // or a firewall that inspects QUIC
+	const soon, later = 24 * time.Hour, 90 * 24 * time.Hour
+	here := []string{PublicHost, "localhost", "127.0.0.1", "127.0.0.2"}
+	e.certs = certificates{
+		own: m.sign(ca, later, here...),
+		spoiled: map[CertificateFault]tls.Certificate{
+			Expired: m.sign(ca, -time.Hour, here...), WrongName: m.sign(ca, soon, "other.example.com"), Intercepted: m.sign(stranger, soon, here...),
+		},
+		visitors: m.authority("Tunnel Medic lab visitors"),
 	}
-	stranger, err := newAuthority("Some Virus Scanner")
-	if err != nil {
-		return nil, err
+	over, inspected := m.sign(ca, later, edgeName), m.sign(stranger, soon, edgeName)
+	if m.err != nil {
+		return fmt.Errorf("making the lab's certificates: %w", m.err)
 	}
-	if m.spoiled[Intercepted], err = stranger.sign(time.Now().Add(24*time.Hour), PublicHost, "localhost", "127.0.0.1", "127.0.0.2"); err != nil {
-		return nil, err
+	if e.w.opt.TLS {
+		e.door.tls = e.tls()
 	}
-	m.firewall, err = stranger.sign(time.Now().Add(24*time.Hour), edgeName)
-	return m, err
-}
-
-// spoil adds the faults that the lab's own CA has to sign.
-func (m *mutual) spoil(ca authority) (err error) {
-	if m.spoiled[Expired], err = ca.sign(time.Now().Add(-time.Hour), PublicHost, "localhost", "127.0.0.1", "127.0.0.2"); err != nil {
-		return err
+	e.caFile = filepath.Join(e.w.dir, "ca.pem")
+	if err := os.WriteFile(e.caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
+		return fmt.Errorf("writing the lab's CA: %w", err)
 	}
-	m.spoiled[WrongName], err = ca.sign(time.Now().Add(24*time.Hour), "other.example.com")
-	return err
+	if e.w.opt.Net != nil {
+		return nil // in memory there is no UDP: see AskQUIC
+	}
+	return e.openQUIC(over, inspected)
 }
 
 // ClientCertificate is one that the edge accepts, or one of an authority that it
 // does not know.
 func (e *Edge) ClientCertificate(good bool) (tls.Certificate, error) {
-	signer := e.mutual.visitors
+	var m mint
+	signer := e.certs.visitors
 	if !good {
-		var err error
-		if signer, err = newAuthority("Somebody Else"); err != nil {
-			return tls.Certificate{}, err
-		}
+		signer = m.authority("Somebody Else")
 	}
-	return signer.sign(time.Now().Add(24 * time.Hour))
+	c := m.sign(signer, 24*time.Hour)
+	return c, m.err
 }
 
 // tls is the edge's side of TLS, as the faults have it at that moment.
-func (e *Edge) tls(own tls.Certificate) *tls.Config {
-	base := &tls.Config{Certificates: []tls.Certificate{own}, NextProtos: []string{"h2", "http/1.1"}}
+func (e *Edge) tls() *tls.Config {
+	base := &tls.Config{Certificates: []tls.Certificate{e.certs.own}, NextProtos: []string{"h2", "http/1.1"}}
 	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		f := e.w.Faults()
 		c := base.Clone()
 		c.GetConfigForClient = nil
 		if f.Certificate != "" {
-			c.Certificates = []tls.Certificate{e.mutual.spoiled[f.Certificate]}
+			c.Certificates = []tls.Certificate{e.certs.spoiled[f.Certificate]}
 		}
 		switch f.MutualTLS {
 		case ByRule:
 			c.ClientAuth = tls.RequestClientCert
 		case ByAlert:
-			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, e.mutual.pool()
+			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, e.certs.visitors.pool()
 		}
 		return c, nil
 	}
 	return base
 }
 
-func (m *mutual) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(m.visitors.cert)
-	return p
-}
-
 // knows says whether a visitor showed a certificate that the edge accepts.
-func (m *mutual) knows(req *http.Request) bool {
+func (e *Edge) knows(req *http.Request) bool {
 	if req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
 		return false
 	}
-	_, err := req.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: m.pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := req.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: e.certs.visitors.pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return err == nil
 }
