@@ -50,9 +50,6 @@ func (n Noise) Certainty(t Tally) float64 {
 	return excess(t, silent, explicit)
 }
 
-// Excess is the same against a home that silently loses a share of p, whatever its noise.
-func Excess(t Tally, p float64) float64 { return excess(t, p, rare) }
-
 // Refutes says whether looks speak against a loss as rare as any that the detector
 // looks for here.
 func (n Noise) Refutes(t Tally) bool { return against(n.leak()).of(t) <= clear }

@@ -42,27 +42,30 @@ var mixture = [...]float64{0.08, 0.1, 0.13, 0.17, 0.25, 0.4, 0.6, 0.94}
 const mostYears = 1e6
 
 // Rarity is that of a tally that begins with the failure of a look so long after the last
-// good one, held against this noise.
-func (n Noise) Rarity(t Tally, rest time.Duration) Rarity {
+// good one, held against this noise and against what may pass on its own.
+func (n Noise) Rarity(t Tally, rest time.Duration, p *Passing) Rarity {
 	s, e := n.rates()
-	return Rarity{Years: n.years(t, rest, mostYears), Silent: s, Explicit: e}
+	return Rarity{Years: n.years(t, rest, p, mostYears), Silent: s, Explicit: e}
 }
 
 // Rare says whether that is seldom enough for a restart.
-func (n Noise) Rare(t Tally, rest time.Duration) bool { return n.years(t, rest, Rarely) >= Rarely }
+func (n Noise) Rare(t Tally, rest time.Duration, p *Passing) bool {
+	return n.years(t, rest, p, Rarely) >= Rarely
+}
 
-// years adds the mixture up, no further than to so many years.
-func (n Noise) years(t Tally, rest time.Duration, most float64) (years float64) {
+// years adds the mixture up, no further than to so many years. A spell explains nothing that was
+// explicit: for that, silence is as much as a good look.
+func (n Noise) years(t Tally, rest time.Duration, p *Passing, most float64) (years float64) {
 	if t.Failures == 0 || rest <= 0 {
 		return 0
 	}
 	const year = 365 * 24 * time.Hour
 	s, e := n.rates()
 	silent, explicit, good := float64(t.Failures-t.Explicit), float64(t.Explicit), t.good()
-	sum := 0.0
+	sum, spells := 0.0, math.Log1p(p.Ratio())
 	for _, q := range mixture {
-		sum += math.Exp(times(silent, q/s) + times(good, (1-q-e)/(1-s-e)))
-		sum += math.Exp(times(explicit, q/e) + times(good, (1-s-q)/(1-s-e)))
+		sum += math.Exp(times(silent, q/s) + times(good, (1-q-e)/(1-s-e)) - spells)
+		sum += math.Exp(times(explicit, q/e) + times(good+silent, (1-q)/(1-e)))
 		if years = rest.Seconds() / year.Seconds() * sum / float64(2*len(mixture)); years >= most {
 			return most
 		}

@@ -194,40 +194,19 @@ func (s *State) shut(p evidence.Protocol) bool {
 // a restart in vain takes nothing from anybody.
 const nothingPasses = 30
 
-// proven says whether the fault is certain enough for what would be tried.
-//
-// What was told of is proof at any time. What fails in silence may be one of the four
-// connections that has died unnoticed: for up to 29 s a quarter of the handshakes then
-// hangs, and it passes on its own (docs/FACTS.md, cloudflared). So what was seen until as long after the
-// alarm counts for nothing but the alarm, beyond what a loss of a quarter explains; the rest
-// must show later.
+// proven says whether the fault is certain enough for what would be tried. What was told of is proof at any time;
+// whatever else fails may be a hiccup of some seconds, however many looks fall into it.
 func (r Rules) proven(s *State) bool {
-	t := s.Incident.struck()
+	i := s.Incident
+	t := i.struck()
 	if t.Probes < nothingPasses {
 		if c := r.candidates(s); len(c) > 0 && s.gamble(c[0]) {
 			return false
 		}
 	}
-	explicit := detect.Tally{Failures: t.Explicit, Explicit: t.Explicit, Probes: t.Probes}
-	if s.rare(explicit) {
-		return true
-	}
-	beyond, lasted := detect.Excess(t, oneOfFour), s.Incident.LastBad.Sub(s.Incident.Onset)
-	return (beyond >= certainly || beyond >= notDying && lasted >= r.hung() || s.Noise.Certainty(s.Incident.Lasting) >= certainly) && s.rare(t)
+	told := detect.Tally{Failures: t.Explicit, Explicit: t.Explicit, Probes: t.Probes}
+	return s.rare(told) || i.LastBad.Sub(i.Onset) >= 5*r.Burst && s.rare(t)
 }
-
-// oneOfFour is what is lost while one of the connector's four connections is dying, and
-// notDying how much must speak for more than that where one would nearly have been given up
-// by now: eight failures in a row. certainly is how much must at any time: twelve.
-const oneOfFour, notDying, certainly = 0.25, 11, 15.8
-
-// dying is how long a connection may be dying unnoticed: half a minute. (In bursts,
-// not seconds: the clock of the lab runs quicker.)
-func (r Rules) dying() time.Duration { return 15 * r.Burst }
-
-// hung is when, after a first look that hung for ten seconds, hardly any such connection is
-// left: seventeen seconds.
-func (r Rules) hung() time.Duration { return 17 * r.Burst / 2 }
 
 // tried says whether a protocol has had its chance. One that was refused gets a
 // second if what was seen since, under the setting that went back, shows that the

@@ -50,7 +50,6 @@ func TestNoGateIsClosedByTheCauseThatCallsForTheAct(t *testing.T) {
 			s.Incident = &Incident{Setting: evidence.Auto, Transport: evidence.OverQUIC, Cause: row.Cause, Alarm: now.Add(-time.Hour)}
 			for range 40 { // what is proven is no matter of the cause
 				s.Incident.Count(detect.Explicit)
-				s.Incident.Lasting.Count(detect.Explicit)
 			}
 			if closed := defaults().gates(a, &s, now, in); len(closed) > 0 {
 				t.Errorf("%s calls for act %b, and itself closes %v", row.ID, a, closed)

@@ -51,6 +51,7 @@ type Sight struct {
 	DirectWorks       bool // Home Assistant greets on the internal network
 	Internet          evidence.Internet
 	State             evidence.AddOnState // Supervisor's of the watched app; "" if not known
+	Took              time.Duration       // how long the probe waited for its answer
 	Running           time.Duration       // how long cloudflared's process has run; 0 if it does not answer
 	Startable         evidence.Switch     // whether a start could succeed now
 	InUse             bool                // somebody holds a connection through the tunnel; false if not known
@@ -64,7 +65,7 @@ type Sight struct {
 func SightOf(e evidence.Evidence, d diagnosis.Diagnosis) Sight {
 	return Sight{
 		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign,
-		Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
+		Took: e.Public.Took, Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
 		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
 		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),

@@ -69,6 +69,9 @@ func (in Sight) look() detect.Look {
 func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
 	before := s.Detector
 	s.Detector.Count(now, in.look(), s.Noise)
+	if in.look().Failed() {
+		s.Detector.Passing.Fail(now.Add(-in.Took), now, in.look(), s.Detector.Tally, s.Noise, r.dying())
+	}
 	if !before.Suspects() && !s.LastGood.IsZero() { // a good look since may have been forgotten
 		s.Detector.Rest = min(max(now.Sub(s.LastGood), 0), r.Interval)
 	}
@@ -116,7 +119,7 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 	if s.Incident == nil {
 		s.Incident = &Incident{
 			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
-			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest,
+			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest, Passing: s.Detector.Passing,
 		}
 		d.tell(now, Step{Kind: StepAlarm, Protocol: s.Set, Cause: in.Cause, Seen: s.Detector.Tally})
 	}

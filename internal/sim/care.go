@@ -295,6 +295,7 @@ func (c *care) quiet(t time.Duration) time.Duration {
 // look looks, decides, and carries out what is ordered; it gives the time to the
 // next look. lost says that a random loss is certain.
 func (c *care) look(lost bool) time.Duration {
+	began := c.now
 	sp := c.spell(c.now)
 	f := c.found(c.see(lost))
 	switch {
@@ -315,7 +316,7 @@ func (c *care) look(lost bool) time.Duration {
 			c.alarm = min(c.alarm, c.now)
 		}
 	}
-	d := c.rules.Advance(&c.state, c.clock(c.now), c.sight(f))
+	d := c.rules.Advance(&c.state, c.clock(c.now), c.sight(f, c.now-began))
 	c.note(d)
 	for d.Change != nil {
 		out := c.treat(*d.Change)
@@ -421,8 +422,9 @@ func (c *care) asks(v diagnosis.Vote) bool {
 }
 
 // sight is what the policy is told now: what was found, and what is this home's.
-func (c *care) sight(f *finding) policy.Sight {
+func (c *care) sight(f *finding, took time.Duration) policy.Sight {
 	in := f.sight
+	in.Took = took
 	in.Setting, in.SettingKnown, in.SupervisorFree, in.Running = c.setting, true, true, c.now-c.started
 	in.InUse = c.state.Failback != nil && c.socketsOpen(c.now) // nothing else asks for it
 	if sp := c.spell(c.now); c.now >= c.up && (sp == nil || !sp.cuts()) {

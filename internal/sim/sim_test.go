@@ -249,11 +249,7 @@ func TestThePolicyReachesItsTargets(t *testing.T) {
 		}
 	}
 	for _, row := range r.Rows {
-		most := 1.05
-		if row.Family == Partial { // the policy waits until a dying connection is gone: it restarts for nothing less often than the optimum may
-			most = 1.10
-		}
-		if best := row.Scores[Medic].ToBest; row.Family != Noisy && row.Family.solved() && best.Mean-best.CI > most {
+		if best := row.Scores[Medic].ToBest; row.Family != Noisy && row.Family.solved() && best.Mean > 1.05 {
 			t.Errorf("%s: cut off for %s times the optimum's", row.Family, best)
 		}
 	}
