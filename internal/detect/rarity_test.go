@@ -127,9 +127,10 @@ func crossings(h home, noise Noise, c float64) (crossed, alone, spans float64) {
 			spans++ // what a suspicion takes is not even counted
 			continue
 		}
-		if look == Silent {
-			d.Passing.Fail(now, now, look, d.Tally, noise, dying)
+		if look == Good {
+			continue // it makes it less rare
 		}
+		d.Passing.Fail(now, now, look, d.Tally, noise, dying)
 		if !reached && noise.Rarity(d.Tally, every, &d.Passing).Years >= limit {
 			reached = true
 			crossed++
