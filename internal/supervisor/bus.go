@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 )
 
 // How long Core's WebSocket may take to answer, how large a message may be (a home with a thousand devices
@@ -21,9 +22,9 @@ const (
 
 // conversation is a connection to Core's WebSocket, signed in.
 type conversation struct {
-	c    *Client
+	*websocket.Conn
+	line *line
 	q    call
-	conn *websocket.Conn
 }
 
 // message is one of Core's (its websocket_api/messages.py).
@@ -36,71 +37,69 @@ type message struct {
 	} `json:"event"`
 }
 
-// converse opens Core's WebSocket by Supervisor's proxy, and signs in with the app's token.
-func (c *Client) converse(ctx context.Context, q call) (*conversation, error) {
-	conn, res, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(c.http.BaseURL, "http")+"/core/websocket", &websocket.DialOptions{HTTPClient: c.http.GetClient()})
-	if err != nil {
-		if res != nil && res.StatusCode >= 400 {
-			return nil, c.refused(q, res.StatusCode, nil)
-		}
-		return nil, c.broken(ctx, q, err)
+// converse opens Core's WebSocket by Supervisor's proxy, signs in with the app's token, and gives one command
+// and what it results in.
+func (c *Core) converse(ctx context.Context, q call, command map[string]any) (*conversation, json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.line.scaled(socketWait))
+	defer cancel()
+	q.path = []string{"core", "websocket"}
+	conn, res, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(c.line.http.BaseURL, "http")+"/core/websocket", &websocket.DialOptions{HTTPClient: c.line.http.GetClient()})
+	switch {
+	case err != nil && res != nil && res.StatusCode >= 400:
+		return nil, nil, c.line.refused(q, res.StatusCode, nil)
+	case err != nil:
+		return nil, nil, c.line.broken(ctx, q, err)
 	}
 	conn.SetReadLimit(socketLimit)
-	talk := &conversation{c, q, conn}
-	if _, err = talk.say(ctx, nil, "auth_required"); err == nil {
-		_, err = talk.say(ctx, map[string]string{"type": "auth", "access_token": c.http.Token}, "auth_ok")
+	talk := &conversation{conn, c.line, q}
+	command["id"] = 1
+	var m message
+	for _, turn := range []struct {
+		say    any
+		answer string
+	}{{nil, "auth_required"}, {map[string]string{"type": "auth", "access_token": c.line.http.Token}, "auth_ok"}, {command, "result"}} {
+		if m, err = talk.say(ctx, turn.say, turn.answer); err != nil {
+			_ = conn.CloseNow()
+			return nil, nil, err
+		}
 	}
-	if err != nil {
+	if !m.Success {
 		_ = conn.CloseNow()
-		return nil, err
+		return nil, nil, unexpected(q, "a refusal")
 	}
-	return talk, nil
+	return talk, m.Result, nil
 }
 
 // askCore asks one question that Core answers by WebSocket alone.
-func (c *Client) askCore(ctx context.Context, q call, command string, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.scaled(socketWait))
-	defer cancel()
-	talk, err := c.converse(ctx, q)
+func askCore[T any](ctx context.Context, c *Core, op, command string) (answer T, err error) {
+	talk, result, err := c.converse(ctx, call{op: op}, map[string]any{"type": command})
 	if err != nil {
-		return err
+		return answer, err
 	}
-	defer func() { _ = talk.conn.CloseNow() }()
-	m, err := talk.say(ctx, map[string]any{"id": 1, "type": command}, "result")
-	if err != nil {
-		return err
-	}
-	if !m.Success {
-		return unexpected(q, "a refusal")
-	}
-	if err := decode(q, m.Result, result); err != nil {
-		return err
-	}
-	_ = talk.conn.Close(websocket.StatusNormalClosure, "")
-	return nil
+	_ = talk.Close(websocket.StatusNormalClosure, "")
+	return answer, decode(talk.q, result, &answer)
 }
 
 // Listen hands on the data of each event of one kind that is fired on Core's bus, until the context ends or the
 // connection does, which it then says why. up is called once it hears.
-func (c *Client) Listen(ctx context.Context, event string, up func(), heard func(data json.RawMessage)) error {
-	q := call{op: "listening to Home Assistant's events", core: true}
+func (c *Core) Listen(ctx context.Context, event string, up func(), heard func(data json.RawMessage)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	talk, err := c.subscribe(ctx, q, event)
+	talk, _, err := c.converse(ctx, call{op: "listening to Home Assistant's events"}, map[string]any{"type": "subscribe_events", "event_type": event})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = talk.conn.CloseNow() }()
+	defer func() { _ = talk.CloseNow() }()
 	up()
 	go talk.beat(ctx, cancel)
 	for {
-		_, raw, err := talk.conn.Read(ctx)
+		_, raw, err := talk.Read(ctx)
 		if err != nil {
-			return c.broken(context.WithoutCancel(ctx), q, err)
+			return c.line.broken(context.WithoutCancel(ctx), talk.q, err)
 		}
 		messages, err := several(raw)
 		if err != nil {
-			return unexpected(q, "a message that is no JSON")
+			return unexpected(talk.q, "a message that is no JSON")
 		}
 		for _, m := range messages {
 			if m.Type == "event" {
@@ -108,24 +107,6 @@ func (c *Client) Listen(ctx context.Context, event string, up func(), heard func
 			}
 		}
 	}
-}
-
-func (c *Client) subscribe(ctx context.Context, q call, event string) (*conversation, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.scaled(socketWait))
-	defer cancel()
-	talk, err := c.converse(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	m, err := talk.say(ctx, map[string]any{"id": 1, "type": "subscribe_events", "event_type": event}, "result")
-	if err == nil && !m.Success {
-		err = unexpected(q, "a refusal")
-	}
-	if err != nil {
-		_ = talk.conn.CloseNow()
-		return nil, err
-	}
-	return talk, nil
 }
 
 // several reads a message, or many in a list, as Core sends them when it has much to say.
@@ -141,7 +122,7 @@ func several(raw []byte) (list []message, err error) {
 
 // beat ends a connection at whose other end nobody is any more.
 func (t *conversation) beat(ctx context.Context, end context.CancelFunc) {
-	tick := time.NewTicker(t.c.scaled(socketBeat))
+	tick := time.NewTicker(t.line.scaled(socketBeat))
 	defer tick.Stop()
 	for {
 		select {
@@ -149,8 +130,8 @@ func (t *conversation) beat(ctx context.Context, end context.CancelFunc) {
 			return
 		case <-tick.C:
 		}
-		ponged, cancel := context.WithTimeout(ctx, t.c.scaled(socketWait))
-		err := t.conn.Ping(ponged)
+		ponged, cancel := context.WithTimeout(ctx, t.line.scaled(socketWait))
+		err := t.Ping(ponged)
 		cancel()
 		if err != nil {
 			end()
@@ -160,19 +141,15 @@ func (t *conversation) beat(ctx context.Context, end context.CancelFunc) {
 }
 
 // say sends, where there is something to send, and reads the answer, which must be of this type.
-func (t conversation) say(ctx context.Context, what any, want string) (m message, err error) {
+func (t *conversation) say(ctx context.Context, what any, want string) (m message, err error) {
 	if what != nil {
-		raw, err := json.Marshal(what)
-		if err != nil {
-			return m, unexpected(t.q, "a question that cannot be written as JSON")
-		}
-		if err := t.conn.Write(ctx, websocket.MessageText, raw); err != nil {
-			return m, t.c.broken(ctx, t.q, err)
+		if err := wsjson.Write(ctx, t.Conn, what); err != nil {
+			return m, t.line.broken(ctx, t.q, err)
 		}
 	}
-	_, raw, err := t.conn.Read(ctx)
+	_, raw, err := t.Read(ctx)
 	if err != nil {
-		return m, t.c.broken(ctx, t.q, err)
+		return m, t.line.broken(ctx, t.q, err)
 	}
 	if err := decode(t.q, raw, &m); err != nil {
 		return m, err
@@ -181,7 +158,7 @@ func (t conversation) say(ctx context.Context, what any, want string) (m message
 	case want:
 		return m, nil
 	case "auth_invalid":
-		return m, &Error{Op: t.q.op, Kind: Unauthorised, Message: "Supervisor does not accept Tunnel Medic's token"}
+		return m, &Error{Op: t.q.op, Kind: Unauthorised, Message: notAccepted}
 	}
 	return m, unexpected(t.q, "a message of another kind")
 }

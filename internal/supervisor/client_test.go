@@ -216,7 +216,7 @@ func TestRequestsCarryTheTokenAndGoToNoProxy(t *testing.T) {
 		auth.Store(r.Header.Get("Authorization"))
 		ok(`{"addons":[]}`)(w, r)
 	})
-	if tr, _ := c.http.Transport(); tr.Proxy != nil {
+	if tr, _ := c.line.http.Transport(); tr.Proxy != nil {
 		// The environment's proxy is never used for loopback, so the request alone would not show it.
 		t.Error("a proxy would be asked for")
 	}
@@ -370,7 +370,6 @@ func TestTriesPerCall(t *testing.T) {
 		{"a write is tried once", func(c *Client) error { return c.SetOptions(ctx, slug, options) }, 1},
 		{"a restart is tried once", func(c *Client) error { return c.Restart(ctx, slug) }, 1},
 		{"a start is tried once", func(c *Client) error { return c.Start(ctx, slug) }, 1},
-		{"a stop is tried once", func(c *Client) error { return c.Stop(ctx, slug) }, 1},
 		{"a notice is tried once", func(c *Client) error { return c.CallService(ctx, "persistent_notification", "create", nil) }, 1},
 		{"an event is tried once", func(c *Client) error { return c.FireEvent(ctx, "tunnelmedic", nil) }, 1},
 	} {

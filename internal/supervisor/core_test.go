@@ -65,7 +65,7 @@ func TestTheBroker(t *testing.T) {
 	}
 	noCanary(t, b)
 	noCanary(t, &b)
-	if s := c.keeper.Scrub(optionCanary); strings.Contains(s, "canary") {
+	if s := c.line.keeper.Scrub(optionCanary); strings.Contains(s, "canary") {
 		t.Error("the keeper does not know the password")
 	}
 
@@ -165,5 +165,34 @@ func TestTellingCoreWhatItRefuses(t *testing.T) {
 	}
 	if err := serve(t, ok(`{}`)).FireEvent(ctx, "x", func() {}); !Is(err, Rejected) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What python-slugify 8.0.4 makes of them, with either unidecode.
+func TestAPhonesServiceIsCalledAsCoreCallsIt(t *testing.T) {
+	for name, want := range map[string]string{
+		"Pixel 9":            "mobile_app_pixel_9",
+		"Zoë's iPhone":       "mobile_app_zoe_s_iphone",
+		"Zoë’s iPhone":       "mobile_app_zoes_iphone",
+		"Zoe\u0308's iPhone": "mobile_app_zoe_s_iphone", // the mark on its own
+		"Jürgens Handy":      "mobile_app_jurgens_handy",
+		"Straße – Küche":     "mobile_app_strasse_kuche",
+		"Søren Łódź Đorđe":   "mobile_app_soren_lodz_dorde",
+		"Ærø & Þór":          "mobile_app_aero_thor",
+		"iPad 12,9 (2. Gen)": "mobile_app_ipad_129_2_gen",
+		"1,2,3 – 4,":         "mobile_app_123_4",
+		"téléphone_de_Zoé":   "mobile_app_telephone_de_zoe",
+		"İstanbul ıssız":     "mobile_app_istanbul_issiz",
+		"ｉＰhone ²":           "mobile_app_iphone_2",
+		"…":                  "mobile_app",
+		"":                   "mobile_app",
+		"手机":                 "", // not covered: another script, a picture, an entity
+		"Телефон":            "",
+		"My 📱":               "",
+		"A &amp; B":          "",
+	} {
+		if got := slugify("mobile_app_" + name); got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
+		}
 	}
 }

@@ -27,14 +27,21 @@ const (
 	Interrupted              // the caller's context was cancelled: it says nothing about Supervisor
 )
 
-var kindNames = [...]string{"failed", "away", "core away", "busy", "no role", "unauthorised", "not found", "rejected", "unexpected", "interrupted"}
-
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return "unknown"
+// kinds are their names, and what a person does about each.
+var kinds = [...]struct{ name, advice string }{
+	Failed:       {"failed", "see Supervisor's log under Settings → System → Logs"},
+	Away:         {"away", "Supervisor does not answer; wait until it is back"},
+	CoreAway:     {"core away", "Home Assistant Core is down or starting; wait until it is back"},
+	Busy:         {"busy", "Supervisor is busy with this app; wait, and try again"},
+	NoRole:       {"no role", "uninstall Tunnel Medic and install it again, so that Supervisor gives it the permissions it asks for"},
+	Unauthorised: {"unauthorised", "restart Tunnel Medic, which gives it a new token; if that does not help, uninstall it and install it again"},
+	NotFound:     {"not found", "check that it is installed, and that its name is spelled correctly"},
+	Rejected:     {"rejected", "check its configuration"},
+	Unexpected:   {"unexpected", "check that no proxy sits between Tunnel Medic and Supervisor"},
+	Interrupted:  {name: "interrupted"},
 }
+
+func (k Kind) String() string { return kinds[k].name }
 
 // Error is why a call did not succeed. None of its fields holds a secret or an
 // option's value.
@@ -58,35 +65,10 @@ func (e *Error) Error() string {
 	if e.EffectUnknown {
 		s += " (it is not known whether it took effect)"
 	}
-	if a := e.advice(); a != "" {
+	if a := kinds[e.Kind].advice; a != "" {
 		s += "; " + a
 	}
 	return s
-}
-
-func (e *Error) advice() string {
-	//exhaustive:ignore
-	switch e.Kind {
-	case Away:
-		return "Supervisor does not answer; wait until it is back"
-	case CoreAway:
-		return "Home Assistant Core is down or starting; wait until it is back"
-	case Busy:
-		return "Supervisor is busy with this app; wait, and try again"
-	case NoRole:
-		return "uninstall Tunnel Medic and install it again, so that Supervisor gives it the permissions it asks for"
-	case Unauthorised:
-		return "restart Tunnel Medic, which gives it a new token; if that does not help, uninstall it and install it again"
-	case NotFound:
-		return "check that it is installed, and that its name is spelled correctly"
-	case Rejected:
-		return "check its configuration"
-	case Failed:
-		return "see Supervisor's log under Settings → System → Logs"
-	case Unexpected:
-		return "check that no proxy sits between Tunnel Medic and Supervisor"
-	}
-	return ""
 }
 
 // Unwrap gives context.Canceled or context.DeadlineExceeded where that was why.
@@ -94,14 +76,14 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is says whether err is an [Error] of this kind.
 func Is(err error, k Kind) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Kind == k
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == k
 }
 
 // EffectUnknown says whether err left it open if a change took effect.
 func EffectUnknown(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.EffectUnknown
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.EffectUnknown
 }
 
 // messageLimit bounds an error's message, in bytes.
@@ -109,14 +91,14 @@ const messageLimit = 300
 
 // refused reads an error answer. Supervisor's are JSON with a message, those of its
 // security layer, routing, proxy and log endpoints are plain text; Core's are either.
-func (c *Client) refused(q call, status int, body []byte) *Error {
+func (l *line) refused(q call, status int, body []byte) *Error {
 	e := &Error{Op: q.op, Status: status}
 	var env envelope
 	said := ""
 	if json.Unmarshal(body, &env) == nil {
 		said = env.Message
 		if isWord(env.ErrorKey) {
-			e.Key = c.line(env.ErrorKey)
+			e.Key = l.safe(env.ErrorKey)
 		}
 	} else if kindOfText(body) == "plain text" {
 		said = string(body)
@@ -128,11 +110,11 @@ func (c *Client) refused(q call, status int, body []byte) *Error {
 	e.EffectUnknown = q.patience.acts && e.Kind == Away && status >= 500
 	switch {
 	case e.Kind == Rejected && (quotes || q.options):
-		e.Message = c.optionsRefused(said)
+		e.Message = l.optionsRefused(said)
 	case q.options && e.Kind == NotFound:
 		e.Message = "there is no such app"
 	case strings.TrimSpace(plain) != "":
-		e.Message = c.line(plain)
+		e.Message = l.safe(plain)
 	default:
 		e.Message = fmt.Sprintf("HTTP %d, with no reason given", status)
 	}
@@ -158,7 +140,7 @@ func kindOf(q call, status int, quotesOptions bool, said string) Kind {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return NotFound
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		if q.core {
+		if q.core() {
 			return CoreAway
 		}
 		return Away
@@ -186,7 +168,7 @@ func kindOf(q call, status int, quotesOptions bool, said string) Kind {
 var optionName = regexp.MustCompile(`(?:[Oo]ption '|\bdata(?:\['options'\])?\[')([A-Za-z][A-Za-z0-9_]{0,63})'`)
 
 // optionsRefused words a refusal of options with the names, and never the values, in it.
-func (c *Client) optionsRefused(said string) string {
+func (l *line) optionsRefused(said string) string {
 	var names []string
 	for _, m := range optionName.FindAllStringSubmatch(beforeValues(said), 5) {
 		names = append(names, m[1])
@@ -194,13 +176,13 @@ func (c *Client) optionsRefused(said string) string {
 	if len(names) == 0 {
 		return "its options are not accepted"
 	}
-	return c.line("its options are not accepted (see " + strings.Join(names, ", ") + ")")
+	return l.safe("its options are not accepted (see " + strings.Join(names, ", ") + ")")
 }
 
-// line makes a text safe to show: scrubbed, one line, bounded.
-func (c *Client) line(s string) string {
+// safe makes a text safe to show: scrubbed, one line, bounded.
+func (l *line) safe(s string) string {
 	// A secret on the border must be seen whole, so scrub first and cut then.
-	s = plain.Sentence(c.keeper.Scrub(s))
+	s = plain.Sentence(l.keeper.Scrub(s))
 	if len(s) > messageLimit {
 		s = strings.ToValidUTF8(s[:messageLimit-len("…")], "") + "…"
 	}

@@ -99,12 +99,7 @@ func (o Options) Into(key string, into any) error {
 // Equal says whether both hold the same keys with the same JSON values. Spacing, the
 // order of keys within a value and the way a character is escaped do not matter;
 // the way a number is written does (1 is not 1.0).
-func (o Options) Equal(other Options) bool { return o.EqualExcept(other) }
-
-// EqualExcept is Equal with some keys left out of the comparison on both sides.
-func (o Options) EqualExcept(other Options, keys ...string) bool {
-	return len(o.Differing(other, keys...)) == 0
-}
+func (o Options) Equal(other Options) bool { return len(o.Differing(other)) == 0 }
 
 // Differing names the options that are not equal, sorted, some keys left out.
 func (o Options) Differing(other Options, except ...string) []string {
@@ -133,9 +128,6 @@ func (o Options) String() string {
 	}
 	return "options(" + strings.Join(o.Names(), " ") + ")"
 }
-
-// GoString gives the names alone.
-func (o Options) GoString() string { return o.String() }
 
 // Format gives the names alone, whatever the verb.
 func (o Options) Format(f fmt.State, _ rune) { io.WriteString(f, o.String()) }

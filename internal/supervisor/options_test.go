@@ -162,7 +162,7 @@ func TestEquality(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := options(t, tt.a), options(t, tt.b)
-			if a.EqualExcept(b, tt.except...) != tt.want || b.EqualExcept(a, tt.except...) != tt.want {
+			if (len(a.Differing(b, tt.except...)) == 0) != tt.want || (len(b.Differing(a, tt.except...)) == 0) != tt.want {
 				t.Errorf("want %v", tt.want)
 			}
 			if len(tt.except) == 0 && a.Equal(b) != tt.want {

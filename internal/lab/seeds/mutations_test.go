@@ -64,7 +64,7 @@ var mutants = []*mutation{
 	{"a stop while a restart's answer is waited for is undone", []string{"a call hangs", "quic strips WebSockets", "a person stops the app"}, []patch{{"internal/treatment/treatment.go", "t.ending(ctx, in, began) == tunnel.EndedBySignal", "false"}}},
 	{"a secret is logged", []string{"Supervisor is away"}, []patch{
 		{"internal/secret/secret.go", "	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {", "	if _, err := s.w.Write(p); err != nil {"},
-		{"internal/supervisor/client.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + c.http.Token"}}},
+		{"internal/supervisor/line.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + l.http.Token"}}},
 	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
 	{"a person's protocol is not taken for theirs", []string{"a person sets a protocol"}, []patch{
 		{"internal/policy/setting.go", "{ s.Own, s.Set, s.Doubt = p, p, NoDoubt }", "{ s.Set, s.Doubt = p, NoDoubt }"}}},

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
+	"net/netip"
 
 	"tunnelmedic/internal/evidence"
 )
+
+// House is what Supervisor knows of the machine, its networks and its services.
+type House struct{ line *line }
 
 // System is the installation as a whole.
 type System struct {
@@ -21,39 +24,17 @@ type System struct {
 }
 
 // SystemInfo reads versions, machine and time zone.
-func (c *Client) SystemInfo(ctx context.Context) (System, error) {
-	var s System
-	err := c.get(ctx, "reading the system's data", "/info", &s)
-	return s, err
-}
-
-// CoreInfo is Supervisor's word on Home Assistant Core.
-type CoreInfo struct {
-	Version       string `json:"version"`
-	VersionLatest string `json:"version_latest"`
-	Port          int    `json:"port"`
-	SSL           bool   `json:"ssl"`
-	IPAddress     string `json:"ip_address"` // in Docker's network
-	Machine       string `json:"machine"`
-}
-
-// CoreInfo reads where Core listens.
-func (c *Client) CoreInfo(ctx context.Context) (CoreInfo, error) {
-	var s CoreInfo
-	err := c.get(ctx, "reading Core's data", "/core/info", &s)
-	return s, err
+func (h House) SystemInfo(ctx context.Context) (System, error) {
+	return read[System](ctx, h.line, "reading the system's data", nil, "info")
 }
 
 // Network asks for Supervisor's word on the internet. It has two, the host's and its
 // own, each of which may be missing; where they contradict each other nothing is known.
-func (c *Client) Network(ctx context.Context) (evidence.Internet, error) {
-	var s struct {
+func (h House) Network(ctx context.Context) (evidence.Internet, error) {
+	s, err := read[struct {
 		Host       *bool `json:"host_internet"`
 		Supervisor *bool `json:"supervisor_internet"`
-	}
-	if err := c.get(ctx, "reading the network's state", "/network/info", &s); err != nil {
-		return evidence.InternetUnknown, err
-	}
+	}](ctx, h.line, "reading the network's state", nil, "network", "info")
 	up, down := false, false
 	for _, word := range []*bool{s.Host, s.Supervisor} {
 		up = up || word != nil && *word
@@ -61,11 +42,33 @@ func (c *Client) Network(ctx context.Context) (evidence.Internet, error) {
 	}
 	switch {
 	case up && !down:
-		return evidence.InternetUp, nil
+		return evidence.InternetUp, err
 	case down && !up:
-		return evidence.InternetDown, nil
+		return evidence.InternetDown, err
 	}
-	return evidence.InternetUnknown, nil
+	return evidence.InternetUnknown, err
+}
+
+// Addresses gives the machine's own addresses in the networks it is in, Docker's
+// left out: those at which a service on it is reached from another machine.
+func (h House) Addresses(ctx context.Context) (list []netip.Addr, err error) {
+	type family struct {
+		Address []string `json:"address"` // with the prefix length: "192.168.1.10/24"
+	}
+	s, err := read[struct {
+		Interfaces []struct {
+			IPv4 family `json:"ipv4"` // null for none
+			IPv6 family `json:"ipv6"`
+		} `json:"interfaces"`
+	}](ctx, h.line, "reading the machine's addresses", nil, "network", "info")
+	for _, i := range s.Interfaces {
+		for _, text := range append(i.IPv4.Address, i.IPv6.Address...) {
+			if p, err := netip.ParsePrefix(text); err == nil {
+				list = append(list, p.Addr().Unmap())
+			}
+		}
+	}
+	return list, err
 }
 
 // Broker is where MQTT is spoken, and as whom. It never prints its password.
@@ -87,20 +90,11 @@ func (b Broker) MarshalJSON() ([]byte, error) {
 }
 
 // MQTT asks for the broker that Home Assistant uses; ok is false if there is none.
-func (c *Client) MQTT(ctx context.Context) (broker Broker, ok bool, err error) {
-	q := call{op: "asking for the MQTT broker", method: http.MethodGet, path: "/services/mqtt", patience: reading}
-	switch err := c.ask(ctx, q, &broker); {
-	case Is(err, NotFound):
+func (h House) MQTT(ctx context.Context) (broker Broker, ok bool, err error) {
+	broker, err = read(ctx, h.line, "asking for the MQTT broker", func(b *Broker) string { return unless(b.Host != "" && b.Port > 0, "host and port") }, "services", "mqtt")
+	if Is(err, NotFound) {
 		return Broker{}, false, nil
-	case err != nil:
-		return Broker{}, false, err
-	case broker.Host == "" || broker.Port <= 0:
-		return Broker{}, false, unexpected(q, "an answer without host and port")
 	}
-	c.keeper.Add(broker.Password)
-	return broker, true, nil
-}
-
-func (c *Client) get(ctx context.Context, op, path string, data any) error {
-	return c.ask(ctx, call{op: op, method: http.MethodGet, path: path, patience: reading}, data)
+	h.line.keeper.Add(broker.Password)
+	return broker, err == nil, err
 }

@@ -112,7 +112,7 @@ func TestSecretsInOptionsAreKnownFromThenOn(t *testing.T) {
 	if log, err := c.Log(context.Background(), slug); err != nil || log != "started with [hidden]\n" {
 		t.Errorf("the log says %q, %v", log, err)
 	}
-	if got := c.keeper.Scrub("ha.example.com"); got != "ha.example.com" {
+	if got := c.line.keeper.Scrub("ha.example.com"); got != "ha.example.com" {
 		t.Errorf("a host name is taken for a secret: %s", got)
 	}
 }
@@ -233,12 +233,12 @@ func TestActsGoToTheirPaths(t *testing.T) {
 		ok(`{}`)(w, r)
 	})
 	ctx := context.Background()
-	for _, err := range []error{c.Restart(ctx, slug), c.Start(ctx, slug), c.Stop(ctx, slug), c.SetOptions(ctx, slug, Options{"a": json.RawMessage(`1`)})} {
+	for _, err := range []error{c.Restart(ctx, slug), c.Start(ctx, slug), c.SetOptions(ctx, slug, Options{"a": json.RawMessage(`1`)})} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := "POST /addons/" + slug + "/restart|POST /addons/" + slug + "/start|POST /addons/" + slug + "/stop|POST /addons/" + slug + `/options{"options":{"a":1}}`
+	want := "POST /addons/" + slug + "/restart|POST /addons/" + slug + "/start|POST /addons/" + slug + `/options{"options":{"a":1}}`
 	if s := strings.Join(got, "|"); s != want {
 		t.Errorf("got %s", s)
 	}
