@@ -94,11 +94,3 @@ func (h History) snapshot() *History {
 	}
 	return &h
 }
-
-// Live takes the history as it stands between two writes: who reads it reads of now.
-func (j *Journal) Live(h History) {
-	now := h.snapshot()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.live = now
-}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -60,31 +59,6 @@ func (realDisk) SyncDir(dir string) error {
 
 // RealDisk is the machine's own file system.
 func RealDisk() Disk { return realDisk{} }
-
-// put puts a file in place whole: a power cut leaves the old one or the new one.
-func put(d Disk, path string, raw []byte) error {
-	dir := filepath.Dir(path)
-	f, err := d.Create(dir)
-	if errors.Is(err, os.ErrNotExist) { // the folder was removed meanwhile
-		if err = d.MkdirAll(dir); err == nil {
-			f, err = d.Create(dir)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = d.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = d.Remove(f.Name()) // else the next start sweeps it
-		return err
-	}
-	_ = d.SyncDir(dir) // some file systems cannot; the rename stands all the same
-	return nil
-}
 
 // Plain says in a person's words why the disk does not do what it should.
 func Plain(err error) string {

@@ -1,16 +1,7 @@
 package journal
 
 import (
-	"bytes"
-	"cmp"
-	"compress/gzip"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -182,97 +173,4 @@ func (h *History) note(now time.Time, parts map[string]string) (news bool) {
 		h.Versions = slices.Delete(h.Versions, 0, n)
 	}
 	return news
-}
-
-// The history and its last generation. gzip checks its own sums.
-const (
-	historyName    = "history.json.gz"
-	historyOldName = "history.previous.json.gz"
-)
-
-// History gives the history as it stands, or else as it was written; an empty one if there is none yet, or it cannot be
-// read: it is for the reports alone.
-func (j *Journal) History() History {
-	j.mu.Lock()
-	held := cmp.Or(j.live, j.history)
-	j.mu.Unlock()
-	if held != nil {
-		return *held
-	}
-	for _, name := range []string{historyName, historyOldName} {
-		if h, err := j.readHistory(name); err == nil {
-			return h
-		}
-	}
-	return History{Version: version}
-}
-
-func (j *Journal) readHistory(name string) (h History, err error) {
-	raw, err := j.disk.ReadFile(filepath.Join(j.dir, name))
-	if err != nil {
-		return h, err
-	}
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return h, err
-	}
-	plain, err := io.ReadAll(io.LimitReader(z, historyLimit))
-	if err != nil {
-		return h, err
-	}
-	if err := json.Unmarshal(plain, &h); err != nil {
-		return h, err
-	}
-	if h.Version != version {
-		return h, fmt.Errorf("its version is %d, this program knows %d", h.Version, version)
-	}
-	return h, nil
-}
-
-// WriteHistory keeps the history. What the disk does not take stays in memory.
-func (j *Journal) WriteHistory(h History) error {
-	h.Version = version
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	err := j.trouble.Err
-	if err == nil {
-		if err = j.writeHistory(h); err == nil {
-			return nil
-		}
-		err = j.fail(fmt.Errorf("writing the history: %w", err))
-	}
-	j.history = h.snapshot()
-	return err
-}
-
-func (j *Journal) writeHistory(h History) error {
-	plain, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	_, err = z.Write(plain)
-	if err = errors.Join(err, z.Close()); err != nil {
-		return err
-	}
-	// One that can be read is worth keeping until the next can; without it, that one is.
-	path := filepath.Join(j.dir, historyName)
-	if _, err := j.readHistory(historyName); err == nil {
-		if raw, err := j.disk.ReadFile(path); err == nil {
-			if err := put(j.disk, filepath.Join(j.dir, historyOldName), raw); err != nil {
-				return err
-			}
-		}
-	}
-	return put(j.disk, path, packed.Bytes())
-}
-
-// Reader opens the journal in dir for reading alone: it may belong to a daemon that
-// is running, so nothing there is touched.
-func Reader(dir string) (*Journal, error) {
-	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
-		return nil, fmt.Errorf("there is no data folder %s", dir)
-	}
-	return &Journal{dir: dir, disk: RealDisk(), record: Record{Version: version}}, nil
 }

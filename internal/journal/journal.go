@@ -7,20 +7,16 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"path/filepath"
+	"os"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"tunnelmedic/internal/diagnosis"
-	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
 )
 
@@ -31,108 +27,10 @@ const Keep = 100
 // fill the disk. The first half and the newest steps stay.
 const maxSteps = 200
 
-// version of the files' form. Of a journal from a newer program only what must not be
-// forgotten is taken.
-const version = 1
-
-// Record is what stands in journal.json.
-type Record struct {
-	Version      int          `json:"version"`
-	Slug         string       `json:"slug,omitempty"` // the app that the state belongs to: it is watched while it is installed
-	Policy       policy.State `json:"policy"`
-	Intention    *Intention   `json:"intention,omitempty"`
-	RefusedToken string       `json:"refused_token,omitempty"` // fingerprint of a token that Home Assistant refused
-
-	// Elsewhere is what stays of apps that were watched before, by their slugs.
-	Elsewhere map[string]policy.State `json:"elsewhere,omitempty"`
-	// Others are the other Cloudflared apps of which people were told.
-	Others []string `json:"beside,omitempty"`
-
-	// Worked is when Home Assistant last greeted through the tunnel: a day, by host
-	// name and protocol.
-	Worked map[string]map[evidence.Protocol]string `json:"worked,omitempty"`
-	// ClientsTold is when it was last begun to be said that clients fail while the
-	// probe is fine.
-	ClientsTold time.Time `json:"clients_told,omitzero"`
-}
-
-// Stage of a change: what may already have happened.
-type Stage string
-
-const (
-	Intended   Stage = "intended"   // nothing was done yet
-	Writing    Stage = "writing"    // the options may have been written
-	Restarting Stage = "restarting" // they were; the restart may have begun
-	Connecting Stage = "connecting" // it was restarted; it may be connected
-)
-
-// Intention is a change that was begun: written before each step, so that a start
-// after a crash knows what may have happened.
-type Intention struct {
-	Slug    string             `json:"slug"`
-	From    evidence.Protocol  `json:"from"` // stored before
-	To      evidence.Protocol  `json:"to"`
-	Purpose policy.Purpose     `json:"purpose"`
-	Stage   Stage              `json:"stage"`
-	At      time.Time          `json:"at"`
-	Before  evidence.Transport `json:"before,omitempty"` // in use before
-	// Back is what goes back where a person stops the add-on before the change is
-	// proven: it then starts with what was proven last.
-	Back evidence.Protocol `json:"back,omitempty"`
-	// Ours may stand there too, by an earlier step whose end is not known.
-	Ours []evidence.Protocol `json:"ours,omitempty"`
-	// StoppedByUs says that the add-on does not run by a restart of ours: it is ours to start.
-	StoppedByUs bool `json:"felled,omitempty"`
-	// NoRestart says that the process runs with To already: the options alone go back.
-	NoRestart bool `json:"no_restart,omitempty"`
-	// Process is cloudflared's own id before the restart, "" if not known: another
-	// one afterwards shows that the restart was done.
-	Process string `json:"process,omitempty"`
-	// Begun is how many restarts were sent off for this change, and Most how many the
-	// day's budget allows; below zero none, zero any number.
-	Begun int `json:"begun,omitempty"`
-	Most  int `json:"most,omitempty"`
-}
-
-// Knows says whether p can stand in the add-on's options by our doing. Anything
-// else is a person's.
-func (i Intention) Knows(p evidence.Protocol) bool {
-	return p == i.From || p == i.To || slices.Contains(i.Ours, p)
-}
-
-// Incident is one incident's record, for the people.
-type Incident struct {
-	ID        string             `json:"id"`
-	Onset     time.Time          `json:"onset"` // the first failed probe
-	LastGood  time.Time          `json:"last_good,omitzero"`
-	Ended     time.Time          `json:"ended,omitzero"`
-	Outcome   policy.StepKind    `json:"outcome,omitempty"` // the step that ended it
-	Cause     diagnosis.Cause    `json:"cause"`
-	URL       string             `json:"url"`
-	App       string             `json:"app,omitempty"` // the watched one's slug
-	Own       evidence.Protocol  `json:"own"`
-	Before    evidence.Protocol  `json:"before"` // in force at the onset
-	Transport evidence.Transport `json:"transport,omitempty"`
-	After     evidence.Protocol  `json:"after"` // in force at the end
-	Restarts  int                `json:"restarts"`
-	Seen      map[string]string  `json:"seen,omitempty"` // the evidence at the alarm, in short
-	Steps     []policy.Step      `json:"steps"`
-	Account   Account            `json:"account,omitzero"` // what its report rests on
-}
-
-// Add tells the story on, within its bounds.
-func (i *Incident) Add(steps ...policy.Step) {
-	i.Steps = append(slices.Clone(i.Steps), steps...) // whoever was given the story so far keeps it
-	if n := len(i.Steps); n > maxSteps {
-		i.Steps = slices.Delete(i.Steps, maxSteps/2, n-maxSteps/2)
-	}
-}
-
 // Journal is the store. It may be used by several goroutines at once. What the disk
 // does not take stays in memory, and is written when it does again.
 type Journal struct {
-	dir  string
-	disk Disk
+	folder
 
 	mu         sync.Mutex
 	record     Record
@@ -182,7 +80,7 @@ func Open(dir string, now time.Time) (j *Journal, warning string, err error) {
 
 // OpenOn opens a journal on a disk that is not the machine's own.
 func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err error) {
-	j = &Journal{dir: dir, disk: d, pending: map[string]Incident{}}
+	j = &Journal{folder: folder{d, dir}, pending: map[string]Incident{}}
 	if err := j.furnish(now); err != nil {
 		j.fail(err)
 	}
@@ -195,7 +93,7 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 		j.fail(err)
 		return j, "", nil
 	}
-	l, err := load(d, dir)
+	l, err := j.load()
 	if err != nil {
 		return nil, "", fmt.Errorf("the journal cannot be read now: %w", err)
 	}
@@ -210,9 +108,7 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 			l.warning += " It is kept as " + name + "."
 		}
 	}
-	if refused := refusedBeside(d, dir); refused != "" {
-		j.record.RefusedToken = refused
-	}
+	j.record.RefusedToken = cmp.Or(j.refusedBeside(), j.record.RefusedToken)
 	// A folder that can be read but not written is found out now, not in mid-treatment.
 	if err := j.probe(); err != nil {
 		j.fail(err)
@@ -221,112 +117,12 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 	return j, l.warning, nil
 }
 
-// probe says whether the folder can be written to.
-func (j *Journal) probe() error {
-	path := filepath.Join(j.dir, ".probe")
-	if err := put(j.disk, path, []byte("\n")); err != nil {
-		return err
-	}
-	_ = j.disk.Remove(path) // harmless if it stays
-	return nil
-}
-
-// furnish makes the folders. What stands in the incidents' place is moved away.
-func (j *Journal) furnish(now time.Time) error {
-	incidents := filepath.Join(j.dir, "incidents")
-	err := j.disk.MkdirAll(incidents)
-	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
-		if j.disk.Rename(incidents, incidents+now.UTC().Format(".broken-20060102T150405Z")) == nil {
-			err = j.disk.MkdirAll(incidents)
-		}
-	}
-	return err
-}
-
-// setAside keeps a file that cannot be used under another name, "" if it could not
-// be. Of many the newest are kept.
-func (j *Journal) setAside(c copyOf, now time.Time) string {
-	base, why := strings.TrimSuffix(c.name, ".json"), ".broken-"
-	if c.newer != nil {
-		why = ".newer-"
-	}
-	name := base + why + now.UTC().Format("20060102T150405Z") + ".json"
-	if j.disk.Rename(filepath.Join(j.dir, c.name), filepath.Join(j.dir, name)) != nil {
-		return ""
-	}
-	names, _ := j.disk.ReadDir(j.dir)
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, base+why) })
-	for _, old := range names[:max(0, len(names)-keptAside)] {
-		_ = j.disk.Remove(filepath.Join(j.dir, old))
-	}
-	return name
-}
-
 func marshal(r Record) []byte {
 	raw, err := json.MarshalIndent(r, "", " ")
 	if err != nil { // of times beyond the year 9999 alone: the record is bounded by what reads it
 		return nil
 	}
 	return raw
-}
-
-// check holds a record against what the program can have written: a half-true
-// state is worse than none.
-func (r Record) check() error {
-	p := r.Policy
-	f := p.Failback
-	if !idsValid(p) {
-		return errors.New("it holds an incident without an id")
-	}
-	if p.HoldLevel < 0 || f != nil && f.Wait < 0 {
-		return errors.New("it holds a wait below zero")
-	}
-	if r.Intention != nil && !r.Intention.whole() {
-		return errors.New("it holds a change that nobody can take up")
-	}
-	if !p.OwnKnown && (p.Trial != nil || p.Incident != nil || f != nil) {
-		return errors.New("it holds a treatment without your own setting")
-	}
-	for _, kept := range r.Elsewhere {
-		if err := (Record{Policy: kept}).check(); err != nil {
-			return err
-		}
-	}
-	return grounds(p)
-}
-
-// idsValid says whether what is open, and what was cured, can be found again.
-func idsValid(p policy.State) bool {
-	if p.Incident != nil && !validID(p.Incident.ID) {
-		return false
-	}
-	return p.Failback == nil || p.Failback.Incident == "" || validID(p.Failback.Incident)
-}
-
-// whole says whether a change can be taken up.
-func (i Intention) whole() bool {
-	return i.Slug != "" && slices.Contains([]Stage{Intended, Writing, Restarting, Connecting}, i.Stage)
-}
-
-// grounds says what a trial under way lacks of what its purpose rests on.
-func grounds(p policy.State) error {
-	if p.Trial == nil {
-		return nil
-	}
-	switch p.Trial.Purpose {
-	case policy.ByHand, policy.HandBack, policy.Revive: // it may stand alone
-	case policy.Failback, policy.Return:
-		if p.Failback == nil {
-			return errors.New("it holds a fail-back without a cure")
-		}
-	case policy.Trial, policy.Restore:
-		if p.Incident == nil {
-			return errors.New("it holds a trial without an incident")
-		}
-	default:
-		return errors.New("it holds a trial without a purpose")
-	}
-	return nil
 }
 
 // Record gives a copy of what is kept.
@@ -397,7 +193,7 @@ func (j *Journal) flush(now bool) error {
 
 func (j *Journal) writeAll(raw []byte) error {
 	if j.unread {
-		if _, err := j.disk.ReadDir(j.dir); err != nil {
+		if _, err := j.ReadDir(j.dir); err != nil {
 			return err
 		}
 		j.overtaken = true
@@ -445,18 +241,6 @@ func (j *Journal) writeRecord(raw []byte) error {
 	return nil
 }
 
-// replace puts one of the three in place. A folder that stands there is moved away.
-func (j *Journal) replace(name string, raw []byte) error {
-	path := filepath.Join(j.dir, name)
-	err := put(j.disk, path, raw)
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) {
-		if j.setAside(copyOf{name: name}, time.Now()) != "" {
-			err = put(j.disk, path, raw)
-		}
-	}
-	return err
-}
-
 // fail notes that the disk took nothing, and gives the error.
 func (j *Journal) fail(err error) error {
 	now := time.Now()
@@ -469,6 +253,17 @@ func (j *Journal) fail(err error) error {
 	return err
 }
 
+// keep writes something beside the record, unless the disk takes nothing anyway.
+func (j *Journal) keep(what string, write func() error) error {
+	if j.trouble.Err != nil {
+		return j.trouble.Err
+	}
+	if err := write(); err != nil {
+		return j.fail(fmt.Errorf("writing %s: %w", what, err))
+	}
+	return nil
+}
+
 // Write keeps an incident, and deletes the oldest beyond Keep.
 func (j *Journal) Write(i Incident) error {
 	if !validID(i.ID) {
@@ -476,12 +271,9 @@ func (j *Journal) Write(i Incident) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	err := j.trouble.Err
+	err := j.keep("an incident", func() error { return j.writeIncident(i) })
 	if err == nil {
-		if err = j.writeIncident(i); err == nil {
-			return nil
-		}
-		err = j.fail(fmt.Errorf("writing an incident: %w", err))
+		return nil
 	}
 	i.Account = i.Account.Clone()
 	j.pending[i.ID] = i
@@ -491,24 +283,41 @@ func (j *Journal) Write(i Incident) error {
 	return err
 }
 
-func (j *Journal) writeIncident(i Incident) error {
-	raw, err := sealedValue(i)
+// WriteHistory keeps the history. What the disk does not take stays in memory.
+func (j *Journal) WriteHistory(h History) error {
+	h.Version = version
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.keep("the history", func() error { return j.writeHistory(h) })
 	if err != nil {
-		return err
+		j.history = h.snapshot()
 	}
-	if err := put(j.disk, j.incident(i.ID), raw); err != nil {
-		return err
-	}
-	j.prune()
-	return nil
+	return err
 }
 
-// prune deletes the oldest incidents beyond Keep.
-func (j *Journal) prune() {
-	ids := j.ids()
-	for _, id := range ids[min(Keep, len(ids)):] {
-		_ = j.disk.Remove(j.incident(id)) // the next one tries again
+// Live takes the history as it stands between two writes: who reads it reads of now.
+func (j *Journal) Live(h History) {
+	now := h.snapshot()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.live = now
+}
+
+// History gives the history as it stands, or else as it was written; an empty one if there is
+// none yet, or it cannot be read: it is for the reports alone.
+func (j *Journal) History() History {
+	j.mu.Lock()
+	held := cmp.Or(j.live, j.history)
+	j.mu.Unlock()
+	if held != nil {
+		return *held
 	}
+	for _, name := range []string{historyName, historyOldName} {
+		if h, _, err := j.readHistory(name); err == nil {
+			return h
+		}
+	}
+	return History{Version: version}
 }
 
 // Incidents gives the kept incidents, newest first; one that cannot be read is
@@ -522,9 +331,9 @@ func (j *Journal) Incidents() []Incident {
 		}
 	}
 	j.mu.Unlock()
-	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	slices.Sort(ids)
 	list := make([]Incident, 0, len(ids))
-	for _, id := range ids {
+	for _, id := range slices.Backward(ids) {
 		if i, ok := j.Incident(id); ok {
 			list = append(list, i)
 		}
@@ -544,49 +353,14 @@ func (j *Journal) Incident(id string) (i Incident, ok bool) {
 		held.Account = held.Account.Clone()
 		return held, true
 	}
-	raw, err := j.disk.ReadFile(j.incident(id))
-	if err != nil || unsealValue(raw, &i) != nil {
-		return Incident{}, false
-	}
-	return i, i.ID == id
+	return j.readIncident(id)
 }
 
-// ids lists the ids of the incidents on the disk, newest first: they begin with
-// their time.
-func (j *Journal) ids() []string {
-	names, err := j.disk.ReadDir(filepath.Join(j.dir, "incidents"))
-	if err != nil {
-		return nil
+// Reader opens the journal in dir for reading alone: it may belong to a daemon that
+// is running, so nothing there is touched.
+func Reader(dir string) (*Journal, error) {
+	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
+		return nil, fmt.Errorf("there is no data folder %s", dir)
 	}
-	var ids []string
-	for _, n := range names {
-		if id, ok := strings.CutSuffix(n, ".json"); ok && validID(id) {
-			ids = append(ids, id)
-		}
-	}
-	slices.Reverse(ids)
-	return ids
-}
-
-func (j *Journal) incident(id string) string { return filepath.Join(j.dir, "incidents", id+".json") }
-
-// sweep removes what a kill in mid-write left behind.
-func (j *Journal) sweep() {
-	for _, dir := range []string{j.dir, filepath.Join(j.dir, "incidents")} {
-		names, _ := j.disk.ReadDir(dir)
-		for _, n := range names {
-			if strings.HasPrefix(n, strings.TrimSuffix(fresh, "*")) {
-				_ = j.disk.Remove(filepath.Join(dir, n)) // harmless if it stays
-			}
-		}
-	}
-}
-
-// fresh names files that are not whole yet.
-const fresh = ".new-*"
-
-// validID lets through what the policy makes (20261121T220512Z), so that no id can
-// lead out of the folder.
-func validID(id string) bool {
-	return len(id) > 0 && len(id) <= 32 && strings.Trim(id, "0123456789TZ-") == ""
+	return &Journal{folder: folder{RealDisk(), dir}, record: Record{Version: version}}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,14 +41,14 @@ func (c copyOf) usable() bool { return c.whole || c.newer != nil }
 
 // readCopy reads one of the three. An error says nothing about the file: the
 // machine could not read it now.
-func readCopy(d Disk, dir, name string) (copyOf, error) {
+func (f folder) readCopy(name string) (copyOf, error) {
 	c := copyOf{name: name}
-	raw, err := d.ReadFile(filepath.Join(dir, name))
+	raw, err := f.ReadFile(f.path(name))
 	switch {
 	case Passing(err):
 		return c, err
 	case errors.Is(err, fs.ErrNotExist):
-		names, err := d.ReadDir(dir) // a link into nowhere is there all the same
+		names, err := f.ReadDir(f.dir) // a link into nowhere is there all the same
 		if Passing(err) {
 			return c, err
 		}
@@ -272,10 +271,10 @@ type loaded struct {
 
 // load chooses among the three. An error means that nothing is known because
 // nothing could be read now.
-func load(d Disk, dir string) (l loaded, err error) {
+func (f folder) load() (l loaded, err error) {
 	var c [3]copyOf
 	for i, name := range []string{recordName, twinName, essenceName} {
-		if c[i], err = readCopy(d, dir, name); err != nil {
+		if c[i], err = f.readCopy(name); err != nil {
 			return l, err
 		}
 		l.generation = max(l.generation, c[i].generation)
@@ -297,7 +296,7 @@ func load(d Disk, dir string) (l loaded, err error) {
 		l.record = best.record.wayBack()
 		l.warning = fmt.Sprintf("The journal is a later version's (%v). %s; the rest is left out.", best.newer, capital(whose(l.record)+" are taken over"))
 	default:
-		l.record, l.warning = nothing(d, dir, c[:])
+		l.record, l.warning = f.nothing(c[:])
 	}
 	l.record.Version = version
 	return l, nil
@@ -316,14 +315,14 @@ func whole(first, twin copyOf) copyOf {
 
 // nothing is the record where none can be read: of a first start, or of one that
 // knows that something is lost.
-func nothing(d Disk, dir string, c []copyOf) (Record, string) {
+func (f folder) nothing(c []copyOf) (Record, string) {
 	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })
 	why := reasons(c)
 	if !lost {
 		// The journal is the first that is written, so what else is here outlived it.
-		incidents, _ := d.ReadDir(filepath.Join(dir, "incidents"))
-		names, _ := d.ReadDir(dir)
-		lost = slices.ContainsFunc(incidents, func(n string) bool { return strings.HasSuffix(n, ".json") }) || slices.Contains(names, historyName)
+		kept, _ := f.ReadDir(f.path(incidents))
+		names, _ := f.ReadDir(f.dir)
+		lost = slices.ContainsFunc(kept, func(n string) bool { return strings.HasSuffix(n, ".json") }) || slices.Contains(names, historyName)
 		why = "it is gone"
 	}
 	if !lost {

@@ -1,9 +1,9 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -43,42 +43,27 @@ func (r Record) Ever(host string) bool { return len(r.Worked[host]) > 0 }
 
 // oldest gives the host, other than but, that was seen working longest ago.
 func oldest(worked map[string]map[evidence.Protocol]string, but string) string {
-	var hosts []string
-	for h := range worked {
-		if h != but {
-			hosts = append(hosts, h)
-		}
-	}
 	last := func(h string) string { return slices.Max(slices.Collect(maps.Values(worked[h]))) }
-	slices.Sort(hosts)
-	return slices.MinFunc(hosts, func(a, b string) int {
-		switch la, lb := last(a), last(b); {
-		case la < lb:
-			return -1
-		case la > lb:
-			return 1
-		}
-		return 0
-	})
+	hosts := slices.DeleteFunc(slices.Sorted(maps.Keys(worked)), func(h string) bool { return h == but })
+	return slices.MinFunc(hosts, func(a, b string) int { return strings.Compare(last(a), last(b)) })
 }
 
 // Peek reads a journal without touching it, for a look beside the daemon that owns
 // it. A journal that is not there or cannot be read is an empty one.
 func Peek(dir string) Record {
-	l, err := load(RealDisk(), dir)
+	f := folder{RealDisk(), dir}
+	l, err := f.load()
 	if err != nil {
 		l.record = Record{}
 	}
-	if refused := refusedBeside(RealDisk(), dir); refused != "" {
-		l.record.RefusedToken = refused
-	}
+	l.record.RefusedToken = cmp.Or(f.refusedBeside(), l.record.RefusedToken)
 	return l.record
 }
 
 // Refuse notes, beside a journal that another process may own, that Home Assistant
 // refused a token of this fingerprint. Open takes it over.
 func Refuse(dir, print string) error {
-	if err := put(RealDisk(), filepath.Join(dir, besideName), []byte(print+" "+sum([]byte(print))+"\n")); err != nil {
+	if err := (folder{RealDisk(), dir}).put(besideName, []byte(print+" "+sum([]byte(print))+"\n")); err != nil {
 		return fmt.Errorf("noting that the token was refused: %w", err)
 	}
 	return nil
@@ -89,8 +74,8 @@ const (
 	fingerprint = 16 // digits
 )
 
-func refusedBeside(d Disk, dir string) string {
-	raw, err := d.ReadFile(filepath.Join(dir, besideName))
+func (f folder) refusedBeside() string {
+	raw, err := f.ReadFile(f.path(besideName))
 	if err != nil {
 		return ""
 	}

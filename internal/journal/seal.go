@@ -113,7 +113,7 @@ func KeepFile(dir, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return put(RealDisk(), filepath.Join(dir, name), raw)
+	return folder{RealDisk(), dir}.put(name, raw)
 }
 
 // RecallFile reads what KeepFile wrote. What is damaged gives an error.
