@@ -42,7 +42,6 @@ var answers = []row{
 	{ask: "GET /core/api/config", as: "stranger", status: 401, says: "401: Unauthorized", source: "api/proxy.py, _check_access", plain: true},
 	{ask: "GET /core/api/config", as: "nobody", status: 401, says: "401: Unauthorized", source: "api/proxy.py, _check_access", plain: true},
 	{ask: "POST /core/api/hassio_auth", status: 403, says: "403: Forbidden", source: "api/middleware/security.py, BLACKLIST", plain: true},
-	{ask: "GET /supervisor/ping", as: "nobody", status: 200, says: `{}`, source: "api/supervisor.py, ping"},
 	{ask: "GET /nope", status: 403, says: "403: Forbidden", source: "api/middleware/security.py, role_access: no role has it, so nobody learns that it is not there", plain: true},
 	{ask: "GET /core/nope", status: 404, says: "404: Not Found", source: "aiohttp", plain: true},
 	{ask: "GET /addons/{app}/nope", status: 404, says: "404: Not Found", source: "aiohttp", plain: true},
@@ -68,8 +67,6 @@ var answers = []row{
 	{ask: "GET /addons/x_y/info", status: 404, says: "App x_y does not exist", source: which},
 	{ask: "POST /addons/x_y/options", body: `{"options":{}}`, status: 404, says: "App x_y does not exist", source: which},
 	{ask: "GET /addons/x_y/logs", status: 404, says: "App x_y does not exist", source: "api/__init__.py, get_app_logs", plain: true},
-	{ask: "GET /addons/{app}/stats", status: 200, says: `{"memory_percent":1.02}`, source: "api/apps.py, stats"},
-	{ask: "GET /addons/{app}/stats", when: "it does not run", act: func(w *World) { _ = w.User.Stops(DefaultSlug) }, status: 400, says: "App 9074a9fa_cloudflared is not running", key: "app_not_running_error", source: "apps/app.py, stats"},
 
 	{ask: "POST /addons/{app}/options", body: `{`, status: 400, says: "Invalid json", source: "api/utils.py, json_loads"},
 	{ask: "POST /addons/{app}/options", body: `[1]`, status: 400, says: "expected a dictionary. Got [1]", source: "api/utils.py, api_validate"},

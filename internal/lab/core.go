@@ -94,8 +94,6 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	defer c.w.mu.Unlock()
 	kind, name, _ := strings.Cut(req.PathValue("path"), "/")
 	switch req.Method + " " + kind {
-	case "GET ":
-		writeJSON(rw, http.StatusOK, map[string]string{"message": "API running."})
 	case "GET config":
 		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": cmp.Or(c.w.opt.Language, "en"), "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
@@ -110,7 +108,7 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	case "POST events":
 		c.publish(name, raw, nil)
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Event " + name + " fired."})
-	case "GET states", "POST states", "DELETE states":
+	case "POST states", "DELETE states":
 		c.serveState(rw, req.Method, name, raw)
 	default:
 		plain(rw, http.StatusNotFound)
@@ -118,25 +116,14 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 }
 
 // services are those that exist, as the view of the same name in components/api/__init__.py gives
-// them: by domain, each with what a form for it needs.
+// them: by domain. What a form for each needs is left out.
 func (c *Core) services() []map[string]any {
-	notify := map[string]any{"persistent_notification": described("message", "title", "data"), "send_message": described("message", "title")}
+	none := struct{}{}
+	notify := map[string]any{"persistent_notification": none, "send_message": none}
 	for _, name := range c.w.opt.Notify {
-		notify[name] = described("message", "title", "target", "data")
+		notify[name] = none
 	}
-	return []map[string]any{
-		{"domain": "homeassistant", "services": map[string]any{"restart": described(), "check_config": described()}},
-		{"domain": "persistent_notification", "services": map[string]any{"create": described("message", "title", "notification_id"), "dismiss": described("notification_id"), "dismiss_all": described()}},
-		{"domain": "notify", "services": notify},
-	}
-}
-
-func described(fields ...string) map[string]any {
-	of := map[string]any{}
-	for _, f := range fields {
-		of[f] = map[string]any{"required": f == "message", "selector": map[string]any{"text": nil}}
-	}
-	return map[string]any{"name": "", "description": "", "fields": of}
+	return []map[string]any{{"domain": "homeassistant", "services": map[string]any{"restart": none}}, {"domain": "notify", "services": notify}}
 }
 
 // SetNotify changes which notify services exist, as a phone does that is set up or taken away.
@@ -181,7 +168,7 @@ func (c *Core) callService(rw http.ResponseWriter, service string, raw json.RawM
 }
 
 func (c *Core) serveState(rw http.ResponseWriter, method, entity string, raw json.RawMessage) {
-	have, known := c.told.EntityStates[entity]
+	_, known := c.told.EntityStates[entity]
 	switch {
 	case method == http.MethodPost:
 		var s struct {
@@ -201,12 +188,10 @@ func (c *Core) serveState(rw http.ResponseWriter, method, entity string, raw jso
 		c.w.changed()
 	case !known:
 		writeJSON(rw, http.StatusNotFound, map[string]string{"message": "Entity not found."})
-	case method == http.MethodDelete:
+	default:
 		delete(c.told.EntityStates, entity)
 		writeJSON(rw, http.StatusOK, map[string]string{"message": "Entity removed."})
 		c.w.changed()
-	default:
-		writeJSON(rw, http.StatusOK, have)
 	}
 }
 

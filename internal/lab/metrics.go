@@ -69,8 +69,6 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 	case "/metrics":
 		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores")
 		_, _ = rw.Write([]byte(r.exposition()))
-	case "/healthcheck":
-		_, _ = fmt.Fprintln(rw, "OK")
 	default:
 		http.NotFound(rw, req)
 	}

@@ -65,16 +65,12 @@ func (c *web) home(rw *watched, req *http.Request) (ws *websocket.Conn) {
 	}
 	version := *c.version.Load()
 	known := map[string]func(){
-		"/":               give("text/html; charset=utf-8", startPage(version)),
-		"/manifest.json":  give("application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`),
-		"/auth/providers": give("application/json", `{"providers":[{"name":"Home Assistant Local","id":null,"type":"homeassistant"}],"preselect_remember_me":true}`),
-		"/api/websocket":  func() { ws = c.upgraded(rw, req) },
+		"/":              give("text/html; charset=utf-8", startPage(version)),
+		"/manifest.json": give("application/manifest+json", `{"name":"Home Assistant","short_name":"Home Assistant","start_url":"/?homescreen=1","display":"standalone"}`),
+		"/api/websocket": func() { ws = c.upgraded(rw, req) },
 	}
 	if !c.w.Faults().FrontendUpdating {
 		known[entryScript(version)] = give("text/javascript", "/* "+strings.Repeat("the frontend ", 4000)+"*/")
-	}
-	if req.Header.Get("Authorization") == "Bearer "+HAToken {
-		known["/api/"] = give("application/json", `{"message":"API running."}`)
 	}
 	answer, isKnown := known[req.URL.Path]
 	switch {

@@ -74,7 +74,7 @@ func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
 // What an app may call, by Supervisor's api/middleware/security.py.
 var (
 	blacklisted = regexp.MustCompile(`^/(core|homeassistant)/api/hassio[/_]`)
-	unguarded   = regexp.MustCompile(`^/(core/api/.*|core/websocket|supervisor/ping)$`)
+	unguarded   = regexp.MustCompile(`^/(core/api/.*|core/websocket)$`)
 	bypass      = regexp.MustCompile(`^/(addons/self/[^/]+|info|services.*|discovery.*|auth)$`)
 	roles       = map[bool]*regexp.Regexp{ // by whether it is manager, or default
 		false: regexp.MustCompile(`^/.+/info$`),
@@ -139,10 +139,8 @@ func (s *api) routes() *http.ServeMux {
 			return data(), nil
 		})
 	}
-	read("/supervisor/ping", func() any { return struct{}{} })
 	read("/addons", s.list)
 	read("/info", s.info)
-	read("/supervisor/info", s.supervisorInfo)
 	read("/core/info", s.coreInfo)
 	read("/network/info", s.networkInfo)
 	call("GET /core/stats", s.coreStats)
@@ -167,7 +165,6 @@ func (s *api) routes() *http.ServeMux {
 			return do(a, req)
 		})
 	}
-	about("GET /addons/{app}/stats", s.stats)
 	about("POST /addons/{app}/options", s.postOptions)
 	about("POST /addons/{app}/options/validate", s.validateOptions)
 	for _, what := range []string{"start", "stop", "restart"} {
@@ -318,15 +315,6 @@ func (s *api) appInfo(req *http.Request) (any, error) {
 	return info, nil
 }
 
-func (s *api) stats(a *app, _ *http.Request) (any, error) {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	if !a.running() {
-		return nil, &refusal{http.StatusBadRequest, "App " + a.Slug + " is not running", "app_not_running_error", map[string]any{"app": a.Slug}}
-	}
-	return map[string]any{"cpu_percent": 0.4, "memory_usage": 41_943_040, "memory_limit": 4_102_213_632, "memory_percent": 1.02, "network_rx": 0, "network_tx": 0, "blk_read": 0, "blk_write": 0}, nil
-}
-
 func (s *api) coreStats(*http.Request) (any, error) {
 	if s.w.Faults().CoreDown {
 		return nil, refuse(http.StatusBadRequest, "Container homeassistant is not running")
@@ -403,11 +391,6 @@ func (s *api) info() any {
 	return map[string]any{"supervisor": "2026.08.3", "homeassistant": *s.w.Core.version.Load(), "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
 		"features": []string{"reboot", "network", "journal"}, "machine": "generic-x86-64", "arch": "amd64", "supported_arch": []string{"amd64"}, "state": state, "supported": true,
 		"channel": "stable", "logging": "info", "timezone": s.w.opt.Timezone}
-}
-
-func (s *api) supervisorInfo() any {
-	return map[string]any{"version": "2026.08.3", "version_latest": "2026.08.3", "update_available": false, "channel": "stable", "arch": "amd64", "supported": true, "healthy": true,
-		"ip_address": "172.30.32.2", "timezone": s.w.opt.Timezone, "logging": "info", "debug": false, "addons_repositories": []string{}}
 }
 
 // coreInfo names the port at which Home Assistant really listens here.
