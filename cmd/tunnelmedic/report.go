@@ -15,32 +15,24 @@ import (
 )
 
 const reportHelp = `An incident as a document in Markdown, for a bug report or a forum: tunnelmedic report [id]. Without
-an id it is the newest. It reads what the daemon has recorded and disturbs nothing; in the public
-form, which is the default, host names, addresses and ids are placeholders.
+an id it is the newest. It reads what the daemon has recorded and disturbs nothing. Host names,
+addresses and ids are placeholders, so that it can be made public.
 `
 
 func runReport(_ context.Context, args []string, out, errOut io.Writer) int {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
-	public := f.Bool("public", false, "placeholders for what is yours (default)")
-	private := f.Bool("private", false, "as it is; secrets are in neither form")
+	private := f.Bool("private", false, "with your own names; secrets are in neither form")
 	list := f.Bool("list", false, "list the incidents on record")
-	month := f.Bool("month", false, "the month at a glance alone")
 	id, args := beforeFlags(args)
 	if code, done := parseFlags(f, reportHelp, args, out, errOut); done {
 		return code
-	}
-	if *public && *private {
-		fmt.Fprintln(errOut, "tunnelmedic report: --public and --private exclude each other")
-		return exitUsage
 	}
 	j, scrub, err := addon.Records(os.Environ())
 	if err != nil {
 		fmt.Fprintln(errOut, "tunnelmedic:", err)
 		return exitUsage
 	}
-	now := time.Now()
-	switch {
-	case *list:
+	if *list {
 		for _, i := range j.Incidents() {
 			ended := "open"
 			if !i.Ended.IsZero() {
@@ -49,11 +41,8 @@ func runReport(_ context.Context, args []string, out, errOut io.Writer) int {
 			fmt.Fprintf(out, "%-18s %-24s %-10s %s\n", i.ID, i.Cause, ended, report.Attribute(i).Verdict)
 		}
 		return 0
-	case *month:
-		fmt.Fprint(out, report.MonthOf(j.History(), j.Incidents(), now).Markdown())
-		return 0
 	}
-	d, ok := report.Of(j, id, now, fullVersion())
+	d, ok := report.Of(j, id, time.Now(), fullVersion())
 	switch {
 	case !ok && id == "":
 		fmt.Fprintln(errOut, "tunnelmedic report: there is no incident on record.")

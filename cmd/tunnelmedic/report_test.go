@@ -43,12 +43,10 @@ func TestReport(t *testing.T) {
 		"by its id":                   {[]string{id}, 0, "# Incident " + id, "ha.example.com"},
 		"private, flag last":          {[]string{id, "--private"}, 0, "ha.example.com", "a-token-that-is-secret"},
 		"private, flag first":         {[]string{"--private", id}, 0, "ha.example.com", "a-token-that-is-secret"},
-		"both forms":                  {[]string{"--private", "--public"}, exitUsage, "exclude each other", ""},
 		"an id that is not there":     {[]string{"20200101T000000Z"}, exitFailure, "no incident \"20200101T000000Z\"", ""},
 		"an id that leads elsewhere":  {[]string{"../../etc/passwd"}, exitFailure, "no incident", ""},
 		"two ids":                     {[]string{id, id}, exitUsage, "not understood", ""},
 		"the list":                    {[]string{"--list"}, 0, "upstream", ""},
-		"the month":                   {[]string{"--month"}, 0, "Nothing has been watched", ""},
 		"help":                        {[]string{"--help"}, 0, "public", ""},
 	} {
 		code, out, errOut := call(c.args...)
