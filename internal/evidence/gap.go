@@ -1,9 +1,6 @@
 package evidence
 
-import (
-	"encoding/json"
-	"slices"
-)
+import "slices"
 
 // Gap is why a part of Cloudflare's own word cannot be had.
 type Gap struct {
@@ -13,17 +10,6 @@ type Gap struct {
 	Status  int     `json:"status,omitempty"` // HTTP status of the answer
 	Code    int     `json:"code,omitempty"`   // of the API's first error
 	Hosts   string  `json:"hosts,omitempty"`  // that no zone was found for
-
-	Text string `json:"text,omitempty"` // the sentence that an earlier version kept
-}
-
-// UnmarshalJSON reads a gap, or the sentence that an earlier version kept.
-func (g *Gap) UnmarshalJSON(raw []byte) error {
-	if json.Unmarshal(raw, &g.Text) == nil {
-		return nil
-	}
-	type plain Gap
-	return json.Unmarshal(raw, (*plain)(g))
 }
 
 // GapKind is what went wrong.

@@ -326,7 +326,7 @@ func TestForeignTextIsNoMarkdownInAReport(t *testing.T) {
 			}
 		}
 	}
-	i.Account.Hear(evidence.Upstream{At: i.Onset, Troubles: []evidence.Gap{{Text: evil}}, Reports: []evidence.Reported{{Name: evil, Impact: evil, Status: evil, Why: evil, Started: i.Onset}}})
+	i.Account.Hear(evidence.Upstream{At: i.Onset, Troubles: []evidence.Gap{{Kind: evidence.GapNoZone, Hosts: evil}}, Reports: []evidence.Reported{{Name: evil, Impact: evil, Status: evil, Why: evil, Started: i.Onset}}})
 	d.History.Versions = append(d.History.Versions, diagnosis.Change{Part: evil, Was: evil, Version: evil, At: i.Onset.Add(-time.Minute)})
 	for _, form := range []Form{Public, Private} {
 		fence := ""

@@ -12,9 +12,6 @@ var rights = map[evidence.GapOf]string{
 
 // Gap says why a part of Cloudflare's own word cannot be had.
 func Gap(g evidence.Gap) Text {
-	if g.Text != "" {
-		return Text{"gap.kept", With{"step": g.Text}}
-	}
 	said := member("gap.", g.Kind)
 	if said.Key == "" {
 		said.Key = "gap.unknown"
