@@ -1,11 +1,11 @@
 package words
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
@@ -42,8 +42,27 @@ func Composed(key Key) bool {
 	if strings.HasPrefix(string(key), "entity.") { // package mqtt puts it together, and a test there asks for each
 		return true
 	}
+	if own, isStep := strings.CutPrefix(string(key), "step."); isStep {
+		return slices.Contains(steps(), Key(own))
+	}
 	return slices.Contains(Members(), Key(strings.TrimSuffix(string(key), ".advice")))
 }
+
+// steps are the ways in which a step's kind, why and purpose can come together.
+var steps = sync.OnceValue(func() (keys []Key) {
+	var kinds, whys, purposes []Key
+	every(&kinds, "", policy.StepSuspected)
+	every(&whys, ".", policy.WhyUnseen)
+	every(&purposes, ".", policy.Trial)
+	for _, kind := range kinds {
+		for _, why := range append(whys, "") {
+			for _, purpose := range append(purposes, "") {
+				keys = append(keys, kind+why+purpose)
+			}
+		}
+	}
+	return keys
+})
 
 // Members are the keys of the members of enums that are put together.
 func Members() (keys []Key) {
@@ -66,6 +85,6 @@ func every[E interface {
 	fmt.Stringer
 }](keys *[]Key, prefix Key, from E) {
 	for e := from; e == from || !strings.HasPrefix(e.String(), "unknown"); e++ {
-		*keys = append(*keys, cmp.Or(member(prefix, e).Key, prefix+Key(e.String())))
+		*keys = append(*keys, prefix+named(e))
 	}
 }

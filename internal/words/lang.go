@@ -31,14 +31,18 @@ type Text struct {
 // has says whether there is such a key; every language has those of a cause and a gate.
 func has(key Key) bool { _, ok := English().texts[key]; return ok }
 
+// named is the name of an enum's member as a part of a key.
+func named(e fmt.Stringer) Key {
+	return Key(strings.ReplaceAll(strings.ToLower(e.String()), " ", "-"))
+}
+
 // member is the text of an enum's member, whose key is put together from its name; none
 // where it has no words.
-func member(prefix Key, e fmt.Stringer) Text {
-	key := prefix + Key(strings.ReplaceAll(strings.ToLower(e.String()), " ", "-"))
-	if !has(key) {
-		return Text{}
+func member(family Key, e fmt.Stringer) Text {
+	if key := family + named(e); has(key) {
+		return Text{Key: key}
 	}
-	return Text{Key: key}
+	return Text{}
 }
 
 // Of makes a Text.
