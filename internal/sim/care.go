@@ -2,7 +2,6 @@ package sim
 
 import (
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"tunnelmedic/internal/detect"
@@ -61,7 +60,7 @@ func Defaults() policy.Rules {
 type care struct {
 	*tunnel
 	rules policy.Rules
-	rng   *rand.Rand
+	*dice
 
 	now      time.Duration
 	state    policy.State
@@ -77,16 +76,14 @@ type care struct {
 	alarm   time.Duration
 	alarms  int
 	leaps   bool    // looks that are known to be good are passed over
-	good    float64 // the logarithm of the chance that nothing is lost at random
 	drawn   []int64 // how many good looks follow the next losses, where that is drawn already
 	fated   int64   // the look, counted from the next, that is known to be lost at random; 0: none is
 }
 
 func newCare(s *story, rules policy.Rules) *care {
-	c := &care{tunnel: newTunnel(s, s.own), rules: rules, rng: rand.New(rand.NewPCG(s.salt, 2)), noticed: never, alarm: never, visit: never, leaps: true,
+	c := &care{tunnel: newTunnel(s, s.own), rules: rules, dice: newDice(s.salt, 2, s.noise), noticed: never, alarm: never, visit: never, leaps: true,
 		counters: evidence.Counters{Codes: map[int]uint64{}}, log: logSaid{read: -time.Hour}}
 	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
-	c.good = math.Log(1 - s.noise)
 	c.state.Noise = detect.Noise{Failures: math.Round(2500 * s.noise), Probes: 2500}
 	c.read(0)
 	return c
@@ -248,14 +245,6 @@ func (c *care) passes() bool {
 	return true
 }
 
-// goodLooks draws how many looks are good until one is lost at random.
-func (c *care) goodLooks() int64 {
-	if c.noise == 0 {
-		return math.MaxInt64
-	}
-	return int64(math.Log(1-c.rng.Float64()) / c.good)
-}
-
 // comeback is the first moment, from t on, at which the return to the user's own
 // setting may come: in a quiet hour, and not while the network keeps out what it needs.
 func (c *care) comeback(t time.Duration) time.Duration {
@@ -352,17 +341,17 @@ func (c *care) see(lost bool) diagnosis.Cause {
 			return diagnosis.UpgradeSilent
 		}
 	case sp == nil:
-		if lost || c.rng.Float64() < c.noise {
+		if lost || c.lost() {
 			return diagnosis.UpgradeSilent
 		}
 	case sp.kind == stripping:
-		if loss := sp.loss[c.transport()]; c.rng.Float64() < loss {
+		if loss := sp.loss[c.transport()]; c.Float64() < loss {
 			if !sp.hangs {
 				c.bad++
 			}
 			return sp.cause
 		}
-		if lost || c.rng.Float64() < c.noise {
+		if lost || c.lost() {
 			return diagnosis.UpgradeSilent
 		}
 	case sp.cuts():
@@ -453,7 +442,7 @@ func (c *care) treat(change policy.Change) policy.Outcome {
 		out.Result, out.Transport = policy.Unsettled, evidence.NoTransport
 		return out
 	}
-	c.now = c.up + time.Duration(c.rng.Int64N(int64(c.pace.Poll)))
+	c.now = c.up + time.Duration(c.Int64N(int64(c.pace.Poll)))
 	return out
 }
 
@@ -521,8 +510,8 @@ func (c *care) visits(until time.Duration) {
 	}
 	for c.visit <= until {
 		sp := c.spell(c.visit)
-		hit := c.rng.Float64() < sp.share(c.transport())
-		failed := hit || c.rng.Float64() < c.noise
+		hit := c.Float64() < sp.share(c.transport())
+		failed := hit || c.lost()
 		// What is lost on the way, or hangs, leaves no mark in the connector's counters.
 		if hit && !sp.unready() && !sp.hangs && c.visit >= c.up {
 			c.bad++
@@ -544,8 +533,8 @@ func (c *care) visits(until time.Duration) {
 // arrival draws the next time that somebody opens Home Assistant from outside.
 func (c *care) arrival(t time.Duration) time.Duration {
 	for {
-		t += gap(c.rng, mostOpenings*c.world.Visits, time.Hour)
-		if openings, _ := day(c.clock(t).In(c.rules.Location).Hour()); c.rng.Float64()*mostOpenings < openings {
+		t += gap(c.Rand, mostOpenings*c.world.Visits, time.Hour)
+		if openings, _ := day(c.clock(t).In(c.rules.Location).Hour()); c.Float64()*mostOpenings < openings {
 			return t
 		}
 	}

@@ -21,7 +21,7 @@ func twins(cfg Config, f Family, i int, world Assumptions) (a, b *care) {
 func alike(a, b *care) string {
 	for what, pair := range map[string][2]any{
 		"time": {a.now, b.now}, "state": {a.state, b.state}, "sensor": {a.sense, b.sense}, "refused": {a.bad, b.bad}, "missing": {a.missing, b.missing},
-		"visit": {a.visit, b.visit}, "leave": {a.leave, b.leave}, "dice": {*a.rng, *b.rng},
+		"visit": {a.visit, b.visit}, "leave": {a.leave, b.leave}, "dice": {*a.dice, *b.dice},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			return fmt.Sprintf("%s: %+v and %+v", what, pair[0], pair[1])

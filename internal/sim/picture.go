@@ -13,6 +13,7 @@ import (
 // handshakes opened over time.
 func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	s := draw(f, index, cfg.Seed, cfg.World, cfg.Pace, cfg.Zone)
+	s.pictured = true
 	m := newCare(s, cfg.Rules)
 	m.live(s.end + limit)
 	eyes, onset := oracles(s, m.noticed)

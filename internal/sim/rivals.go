@@ -27,14 +27,14 @@ func watchdog() rival { return rival{every: 2 * time.Minute, failures: 2} }
 // live lives through the story, until the fault is over and a look was good.
 func (r rival) live(s *story) *care {
 	c := newCare(s, Defaults())
-	c.now = time.Duration(c.rng.Int64N(int64(r.every)))
+	c.now = time.Duration(c.Int64N(int64(r.every)))
 	order := []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}
-	for row := 0; ; c.now += r.every {
-		lost := false
-		if row == 0 && c.now >= c.up && !c.troubled() && !r.stepwise {
+	for row, lost := 0, 0; ; c.now += r.every {
+		if row == 0 && lost == 0 && c.now >= c.up && !c.troubled() && !r.stepwise {
 			lost = r.rest(c)
 		}
-		if c.see(lost) == diagnosis.Healthy {
+		cause := c.see(lost > 0)
+		if lost = max(lost-1, 0); cause == diagnosis.Healthy {
 			if row = 0; c.now > c.end {
 				break
 			}
@@ -57,11 +57,24 @@ func (r rival) live(s *story) *care {
 	return c
 }
 
-// rest passes over good looks, and says whether the next is known to be lost at random.
-func (r rival) rest(c *care) bool {
-	n, good := max(0, int64((min(c.end, c.nextSpell())-c.now)/r.every)), c.goodLooks()
-	c.now += time.Duration(min(n, good)) * r.every
-	return good < n
+// rest passes over good looks, and over losses at random that a good look follows; it says how
+// many looks from the next on are known to be lost.
+func (r rival) rest(c *care) int {
+	n := max(0, int64((min(c.end, c.nextSpell())-c.now)/r.every))
+	for {
+		good := c.goodLooks()
+		c.now += time.Duration(min(n, good)) * r.every
+		switch n -= good; {
+		case n <= 0:
+			return 0
+		case n < 3: // it would be at the end of what is known to be well
+			return 1
+		case c.lost():
+			return 2
+		}
+		n -= 2
+		c.now += 2 * r.every
+	}
 }
 
 // left alone, a home keeps a protocol.

@@ -63,6 +63,8 @@ type story struct {
 	world  Assumptions
 	pace   Pace
 	salt   uint64
+
+	pictured bool // what becomes of its tunnels is kept for a picture
 }
 
 // at gives the spell of a moment; i is where to begin to search, and moves on.
@@ -412,5 +414,5 @@ func (s *story) socketsOpen(t time.Duration) bool {
 	_, open := day(s.clock(t).Hour())
 	var draw rand.PCG
 	draw.Seed(s.salt, uint64(t/(10*time.Minute)))
-	return rand.New(&draw).Float64() < open
+	return unit(&draw) < open
 }

@@ -39,7 +39,7 @@ type mark struct {
 // newTunnel is one that was started with a protocol long before the story begins.
 func newTunnel(s *story, p evidence.Protocol) *tunnel {
 	t := &tunnel{story: s, setting: p, fell: s.noUDP && p != evidence.QUIC}
-	t.marks = []mark{{over: t.transport()}}
+	t.mark(0, false)
 	return t
 }
 
@@ -139,5 +139,12 @@ func (t *tunnel) restart(at time.Duration, p evidence.Protocol, planned bool) {
 	t.started = at
 	lasts, fell := t.cost(at, p)
 	t.up, t.setting, t.fell = at+lasts, p, fell
-	t.marks = append(t.marks, mark{at, t.transport(), true}, mark{t.up, t.transport(), false})
+	t.mark(at, true)
+	t.mark(t.up, false)
+}
+
+func (t *tunnel) mark(at time.Duration, down bool) {
+	if t.pictured {
+		t.marks = append(t.marks, mark{at, t.transport(), down})
+	}
 }
