@@ -2,6 +2,7 @@ package addon_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,9 +51,6 @@ func (p *tap) serve(req *http.Request, effect func()) {
 // open on the old one is put back, its own setting is not lost, and the new one is
 // watched in bounded time.
 func TestAChangeOfAppDropsNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("days of homes")
-	}
 	healthy := func(h *house.House) {
 		h.Wait("a good look", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		h.Sleep(10 * time.Minute)
@@ -99,9 +97,9 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 			h.Crash()
 		},
 	}
-	for name, moment := range moments {
-		cured := name == "it is cured"
-		for what, change := range map[string]func(*house.House, *tap){
+	for i, name := range slices.Sorted(maps.Keys(moments)) {
+		moment, cured := moments[name], name == "it is cured"
+		changes := map[string]func(*house.House, *tap){
 			"another app is named": func(h *house.House, _ *tap) { h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp; h.Start() },
 			"it was stopped by hand, and another one is named": func(h *house.House, _ *tap) {
 				h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp
@@ -141,8 +139,11 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 				}
 				p.do = nil
 			},
-		} {
+		}
+		for j, what := range slices.Sorted(maps.Keys(changes)) {
+			change := changes[what]
 			t.Run(name+": "+what, func(t *testing.T) {
+				house.Sampled(t, i+j)
 				gone, byHand := strings.Contains(what, "gone"), strings.Contains(what, "by hand")
 				apps := append(lab.DefaultAddOns(own...), halted(luring(newApp)))
 				p := &tap{}

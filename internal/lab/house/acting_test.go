@@ -397,7 +397,7 @@ func TestEveryMomentHasAnExit(t *testing.T) {
 	for i, m := range stages {
 		for j, x := range happenings {
 			t.Run(m.name+", "+x.name, func(t *testing.T) {
-				sampled(t, i+j)
+				house.Sampled(t, i+j)
 				t.Parallel()
 				house.Run(t, lab.Options{}, m.env, func(h *house.House) {
 					h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })

@@ -2,7 +2,6 @@ package house_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"slices"
@@ -67,18 +66,6 @@ var (
 	onHTTP2 = lab.Options{RunParameters: []string{"--protocol=http2"}}
 	local   = lab.Options{Local: true}
 )
-
-// long plays every home of the large tables, and waits a third of a day for what must not
-// happen. Without it a third of them is played, and less than an hour waited.
-var long = flag.Bool("long", false, "play every home of the large tables, at length")
-
-// sampled leaves two thirds of a large table to -long, and with -short all but one in twenty-four.
-func sampled(t *testing.T, n int) {
-	t.Helper()
-	if !*long && (n%3 != 0 || testing.Short() && n%24 != 0) {
-		t.Skip("with -long")
-	}
-}
 
 var causes = []lived{
 	{cause: diagnosis.Healthy, deed: nothing},
@@ -282,7 +269,7 @@ func live(t *testing.T, c lived, name string, told *transcripts) (row string) {
 	within := c.within
 	switch {
 	case within > 0:
-	case *long:
+	case *house.Long:
 		within = 8 * time.Hour
 	default:
 		within = 40 * time.Minute

@@ -145,7 +145,7 @@ func TestDiskMatrix(t *testing.T) {
 			ends[row] = make([]string, len(diskTroubles))
 			for column, k := range diskTroubles {
 				t.Run(m.name+", "+k.name, func(t *testing.T) {
-					sampled(t, row+column)
+					house.Sampled(t, row+column)
 					t.Parallel()
 					ends[row][column] = "FAILED"
 					if end := playDisk(t, m, k); !t.Failed() {
@@ -291,7 +291,7 @@ func TestADamagedJournalAmidATrial(t *testing.T) {
 	for name, do := range spoil {
 		for n := 1; n <= 3; n++ {
 			t.Run(fmt.Sprintf("%s, %d of 3", name, n), func(t *testing.T) {
-				if name != "gone" && n != 2 && !*long {
+				if name != "gone" && n != 2 && !*house.Long {
 					t.Skip("with -long")
 				}
 				house.Run(t, lab.Options{}, nil, func(h *house.House) {

@@ -12,7 +12,7 @@ import (
 // rounds is from how many beginnings of a fault, evenly spread, a median is taken: with -long
 // so many that none keeps step with readings, people or probes.
 func rounds() int {
-	if *long {
+	if *house.Long {
 		return 11
 	}
 	return 3

@@ -19,12 +19,14 @@ package house
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,6 +66,22 @@ type life struct {
 	ended chan struct{}
 	err   error
 }
+
+// Long plays every home of the large tables, and waits a third of a day for what must not
+// happen. Without it a third of them is played, and less than an hour waited.
+var Long = flag.Bool("long", false, "play every home of the large tables, at length")
+
+// Sampled leaves two thirds of a large table to -long, and with -short all but one in
+// twenty-four. n counts its homes.
+func Sampled(t *testing.T, n int) {
+	t.Helper()
+	if !*Long && (n%3 != 0 || testing.Short() && n%24 != 0) {
+		t.Skip("with -long")
+	}
+}
+
+// Garbage lies for longer: a home is short, and there is memory.
+func init() { debug.SetGCPercent(400) }
 
 // Run builds the world, starts the daemon in it and plays the story, all in a bubble.
 // Timings that opt leaves out are the real ones; env is set over the world's own. The

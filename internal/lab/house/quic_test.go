@@ -31,7 +31,7 @@ var edges = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:7844")}
 // taste leaves most networks to -long.
 func taste(t *testing.T, f lab.Faults) {
 	t.Helper()
-	if !*long && f.QUIC != lab.QUICRejected && !reflect.ValueOf(f).IsZero() {
+	if !*house.Long && f.QUIC != lab.QUICRejected && !reflect.ValueOf(f).IsZero() {
 		t.Skip("with -long")
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"tunnelmedic/internal/lab/house"
 )
 
+// days is for homes of days, which would be twenty thousand readings each.
+var days = map[string]string{"TUNNELMEDIC_SENSOR_INTERVAL": "1m"}
+
 const shorter = "--grace-period=1s"
 
 // cutBy is for how long a restart by hand cuts off somebody who is connected.
@@ -30,7 +33,7 @@ func cutBy(h *house.House) time.Duration {
 // The restart after the next is short, a treatment leaves the flag where it is, and taken away
 // again it leaves the options as they were.
 func TestShorterRestartsAreAPersonsWish(t *testing.T) {
-	house.Run(t, lab.Options{RunParameters: []string{"--loglevel=debug"}}, nil, func(h *house.House) {
+	house.Run(t, lab.Options{RunParameters: []string{"--loglevel=debug"}}, days, func(h *house.House) {
 		people := h.World.StartClients(5*time.Second, true) // Home Assistant ends what does not sign in after ten seconds
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		was := h.World.Supervisor.Options(lab.DefaultSlug)

@@ -142,7 +142,7 @@ func TestStrangersSocketsDoNotKeepTheWayBackShut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("days of homes")
 	}
-	house.Run(t, lab.Options{}, nil, func(h *house.House) {
+	house.Run(t, lab.Options{}, days, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 		h.Wait("the cure", 20*time.Minute, func() bool { s := h.Status(); return s.State == policy.Healthy && s.Protocol.Setting == "http2" })
