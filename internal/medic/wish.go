@@ -159,7 +159,7 @@ func (w wish) decide(rules policy.Rules, s policy.State, now time.Time, in polic
 	case pausing:
 		state, dec = rules.Pause(s, now, now.Add(w.pause))
 	case switchingOff:
-		state, dec = rules.SwitchOff(s, now)
+		state, dec = rules.Pause(s, now, policy.ForGood)
 	case resuming:
 		state, dec = rules.Resume(s, now)
 	case shortening: // grant has it carried out

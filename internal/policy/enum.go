@@ -67,6 +67,10 @@ const (
 
 var purposeNames = []string{"", "trial", "restore", "failback", "return", "by hand", "back by hand", "revive"}
 
+// beginning is the step with which a change of this purpose begins.
+var beginning = [...]StepKind{Trial: StepTrial, Restore: StepRestoring, Failback: StepFailback, Return: StepReturning,
+	ByHand: StepTrial, HandBack: StepReturning, Revive: StepReviving}
+
 func (p Purpose) String() string { return nameOf(purposeNames, p) }
 
 // MarshalText writes the purpose's name.

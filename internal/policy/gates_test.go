@@ -19,6 +19,11 @@ var signature = map[diagnosis.Cause]func(*Sight){
 	diagnosis.TunnelFlapping: func(in *Sight) { in.Transport = evidence.NoTransport },
 }
 
+func closedTo(r Rules, a act, s State, now time.Time, in Sight) []Gate {
+	t := turn{r: r, s: &s, now: now, in: in}
+	return t.gates(a)
+}
+
 // A gate never contradicts a cause: whatever act a cause calls for, its own signature
 // closes no gate before it. Every cause × act × gate of the table is walked.
 func TestNoGateIsClosedByTheCauseThatCallsForTheAct(t *testing.T) {
@@ -51,23 +56,23 @@ func TestNoGateIsClosedByTheCauseThatCallsForTheAct(t *testing.T) {
 			for range 40 { // what is proven is no matter of the cause
 				s.Incident.Count(detect.Explicit)
 			}
-			if closed := defaults().gates(a, &s, now, in); len(closed) > 0 {
+			if closed := closedTo(defaults(), a, s, now, in); len(closed) > 0 {
 				t.Errorf("%s calls for act %b, and itself closes %v", row.ID, a, closed)
 			}
 			asks := defaults()
 			asks.Ask = true
 			purpose, waits := map[act]Purpose{trying: Trial, failingBack: Failback, restarting: Revive}[a]
-			if closed := asks.gates(a, &s, now, in); len(closed) > 0 != waits || waits && closed[0] != GateConsent {
+			if closed := closedTo(asks, a, s, now, in); len(closed) > 0 != waits || waits && closed[0] != GateConsent {
 				t.Errorf("%s calls for act %b, and in the mode ask it waits for %v", row.ID, a, closed)
 			}
 			s.Question = &Question{Purpose: purpose, Yes: true}
-			if closed := asks.gates(a, &s, now, in); len(closed) > 0 {
+			if closed := closedTo(asks, a, s, now, in); len(closed) > 0 {
 				t.Errorf("%s calls for act %b, which was agreed to, and %v is closed", row.ID, a, closed)
 			}
 		}
 	}
 	for a := act(1); a <= raising; a <<= 1 {
-		if called[a] == 0 && a != failingBack {
+		if called[a] == 0 && a != failingBack && a != tryingNext {
 			t.Errorf("no cause calls for act %b", a)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // LongestPause is the longest that a person may ask for, other than for good.
 const LongestPause = 7 * day
 
-// forever is an end that nobody lives to see: a pause until a person ends it.
-var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+// ForGood is an end that nobody lives to see: a pause until a person ends it.
+var ForGood = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Refusal is why something that a person asked for is not done.
 type Refusal struct {
@@ -48,7 +48,7 @@ var refusedNames = []string{"under-way", "not-allowed", "set-already", "gates", 
 func (r Refused) String() string { return nameOf(refusedNames, r) }
 
 // Forever says whether a pause has no end of its own.
-func Forever(until time.Time) bool { return !until.Before(forever) }
+func Forever(until time.Time) bool { return !until.Before(ForGood) }
 
 // Try orders the trial of a protocol that a person asks for. It is carried out and proven
 // like any other, within the same budget, and put back if it does not hold; only the gates
@@ -57,75 +57,63 @@ func Forever(until time.Time) bool { return !until.Before(forever) }
 // user's own setting. An error is a Refusal.
 func (r Rules) Try(s State, now time.Time, in Sight, p evidence.Protocol) (State, Decision, error) {
 	s = s.clone()
-	var d Decision
-	if why := r.refuse(&s, now, in, p); why != nil {
-		r.finish(&s, &d, now, in)
-		return s, d, *why
+	t := turn{r: r, s: &s, now: now, in: in}
+	if why := t.refuse(p); why != nil {
+		return s, t.decided(), *why
 	}
 	back, purpose := s.Set, ByHand
 	if s.Incident != nil {
 		purpose = Trial
 	}
-	if s.begin(&d, now, p, purpose, Step{Why: WhyAsked, Other: back}); purpose == ByHand {
+	if t.begin(p, purpose, Step{Why: WhyAsked, Other: back}); purpose == ByHand {
 		s.Trial.Back = back
 	}
-	r.finish(&s, &d, now, in)
-	return s, d, nil
+	return s, t.decided(), nil
 }
 
 // refuse says why a trial by hand is not done now, nil if it is.
-func (r Rules) refuse(s *State, now time.Time, in Sight, p evidence.Protocol) *Refusal {
-	closed := r.gates(byWish, s, now, in)
+func (t *turn) refuse(p evidence.Protocol) *Refusal {
+	closed := t.gates(byWish)
 	switch {
-	case s.Trial != nil:
+	case t.s.Trial != nil:
 		return &Refusal{Because: UnderWay}
-	case !r.allows(p):
+	case !t.r.allows(p):
 		return &Refusal{Because: NotAllowed, Protocol: p}
-	case s.OwnKnown && p.Effective() == s.Set.Effective():
+	case t.s.OwnKnown && p.Effective() == t.s.Set.Effective():
 		return &Refusal{Because: SetAlready, Protocol: p}
 	case len(closed) > 0:
 		return &Refusal{Because: GatesShut, Gates: closed}
-	case in.Blind != "" || in.Cause.Blinds():
-		return &Refusal{Because: NotSeen, Cause: in.Cause}
+	case t.in.Blind != "" || t.in.Cause.Blinds():
+		return &Refusal{Because: NotSeen, Cause: t.in.Cause}
 	}
 	return nil
 }
 
-// Pause asks for quiet until the given time; probes go on, nothing is changed.
+// Pause asks for quiet until the given time, or for good (ForGood); probes go on, nothing is
+// changed.
 func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
-	s.PausedFor = until.Sub(now)
-	return r.quieted(s, now, until, Step{Kind: StepPaused, Until: r.local(until)})
-}
-
-// SwitchOff asks for quiet until a person says otherwise.
-func (r Rules) SwitchOff(s State, now time.Time) (State, Decision) {
-	if Forever(s.PausedUntil) {
-		return r.quieted(s, now, forever)
+	s = s.clone()
+	t := turn{r: r, s: &s, now: now}
+	switch {
+	case !Forever(until):
+		s.PausedFor = until.Sub(now)
+		t.tell(Step{Kind: StepPaused, Until: r.local(until)})
+	case !Forever(s.PausedUntil):
+		t.tell(Step{Kind: StepPaused, Why: WhyForGood})
 	}
-	return r.quieted(s, now, forever, Step{Kind: StepPaused, Why: WhyForGood})
+	s.PausedUntil = until
+	s.drop(&t, StepWithdrawn, NoReason)
+	return s, t.decided()
 }
 
 // Resume ends a pause, and confirms a setting that is in doubt.
 func (r Rules) Resume(s State, now time.Time) (State, Decision) {
-	var steps []Step
-	if now.Before(s.PausedUntil) {
-		steps = append(steps, Step{Kind: StepResumed})
-	}
-	var d Decision
-	s.confirmed(&d, now)
-	return r.quieted(s, now, time.Time{}, append(steps, d.Steps...)...)
-}
-
-func (r Rules) quieted(s State, now, until time.Time, steps ...Step) (State, Decision) {
 	s = s.clone()
-	var d Decision
-	s.PausedUntil = until
-	for _, step := range steps {
-		d.tell(now, step)
+	t := turn{r: r, s: &s, now: now}
+	if now.Before(s.PausedUntil) {
+		t.tell(Step{Kind: StepResumed})
 	}
-	if now.Before(until) {
-		s.drop(&d, now, StepWithdrawn, NoReason)
-	}
-	r.finish(&s, &d, now, Sight{})
-	return s, d
+	s.confirmed(&t)
+	s.PausedUntil = time.Time{}
+	return s, t.decided()
 }

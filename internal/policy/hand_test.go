@@ -183,11 +183,11 @@ func TestInAnIncidentATrialByHandIsOneOfItsTrials(t *testing.T) {
 }
 
 func TestSwitchedOffStaysOffUntilAPersonSaysOtherwise(t *testing.T) {
-	s, d := handRules.SwitchOff(handState(), handNow)
+	s, d := handRules.Pause(handState(), handNow, ForGood)
 	if s.Phase != Paused || len(d.Steps) != 1 || !Forever(s.PausedUntil) {
 		t.Fatalf("phase %s, steps %v, until %s", s.Phase, d.Steps, s.PausedUntil)
 	}
-	if _, d := handRules.SwitchOff(s, handNow); len(d.Steps) != 0 {
+	if _, d := handRules.Pause(s, handNow, ForGood); len(d.Steps) != 0 {
 		t.Error("switching off twice is told twice")
 	}
 	s, _ = handRules.Observe(s, handNow.AddDate(5, 0, 0), handFails(handSight(evidence.Auto)))

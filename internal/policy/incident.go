@@ -71,6 +71,11 @@ func (a Attempt) unjudged() bool { return a.Result != Left && (!a.Fair || a.Fail
 // internet away for a moment). It gets a second chance, after a hold.
 func (a Attempt) unable() bool { return results[a.Result].unable }
 
+// note keeps a trial that has ended so.
+func (i *Incident) note(o *OnTrial, as Result) {
+	i.Tried = append(i.Tried, Attempt{Protocol: o.Protocol, Transport: o.Transport, Tally: o.Tally, Fair: as.fair(), Result: as, Holds: i.Holds})
+}
+
 // total is what was seen under the setting at the onset.
 func (i *Incident) total() detect.Tally { return i.Tally.Plus(i.Later) }
 
@@ -117,15 +122,15 @@ func (i *Incident) moveTo(p evidence.Protocol, over evidence.Transport) {
 }
 
 // count takes a look while no protocol is on trial.
-func (r Rules) count(s *State, now time.Time, in Sight) {
-	i, look := s.Incident, in.look()
+func (i *Incident) count(t *turn) {
+	s, look := t.s, t.in.look()
 	switch {
 	case look == detect.NoVerdict:
 		return
 	case look == detect.Good:
 		i.Run++
 	default:
-		i.Run, i.LastBad = 0, now
+		i.Run, i.LastBad = 0, t.now
 	}
 	if s.Set != i.Setting {
 		return
@@ -133,7 +138,7 @@ func (r Rules) count(s *State, now time.Time, in Sight) {
 	i.Later.Count(look)
 	if i.LaterRun++; look.Failed() {
 		i.LaterRun = 0
-		i.Passing.Fail(now.Add(-in.Took), now, look, i.total(), s.Noise, r.dying())
+		i.Passing.Fail(t.now.Add(-t.in.Took), t.now, look, i.total(), s.Noise, dying(t.r.Burst))
 	}
 }
 
@@ -170,17 +175,17 @@ func (s *State) rare(t detect.Tally) bool {
 // dying is one of the connector's four connections that has died unnoticed: until it is given up, after 29 s at most
 // (docs/FACTS.md, cloudflared), a quarter of the handshakes hangs. That it happens once a week is an estimate. In
 // bursts, not seconds: the clock of the lab runs quicker.
-func (r Rules) dying() detect.Spell {
-	return detect.Spell{Yearly: 52, Share: 0.25, Longest: 15 * r.Burst}
+func dying(burst time.Duration) detect.Spell {
+	return detect.Spell{Yearly: 52, Share: 0.25, Longest: 15 * burst}
 }
 
 // followed counts a look of an open incident, and says whether the incident is over: so
 // many good looks in a row cannot be luck, or what came after the alarm speaks against a
 // loss as rare as any that is looked for.
-func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bool) {
-	i := s.Incident
-	r.count(s, now, in)
-	if i.Run == 0 || i.pausing(now) {
+func (i *Incident) followed(t *turn) (over bool) {
+	s := t.s
+	i.count(t)
+	if i.Run == 0 || i.pausing(t.now) {
 		return false
 	}
 	passed, noise := detect.Over(i.Run, i.share()), s.Noise.Refutes(i.Later)
@@ -189,9 +194,9 @@ func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bo
 		return false
 	case !s.rare(i.struck()): // as far as can be told, this home's noise
 		s.Noise.Learn(i.struck().First())
-		s.shutCase(d, now, Step{Kind: StepRecovered, Why: WhyNoise, Seen: i.struck()})
+		t.shut(Step{Kind: StepRecovered, Why: WhyNoise, Seen: i.struck()})
 	case passed:
-		s.shutCase(d, now, Step{Kind: StepRecovered})
+		t.shut(Step{Kind: StepRecovered})
 	default:
 		return false
 	}
@@ -203,14 +208,14 @@ func (r Rules) followed(s *State, d *Decision, now time.Time, in Sight) (over bo
 const unseen = day
 
 // lapse closes an incident that could not be followed for a day.
-func (s *State) lapse(d *Decision, now time.Time, in Sight) {
-	i := s.Incident
+func (c *Case) lapse(t *turn) {
+	i := c.Incident
 	if i == nil {
 		return
 	}
-	i.Silent = since(i.Silent, s.Trial == nil && in.Vote == diagnosis.Abstains, now)
-	if !i.Silent.IsZero() && now.Sub(i.Silent) >= unseen {
-		s.shutCase(d, now, Step{Kind: StepLapsed, Cause: in.Cause})
+	i.Silent = since(i.Silent, c.Trial == nil && t.in.Vote == diagnosis.Abstains, t.now)
+	if !i.Silent.IsZero() && t.now.Sub(i.Silent) >= unseen {
+		t.shut(Step{Kind: StepLapsed, Cause: t.in.Cause})
 	}
 }
 
@@ -232,84 +237,87 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// try orders the next candidate, or concludes the incident's treatment.
-func (r Rules) try(s *State, d *Decision, now time.Time) {
-	left := r.candidates(s)
-	// One restart is always kept for the way back.
-	if len(left) == 0 || s.Spent(now)+2 > r.Budget || now.Before(s.PausedUntil) || s.Unkept || r.Ask && !s.agreed(Trial) {
-		r.giveUp(s, d, now)
-		return
+// try orders the next candidate.
+func (i *Incident) try(t *turn) {
+	s := t.s
+	next := t.candidates()[0]
+	if q := s.Question; q != nil && t.r.Ask { // what somebody said yes to, though another may look better by now
+		next = q.Protocol
 	}
-	if q := s.Question; q != nil && r.Ask { // what somebody said yes to, though another may look better by now
-		left[0] = q.Protocol
-	}
-	s.Incident.settle()
+	i.settle()
 	step := Step{Other: s.Set, Rarity: s.Rarity()}
-	if left[0] == s.Set {
+	if next == s.Set {
 		step.Why = WhySameAgain
 	}
-	s.begin(d, now, left[0], Trial, step)
+	t.begin(next, Trial, step)
+}
+
+// tryNext orders the next candidate where that may be, or concludes the incident's treatment.
+func (i *Incident) tryNext(t *turn) {
+	if len(t.gates(tryingNext)) > 0 {
+		i.giveUp(t)
+		return
+	}
+	i.try(t)
 }
 
 // giveUp restores the user's own setting, and waits. Where the trouble began under
 // another one, an earlier cure, and their own has just proved to be worse than that,
 // it switches back to the cure.
-func (r Rules) giveUp(s *State, d *Decision, now time.Time) {
-	cure := s.Incident.Setting
-	switch worse := cure != s.Own && s.worse(s.Own); {
+func (i *Incident) giveUp(t *turn) {
+	s, cure := t.s, i.Setting
+	switch worse := cure != s.Own && s.worse(); {
 	case worse && s.Set != cure:
-		s.begin(d, now, cure, Restore, Step{Why: WhyWorse, Other: s.Own})
+		t.begin(cure, Restore, Step{Why: WhyWorse, Other: s.Own})
 	case !worse && s.Set != s.Own:
-		s.begin(d, now, s.Own, Restore, Step{})
+		t.begin(s.Own, Restore, Step{})
 	default:
-		r.hold(s, d, now)
+		i.hold(t)
 	}
 }
 
-// worse says whether a protocol that was tried lost clearly more than what was
+// worse says whether the user's own setting was tried and lost clearly more than what was
 // there. What an earlier incident cured counts, too.
-func (s *State) worse(p evidence.Protocol) bool {
+func (s *State) worse() bool {
 	i := s.Incident
-	n := slices.IndexFunc(i.Tried, func(a Attempt) bool { return a.Protocol == p && a.Fair })
+	n := slices.IndexFunc(i.Tried, func(a Attempt) bool { return a.Protocol == s.Own && a.Fair })
 	if n < 0 {
 		return false
 	}
 	seen := i.Tried[n].Tally
-	if f := s.Failback; f != nil && p == s.Own {
-		seen = seen.Plus(f.Tally)
+	if s.Failback != nil {
+		seen = seen.Plus(s.Failback.Tally)
 	}
 	return seen.Failures > 0 && seen.Rate() >= 1.2*i.share()
 }
 
-// holdSteps is how many times its base a hold grows to: 30 minutes doubling to 6 hours.
-const holdSteps = 12
-
 // hold waits for recovery: what can be tried has been.
-func (r Rules) hold(s *State, d *Decision, now time.Time) {
+func (i *Incident) hold(t *turn) {
+	s := t.s
 	s.Trial = nil
-	more := r.Ask && len(r.candidates(s)) > 0 // the next is not tried, but asked about: for that nobody need wait
-	s.Incident.moveTo(s.Set, s.Transport)
+	more := t.r.Ask && len(t.candidates()) > 0 // the next is not tried, but asked about: for that nobody need wait
+	i.moveTo(s.Set, s.Transport)
 	if more {
 		return
 	}
-	s.HoldUntil = now.Add(min(r.HoldBase<<min(s.HoldLevel, 10), holdSteps*r.HoldBase))
+	s.HoldUntil = t.now.Add(t.r.hold(s.HoldLevel))
 	s.HoldLevel++
-	s.Incident.Holds++
-	s.Incident.Run = 0
+	i.Holds++
+	i.Run = 0
 	why := WhyElsewhere
 	switch {
 	case s.Set != s.Own:
 		why = WhyUnclean
-	case len(r.candidates(s)) > 0 || slices.ContainsFunc(s.Incident.Tried, Attempt.unjudged):
+	case len(t.candidates()) > 0 || slices.ContainsFunc(i.Tried, Attempt.unjudged):
 		why = WhyNotTried
 	}
-	d.tell(now, Step{Kind: StepHold, Protocol: s.Set, Why: why, Until: r.local(s.HoldUntil)})
+	t.tell(Step{Kind: StepHold, Protocol: s.Set, Why: why, Until: t.r.local(s.HoldUntil)})
 }
 
 // Exhausted says whether the open incident has seen the fault under every allowed
 // protocol, and none is kept for being better than the user's own. A protocol that
 // could not be tried, or did not connect, has shown nothing of it.
 func (r Rules) Exhausted(s State) bool {
-	i := s.Incident
-	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && len(r.candidates(&s)) == 0 && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
+	i, t := s.Incident, turn{r: r, s: &s}
+	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && len(t.candidates()) == 0 && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
 }

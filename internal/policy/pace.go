@@ -15,26 +15,27 @@ const gathering = 450
 // next spaces the probes: often where the answer decides something, seldom where
 // it only waits, and never so often that it prolongs the trouble. Closest after a
 // failure: then a few answers decide, and the household is waiting.
-func (r Rules) next(s *State, now time.Time) time.Duration {
+func (t *turn) next() time.Duration {
+	s, r := t.s, t.r
+	lasted := t.now.Sub(s.TroubleSince)
 	switch {
 	case s.Trial != nil:
-		return r.proof(s.Trial, now)
+		return s.Trial.next(t)
 	case s.Trouble == diagnosis.RateLimited:
 		// Seldomer the longer it lasts: what it hides may have to be mended.
-		return min(max(now.Sub(s.TroubleSince), r.Interval), 5*r.Interval)
+		return min(max(lasted, r.Interval), 5*r.Interval)
 	case s.Incident != nil:
-		return r.following(s, now)
+		return s.Incident.next(t)
 	case s.StoppedByUs:
-		return min(soon(r)/2, r.Interval) // it is started as soon as it can be
+		return min(r.retry(0)/2, r.Interval) // it is started as soon as it can be
+	case s.Detector.Suspects() && s.Last == detect.Good:
+		return r.Doubting(s.Detector.Probes)
 	case s.Detector.Suspects() && s.Last != detect.NoVerdict:
-		if s.Last == detect.Good {
-			return r.Doubting(s.Detector.Probes)
-		}
-		return r.burst(s.Last)
+		return s.soonest(r.Burst)
 	case s.Trouble.ChecksSucceed() || s.Trouble.Blinds() || s.TroubleSince.IsZero():
 		return r.Interval
 	}
-	return r.patient(now.Sub(s.TroubleSince))
+	return r.patient(lasted)
 }
 
 // quick is how many looks of a suspicion follow closely on each other, good ones too: they
@@ -56,51 +57,50 @@ func (r Rules) Doubted(looks, n int) time.Duration {
 	return time.Duration(soon)*r.Doubting(0) + time.Duration(n-soon)*r.Doubting(quick)
 }
 
-// burst is the least time after a look that decides something.
-func (r Rules) burst(last detect.Look) time.Duration {
-	if last == detect.Explicit {
-		return r.Burst / 8
+// soonest is the least time to the next look, after one that decides something.
+func (s *Suspicion) soonest(burst time.Duration) time.Duration {
+	if s.Last == detect.Explicit {
+		return burst / 8
 	}
-	return r.Burst / 4
+	return burst / 4
 }
 
-// proof spaces the probes of a trial.
-func (r Rules) proof(t *OnTrial, now time.Time) time.Duration {
-	switch {
-	case !t.Retry.IsZero():
-		return max(t.Retry.Sub(now), r.Burst)
-	case t.Lasting:
-		return 5 * r.Burst
-	case t.Failures > 0:
-		return r.Burst / 4 // it is not clean: soon it is known whether it stays
+// next spaces the probes of a trial.
+func (o *OnTrial) next(t *turn) time.Duration {
+	switch burst := t.r.Burst; {
+	case !o.Retry.IsZero():
+		return max(o.Retry.Sub(t.now), burst)
+	case o.Lasting:
+		return 5 * burst
+	case o.Failures > 0:
+		return burst / 4 // it is not clean: soon it is known whether it stays
+	default:
+		return burst / 2 // each look is a connection of its own, so that they need not lie further apart
 	}
-	return r.Burst / 2 // each look is a connection of its own, so that they need not lie further apart
 }
 
 // closely is how many looks are made closely when a suspicion begins again.
 const closely = 8
 
-// following spaces the probes of an open incident.
-func (r Rules) following(s *State, now time.Time) time.Duration {
-	i := s.Incident
+// next spaces the probes of an open incident.
+func (i *Incident) next(t *turn) time.Duration {
+	s, burst := t.s, t.r.Burst
+	lasted := t.now.Sub(i.Alarm)
 	switch {
 	case i.Run > 0 && i.share() > detect.NearlyAll:
-		return r.Burst // a total loss that lets one through is ending: see it soon
-	case s.Detector.Suspects() && now.Sub(i.Alarm) < gathering*r.Burst && !(i.Run > 0 && i.Cause == diagnosis.TunnelFlapping) && !r.proven(s):
+		return burst // a total loss that lets one through is ending: see it soon
+	case s.Detector.Suspects() && lasted < gathering*burst && !(i.Run > 0 && i.Cause == diagnosis.TunnelFlapping) && !t.proven():
 		// Good looks between breaks say nothing of the next break, and would but hide how many fail.
-		return r.Burst / 4 // a restart waits for proof, and it is very likely a fault
+		return burst / 4 // a restart waits for proof, and it is very likely a fault
 	case s.Detector.Suspects() && !s.Detector.Certain() && s.Detector.Probes < closely:
-		return r.burst(s.Last) // after a start of the program it gathers again, and people are cut off
+		return s.soonest(burst) // after a start of the program it gathers again, and people are cut off
 	case detect.Ending(i.Run, i.share()):
-		return 5 * r.Burst
+		return 5 * burst
 	}
-	return r.patient(now.Sub(i.Alarm))
+	return t.r.patient(lasted)
 }
 
 // patient is a tenth of the time that it has already lasted: soon at first, then less and less.
 func (r Rules) patient(lasted time.Duration) time.Duration {
 	return min(max(lasted/10, r.Burst), r.Interval)
 }
-
-// soon is when something that could not be done is tried again: after a minute.
-func soon(r Rules) time.Duration { return r.HoldBase / 30 }

@@ -98,52 +98,46 @@ const (
 	lastCall           = 30 * time.Minute
 )
 
+// note keeps what a look says of the plans.
+func (p *Plan) note(in Sight) {
+	if in.Vote == diagnosis.Works && in.Blind == "" {
+		p.RevivedFor = diagnosis.Unknown
+	}
+	p.StoppedByUs = p.StoppedByUs && !in.SupervisorFree
+}
+
 // failBack tries the user's own protocol again, some time after a cure.
-func (r Rules) failBack(s *State, d *Decision, now time.Time, in Sight) {
-	f := s.Failback
-	if f != nil && s.Set == s.Own { // it came back by another way
-		s.Failback = nil
+func (p *Plan) failBack(t *turn) {
+	f := p.Failback
+	if f != nil && t.s.Set == t.s.Own { // it came back by another way
+		p.Failback = nil
 		return
 	}
-	if f == nil || now.Before(f.Due) {
+	if f == nil || t.now.Before(f.Due) {
 		return
 	}
 	// A yes in the evening is one for the night.
-	if asks := r.Ask && s.Question == nil; asks && !r.awake(now) || !asks && !r.convenient(now, in.InUse) ||
-		!r.may(failingBack, s, d, now, in, Question{Purpose: Failback, Protocol: s.Own, Until: r.morning(now)}) {
+	if asks := t.r.Ask && p.Question == nil; asks && !t.awake() || !asks && !t.convenient() ||
+		!t.may(failingBack, Question{Purpose: Failback, Protocol: t.s.Own, Until: t.morning()}) {
 		return
 	}
-	s.begin(d, now, s.Own, Failback, Step{Span: f.Wait})
+	t.begin(t.s.Own, Failback, Step{Span: f.Wait})
 }
 
 // convenient says whether it is a moment at which nobody minds a restart: in the
 // quiet hours, when nobody is connected. Then the restart is shorter, too: cloudflared
 // does not wait for open WebSockets (docs/FACTS.md, cloudflared). Where somebody always is, towards the
-// end of those hours. Fail-back times below an hour are those of tests, which cannot
-// wait for the night.
-func (r Rules) convenient(now time.Time, inUse bool) bool {
-	return r.Failback < time.Hour || r.Quiet(now) && !(inUse && r.Quiet(now.Add(max(lastCall, 2*r.Interval))))
+// end of those hours.
+func (t *turn) convenient() bool {
+	return t.r.Quiet(t.now) && (!t.in.InUse || t.r.hasty() || !t.r.Quiet(t.now.Add(max(lastCall, 2*t.r.Interval))))
 }
 
 // Quiet says whether the return to the user's own setting may come now, by the clock.
 func (r Rules) Quiet(now time.Time) bool {
 	h := r.local(now).Hour()
-	return r.Failback < time.Hour || quietFrom <= h && h < quietTo
+	return r.hasty() || quietFrom <= h && h < quietTo
 }
 
-// local is a moment by the house's clock.
-func (r Rules) local(t time.Time) time.Time {
-	if r.Location == nil {
-		return t.UTC()
-	}
-	return t.In(r.Location)
-}
-
-// planReturn plans the return to the user's own setting where another one is in force
-// that was never proven: the way back was blocked.
-func (s *State) planReturn(now time.Time) {
-	if s.Set == s.Own || s.Failback != nil || s.Incident == nil {
-		return
-	}
-	s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: s.Incident.ID, Cause: s.Incident.Cause, Tally: s.Incident.total()}
-}
+// hasty says whether times of day do not count: fail-back times below an hour are those of
+// tests, which cannot wait for the night.
+func (r Rules) hasty() bool { return r.Failback < time.Hour }

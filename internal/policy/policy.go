@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 )
@@ -99,6 +100,15 @@ type Outcome struct {
 	Sent      bool // the setting was sent to Supervisor, and may yet take effect
 }
 
+// turn is one call upon a state: what it was given, and what comes of it.
+type turn struct {
+	r   Rules
+	s   *State
+	now time.Time
+	in  Sight
+	d   Decision
+}
+
 // Observe takes one look and decides.
 func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	s = s.clone()
@@ -109,73 +119,44 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 // Advance is Observe for whoever has no use for the state that was: the state itself
 // becomes the next one.
 func (r Rules) Advance(s *State, now time.Time, in Sight) Decision {
-	var d Decision
-	r.forget(s, now)
-	if in.SettingKnown {
-		r.notice(s, &d, now, in.Setting)
-	}
-	s.Setting.note(in)
+	t := turn{r: r, s: s, now: now, in: in}
+	t.forget()
+	s.Setting.note(&t)
 	s.Suspicion.note(now, in)
-	if in.Vote == diagnosis.Works && in.Blind == "" {
-		s.RevivedFor = diagnosis.Unknown
-	}
-	s.StoppedByUs = s.StoppedByUs && !in.SupervisorFree
-	r.notStarted(s, &d, now, in)
-	r.overdue(s, &d, now)
+	s.Plan.note(in)
+	s.Suspicion.stopped(&t)
+	s.Plan.overdue(&t)
 	switch {
 	case s.Trial != nil:
-		r.onTrial(s, &d, now, in)
+		s.Trial.judge(&t)
 	case in.Blind == "":
-		r.watch(s, &d, now, in)
+		t.watch()
 	}
-	s.lapse(&d, now, in)
-	r.withdraw(s, &d, now, in)
-	r.finish(s, &d, now, in)
-	return d
+	s.Case.lapse(&t)
+	s.Plan.withdraw(&t)
+	return t.decided()
 }
 
 // Treated takes the outcome of the change that the last decision ordered.
 func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 	s = s.clone()
-	var d Decision
+	t := turn{r: r, s: &s, now: now}
 	s.Restarts = append(s.Restarts, slices.Repeat([]time.Time{now}, out.Restarts)...)
 	if s.Incident != nil {
 		s.Incident.Restarts += out.Restarts
 	}
 	if s.Trial != nil { // else nothing was ordered: nothing to conclude
-		r.conclude(&s, &d, now, out)
+		s.Trial.ended(&t, out)
 	}
-	r.finish(&s, &d, now, Sight{})
-	return s, d
-}
-
-func (r Rules) conclude(s *State, d *Decision, now time.Time, out Outcome) {
-	s.fell(out)
-	if out.Result == UserChanged {
-		r.byHand(s, d, now, out.Setting)
-		return
-	}
-	s.Set = out.Setting
-	switch {
-	case out.Result == UserStopped:
-		s.planReturn(now)
-		s.giveWay(d, now, r.HoldBase, Step{Why: WhyAppStopped})
-	case s.Trial.Purpose == Revive:
-		r.revived(s, d, now, out)
-	case out.Result == Settled:
-		r.settled(s, d, now, out)
-	case out.Result.Untouched():
-		r.postponed(s, d, now, out)
-	default:
-		r.failed(s, d, now, out.Result)
-	}
+	return s, t.decided()
 }
 
 // Awake takes up the state after a start of the program. A change that was ordered
 // and of which nothing else is known is ordered again.
 func (r Rules) Awake(s State, now time.Time) State {
 	s = s.clone()
-	r.forget(&s, now)
+	t := turn{r: r, s: &s, now: now}
+	t.forget()
 	if s.Doubt == Unsure && !s.OwnKnown { // how many restarts were made is lost, too: as many as may be
 		s.Restarts = slices.Repeat([]time.Time{now}, r.Budget)
 	}
@@ -190,46 +171,41 @@ func (r Rules) Awake(s State, now time.Time) State {
 // stop: whether it comes again, and when, is not known.
 func (r Rules) Abandon(s State, now time.Time) State {
 	s = s.clone()
-	if t := s.Trial; t != nil {
-		switch {
-		case t.Purpose == Trial && t.Protocol == s.Own: // what would go back is what is on trial
-		case t.Purpose == Trial:
-			s.Trial = &OnTrial{Protocol: s.Own, Purpose: Restore, Since: now}
-		case t.Purpose == Failback && s.Failback != nil:
-			s.Trial = &OnTrial{Protocol: s.Failback.Cured, Purpose: Return, Since: now}
-		case t.Purpose == ByHand:
-			s.Trial = &OnTrial{Protocol: t.Back, Purpose: HandBack, Since: now}
-		}
+	if back, any := s.wayBack(); any {
+		s.Trial = &OnTrial{Protocol: back.Protocol, Purpose: back.Purpose, Since: now}
 	}
 	return s
 }
 
-// finish derives the phase and the time of the next probe.
-func (r Rules) finish(s *State, d *Decision, now time.Time, in Sight) {
-	if t := s.Trial; t != nil && !t.Settled && d.Change == nil && !t.Retry.IsZero() && !now.Before(t.Retry) {
-		t.Retry = time.Time{}
-		d.Change = &Change{t.Protocol, t.Purpose}
+// decided derives the phase and the time of the next probe.
+func (t *turn) decided() Decision {
+	s := t.s
+	if o := s.Trial; o != nil && !o.Settled && t.d.Change == nil && !o.Retry.IsZero() && !t.now.Before(o.Retry) {
+		o.Retry = time.Time{}
+		t.d.Change = &Change{o.Protocol, o.Purpose}
 	}
-	if p := r.phase(s, now, in); p != s.Phase {
-		s.Phase, s.Since = p, now
+	if p := t.phase(); p != s.Phase {
+		s.Phase, s.Since = p, t.now
 	}
-	d.Next = r.next(s, now)
-	if in.Blind != "" && s.Trial == nil {
-		d.Next = r.Interval
+	t.d.Next = t.next()
+	if t.in.Blind != "" && s.Trial == nil {
+		t.d.Next = t.r.Interval
 	}
+	return t.d
 }
 
-func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
+func (t *turn) phase() Phase {
+	s := t.s
 	switch {
 	case s.Trial != nil:
 		return Treating
-	case now.Before(s.PausedUntil):
+	case t.now.Before(s.PausedUntil):
 		return Paused
-	case in.Blind != "":
+	case t.in.Blind != "":
 		return Blind
-	case s.Incident != nil && !r.Heal:
+	case s.Incident != nil && !t.r.Heal:
 		return Observing
-	case s.waits(), s.Incident != nil && (now.Before(s.HoldUntil) || len(r.candidates(s)) == 0):
+	case s.waits(), s.Incident != nil && (t.now.Before(s.HoldUntil) || len(t.candidates()) == 0):
 		return Holding
 	case s.Incident != nil || s.Detector.Suspects():
 		return Suspect
@@ -241,4 +217,61 @@ func (r Rules) phase(s *State, now time.Time, in Sight) Phase {
 		return Blind
 	}
 	return Suspect
+}
+
+// tell notes a step of now.
+func (t *turn) tell(s Step) {
+	s.At = t.now
+	t.d.Steps = append(t.d.Steps, s)
+}
+
+// begin orders a change.
+func (t *turn) begin(p evidence.Protocol, why Purpose, step Step) {
+	s := t.s
+	s.Trial, s.Question = &OnTrial{Protocol: p, Purpose: why, Since: t.now}, nil
+	if why != Revive {
+		s.Detector = detect.Detector{}
+	}
+	t.d.Change = &Change{Protocol: p, Purpose: why}
+	step.Kind, step.Protocol, step.Purpose = beginning[why], p, why
+	t.tell(step)
+}
+
+// giveWay ends whatever is under way in favour of what a person did.
+func (t *turn) giveWay(hold time.Duration, step Step) {
+	s := t.s
+	step.Kind, step.Protocol = StepUser, s.Set
+	t.tell(step)
+	if s.Trial != nil || s.Incident != nil {
+		s.HoldUntil = t.now.Add(hold) // their choice gets its time before anything is tried again
+	}
+	s.Trial, s.Incident, s.Detector = nil, nil, detect.Detector{}
+}
+
+// shut ends the incident without a cure.
+func (t *turn) shut(step Step) {
+	step.Protocol = t.s.Set
+	t.tell(step)
+	t.s.planReturn(t.now)
+	t.s.Incident, t.s.Detector = nil, detect.Detector{}
+}
+
+// hold is how long the wait after n others is: the first doubles up to holdSteps times itself.
+func (r Rules) hold(n int) time.Duration {
+	return min(r.HoldBase<<min(n, 10), holdSteps*r.HoldBase)
+}
+
+// holdSteps is how many times its base a hold grows to: 30 minutes doubling to 6 hours.
+const holdSteps = 12
+
+// retry is when something that could not be done n times is tried again: after a minute,
+// then twice that, and so on up to the first hold.
+func (r Rules) retry(n int) time.Duration { return min(r.HoldBase/30<<min(n, 10), r.HoldBase) }
+
+// local is a moment by the house's clock.
+func (r Rules) local(t time.Time) time.Time {
+	if r.Location == nil {
+		return t.UTC()
+	}
+	return t.In(r.Location)
 }

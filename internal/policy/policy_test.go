@@ -1048,7 +1048,7 @@ func TestQUICThatGetsNoAnswerIsTriedOnlyWhereNothingGetsThrough(t *testing.T) {
 			if c.quic == evidence.Off && len(c.want) > 0 && looks < nothingPasses {
 				t.Errorf("after %d looks: a restart that very likely is in vain takes proof that it takes nothing from anybody", looks)
 			}
-			if len(c.want) == 0 && (h.s.Phase != Holding || !slices.Contains(h.d.Closed, GateQUIC) && !slices.Contains(h.r.gates(trying, &h.s, h.now, h.sees(fails)), GateQUIC)) {
+			if len(c.want) == 0 && (h.s.Phase != Holding || !slices.Contains(h.d.Closed, GateQUIC) && !slices.Contains(closedTo(h.r, trying, h.s, h.now, h.sees(fails)), GateQUIC)) {
 				t.Errorf("nothing can be tried, and the phase is %s", h.s.Phase)
 			}
 		})
@@ -1263,10 +1263,9 @@ func TestWhatIsThereAlreadyIsNotRestored(t *testing.T) {
 		Tried: []Attempt{{Protocol: evidence.Auto, Transport: quic, Tally: detect.Tally{Failures: 9, Probes: 10}, Fair: true}}}
 	h.follow(h.pure(func(s State) (State, Decision) {
 		s = s.clone()
-		var d Decision
-		h.r.giveUp(&s, &d, h.now)
-		h.r.finish(&s, &d, h.now, Sight{})
-		return s, d
+		turn := turn{r: h.r, s: &s, now: h.now}
+		s.Incident.giveUp(&turn)
+		return s, turn.decided()
 	}))
 	h.ordered()
 	if h.told(StepHold) != 1 {

@@ -31,8 +31,8 @@ func (p Plan) agreed(to Purpose) bool {
 
 // standing is how long a question stands, and how long a yes counts: half an hour; about the night, until the night is
 // over.
-func (r Rules) standing(p Purpose) time.Duration {
-	if p == Failback && r.Failback >= time.Hour {
+func (q Question) standing(r Rules) time.Duration {
+	if q.Purpose == Failback && !r.hasty() {
 		return day
 	}
 	return r.HoldBase
@@ -41,42 +41,44 @@ func (r Rules) standing(p Purpose) time.Duration {
 // Waking hours, in which people are asked about what can wait.
 const awakeFrom, awakeTo = 9, 21
 
-func (r Rules) awake(now time.Time) bool {
-	h := r.local(now).Hour()
-	return r.Failback < time.Hour || awakeFrom <= h && h < awakeTo
+func (t *turn) awake() bool {
+	h := t.r.local(t.now).Hour()
+	return t.r.hasty() || awakeFrom <= h && h < awakeTo
 }
 
 // morning is when the next quiet hours end, until which a yes to the return counts.
-func (r Rules) morning(now time.Time) time.Time {
-	t := r.local(now)
-	end := time.Date(t.Year(), t.Month(), t.Day(), quietTo, 0, 0, 0, t.Location())
-	if !end.After(t) {
-		end = end.AddDate(0, 0, 1)
+func (t *turn) morning() time.Time {
+	if t.r.hasty() {
+		return t.now.Add(t.r.HoldBase)
 	}
-	if r.Failback < time.Hour {
-		return now.Add(r.standing(Failback))
+	at := t.r.local(t.now)
+	end := time.Date(at.Year(), at.Month(), at.Day(), quietTo, 0, 0, 0, at.Location())
+	if !end.After(at) {
+		end = end.AddDate(0, 0, 1)
 	}
 	return end
 }
 
 // may says whether an act may be done now, and notes what keeps it from being done. Where that is nothing but a yes
 // that nobody has been asked for, it asks: what could not be done anyway, nobody is bothered with.
-func (r Rules) may(a act, s *State, d *Decision, now time.Time, in Sight, q Question) bool {
-	d.Closed = r.gates(a, s, now, in)
-	only := slices.Equal(d.Closed, []Gate{GateConsent})
-	if old := s.Question; only && old != nil && old.Purpose != q.Purpose { // what is wrong now goes first
-		s.drop(d, now, StepWithdrawn, NoReason)
+func (t *turn) may(a act, q Question) bool {
+	t.d.Closed = t.gates(a)
+	only := slices.Equal(t.d.Closed, []Gate{GateConsent})
+	if old := t.s.Question; only && old != nil && old.Purpose != q.Purpose { // what is wrong now goes first
+		t.s.drop(t, StepWithdrawn, NoReason)
 	}
-	if only && s.Question == nil {
-		q.ID, q.Asked = now.UTC().Format("20060102T150405.000Z"), now
+	if only && t.s.Question == nil {
+		q.ID, q.Asked = questionID(t.now), t.now
 		if q.Until.IsZero() {
-			q.Until = r.local(now.Add(r.standing(q.Purpose)))
+			q.Until = t.r.local(t.now.Add(q.standing(t.r)))
 		}
-		s.Question = copied(&q)
-		d.tell(now, q.step(StepAsked, s.Set, q.Until))
+		t.s.Question = copied(&q)
+		t.tell(q.step(StepAsked, t.s.Set, q.Until))
 	}
-	return len(d.Closed) == 0
+	return len(t.d.Closed) == 0
 }
+
+func questionID(now time.Time) string { return now.UTC().Format("20060102T150405.000Z") }
 
 func (q Question) step(k StepKind, set evidence.Protocol, until time.Time) Step {
 	return Step{Kind: k, Protocol: q.Protocol, Purpose: q.Purpose, Other: set, Until: until}
@@ -86,7 +88,7 @@ func (q Question) step(k StepKind, set evidence.Protocol, until time.Time) Step 
 // two people who do not agree leave the tunnel as it is. An error is a Refusal.
 func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decision, error) {
 	s = s.clone()
-	var d Decision
+	t := turn{r: r, s: &s, now: now}
 	var refused error
 	switch q := s.Question; {
 	case q == nil || q.ID != id || !now.Before(q.Until):
@@ -96,16 +98,16 @@ func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decis
 	case yes:
 		step := q.step(StepAnswered, s.Set, time.Time{})
 		step.Why = WhyYes
-		d.tell(now, step)
+		t.tell(step)
 		q.Yes = true
 		if q.Purpose != Failback {
-			q.Until = r.local(now.Add(r.standing(q.Purpose)))
+			q.Until = r.local(now.Add(q.standing(r)))
 		}
 	default:
-		r.declined(&s, now, holdSteps*r.HoldBase)
-		s.drop(&d, now, StepAnswered, WhyNo)
+		s.declined(&t, holdSteps*r.HoldBase)
+		s.drop(&t, StepAnswered, WhyNo)
 	}
-	r.finish(&s, &d, now, Sight{})
+	d := t.decided()
 	if refused == nil && yes {
 		d.Next = min(d.Next, r.Burst) // it is done at the next look that still calls for it
 	}
@@ -113,66 +115,68 @@ func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decis
 }
 
 // drop ends the question.
-func (s *State) drop(d *Decision, now time.Time, k StepKind, why Why) {
-	if q := s.Question; q != nil {
-		step := q.step(k, s.Set, time.Time{})
+func (p *Plan) drop(t *turn, k StepKind, why Why) {
+	if q := p.Question; q != nil {
+		step := q.step(k, t.s.Set, time.Time{})
 		if step.Why = why; q.Purpose != Failback {
-			step.Until = s.HoldUntil
+			step.Until = t.s.HoldUntil
 		}
-		d.tell(now, step)
-		s.Question = nil
+		t.tell(step)
+		p.Question = nil
 	}
 }
 
 // declined sees to it that the same is not asked again soon.
-func (r Rules) declined(s *State, now time.Time, wait time.Duration) {
-	if s.Question.Purpose == Failback {
-		if f := s.Failback; f != nil {
-			f.Due = now.Add(cmp.Or(f.Wait, day))
+func (p *Plan) declined(t *turn, wait time.Duration) {
+	if p.Question.Purpose == Failback {
+		if f := p.Failback; f != nil {
+			f.Due = t.now.Add(cmp.Or(f.Wait, day))
 		}
 		return
 	}
-	s.HoldUntil = later(s.HoldUntil, r.local(now.Add(wait)))
-	s.HoldLevel++
+	t.s.HoldUntil = later(t.s.HoldUntil, t.r.local(t.now.Add(wait)))
+	t.s.HoldLevel++
 }
 
 // overdue ends a question whose time is over.
-func (r Rules) overdue(s *State, d *Decision, now time.Time) {
-	q := s.Question
-	if q == nil || now.Before(q.Until) {
+func (p *Plan) overdue(t *turn) {
+	q := p.Question
+	if q == nil || t.now.Before(q.Until) {
 		return
 	}
 	why := NoReason
 	if q.Yes {
 		why = WhyUndone
 	}
-	r.declined(s, now, min(r.HoldBase<<min(s.HoldLevel, 10), holdSteps*r.HoldBase))
-	s.drop(d, now, StepExpired, why)
+	p.declined(t, t.r.hold(t.s.HoldLevel))
+	p.drop(t, StepExpired, why)
 }
 
 // withdraw ends a question that has no reason any more.
-func (r Rules) withdraw(s *State, d *Decision, now time.Time, in Sight) {
-	if s.Question != nil && (!r.Ask || !r.Heal || now.Before(s.PausedUntil) || r.moot(s, *s.Question, in)) {
-		s.drop(d, now, StepWithdrawn, NoReason)
+func (p *Plan) withdraw(t *turn) {
+	if q := p.Question; q != nil && (!t.r.Ask || !t.r.Heal || t.now.Before(p.PausedUntil) || q.moot(t)) {
+		p.drop(t, StepWithdrawn, NoReason)
 	}
 }
 
 // moot says whether what is asked about would not be done any more. A moment in which nothing can be seen does not make it so.
-func (r Rules) moot(s *State, q Question, in Sight) bool {
+func (q Question) moot(t *turn) bool {
+	s := t.s
 	//exhaustive:ignore
 	switch q.Purpose {
 	case Trial:
-		return s.Incident == nil || q.Protocol == s.Set && !s.QUICShut || !r.allows(q.Protocol)
+		return s.Incident == nil || q.Protocol == s.Set && !s.QUICShut || !t.r.allows(q.Protocol)
 	case Failback:
 		return s.Failback == nil || s.Incident != nil || q.Protocol != s.Own || s.Set == s.Own
 	}
-	a, _ := s.revival(in)
-	return q.Protocol != s.Set || a != restarting && in.Blind == ""
+	a, _ := s.revival(t.in)
+	return q.Protocol != s.Set || a != restarting && t.in.Blind == ""
 }
 
 // stillAgreed keeps a yes to what could not be done now through no fault of anybody's: nobody is asked twice about it.
-func (r Rules) stillAgreed(s *State, now time.Time, p Purpose, protocol evidence.Protocol) {
-	if r.Ask {
-		s.Question = &Question{ID: now.UTC().Format("20060102T150405.000Z"), Purpose: p, Protocol: protocol, Asked: now, Until: now.Add(r.standing(p)), Yes: true}
+func (p *Plan) stillAgreed(t *turn, to Purpose, protocol evidence.Protocol) {
+	if t.r.Ask {
+		p.Question = &Question{ID: questionID(t.now), Purpose: to, Protocol: protocol, Asked: t.now, Yes: true}
+		p.Question.Until = t.now.Add(p.Question.standing(t.r))
 	}
 }

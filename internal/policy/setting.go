@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"time"
-
 	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/evidence"
 )
@@ -44,31 +42,34 @@ func (d Doubt) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 func (d *Doubt) UnmarshalText(b []byte) error { return parse(doubtNames, "doubt", b, d) }
 
 // note keeps what a look says of the app.
-func (s *Setting) note(in Sight) {
-	if in.Transport != evidence.NoTransport {
-		s.Transport = in.Transport
+func (c *Setting) note(t *turn) {
+	if t.in.SettingKnown {
+		c.notice(t, t.in.Setting)
 	}
-	s.Unkept = in.Unkept
+	if t.in.Transport != evidence.NoTransport {
+		c.Transport = t.in.Transport
+	}
+	c.Unkept = t.in.Unkept
 }
 
 // become makes a protocol the user's own setting, and the one that is set.
-func (s *Setting) become(p evidence.Protocol) { s.Own, s.Set, s.Doubt = p, p, NoDoubt }
+func (c *Setting) become(p evidence.Protocol) { c.Own, c.Set, c.Doubt = p, p, NoDoubt }
 
 // notice compares the stored setting with what we last saw or wrote there. A
 // difference is a person's doing, and the person wins.
-func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Protocol) {
-	if !s.OwnKnown {
-		s.Own, s.Set, s.OwnKnown = setting, setting, true
+func (c *Setting) notice(t *turn, stored evidence.Protocol) {
+	if !c.OwnKnown {
+		c.Own, c.Set, c.OwnKnown = stored, stored, true
 		return
 	}
-	woke := s.Woke
-	s.Woke = false
+	woke := c.Woke
+	c.Woke = false
 	switch {
-	case setting != s.Set && woke && r.wentBack(s, d, now, setting):
-	case setting != s.Set:
-		r.byHand(s, d, now, setting)
-	case s.Doubt == Recalled && s.Trial == nil:
-		s.Doubt = NoDoubt // what stands there is explained
+	case stored != c.Set && woke && c.wentBack(t, stored):
+	case stored != c.Set:
+		c.byHand(t, stored)
+	case c.Doubt == Recalled && t.s.Trial == nil:
+		c.Doubt = NoDoubt // what stands there is explained
 	}
 }
 
@@ -76,48 +77,46 @@ func (r Rules) notice(s *State, d *Decision, now time.Time, setting evidence.Pro
 // before, which a disk that took nothing could not note. A person's choice of just this, in
 // just the moment when nobody watched, cannot be told from it, and it is their own or what
 // was there before: nothing of theirs is lost.
-func (r Rules) wentBack(s *State, d *Decision, now time.Time, setting evidence.Protocol) bool {
-	back := r.Abandon(*s, now).Trial
-	if back == nil || !s.Trial.Settled || back.Protocol != setting || back.Protocol == s.Trial.Protocol {
+func (c *Setting) wentBack(t *turn, stored evidence.Protocol) bool {
+	back, any := t.s.wayBack()
+	if !any || !t.s.Trial.Settled || back.Protocol != stored || back.Protocol == t.s.Trial.Protocol {
 		return false
 	}
-	s.Restarts = append(s.Restarts, now) // made or not, it counts
-	s.Trial = back
-	r.settled(s, d, now, Outcome{Setting: setting, Transport: s.Transport})
+	t.s.Restarts = append(t.s.Restarts, t.now) // made or not, it counts
+	t.s.Trial = &OnTrial{Protocol: back.Protocol, Purpose: back.Purpose, Since: t.now}
+	t.s.Trial.settled(t, Outcome{Setting: stored, Transport: c.Transport})
 	return true
 }
 
 // byHand makes what a person has set the user's own setting.
-func (r Rules) byHand(s *State, d *Decision, now time.Time, setting evidence.Protocol) {
-	if s.unexplained(d, now, setting) {
+func (c *Setting) byHand(t *turn, stored evidence.Protocol) {
+	if c.Doubt == Recalled {
+		c.unexplained(t, stored)
 		return
 	}
-	s.become(setting)
-	s.Failback = nil
-	s.giveWay(d, now, r.HoldBase, Step{Ends: s.Trial != nil || s.Incident != nil})
+	c.become(stored)
+	t.s.Failback = nil
+	t.giveWay(t.r.HoldBase, Step{Ends: t.s.Trial != nil || t.s.Incident != nil})
 }
 
 // unexplained takes a setting that differs from what was last seen or written. After
 // damage it need not be a person's doing.
-func (s *State) unexplained(d *Decision, now time.Time, setting evidence.Protocol) bool {
-	if s.Doubt != Recalled {
-		return false
+func (c *Setting) unexplained(t *turn, stored evidence.Protocol) {
+	t.s.Trial, t.s.Failback = nil, nil
+	if c.Set = stored; stored == c.Own { // the way back was gone already
+		c.Doubt = NoDoubt
+		return
 	}
-	if setting == s.Own { // the way back was gone already
-		s.Set, s.Doubt, s.Trial, s.Failback = setting, NoDoubt, nil, nil
-		return true
-	}
-	s.Doubt, s.Set = Unsure, setting
-	s.Trial, s.Incident, s.Failback, s.Detector = nil, nil, nil, detect.Detector{}
-	d.tell(now, Step{Kind: StepUnsure, Protocol: setting, Other: s.Own})
-	return true
+	c.Doubt = Unsure
+	t.s.Incident, t.s.Detector = nil, detect.Detector{}
+	t.tell(Step{Kind: StepUnsure, Protocol: stored, Other: c.Own})
 }
 
 // confirmed is a person's word that what is set is theirs.
-func (s *State) confirmed(d *Decision, now time.Time) {
-	if s.Doubt != Unsure || !s.OwnKnown {
+func (c *Setting) confirmed(t *turn) {
+	if c.Doubt != Unsure || !c.OwnKnown {
 		return
 	}
-	s.become(s.Set)
-	d.tell(now, Step{Kind: StepResumed, Protocol: s.Set, Why: WhyConfirmed})
+	c.become(c.Set)
+	t.tell(Step{Kind: StepResumed, Protocol: c.Set, Why: WhyConfirmed})
 }

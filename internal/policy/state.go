@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"tunnelmedic/internal/detect"
-	"tunnelmedic/internal/evidence"
 )
 
 // State is everything the policy remembers, in four parts: whose setting it is, what is
@@ -50,33 +47,26 @@ func (s State) Story() string {
 	return ""
 }
 
-// begin orders a change.
-func (s *State) begin(d *Decision, now time.Time, p evidence.Protocol, why Purpose, step Step) {
-	s.Trial, s.Question = &OnTrial{Protocol: p, Purpose: why, Since: now}, nil
-	if why != Revive {
-		s.Detector = detect.Detector{}
+// wayBack is the change that undoes what is on trial; any is false where nothing unproven is.
+func (s *State) wayBack() (back Change, any bool) {
+	switch o := s.Trial; {
+	case o == nil:
+	case o.Purpose == Trial:
+		return Change{s.Own, Restore}, o.Protocol != s.Own // else what would go back is what is on trial
+	case o.Purpose == Failback && s.Failback != nil:
+		return Change{s.Failback.Cured, Return}, true
+	case o.Purpose == ByHand:
+		return Change{o.Back, HandBack}, true
 	}
-	d.Change = &Change{Protocol: p, Purpose: why}
-	step.Kind, step.Protocol, step.Purpose = stepOf[why], p, why
-	d.tell(now, step)
+	return Change{}, false
 }
 
-// giveWay ends whatever is under way in favour of what a person did.
-func (s *State) giveWay(d *Decision, now time.Time, hold time.Duration, step Step) {
-	step.Kind, step.Protocol = StepUser, s.Set
-	d.tell(now, step)
-	if s.Trial != nil || s.Incident != nil {
-		s.HoldUntil = now.Add(hold) // their choice gets its time before anything is tried again
+// planReturn plans the return to the user's own setting where another one is in force
+// that was never proven: the way back was blocked.
+func (s *State) planReturn(now time.Time) {
+	if i := s.Incident; s.Set != s.Own && s.Failback == nil && i != nil {
+		s.Failback = &Comeback{Due: now, Wait: day, Cured: s.Set, Incident: i.ID, Cause: i.Cause, Tally: i.total()}
 	}
-	s.Trial, s.Incident, s.Detector = nil, nil, detect.Detector{}
-}
-
-// shutCase ends the incident without a cure.
-func (s *State) shutCase(d *Decision, now time.Time, step Step) {
-	step.Protocol = s.Set
-	d.tell(now, step)
-	s.planReturn(now)
-	s.Incident, s.Detector = nil, detect.Detector{}
 }
 
 // Kept is what stays of a state while another app is watched: the user's own setting,
@@ -102,39 +92,41 @@ func (s State) Elsewhere(kept State) State {
 // forget drops what no longer counts. Times further in the future than they can
 // have been meant are those of a clock that was wrong. Restarts count as just now
 // then, so that the budget stays kept; waits become as long as they can be.
-func (r Rules) forget(s *State, now time.Time) {
-	atMost := func(t *time.Time, wait time.Duration) {
-		if limit := now.Add(wait); t.After(limit) {
-			*t = limit
+func (t *turn) forget() {
+	s, now := t.s, t.now
+	atMost := func(at *time.Time, wait time.Duration) {
+		if limit := now.Add(wait); at.After(limit) {
+			*at = limit
 		}
 	}
-	atMost(&s.HoldUntil, holdSteps*r.HoldBase)
+	past := func(times ...*time.Time) {
+		for _, at := range times {
+			atMost(at, 0)
+		}
+	}
+	atMost(&s.HoldUntil, holdSteps*t.r.HoldBase)
 	if !Forever(s.PausedUntil) {
 		atMost(&s.PausedUntil, cmp.Or(s.PausedFor, LongestPause))
 	}
-	atMost(&s.TroubleSince, 0)
-	atMost(&s.RevivedAt, 0)
-	if s.Incident != nil {
-		atMost(&s.Incident.Alarm, 0)
-		atMost(&s.Incident.Silent, 0)
+	past(&s.TroubleSince, &s.RevivedAt)
+	if i := s.Incident; i != nil {
+		past(&i.Alarm, &i.Silent)
 	}
-	if s.Failback != nil {
-		atMost(&s.Failback.Due, s.Failback.Wait)
+	if f := s.Failback; f != nil {
+		atMost(&f.Due, f.Wait)
 	}
-	if s.Trial != nil {
-		atMost(&s.Trial.Since, 0)
-		atMost(&s.Trial.Silent, 0)
-		atMost(&s.Trial.Ended, 0)
-		atMost(&s.Trial.Retry, r.HoldBase)
+	if o := s.Trial; o != nil {
+		past(&o.Since, &o.Silent, &o.Ended)
+		atMost(&o.Retry, t.r.HoldBase)
 	}
 	if q := s.Question; q != nil {
-		atMost(&q.Asked, 0)
-		atMost(&q.Until, r.standing(q.Purpose))
+		past(&q.Asked)
+		atMost(&q.Until, q.standing(t.r))
 	}
 	for i := range s.Restarts {
-		atMost(&s.Restarts[i], 0)
+		past(&s.Restarts[i])
 	}
-	s.Restarts = slices.DeleteFunc(s.Restarts, func(t time.Time) bool { return now.Sub(t) >= day })
+	s.Restarts = slices.DeleteFunc(s.Restarts, func(at time.Time) bool { return now.Sub(at) >= day })
 	if s.HoldLevel > 0 && s.Incident == nil && now.Sub(s.HoldUntil) >= day {
 		s.HoldLevel = 0
 	}

@@ -134,13 +134,3 @@ func (w Why) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
 // UnmarshalText reads it.
 func (w *Why) UnmarshalText(b []byte) error { return parse(whyNames, "reason", b, w) }
-
-// stepOf names the step with which a change begins.
-var stepOf = map[Purpose]StepKind{Trial: StepTrial, Restore: StepRestoring, Failback: StepFailback, Return: StepReturning,
-	ByHand: StepTrial, HandBack: StepReturning, Revive: StepReviving}
-
-// tell adds a step of now.
-func (d *Decision) tell(now time.Time, s Step) {
-	s.At = now
-	d.Steps = append(d.Steps, s)
-}

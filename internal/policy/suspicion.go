@@ -66,71 +66,73 @@ func (in Sight) look() detect.Look {
 }
 
 // watch is what is done while no protocol is on trial.
-func (r Rules) watch(s *State, d *Decision, now time.Time, in Sight) {
+func (t *turn) watch() {
+	s, vote, look := t.s, t.in.Vote, t.in.look()
 	before := s.Detector
-	s.Detector.Count(now, in.look(), s.Noise)
-	if in.look().Failed() {
-		s.Detector.Passing.Fail(now.Add(-in.Took), now, in.look(), s.Detector.Tally, s.Noise, r.dying())
+	s.Detector.Count(t.now, look, s.Noise)
+	if look.Failed() {
+		s.Detector.Passing.Fail(t.now.Add(-t.in.Took), t.now, look, s.Detector.Tally, s.Noise, dying(t.r.Burst))
 	}
 	if !before.Suspects() && !s.LastGood.IsZero() { // a good look since may have been forgotten
-		s.Detector.Rest = min(max(now.Sub(s.LastGood), 0), r.Interval)
+		s.Detector.Rest = min(max(t.now.Sub(s.LastGood), 0), t.r.Interval)
 	}
 	idle := false
 	switch {
 	case s.Incident == nil:
-		idle = s.suspected(d, now, before, in)
-	case r.followed(s, d, now, in):
+		idle = s.Suspicion.tell(t, before)
+	case s.Incident.followed(t):
 		return
 	}
 	switch {
-	case in.Vote == diagnosis.Fails && s.Detector.Certain():
-		r.alarmed(s, d, now, in)
-	case idle && in.Vote == diagnosis.Works:
+	case vote == diagnosis.Fails && s.Detector.Certain():
+		t.alarmed()
+	case idle && vote == diagnosis.Works:
 		s.Noise.Learn(detect.Tally{Probes: 1})
-		r.failBack(s, d, now, in)
-	case in.Vote == diagnosis.Abstains:
-		r.revive(s, d, now, in)
+		s.Plan.failBack(t)
+	case vote == diagnosis.Abstains:
+		s.Plan.revive(t)
 	}
 }
 
-// suspected tells of a suspicion that begins or ends, while no incident is open, and says
+// tell tells of a suspicion that begins or ends, while no incident is open, and says
 // whether there was none before and is none now.
-func (s *State) suspected(d *Decision, now time.Time, before detect.Detector, in Sight) (idle bool) {
-	step := Step{Kind: StepCleared, Protocol: s.Set}
+func (s *Suspicion) tell(t *turn, before detect.Detector) (idle bool) {
+	step := Step{Kind: StepCleared, Protocol: t.s.Set}
 	switch {
 	case !before.Suspects() && !s.Detector.Suspects():
 		return true
 	case !before.Suspects():
-		step.Kind, step.Cause = StepSuspected, in.Cause
+		step.Kind, step.Cause = StepSuspected, t.in.Cause
 	case !s.Detector.Suspects():
 		s.Noise.Learn(before.First())
-	case in.Vote == diagnosis.Abstains && now.Sub(s.Detector.Verdict) >= noVerdict:
+	case t.in.Vote == diagnosis.Abstains && t.now.Sub(s.Detector.Verdict) >= noVerdict:
 		s.Detector = detect.Detector{}
-		step.Why, step.Cause = WhyUnseen, in.Cause
+		step.Why, step.Cause = WhyUnseen, t.in.Cause
 	default:
 		return false
 	}
-	d.tell(now, step)
+	t.tell(step)
 	return false
 }
 
 // alarmed opens an incident if none is open, and begins a trial if every gate is.
-func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
+func (t *turn) alarmed() {
+	s := t.s
 	if s.Incident == nil {
 		s.Incident = &Incident{
-			ID: now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: now, Cause: in.Cause,
+			ID: t.now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: t.now, Cause: t.in.Cause,
 			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest, Passing: s.Detector.Passing,
 		}
-		d.tell(now, Step{Kind: StepAlarm, Protocol: s.Set, Cause: in.Cause, Seen: s.Detector.Tally})
+		t.tell(Step{Kind: StepAlarm, Protocol: s.Set, Cause: t.in.Cause, Seen: s.Detector.Tally})
 	}
 	q := Question{Purpose: Trial}
-	if r.Ask {
-		if left := r.candidates(s); len(left) > 0 {
+	if t.r.Ask {
+		if left := t.candidates(); len(left) > 0 {
 			q.Protocol = left[0]
 		}
 	}
-	if d.Open = r.may(trying, s, d, now, in, q); d.Open {
-		r.try(s, d, now)
+	if t.d.Open = t.may(trying, q); t.d.Open {
+		s.Incident.try(t)
 	}
 }
 
@@ -138,21 +140,21 @@ func (r Rules) alarmed(s *State, d *Decision, now time.Time, in Sight) {
 // stopped by hand: Supervisor's word lags behind its own restarts.
 const looksStopped = 3
 
-// notStarted ends a treatment whose app a person has stopped. On trial, what was not
+// stopped ends a treatment whose app a person has stopped. On trial, what was not
 // proven is taken back first, so that the next start is with what was proven last.
-func (r Rules) notStarted(s *State, d *Decision, now time.Time, in Sight) {
+func (s *Suspicion) stopped(t *turn) {
 	switch {
-	case in.State == evidence.StateStopped && in.Vote == diagnosis.Abstains && !s.StoppedByUs:
+	case t.in.State == evidence.StateStopped && t.in.Vote == diagnosis.Abstains && !t.s.StoppedByUs:
 		s.Stops++
-	case in.State != "": // not known says nothing; a verdict, that it runs whatever Supervisor says
+	case t.in.State != "": // not known says nothing; a verdict, that it runs whatever Supervisor says
 		s.Stops = 0
 	}
-	switch t := s.Trial; {
-	case s.Stops < looksStopped || t != nil && !t.Settled:
-	case t != nil:
-		r.failed(s, d, now, UserStopped)
-	case s.Incident != nil:
-		s.planReturn(now)
-		s.giveWay(d, now, 0, Step{Why: WhyAppStopped})
+	switch o := t.s.Trial; {
+	case s.Stops < looksStopped || o != nil && !o.Settled:
+	case o != nil:
+		o.failed(t, UserStopped)
+	case t.s.Incident != nil:
+		t.s.planReturn(t.now)
+		t.giveWay(0, Step{Why: WhyAppStopped})
 	}
 }

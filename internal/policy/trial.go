@@ -35,226 +35,238 @@ const (
 )
 
 // overdue is what ends a trial that cannot go on, NoResult while it can.
-func (t *OnTrial) overdue(now time.Time, in Sight) Result {
-	t.Ended = since(t.Ended, in.State == evidence.StateError, now)
-	t.Silent = since(t.Silent, in.Vote == diagnosis.Abstains, now)
+func (o *OnTrial) overdue(now time.Time, in Sight) Result {
+	o.Ended = since(o.Ended, in.State == evidence.StateError, now)
+	o.Silent = since(o.Silent, in.Vote == diagnosis.Abstains, now)
 	down := (in.Cause == diagnosis.TunnelDown || in.Cause == diagnosis.ConnectorHung) && in.Internet != evidence.InternetDown
 	lasts := func(since time.Time, long time.Duration) bool { return !since.IsZero() && now.Sub(since) >= long }
 	switch {
-	case lasts(t.Ended, lost): // Supervisor's own watchdog goes first
+	case lasts(o.Ended, lost): // Supervisor's own watchdog goes first
 		return Crashed
-	case lasts(t.Since, proving):
+	case lasts(o.Since, proving):
 		return TooFew
-	case down && lasts(t.Silent, lost):
+	case down && lasts(o.Silent, lost):
 		return Unsettled
-	case lasts(t.Silent, noVerdict):
+	case lasts(o.Silent, noVerdict):
 		return NoVerdicts
 	}
 	return NoResult
 }
 
-// onTrial judges the protocol on trial by the probes since it settled.
-func (r Rules) onTrial(s *State, d *Decision, now time.Time, in Sight) {
-	t := s.Trial
-	if !t.Settled {
-		return // the treatment is under way, or waits to be finished after a restart of the program
-	}
-	if why := t.overdue(now, in); why != NoResult {
-		s.StoppedByUs = s.StoppedByUs || why == Crashed // it runs, or does not, with what we have set
-		r.failed(s, d, now, why)
+// judge holds the protocol on trial against what was there before, by the probes since it
+// settled. Until then the treatment is under way, or waits to be finished after a restart of
+// the program.
+func (o *OnTrial) judge(t *turn) {
+	if !o.Settled {
 		return
 	}
-	if in.Vote == diagnosis.Abstains {
+	if why := o.overdue(t.now, t.in); why != NoResult {
+		t.s.StoppedByUs = t.s.StoppedByUs || why == Crashed // it runs, or does not, with what we have set
+		o.failed(t, why)
 		return
 	}
-	t.Count(in.look())
-	if s.bursts() && in.Cause == diagnosis.TunnelFlapping { // by the log of the very run on trial
-		r.failed(s, d, now, StillFails)
+	if t.in.Vote == diagnosis.Abstains {
 		return
 	}
+	o.Count(t.in.look())
+	verdict, bursts := o.verdict(t.s, t.in.Cause)
 	//exhaustive:ignore
-	switch s.verdict() {
+	switch verdict {
 	case detect.Clean:
-		if t.Lasting = s.bursts() && now.Sub(t.Since) < pause; !t.Lasting {
-			r.passed(s, d, now)
+		// A run of good looks proves nothing of connections that break again and again.
+		if o.Lasting = bursts && t.now.Sub(o.Since) < pause; !o.Lasting {
+			o.passed(t)
 		}
 	case detect.Improved:
-		r.adopt(s, d, now)
+		o.adopt(t)
 	case detect.Refused:
-		r.failed(s, d, now, StillFails)
+		o.failed(t, StillFails)
 	}
 }
 
-// verdict holds the probes of the trial against those under what was there before it.
-func (s *State) verdict() detect.Verdict {
-	t := detect.Trial{Seen: s.Trial.Tally, Before: detect.Tally{Failures: 1, Probes: 1}, Bursts: s.bursts()}
+// verdict is what the probes of the trial amount to, and whether it is tried because
+// connections broke again and again.
+func (o *OnTrial) verdict(s *State, seen diagnosis.Cause) (v detect.Verdict, bursts bool) {
+	t := detect.Trial{Seen: o.Tally, Before: detect.Tally{Failures: 1, Probes: 1}}
+	switch i, f := s.Incident, s.Failback; {
+	case i != nil:
+		t.Before, t.Earlier = i.total(), i.over(o.Transport)
+		t.Bursts = i.Cause == diagnosis.TunnelFlapping
+	case f != nil:
+		t.Before = f.Tally
+		t.Bursts = o.Purpose == Failback && f.Cause == diagnosis.TunnelFlapping
+	}
 	switch {
-	case s.Incident != nil:
-		t.Before, t.Earlier = s.Incident.total(), s.Incident.over(s.Trial.Transport)
-	case s.Failback != nil:
-		t.Before = s.Failback.Tally
+	case t.Bursts && seen == diagnosis.TunnelFlapping: // by the log of the very run on trial
+		return detect.Refused, true
+	case o.Purpose != Trial: // there is something clean to return to
+		return t.Recheck(s.Noise), t.Bursts
 	}
-	if s.Trial.Purpose != Trial { // there is something clean to return to
-		return t.Recheck(s.Noise)
-	}
-	return t.Judge()
+	return t.Judge(), t.Bursts
 }
 
-// bursts says whether what is on trial is tried because connections broke again and
-// again: then a run of good looks proves nothing, and ten minutes must pass.
-func (s *State) bursts() bool {
-	switch {
-	case s.Trial.Purpose == Trial && s.Incident != nil:
-		return s.Incident.Cause == diagnosis.TunnelFlapping
-	case s.Trial.Purpose == Failback && s.Failback != nil:
-		return s.Failback.Cause == diagnosis.TunnelFlapping
+// ended takes the outcome of the change.
+func (o *OnTrial) ended(t *turn, out Outcome) {
+	s := t.s
+	s.Plan.fell(o.Purpose, out)
+	if out.Result == UserChanged {
+		s.Setting.byHand(t, out.Setting)
+		return
 	}
-	return false
+	s.Set = out.Setting
+	switch {
+	case out.Result == UserStopped:
+		s.planReturn(t.now)
+		t.giveWay(t.r.HoldBase, Step{Why: WhyAppStopped})
+	case o.Purpose == Revive:
+		s.Plan.revived(t, out)
+	case out.Result == Settled:
+		o.settled(t, out)
+	case out.Result.Untouched():
+		o.postponed(t, out)
+	default:
+		o.failed(t, out.Result)
+	}
 }
 
 // settled notes that the ordered protocol is running and connected.
-func (r Rules) settled(s *State, d *Decision, now time.Time, out Outcome) {
-	t := s.Trial
+func (o *OnTrial) settled(t *turn, out Outcome) {
+	s := t.s
 	s.Set, s.Transport = out.Setting, out.Transport
-	t.Settled, t.Since, t.Transport = true, now, out.Transport
+	o.Settled, o.Since, o.Transport = true, t.now, out.Transport
 	if s.Incident != nil {
 		s.Incident.PutOff = 0
 	}
-	step := Step{Kind: StepReturned, Protocol: t.Protocol, Purpose: t.Purpose, Transport: t.Transport}
+	step := Step{Kind: StepReturned, Protocol: o.Protocol, Purpose: o.Purpose, Transport: o.Transport}
 	//exhaustive:ignore
-	switch t.Purpose {
+	switch o.Purpose {
 	case Restore:
-		if step.Kind = StepRestored; t.Protocol != s.Own {
+		if step.Kind = StepRestored; o.Protocol != s.Own {
 			step.Why = WhyWorse
 		}
-		d.tell(now, step)
-		r.hold(s, d, now)
+		t.tell(step)
+		s.Incident.hold(t)
 		return
 	case Return:
 		s.Trial = nil
 		s.Failback.Wait *= 2
-		s.Failback.Due = now.Add(s.Failback.Wait)
+		s.Failback.Due = t.now.Add(s.Failback.Wait)
 		step.Span = s.Failback.Wait
 	case HandBack:
 		s.Trial = nil
 	default:
 		step.Kind = StepSettled
 	}
-	d.tell(now, step)
+	t.tell(step)
 }
 
 // passed concludes a trial that went well.
-func (r Rules) passed(s *State, d *Decision, now time.Time) {
-	t, i := s.Trial, s.Incident
-	step := Step{Protocol: t.Protocol, Purpose: t.Purpose, Seen: t.Tally}
+func (o *OnTrial) passed(t *turn) {
+	s, i := t.s, t.s.Incident
+	step := Step{Kind: StepCured, Protocol: o.Protocol, Purpose: o.Purpose, Seen: o.Tally}
 	//exhaustive:ignore
-	switch t.Purpose {
+	switch o.Purpose {
 	case ByHand: // what a person asked for, and what has proven good, is their own setting
 		step.Kind, s.Failback = StepKept, nil
 		s.become(s.Set)
 	case Failback:
 		step.Kind, s.Failback = StepFailedBack, nil
 	default:
-		step.Kind, step.Before = StepCured, i.Tally
-		s.remember(now, s.Set)
-		if s.Set != s.Own && r.Failback > 0 {
-			s.Failback = &Comeback{Wait: r.Failback, Due: now.Add(r.Failback), Cured: s.Set, Incident: i.ID, Cause: i.Cause, Tally: i.Tally}
+		step.Before = i.Tally
+		s.remember(t.now, s.Set)
+		if s.Set != s.Own && t.r.Failback > 0 {
+			s.Failback = &Comeback{Wait: t.r.Failback, Due: t.now.Add(t.r.Failback), Cured: s.Set, Incident: i.ID, Cause: i.Cause, Tally: i.Tally}
 		}
 		s.Incident = nil
 	}
 	s.Trial, s.Detector = nil, detect.Detector{}
-	d.tell(now, step)
+	t.tell(step)
 }
 
 // adopt keeps what is clearly better than what was there, but not clean. The
 // incident stays open: what comes is held against it from now on.
-func (r Rules) adopt(s *State, d *Decision, now time.Time) {
-	t, i := s.Trial, s.Incident
-	d.tell(now, Step{Kind: StepAdopted, Protocol: t.Protocol, Purpose: t.Purpose, Seen: t.Tally, Before: i.total()})
-	s.remember(now, t.Protocol)
-	i.Tried = append(i.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: true, Result: ClearlyBetter})
-	r.hold(s, d, now)
+func (o *OnTrial) adopt(t *turn) {
+	i := t.s.Incident
+	t.tell(Step{Kind: StepAdopted, Protocol: o.Protocol, Purpose: o.Purpose, Seen: o.Tally, Before: i.total()})
+	t.s.remember(t.now, o.Protocol)
+	i.note(o, ClearlyBetter)
+	i.hold(t)
 }
 
 // failed concludes a trial that did not go well.
-func (r Rules) failed(s *State, d *Decision, now time.Time, why Result) {
-	t, i := s.Trial, s.Incident
-	step := Step{Kind: StepRefused, Protocol: t.Protocol, Purpose: t.Purpose, Result: why, Seen: t.Tally}
+func (o *OnTrial) failed(t *turn, why Result) {
+	s, i := t.s, t.s.Incident
+	step := Step{Kind: StepRefused, Protocol: o.Protocol, Purpose: o.Purpose, Result: why, Seen: o.Tally}
 	//exhaustive:ignore
-	switch t.Purpose {
+	switch o.Purpose {
 	case ByHand:
-		d.tell(now, step)
-		s.begin(d, now, t.Back, HandBack, Step{})
+		t.tell(step)
+		t.begin(o.Back, HandBack, Step{})
 	case Failback:
 		if s.Failback == nil { // a person's change meanwhile has ended it
 			s.Trial = nil
 			return
 		}
-		s.begin(d, now, s.Failback.Cured, Return, Step{Other: t.Protocol, Result: why})
+		t.begin(s.Failback.Cured, Return, Step{Other: o.Protocol, Result: why})
 	case Trial:
-		i.Tried = append(i.Tried, Attempt{Protocol: t.Protocol, Transport: t.Transport, Tally: t.Tally, Fair: why.fair(), Result: why, Holds: i.Holds})
+		i.note(o, why)
 		s.Trial = nil
 		step.Other = i.Setting
 		if !why.fair() {
 			step.Why = WhyNotTried
 		}
-		d.tell(now, step)
+		t.tell(step)
 		if !why.fair() && why != Crashed && why != Rejected { // as things are, no other would get a verdict either
-			r.giveUp(s, d, now)
+			i.giveUp(t)
 			return
 		}
-		r.try(s, d, now)
+		i.tryNext(t)
 	default: // Restore, Return, HandBack
-		if r.again(s, d, now, why) {
+		if o.again(t, why) {
 			return
 		}
 		// The way back is gone, but does not lead anywhere yet.
 		s.Trial = nil
-		d.tell(now, step)
+		t.tell(step)
 		if i != nil {
-			r.hold(s, d, now)
+			i.hold(t)
 		}
 	}
 }
 
 // postponed puts an order that could not be carried out back on the table.
-func (r Rules) postponed(s *State, d *Decision, now time.Time, out Outcome) {
-	t := s.Trial
-	t.Sent = t.Sent || out.Sent
-	d.tell(now, Step{Kind: StepPostponed, Protocol: t.Protocol, Purpose: t.Purpose, Result: out.Result})
+func (o *OnTrial) postponed(t *turn, out Outcome) {
+	s, i := t.s, t.s.Incident
+	o.Sent = o.Sent || out.Sent
+	t.tell(Step{Kind: StepPostponed, Protocol: o.Protocol, Purpose: o.Purpose, Result: out.Result})
 	s.Unkept = s.Unkept || out.Result == Unkept
-	//exhaustive:ignore
-	switch t.Purpose {
-	case Trial:
+	switch {
+	case o.Purpose == Trial && s.Set != s.Own && s.Set != i.Setting:
+		// An unproven protocol must not stay in force for as long as the next cannot be tried.
 		s.Trial = nil
-		if s.Set != s.Own && s.Set != s.Incident.Setting {
-			// An unproven protocol must not stay in force for as long as the next cannot be tried.
-			r.giveUp(s, d, now)
-			return
-		}
-		// Nothing was changed: the next failing probe orders it again.
-		s.HoldUntil = now.Add(min(soon(r)<<min(s.Incident.PutOff, 10), r.HoldBase))
-		s.Incident.PutOff++
-		r.stillAgreed(s, now, Trial, t.Protocol)
-	case ByHand:
+		i.giveUp(t)
+	case o.Purpose == Trial: // nothing was changed: the next failing probe orders it again
 		s.Trial = nil
-	case Failback:
+		s.HoldUntil = t.now.Add(t.r.retry(i.PutOff))
+		i.PutOff++
+		s.Plan.stillAgreed(t, Trial, o.Protocol)
+	case o.Purpose == ByHand:
+		s.Trial = nil
+	case o.Purpose == Failback:
 		s.Trial = nil
 		if s.Failback != nil {
-			s.Failback.Due = now.Add(max(r.Failback, time.Hour))
+			s.Failback.Due = t.now.Add(max(t.r.Failback, time.Hour))
+		}
+	case out.Result == OverBudget && s.Set == o.Protocol: // it is stored: the next start takes it
+		s.Trial = nil
+		if s.Failback != nil {
+			s.Failback.Due = later(s.Failback.Due, t.now.Add(s.Failback.Wait))
+		}
+		if i != nil {
+			i.hold(t)
 		}
 	default:
-		if out.Result == OverBudget && s.Set == t.Protocol { // it is stored: the next start takes it
-			s.Trial = nil
-			if s.Failback != nil {
-				s.Failback.Due = later(s.Failback.Due, now.Add(s.Failback.Wait))
-			}
-			if s.Incident != nil {
-				r.hold(s, d, now)
-			}
-			return
-		}
-		t.Retry = now.Add(soon(r)) // the way back is never given up
+		o.Retry = t.now.Add(t.r.retry(0)) // the way back is never given up
 	}
 }
 
@@ -265,17 +277,16 @@ const tries = 8
 
 // again schedules a change back that could not be made, while another protocol is
 // set or the add-on does not run.
-func (r Rules) again(s *State, d *Decision, now time.Time, why Result) bool {
-	t := s.Trial
-	if s.Set == t.Protocol && !s.StoppedByUs || t.Tries >= tries {
+func (o *OnTrial) again(t *turn, why Result) bool {
+	if t.s.Set == o.Protocol && !t.s.StoppedByUs || o.Tries >= tries {
 		return false
 	}
-	wait := min(soon(r)<<t.Tries, r.HoldBase)
-	if s.StoppedByUs { // nobody is let in until then
-		wait = soon(r)
+	wait := t.r.retry(o.Tries)
+	if t.s.StoppedByUs { // nobody is let in until then
+		wait = t.r.retry(0)
 	}
-	t.Retry = now.Add(wait)
-	t.Tries++
-	d.tell(now, Step{Kind: StepPostponed, Protocol: t.Protocol, Purpose: t.Purpose, Why: WhyWayBack, Result: why, Until: r.local(t.Retry)})
+	o.Retry = t.now.Add(wait)
+	o.Tries++
+	t.tell(Step{Kind: StepPostponed, Protocol: o.Protocol, Purpose: o.Purpose, Why: WhyWayBack, Result: why, Until: t.r.local(o.Retry)})
 	return true
 }

@@ -82,7 +82,7 @@ func TestEveryStepOfThePolicyIsSaid(t *testing.T) {
 			case 1:
 				s, d = r.Resume(s, now)
 			case 2:
-				s, d = r.SwitchOff(s, now)
+				s, d = r.Pause(s, now, policy.ForGood)
 			case 3:
 				var err error
 				var why policy.Refusal

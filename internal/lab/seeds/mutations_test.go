@@ -14,23 +14,22 @@ type patch struct{ file, from, to string }
 var mutants = []*mutation{
 	{"the budget is off", []string{"both strip WebSockets"}, []patch{
 		{"internal/policy/plan.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"},
-		{"internal/policy/gates.go", "return s.Spent(now)+2 <= r.Budget", "return true"},
-		{"internal/policy/gates.go", "return s.Spent(now)+1 <= r.Budget", "return true"},
-		{"internal/policy/incident.go", "s.Spent(now)+2 > r.Budget", "false"}}},
+		{"internal/policy/gates.go", "return t.s.Spent(t.now)+2 <= t.r.Budget", "return true"},
+		{"internal/policy/gates.go", "return t.s.Spent(t.now)+1 <= t.r.Budget", "return true"}}},
 	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
 		{"internal/treatment/treatment.go", "	halted = halted && !in.StoppedByUs\n", "	halted = false\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
-		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || t != nil && !t.Settled:", "	case true:"},
-		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
-		{"internal/policy/trial.go", "since(t.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
+		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || o != nil && !o.Settled:", "	case true:"},
+		{"internal/policy/trial.go", "lasts(o.Since, proving)", "false"},
+		{"internal/policy/trial.go", "since(o.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
 	{"a trial has no exit but a verdict", []string{"quic strips WebSockets", "cloudflared ends with an error while a protocol is proven"}, []patch{
-		{"internal/policy/trial.go", "lasts(t.Ended, lost)", "false"},
-		{"internal/policy/trial.go", "lasts(t.Since, proving)", "false"},
-		{"internal/policy/trial.go", "since(t.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
-	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return in.Running == 0 || in.Running >= r.MinUptime", "return false"}}},
+		{"internal/policy/trial.go", "lasts(o.Ended, lost)", "false"},
+		{"internal/policy/trial.go", "lasts(o.Since, proving)", "false"},
+		{"internal/policy/trial.go", "since(o.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
+	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return t.in.Running == 0 || t.in.Running >= t.r.MinUptime", "return false"}}},
 	{"only what is connected is treated", []string{"UDP is blocked"}, []patch{{"internal/policy/policy.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
 	{"a cure is told when it is tried", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
 	{"what lasts is not told", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
@@ -39,19 +38,18 @@ var mutants = []*mutation{
 		{"internal/policy/policy.go", "	if s.Trial != nil && !s.Trial.Settled {\n		s.Trial.Retry = now\n", "	if s.Trial != nil && !s.Trial.Settled {\n"}}},
 	{"the intention is not noted", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	return nil\n}"}}},
 	{"an app is restarted though it could not start", []string{"Cloudflare's API is away", "quic strips WebSockets"}, []patch{
-		{"internal/policy/gates.go", "return in.Startable != evidence.Off", "return true"},
+		{"internal/policy/gates.go", "return t.in.Startable != evidence.Off", "return true"},
 		{"internal/treatment/treatment.go", "case t.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
-	{"what a restart stopped is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		s.StoppedByUs = s.StoppedByUs || s.Trial.Purpose != Revive || out.Restarts > 0", "		s.StoppedByUs = false"}}},
+	{"what a restart stopped is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		p.StoppedByUs = p.StoppedByUs || change != Revive || out.Restarts > 0", "		p.StoppedByUs = false"}}},
 	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/incident.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
-	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return r.Heal }", "{ return true }"}}},
+	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return t.r.Heal }", "{ return true }"}}},
 	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
 		{"internal/journal/load.go", "	if !first.usable() || ", "	if "},
 		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
-	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !in.Unkept }", "{ return true }"},
-		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"},
-		{"internal/policy/incident.go", " || s.Unkept || ", " || "}}},
+	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !t.in.Unkept && !t.s.Unkept }", "{ return true }"},
+		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
 		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
 		{"internal/web/listener.go", "peer.IsLoopback() || c.known(peer)", "peer.IsLoopback() || true"}}},
@@ -67,12 +65,12 @@ var mutants = []*mutation{
 		{"internal/supervisor/line.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + l.http.Token"}}},
 	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
 	{"a person's protocol is not taken for theirs", []string{"a person sets a protocol"}, []patch{
-		{"internal/policy/setting.go", "{ s.Own, s.Set, s.Doubt = p, p, NoDoubt }", "{ s.Set, s.Doubt = p, NoDoubt }"}}},
+		{"internal/policy/setting.go", "{ c.Own, c.Set, c.Doubt = p, p, NoDoubt }", "{ c.Set, c.Doubt = p, NoDoubt }"}}},
 	{"what waits is not told", []string{"the connector hangs"}, []patch{
 		{"internal/notify/compose.go", "	case !known || s.Diagnosis.Remedy != diagnosis.Tell:\n		return c.lasts(now)", "	case !known || s.Diagnosis.Remedy != diagnosis.Tell:\n		return nil"}}},
 	{"a way back waits for the next day's restarts", []string{"both strip WebSockets", "the daemon is killed at a call"}, []patch{
 		{"internal/treatment/treatment.go", "in.Begun, begun.Begun = in.Begun-1, begun.Begun-1", "_ = begun"},
-		{"internal/policy/trial.go", "		if out.Result == OverBudget && s.Set == t.Protocol {", "		if false {"}}},
+		{"internal/policy/trial.go", "	case out.Result == OverBudget && s.Set == o.Protocol:", "	case false:"}}},
 	{"a stop before a restart that was never sent is undone", []string{"quic strips WebSockets", "the daemon is killed at a call", "a person stops the app, while a protocol is proven"}, []patch{
 		{"internal/treatment/treatment.go", "was != neverSent && t.ending(", "t.ending("}}},
 }
