@@ -33,9 +33,9 @@ func watch(o diagnosis.Others, from time.Time, minutes int, per uint64, good fun
 			e = bad
 		}
 		e.At = now
-		before := o.Refused.Said()
+		before := o.Refused.Said
 		last, o = diagnosis.Conclude(e, diagnosis.History{Interval: every, Others: o})
-		if !o.Refused.Said().Equal(before) {
+		if !o.Refused.Said.Equal(before) {
 			begun++
 		}
 	}
@@ -73,7 +73,7 @@ func TestTheSecondWitness(t *testing.T) {
 		})
 	}
 	t.Run("it was said earlier today, by an earlier run", func(t *testing.T) {
-		told := diagnosis.Others{Refused: diagnosis.Remembering(start.Add(-time.Hour))}
+		told := diagnosis.Others{Refused: diagnosis.Saying{Said: start.Add(-time.Hour)}}
 		if _, said, d := watch(told, start, 60, 4, always); said != 0 || d.Cause != diagnosis.Healthy {
 			t.Errorf("said again: %s", d.Cause)
 		}

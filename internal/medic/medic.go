@@ -92,7 +92,7 @@ func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tel
 	m := &Medic{wishes: newWishes(), set: set, super: s, log: log, tell: tell, background: &background{life: context.Background(), log: log},
 		course: course{rules: set.Rules, journal: j, state: set.Rules.Awake(rec.Policy, now), slug: rec.Slug}, disk: diskWatch{journal: j, log: log}}
 	m.board = newBoard(set, m.state)
-	m.others.Refused = diagnosis.Remembering(rec.ClientsTold)
+	m.others.Refused.Said = rec.ClientsTold
 	m.chron = journal.NewChronicle(j, set.Version, set.Rules.Interval, said)
 	m.chron.TakeUp(m.state.Story())
 	m.chron.Locate(set.Rules.Location)
@@ -203,7 +203,7 @@ func (m *Medic) find(ctx context.Context) {
 		}
 	}
 	if m.eyes.take(t, err, time.Now()) {
-		m.others.Brief = diagnosis.Turnover{}
+		m.others = m.others.Afresh()
 	}
 }
 
