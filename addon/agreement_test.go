@@ -598,7 +598,7 @@ func TestLinksWithinTheDocsLeadSomewhere(t *testing.T) {
 
 func TestDOCSNamesEveryStep(t *testing.T) {
 	docs := storeFiles(t)["DOCS.md"]
-	for kind := policy.StepSuspected; !strings.HasPrefix(kind.String(), "unknown("); kind++ {
+	for kind := policy.StepSuspected; kind.String() != "unknown"; kind++ {
 		if !regexp.MustCompile("(?m)^\\|.*`" + kind.String() + "`.*\\|.*\\|$").MatchString(docs) {
 			t.Errorf("DOCS.md does not name the step %s", kind)
 		}

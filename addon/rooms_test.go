@@ -198,7 +198,7 @@ func TestRoomsAreThoseOfTheDocs(t *testing.T) {
 
 // pure are the rooms of the middle: they are given what was seen and what time it is, and
 // give back what follows.
-var pure = []string{"internal/evidence", "internal/detect", "internal/diagnosis", "internal/policy", "internal/sensor"}
+var pure = []string{"internal/enum", "internal/evidence", "internal/detect", "internal/diagnosis", "internal/policy", "internal/sensor"}
 
 func TestTheRulesOfTheRoomsHold(t *testing.T) {
 	all := rooms(t)

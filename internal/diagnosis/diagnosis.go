@@ -5,9 +5,9 @@
 package diagnosis
 
 import (
-	"fmt"
 	"time"
 
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -23,28 +23,15 @@ const (
 	Tell                   // only a person can mend it
 )
 
-var remedyNames = [...]string{"none", "rotate", "restart", "start", "wait", "tell"}
+var remedyNames = []string{"none", "rotate", "restart", "start", "wait", "tell"}
 
-func (r Remedy) String() string {
-	if int(r) < len(remedyNames) {
-		return remedyNames[r]
-	}
-	return "unknown"
-}
+func (r Remedy) String() string { return enum.Name(remedyNames, r) }
 
 // MarshalText writes the remedy's name.
 func (r Remedy) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads a remedy's name.
-func (r *Remedy) UnmarshalText(b []byte) error {
-	for i, n := range remedyNames {
-		if n == string(b) {
-			*r = Remedy(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("no remedy is called %q", b)
-}
+func (r *Remedy) UnmarshalText(b []byte) error { return enum.Parse(remedyNames, "remedy", b, r) }
 
 // Diagnosis is what the evidence amounts to. It holds no sentence: package words has
 // them, by the cause and what is known of it.

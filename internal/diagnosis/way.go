@@ -2,10 +2,10 @@ package diagnosis
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -25,22 +25,15 @@ const (
 	NumPlaces = iota
 )
 
-var placeNames = [NumPlaces]string{"nowhere", "visitors", "to-cloudflare", "cloudflare", "tunnel", "to-home-assistant", "home-assistant"}
+var placeNames = []string{"nowhere", "visitors", "to-cloudflare", "cloudflare", "tunnel", "to-home-assistant", "home-assistant"}
 
-func (p Place) String() string { return placeNames[p] }
+func (p Place) String() string { return enum.Name(placeNames, p) }
 
 // MarshalText writes the place's name.
 func (p Place) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads a place's name.
-func (p *Place) UnmarshalText(b []byte) error {
-	i := slices.Index(placeNames[:], string(b))
-	if i < 0 {
-		return fmt.Errorf("no place is called %q", b)
-	}
-	*p = Place(i)
-	return nil
-}
+func (p *Place) UnmarshalText(b []byte) error { return enum.Parse(placeNames, "place", b, p) }
 
 // Place is where on the way in the cause lies.
 func (c Cause) Place() Place { return c.row().Place }
@@ -57,22 +50,15 @@ const (
 	Doubtful       // something is wrong here, although the checks succeed, or some of them do
 )
 
-var sightNames = [...]string{"unseen", "passes", "silent", "breaks", "ends", "doubtful"}
+var sightNames = []string{"unseen", "passes", "silent", "breaks", "ends", "doubtful"}
 
-func (s Sight) String() string { return sightNames[s] }
+func (s Sight) String() string { return enum.Name(sightNames, s) }
 
 // MarshalText writes unseen, passes, silent, breaks, ends or doubtful.
 func (s Sight) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
-func (s *Sight) UnmarshalText(b []byte) error {
-	i := slices.Index(sightNames[:], string(b))
-	if i < 0 {
-		return fmt.Errorf("nothing is seen as %q", b)
-	}
-	*s = Sight(i)
-	return nil
-}
+func (s *Sight) UnmarshalText(b []byte) error { return enum.Parse(sightNames, "sight", b, s) }
 
 // Way is the way in, part by part. What was not looked at is Unseen: that it works is never
 // concluded from what lies before or behind it failing to fail.

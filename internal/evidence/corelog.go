@@ -1,5 +1,7 @@
 package evidence
 
+import "tunnelmedic/internal/enum"
+
 // CoreLog is what Home Assistant's own log says of requests that came to it, as counts:
 // no address, no name, no user agent is kept.
 type CoreLog struct {
@@ -39,9 +41,9 @@ const (
 	NumClients = iota
 )
 
-var clientNames = [...]string{"others", "Chrome or a relative", "Firefox", "Safari", "Home Assistant's app"}
+var clientNames = []string{"others", "Chrome or a relative", "Firefox", "Safari", "Home Assistant's app"}
 
-func (c Client) String() string { return name(clientNames[:], c) }
+func (c Client) String() string { return enum.Name(clientNames, c) }
 
 // MarshalText writes the kind's name.
 func (c Client) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
@@ -61,10 +63,10 @@ const (
 	ForwardedTwice                           // one of these headers came more than once (Home Assistant before 2026)
 )
 
-var forwardedNames = [...]string{"none", "reverse proxies are not set up", "an untrusted proxy", "no IP address in X-Forwarded-For", "an empty item in X-Forwarded-Proto",
+var forwardedNames = []string{"none", "reverse proxies are not set up", "an untrusted proxy", "no IP address in X-Forwarded-For", "an empty item in X-Forwarded-Proto",
 	"the wrong number of items in X-Forwarded-Proto", "an empty X-Forwarded-Host", "a forwarded header that came twice"}
 
-func (r ForwardedReason) String() string { return name(forwardedNames[:], r) }
+func (r ForwardedReason) String() string { return enum.Name(forwardedNames, r) }
 
 // MarshalText writes the reason in words.
 func (r ForwardedReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

@@ -1,6 +1,10 @@
 package evidence
 
-import "time"
+import (
+	"time"
+
+	"tunnelmedic/internal/enum"
+)
 
 // Evidence is everything seen at one moment. Parts that were not looked at are
 // zero and say nothing.
@@ -154,16 +158,16 @@ const (
 	InternetDown
 )
 
-var internetNames = [...]string{"unknown", "up", "down"}
+var internetNames = []string{"unknown", "up", "down"}
 
-func (i Internet) String() string { return name(internetNames[:], i) }
+func (i Internet) String() string { return enum.Name(internetNames, i) }
 
 // MarshalText writes unknown, up or down.
 func (i Internet) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote; anything else is not known.
 func (i *Internet) UnmarshalText(b []byte) error {
-	*i = map[string]Internet{"up": InternetUp, "down": InternetDown}[string(b)]
+	_ = enum.Parse(internetNames, "internet", b, i)
 	return nil
 }
 
@@ -176,9 +180,9 @@ const (
 	Off
 )
 
-var switchNames = [...]string{"not known", "on", "off"}
+var switchNames = []string{"not known", "on", "off"}
 
-func (s Switch) String() string { return name(switchNames[:], s) }
+func (s Switch) String() string { return enum.Name(switchNames, s) }
 
 // MarshalText writes "not known", "on" or "off".
 func (s Switch) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,6 +1,6 @@
 package evidence
 
-import "slices"
+import "tunnelmedic/internal/enum"
 
 // Gap is why a part of Cloudflare's own word cannot be had.
 type Gap struct {
@@ -30,16 +30,16 @@ const (
 	GapNoRules            // no managed DDoS rules are listed
 )
 
-var gapNames = [...]string{"none", "unasked", "too-large", "unexpected", "too-often", "token", "right", "not-found", "status", "no-zone", "no-tunnel", "no-rules"}
+var gapNames = []string{"none", "unasked", "too-large", "unexpected", "too-often", "token", "right", "not-found", "status", "no-zone", "no-tunnel", "no-rules"}
 
-func (k GapKind) String() string { return name(gapNames[:], k) }
+func (k GapKind) String() string { return enum.Name(gapNames, k) }
 
 // MarshalText writes the name.
 func (k GapKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote; anything else is not known.
 func (k *GapKind) UnmarshalText(b []byte) error {
-	*k = GapKind(max(0, slices.Index(gapNames[:], string(b))))
+	_ = enum.Parse(gapNames, "gap", b, k)
 	return nil
 }
 
@@ -58,15 +58,15 @@ const (
 	AskedRules            // the version of the managed DDoS rules
 )
 
-var askedNames = [...]string{"nothing", "page", "zone", "record", "tunnel", "websockets", "http3", "mutual-tls", "rules"}
+var askedNames = []string{"nothing", "page", "zone", "record", "tunnel", "websockets", "http3", "mutual-tls", "rules"}
 
-func (a GapOf) String() string { return name(askedNames[:], a) }
+func (a GapOf) String() string { return enum.Name(askedNames, a) }
 
 // MarshalText writes the name.
 func (a GapOf) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote; anything else is not known.
 func (a *GapOf) UnmarshalText(b []byte) error {
-	*a = GapOf(max(0, slices.Index(askedNames[:], string(b))))
+	_ = enum.Parse(askedNames, "question", b, a)
 	return nil
 }

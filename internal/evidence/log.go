@@ -1,5 +1,7 @@
 package evidence
 
+import "tunnelmedic/internal/enum"
+
 // Log is what the log of the Cloudflared app amounts to, cloudflared's lines and
 // those of the app's own start script, both of its present run. Counts are of
 // events: one connection that breaks writes up to three lines, and is one event.
@@ -63,9 +65,9 @@ const (
 	StartOther                              // anything else that the start script calls fatal
 )
 
-var startFailureNames = [...]string{"clean", "DNS entry", "tunnel name", "authentication", "Cloudflare's API away", "no edge address", "other"}
+var startFailureNames = []string{"clean", "DNS entry", "tunnel name", "authentication", "Cloudflare's API away", "no edge address", "other"}
 
-func (s StartFailure) String() string { return name(startFailureNames[:], s) }
+func (s StartFailure) String() string { return enum.Name(startFailureNames, s) }
 
 // MarshalText writes the reason's name.
 func (s StartFailure) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

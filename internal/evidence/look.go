@@ -6,9 +6,10 @@ package evidence
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
+
+	"tunnelmedic/internal/enum"
 )
 
 // Stage is how far a look got: the furthest point it reached.
@@ -27,9 +28,9 @@ const (
 	SignedIn               // and accepted the token
 )
 
-var stageNames = [...]string{"not asked", "asked", "resolved", "connected", "secured", "answered", "upgraded", "greeted", "signed in"}
+var stageNames = []string{"not asked", "asked", "resolved", "connected", "secured", "answered", "upgraded", "greeted", "signed in"}
 
-func (s Stage) String() string { return name(stageNames[:], s) }
+func (s Stage) String() string { return enum.Name(stageNames, s) }
 
 // MarshalText writes the stage's name.
 func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -55,17 +56,17 @@ const (
 	Unverified                // the certificate cannot be judged here: this machine's clock is wrong, or the authority is newer than this program
 )
 
-var troubleNames = [...]string{"none", "name not found", "resolver failed", "connection refused", "unreachable", "timed out", "cut off",
+var troubleNames = []string{"none", "name not found", "resolver failed", "connection refused", "unreachable", "timed out", "cut off",
 	"bad certificate", "client certificate wanted", "TLS failed", "garbled", "interrupted", "unusable", "unverified"}
 
-func (t Trouble) String() string { return name(troubleNames[:], t) }
+func (t Trouble) String() string { return enum.Name(troubleNames, t) }
 
 // MarshalText writes the trouble's name.
 func (t Trouble) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote; anything else is not known.
 func (t *Trouble) UnmarshalText(b []byte) error {
-	*t = Trouble(max(0, slices.Index(troubleNames[:], string(b))))
+	_ = enum.Parse(troubleNames, "trouble", b, t)
 	return nil
 }
 
@@ -80,9 +81,9 @@ const (
 	TokenKept                   // the greeting did not come from Cloudflare, so it was not sent
 )
 
-var signInNames = [...]string{"no token", "accepted", "refused", "withheld", "kept"}
+var signInNames = []string{"no token", "accepted", "refused", "withheld", "kept"}
 
-func (s SignIn) String() string { return name(signInNames[:], s) }
+func (s SignIn) String() string { return enum.Name(signInNames, s) }
 
 // MarshalText writes what became of the token.
 func (s SignIn) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -166,11 +167,4 @@ func (l Look) Colo() string {
 		return colo
 	}
 	return ""
-}
-
-func name[T ~uint8](names []string, v T) string {
-	if int(v) < len(names) {
-		return names[v]
-	}
-	return "unknown"
 }

@@ -1,6 +1,10 @@
 package evidence
 
-import "fmt"
+import (
+	"fmt"
+
+	"tunnelmedic/internal/enum"
+)
 
 // Protocol is what cloudflared is told to use for its connections to the edge:
 // the value of its --protocol flag.
@@ -13,17 +17,15 @@ const (
 	HTTP2                   // HTTP/2 over TCP only
 )
 
-var protocolFlags = [...]string{"", "auto", "quic", "http2"}
+var protocolFlags = []string{"", "auto", "quic", "http2"}
 
 // ParseProtocol reads a flag's value. cloudflared takes exactly auto, quic and
 // http2, in lower case; "" is no flag.
-func ParseProtocol(s string) (Protocol, error) {
-	for i, f := range protocolFlags {
-		if f == s {
-			return Protocol(i), nil
-		}
+func ParseProtocol(s string) (p Protocol, err error) {
+	if enum.Parse(protocolFlags, "protocol", []byte(s), &p) != nil {
+		err = fmt.Errorf("protocol %q is not one of auto, quic, http2", s)
 	}
-	return Default, fmt.Errorf("protocol %q is not one of auto, quic, http2", s)
+	return p, err
 }
 
 // String gives the name people know: a missing flag is "auto", because that is
@@ -31,7 +33,7 @@ func ParseProtocol(s string) (Protocol, error) {
 func (p Protocol) String() string { return p.Effective().Flag() }
 
 // Flag gives the flag's value, "" for no flag.
-func (p Protocol) Flag() string { return name(protocolFlags[:], p) }
+func (p Protocol) Flag() string { return enum.Name(protocolFlags, p) }
 
 // Effective gives what cloudflared does under this setting: Auto for no flag.
 func (p Protocol) Effective() Protocol {
@@ -56,20 +58,14 @@ const (
 	OverHTTP2
 )
 
-var transportNames = [...]string{"", "quic", "http2"}
+var transportNames = []string{"", "quic", "http2"}
 
-func (t Transport) String() string { return name(transportNames[:], t) }
+func (t Transport) String() string { return enum.Name(transportNames, t) }
 
 // MarshalText writes "quic", "http2", or "" for not known.
 func (t Transport) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
 func (t *Transport) UnmarshalText(b []byte) error {
-	for i, n := range transportNames {
-		if n == string(b) {
-			*t = Transport(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("transport %q is not one of quic, http2", b)
+	return enum.Parse(transportNames, "transport", b, t)
 }

@@ -1,28 +1,9 @@
 package policy
 
-import (
-	"fmt"
-	"slices"
-)
+import "tunnelmedic/internal/enum"
 
 // The small enums below are kept and shown by name: what a person reads about them stands in
 // the room of the words.
-
-func nameOf[E ~uint8](names []string, e E) string {
-	if int(e) >= len(names) {
-		return fmt.Sprintf("unknown(%d)", e)
-	}
-	return names[e]
-}
-
-func parse[E ~uint8](names []string, what string, raw []byte, e *E) error {
-	n := slices.Index(names, string(raw))
-	if n < 0 {
-		return fmt.Errorf("%s %.40q is none that this program knows", what, raw)
-	}
-	*e = E(n)
-	return nil
-}
 
 // Phase is the state of the program as people see it.
 type Phase uint8
@@ -42,13 +23,13 @@ const (
 
 var phaseNames = []string{"", "starting", "healthy", "suspect", "treating", "holding", "blind", "observing", "paused"}
 
-func (p Phase) String() string { return nameOf(phaseNames, p) }
+func (p Phase) String() string { return enum.Name(phaseNames, p) }
 
 // MarshalText writes the phase's name.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads it.
-func (p *Phase) UnmarshalText(b []byte) error { return parse(phaseNames, "state", b, p) }
+func (p *Phase) UnmarshalText(b []byte) error { return enum.Parse(phaseNames, "state", b, p) }
 
 // Purpose is why a protocol is set.
 type Purpose uint8
@@ -71,13 +52,13 @@ var purposeNames = []string{"", "trial", "restore", "failback", "return", "by ha
 var beginning = [...]StepKind{Trial: StepTrial, Restore: StepRestoring, Failback: StepFailback, Return: StepReturning,
 	ByHand: StepTrial, HandBack: StepReturning, Revive: StepReviving}
 
-func (p Purpose) String() string { return nameOf(purposeNames, p) }
+func (p Purpose) String() string { return enum.Name(purposeNames, p) }
 
 // MarshalText writes the purpose's name.
 func (p Purpose) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads it.
-func (p *Purpose) UnmarshalText(b []byte) error { return parse(purposeNames, "purpose", b, p) }
+func (p *Purpose) UnmarshalText(b []byte) error { return enum.Parse(purposeNames, "purpose", b, p) }
 
 // Result is how an ordered change ended, or a trial.
 type Result uint8
@@ -110,56 +91,37 @@ const (
 	Left          // it was in force before a better one was kept
 )
 
-// results is what each is called, and was by an earlier version, and what it says of the
-// protocol: whether the tunnel runs on as before, whether it may be the protocol's fault
-// that it never came to a verdict (cloudflared cannot run or connect with it) or chance,
-// and whether the protocol has had its chance at all.
-var results = [...]struct {
-	name, former                string
-	untouched, unable, unproven bool
-}{
-	NoResult:       {},
-	Settled:        {name: "settled"},
-	Unsettled:      {name: "unsettled", former: "not connected", unable: true},
-	Crashed:        {name: "crashed", former: "not running", unable: true, unproven: true},
-	OtherTransport: {name: "other-transport", former: "connected, but not over the transport that was asked for", unable: true, unproven: true},
-	Rejected:       {name: "rejected", unable: true, unproven: true},
-	UserChanged:    {name: "changed-by-hand", former: "changed by hand"},
-	UserStopped:    {name: "stopped-by-hand", former: "stopped by hand", unproven: true},
-	Busy:           {name: "busy", former: "Supervisor was busy with the app", untouched: true, unproven: true},
-	AtRisk:         {name: "secret", former: "secret at risk", untouched: true, unproven: true},
-	NotAvailable:   {name: "no-answer", former: "Supervisor did not answer", untouched: true, unproven: true},
-	NotRestarted:   {name: "not-restarted", former: "Supervisor did not restart the app", untouched: true, unproven: true},
-	CannotStart:    {name: "cannot-start", former: "Cloudflare's API does not answer, and Cloudflared cannot start without it", untouched: true, unproven: true},
-	OverBudget:     {name: "budget", former: "the restarts of the day are used up", untouched: true, unproven: true},
-	Unkept:         {name: "disk", former: "nothing can be kept on the disk", untouched: true, unproven: true},
-	StillFails:     {name: "still-fails", former: "the fault is there too"},
-	NoVerdicts:     {name: "no-verdict", former: "no verdict possible", unproven: true},
-	TooFew:         {name: "too-few", former: "too few verdicts", unproven: true},
-	ClearlyBetter:  {name: "better", former: "clearly better"},
-	Left:           {name: "left"},
+var resultNames = []string{"", "settled", "unsettled", "crashed", "other-transport", "rejected", "changed-by-hand", "stopped-by-hand",
+	"busy", "secret", "no-answer", "not-restarted", "cannot-start", "budget", "disk", "still-fails", "no-verdict", "too-few", "better", "left"}
+
+// results is what each says of the protocol: whether the tunnel runs on as before, whether it
+// may be the protocol's fault that it never came to a verdict (cloudflared cannot run or
+// connect with it) or chance, and whether the protocol has not had its chance at all.
+var results = [...]struct{ untouched, unable, unproven bool }{
+	Unsettled:      {unable: true},
+	Crashed:        {unable: true, unproven: true},
+	OtherTransport: {unable: true, unproven: true},
+	Rejected:       {unable: true, unproven: true},
+	UserStopped:    {unproven: true},
+	Busy:           {untouched: true, unproven: true},
+	AtRisk:         {untouched: true, unproven: true},
+	NotAvailable:   {untouched: true, unproven: true},
+	NotRestarted:   {untouched: true, unproven: true},
+	CannotStart:    {untouched: true, unproven: true},
+	OverBudget:     {untouched: true, unproven: true},
+	Unkept:         {untouched: true, unproven: true},
+	NoVerdicts:     {unproven: true},
+	TooFew:         {unproven: true},
+	Left:           {},
 }
 
-func (r Result) String() string {
-	if int(r) >= len(results) {
-		return fmt.Sprintf("unknown(%d)", r)
-	}
-	return results[r].name
-}
+func (r Result) String() string { return enum.Name(resultNames, r) }
 
 // MarshalText writes the result's name.
 func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads it.
-func (r *Result) UnmarshalText(b []byte) error {
-	for n, known := range results {
-		if string(b) == known.name || known.former != "" && string(b) == known.former {
-			*r = Result(n)
-			return nil
-		}
-	}
-	return fmt.Errorf("result %.40q is none that this program knows", b)
-}
+func (r *Result) UnmarshalText(b []byte) error { return enum.Parse(resultNames, "result", b, r) }
 
 // Untouched says whether the tunnel runs on as before.
 func (r Result) Untouched() bool { return results[r].untouched }

@@ -1,6 +1,9 @@
 package policy
 
-import "tunnelmedic/internal/evidence"
+import (
+	"tunnelmedic/internal/enum"
+	"tunnelmedic/internal/evidence"
+)
 
 // Gate is a condition that must hold before the tunnel is touched. Closed, it is
 // named in the log and on the page.
@@ -33,13 +36,13 @@ const (
 var gateNames = []string{"", "mode", "pause", "hold", "cloudflare", "direct", "internet", "uptime", "connector", "start", "setting", "secret", "supervisor",
 	"evidence", "budget", "candidates", "quic", "memory", "disk", "consent"}
 
-func (g Gate) String() string { return nameOf(gateNames, g) }
+func (g Gate) String() string { return enum.Name(gateNames, g) }
 
 // MarshalText writes the gate's name.
 func (g Gate) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 
 // UnmarshalText reads it.
-func (g *Gate) UnmarshalText(b []byte) error { return parse(gateNames, "gate", b, g) }
+func (g *Gate) UnmarshalText(b []byte) error { return enum.Parse(gateNames, "gate", b, g) }
 
 // act is a kind of act upon the tunnel, a column of the table of gates. The way back
 // after a trial has none: it is never kept from the tunnel.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -45,7 +46,7 @@ const (
 
 var refusedNames = []string{"under-way", "not-allowed", "set-already", "gates", "not-seen", "too-many", "nobody", "not-asked", "answered", "own-grace", "secrets", "not-valid", "not-reached"}
 
-func (r Refused) String() string { return nameOf(refusedNames, r) }
+func (r Refused) String() string { return enum.Name(refusedNames, r) }
 
 // Forever says whether a pause has no end of its own.
 func Forever(until time.Time) bool { return !until.Before(ForGood) }

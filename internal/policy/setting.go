@@ -2,6 +2,7 @@ package policy
 
 import (
 	"tunnelmedic/internal/detect"
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -33,13 +34,13 @@ const (
 
 var doubtNames = []string{"", "recalled", "unsure"}
 
-func (d Doubt) String() string { return nameOf(doubtNames, d) }
+func (d Doubt) String() string { return enum.Name(doubtNames, d) }
 
 // MarshalText writes the doubt's name.
 func (d Doubt) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads it.
-func (d *Doubt) UnmarshalText(b []byte) error { return parse(doubtNames, "doubt", b, d) }
+func (d *Doubt) UnmarshalText(b []byte) error { return enum.Parse(doubtNames, "doubt", b, d) }
 
 // note keeps what a look says of the app.
 func (c *Setting) note(t *turn) {

@@ -5,6 +5,7 @@ import (
 
 	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/diagnosis"
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 )
 
@@ -77,13 +78,13 @@ var stepNames = []string{"", "suspected", "cleared", "alarm", "trial", "settled"
 	"recovered", "lapsed", "failback", "failed-back", "returning", "returned", "postponed", "changed-by-hand", "paused", "resumed", "kept",
 	"reviving", "revived", "unsure", "asked", "answered", "expired", "withdrawn"}
 
-func (k StepKind) String() string { return nameOf(stepNames, k) }
+func (k StepKind) String() string { return enum.Name(stepNames, k) }
 
 // MarshalText writes the kind's name.
 func (k StepKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads it.
-func (k *StepKind) UnmarshalText(b []byte) error { return parse(stepNames, "step", b, k) }
+func (k *StepKind) UnmarshalText(b []byte) error { return enum.Parse(stepNames, "step", b, k) }
 
 // Afterwards says whether a step still belongs to an incident that has ended.
 func (k StepKind) Afterwards() bool {
@@ -127,10 +128,10 @@ const (
 var whyNames = []string{"", "unseen", "noise", "same-again", "asked", "worse", "not-tried", "unclean", "elsewhere", "app-stopped", "app-gone", "app-left", "way-back",
 	"confirmed", "for-good", "not-running", "failed", "hangs", "mends", "yes", "no", "undone"}
 
-func (w Why) String() string { return nameOf(whyNames, w) }
+func (w Why) String() string { return enum.Name(whyNames, w) }
 
 // MarshalText writes the reason's name.
 func (w Why) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
 // UnmarshalText reads it.
-func (w *Why) UnmarshalText(b []byte) error { return parse(whyNames, "reason", b, w) }
+func (w *Why) UnmarshalText(b []byte) error { return enum.Parse(whyNames, "reason", b, w) }

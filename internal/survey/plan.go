@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/supervisor"
 )
@@ -32,15 +33,10 @@ const (
 	allNames = iota
 )
 
-var names = [...]string{"the resolvers' answers", "the public name", "the other family of addresses", "the page", "the start page", "Home Assistant directly",
+var names = []string{"the resolvers' answers", "the public name", "the other family of addresses", "the page", "the start page", "Home Assistant directly",
 	"the tunnel's service", "the app", "whether the app could start", "the connector", "QUIC to the edge", "the app's log", "Core", "Core's log", "the internet"}
 
-func (n Name) String() string {
-	if int(n) < len(names) {
-		return names[n]
-	}
-	return "unknown"
-}
+func (n Name) String() string { return enum.Name(names, n) }
 
 // fill puts what a look saw into its part of the evidence. It may be called again while
 // the answer counts.
