@@ -32,7 +32,6 @@ type Feed struct {
 
 	mu        sync.Mutex
 	status    medic.Status
-	told      bool
 	spans     []span // states in order, each until the next
 	slot      [slots]slot
 	steps     []Entry
@@ -99,9 +98,9 @@ func (f *Feed) Tell(s medic.Status, steps []policy.Step) {
 		f.steps = append(f.steps, Entry{f.seq, step})
 	}
 	if n := len(f.steps); n > maxSteps {
-		f.steps = append([]Entry(nil), f.steps[n-maxSteps:]...)
+		f.steps = slices.Delete(f.steps, 0, n-maxSteps)
 	}
-	f.status, f.told = s, true
+	f.status = s
 	for l := range f.listeners {
 		select {
 		case l <- struct{}{}:
@@ -153,12 +152,6 @@ func (f *Feed) leave(news chan struct{}) {
 	delete(f.listeners, news)
 }
 
-func (f *Feed) listening() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.listeners)
-}
-
 // Close lets the listeners go.
 func (f *Feed) Close() {
 	f.mu.Lock()
@@ -167,20 +160,14 @@ func (f *Feed) Close() {
 	for l := range f.listeners {
 		close(l)
 	}
-	f.listeners = map[chan struct{}]bool{}
+	clear(f.listeners)
 }
 
 // since gives the steps after a number, and the present status.
 func (f *Feed) since(seq uint64) (medic.Status, []Entry, uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []Entry
-	for _, e := range f.steps {
-		if e.Seq > seq {
-			list = append(list, e)
-		}
-	}
-	return f.status, list, f.seq
+	return f.status, slices.DeleteFunc(slices.Clone(f.steps), func(e Entry) bool { return e.Seq <= seq }), f.seq
 }
 
 // stretch is a state between two moments.
@@ -230,11 +217,10 @@ func (f *Feed) look(now time.Time, back time.Duration, samples int) ([]stretch, 
 			to = f.spans[i+1].At
 		}
 		if to.After(from) && s.At.Before(now) && s.State != policy.Unwatched {
-			at := s.At
-			if at.Before(from) {
-				at = from
+			if s.At.Before(from) {
+				s.At = from
 			}
-			states = append(states, stretch{at, to, s.badge})
+			states = append(states, stretch{s.At, to, s.badge})
 		}
 	}
 	probes := make([]sample, samples)

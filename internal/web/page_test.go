@@ -667,6 +667,12 @@ func TestThePageIsSmallAndFast(t *testing.T) {
 	}
 }
 
+func (f *Feed) listening() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.listeners)
+}
+
 // busyWeek fills the feed with the worst there is: a state that never stays, and a
 // probe every minute.
 func busyWeek(f *Feed) {

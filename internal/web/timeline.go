@@ -94,7 +94,7 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 		}
 	}
 	v.Known = len(states) > 0
-	v.drawProbes(c, probes, back)
+	v.drawProbes(probes, back)
 	v.Text = c.Say("page.timeline-said-day", words.With{"states": said})
 	if isWeek {
 		v.Text = c.Say("page.timeline-said-week", words.With{"states": said})
@@ -118,44 +118,38 @@ func (c clock) timeline(f *Feed, isWeek bool) timelineView {
 // page.
 const maxStrip = 72
 
-func (v *timelineView) drawProbes(c clock, probes []sample, back time.Duration) {
-	top := scale(probes)
-	v.Axis = []string{c.Write(words.Millis(top)), c.Write(words.Millis(top / 2)), c.Write(0)}
-	first := c.now.Add(-back).Truncate(slotTime).Add(slotTime)
-	for i, p := range probes {
-		if p.Probes > 0 {
-			at := first.Add(back * time.Duration(i) / time.Duration(len(probes)))
-			v.Values = append(v.Values, rect{X: dec(float64(i) * drawWidth / float64(len(probes))), W: dec(drawWidth / float64(len(probes))), H: strconv.Itoa(probesTall),
-				Title: c.Write(c.at(at, words.WeekdayHour)) + ", " + c.sample(p)})
-		}
-	}
-	step := float64(drawWidth) / float64(len(probes))
+func (v *timelineView) drawProbes(probes []sample, back time.Duration) {
+	top, step := scale(probes), float64(drawWidth)/float64(len(probes))
+	v.Axis = []string{v.Write(words.Millis(top)), v.Write(words.Millis(top / 2)), v.Write(0)}
+	first := v.now.Add(-back).Truncate(slotTime).Add(slotTime)
 	var line, area strings.Builder
-	open, last := false, 0.0
-	shut := func() {
+	open := false
+	shut := func(before int) {
 		if open {
-			fmt.Fprintf(&area, "L%s %dZ", dec(last), probesTall)
+			fmt.Fprintf(&area, "L%s %dZ", dec((float64(before)-0.5)*step), probesTall)
 		}
 		open = false
 	}
 	for i, p := range probes {
-		at := (float64(i) + 0.5) * step
+		if p.Probes > 0 {
+			at := first.Add(back * time.Duration(i) / time.Duration(len(probes)))
+			v.Values = append(v.Values, rect{X: dec(float64(i) * step), W: dec(step), H: strconv.Itoa(probesTall), Title: v.Write(v.at(at, words.WeekdayHour)) + ", " + v.sample(p)})
+		}
 		if p.MS < 0 {
-			shut()
+			shut(i)
 			continue
 		}
-		y := float64(probesTall) * (1 - float64(min(p.MS, top))/float64(top))
-		if !open {
-			fmt.Fprintf(&line, "M%s %sh.01", dec(at), dec(y))
-			fmt.Fprintf(&area, "M%s %dV%s", dec(at), probesTall, dec(y))
-			open = true
-		} else {
-			fmt.Fprintf(&line, "L%s %s", dec(at), dec(y))
-			fmt.Fprintf(&area, "L%s %s", dec(at), dec(y))
+		x, y := dec((float64(i)+0.5)*step), dec(float64(probesTall)*(1-float64(min(p.MS, top))/float64(top)))
+		if open {
+			fmt.Fprintf(&line, "L%s %s", x, y)
+			fmt.Fprintf(&area, "L%s %s", x, y)
+			continue
 		}
-		last = at
+		fmt.Fprintf(&line, "M%s %sh.01", x, y)
+		fmt.Fprintf(&area, "M%s %dV%s", x, probesTall, y)
+		open = true
 	}
-	shut()
+	shut(len(probes))
 	v.drawMisses(probes, step)
 	v.Line, v.Area = line.String(), area.String()
 }

@@ -4,11 +4,11 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"log"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -152,35 +152,21 @@ func (c Config) only(h http.Handler) http.Handler {
 	})
 }
 
-func (c Config) peer(r *http.Request) bool { return c.known(from(r)) }
+func (c Config) peer(r *http.Request) bool { return c.known(sender(r.RemoteAddr)) }
 
 func (c Config) known(sender netip.Addr) bool {
 	return sender.IsValid() && slices.ContainsFunc(c.Peers, func(p netip.Addr) bool { return bare(p) == sender })
 }
 
-func (c Config) patience() time.Duration {
-	if c.limit > 0 {
-		return c.limit
-	}
-	return writeLimit
-}
+func (c Config) patience() time.Duration { return cmp.Or(c.limit, writeLimit) }
 
-func loopback(r *http.Request) bool { return from(r).IsLoopback() }
+func loopback(r *http.Request) bool { return sender(r.RemoteAddr).IsLoopback() }
 
-// from gives the sender's address; an IPv4 address in IPv6 clothes is that IPv4
-// address.
-func from(r *http.Request) netip.Addr { return sender(r.RemoteAddr) }
-
+// sender gives the address of who asks, not valid where it is none; an IPv4 address in IPv6 clothes
+// is that IPv4 address.
 func sender(addr string) netip.Addr {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return bare(a)
+	a, _ := netip.ParseAddrPort(addr)
+	return bare(a.Addr())
 }
 
 func bare(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
