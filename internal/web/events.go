@@ -25,53 +25,41 @@ func (p *pages) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.Feed.leave(news)
-	l := p.lang(r)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store, no-transform")
 	w.Header().Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(w)
-	patient := func() { _ = out.SetWriteDeadline(time.Now().Add(p.patience())) } // a writer without deadlines is a test's
-	send := func(event string, id uint64, v any) error {
-		raw, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", id, event, raw)
-		return err
-	}
 	_ = out.SetReadDeadline(time.Time{}) // the limit for a request, which has been read
-	patient()
 	_, _, seq := p.Feed.since(1<<63 - 1)
-	if _, err := fmt.Fprint(w, "retry: 3000\n\n"); err != nil || send("status", seq, p.Medic.Status().In(l)) != nil || out.Flush() != nil {
+	send := func(event string, v any) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(p.patience())) // a writer without deadlines is a test's
+		raw, err := json.Marshal(v)
+		if err == nil {
+			_, err = fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", seq, event, raw)
+		}
+		return err == nil && out.Flush() == nil
+	}
+	l := p.lang(r)
+	_, _ = fmt.Fprint(w, "retry: 3000\n\n") // who is gone does not get what follows either
+	if !send("status", p.Medic.Status().In(l)) {
 		return
 	}
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
-	for {
+	for told := true; told; {
 		select {
 		case <-r.Context().Done():
 			return
-		case _, open := <-news:
-			if !open {
-				return
-			}
-			patient()
+		case <-beat.C:
+			told = send("beat", struct{}{})
+		case _, told = <-news:
 			status, steps, now := p.Feed.since(seq)
 			for _, step := range steps {
-				step.Text = l.Step(step.Step)
-				if send("step", step.Seq, step) != nil {
-					return
-				}
+				step.Text, seq = l.Step(step.Step), step.Seq
+				told = told && send("step", step)
 			}
 			seq = now
-			if send("status", seq, status.In(l)) != nil || out.Flush() != nil {
-				return
-			}
-		case <-beat.C:
-			patient()
-			if send("beat", seq, struct{}{}) != nil || out.Flush() != nil {
-				return
-			}
+			told = told && send("status", status.In(l))
 		}
 	}
 }
