@@ -46,7 +46,7 @@ const Browser = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (K
 // StartBrowsers sends a browser to the public address every interval, whose socket opens
 // and which then breaks its sign-in off, as was reported of Chrome behind mutual TLS and
 // HTTP/3.
-func (w *World) StartBrowsers(every time.Duration) *Clients {
+func StartBrowsers(w *World, every time.Duration) *Clients {
 	return startClients(w, every, false, Browser)
 }
 

@@ -28,7 +28,7 @@ func TestFaultsAreReplacedChangedAndRefusedByHand(t *testing.T) {
 	}
 	for body, part := range map[string]string{
 		`{"stripp":1}`:                              `unknown field "stripp"`,
-		`{"upgrade":{"udp":{"share":1}}}`:           `transport "udp" is not one of quic, http2`,
+		`{"upgrade":{"udp":{"share":1}}}`:           `transport "udp" is none that this program knows`,
 		`{"upgrade":{"quic":{"share":2}}}`:          "it goes from 0 to 1",
 		`{"upgrade":{"quic":{"form":"odd"}}}`:       `"odd" is not one of no-upgrade`,
 		`{"upgrade":{"":{"share":1}}}`:              "name a transport",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -31,6 +32,76 @@ func (x *exchange) close() {
 	if x.release != nil {
 		x.release()
 	}
+}
+
+// passOn gives Home Assistant's answer on as it is.
+func (x *exchange) passOn(w *World, rw *watched) {
+	defer x.close()
+	if x.resp.StatusCode == http.StatusSwitchingProtocols {
+		x.join(w, rw, nil, false, [][2]string{{"Server", x.resp.Header.Get("Server")}})
+		return
+	}
+	x.forward(rw)
+}
+
+// forward gives a plain answer on, without the headers named.
+func (x *exchange) forward(rw http.ResponseWriter, without ...string) {
+	from := x.resp.Header.Clone()
+	for _, name := range append(without, "Connection", "Keep-Alive", "Transfer-Encoding") {
+		from.Del(name)
+	}
+	maps.Copy(rw.Header(), from)
+	rw.WriteHeader(x.resp.StatusCode)
+	_, _ = io.Copy(rw, x.resp.Body)
+}
+
+// join makes the visitor's connection and the origin's one WebSocket, until either
+// ends, the connector does, or the world. Silent, nothing comes back after the 101.
+func (x *exchange) join(w *World, rw *watched, r *run, silent bool, header [][2]string) {
+	w.wg.Add(1) // the connection's own count ends with the hijack
+	defer w.wg.Done()
+	conn, buf, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return
+	}
+	rw.status = http.StatusSwitchingProtocols
+	pair := &socketPair{conn, x.conn}
+	defer func() { _ = pair.Close() }()
+	if r == nil {
+		r = &run{sockets: map[io.Closer]struct{}{}} // no connector stands between
+	}
+	w.mu.Lock()
+	r.sockets[pair] = struct{}{}
+	late := w.ctx.Err() != nil || r.ctx != nil && r.ready() == 0
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(r.sockets, pair)
+		w.changed()
+	}()
+	if late {
+		return
+	}
+	stop := context.AfterFunc(w.ctx, func() { _ = pair.Close() })
+	defer stop()
+	for _, name := range []string{"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol"} {
+		if v := x.resp.Header.Get(name); v != "" {
+			header = append(header, [2]string{strings.ReplaceAll(name, "Websocket", "WebSocket"), v})
+		}
+	}
+	head := "HTTP/1.1 101 Switching Protocols\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+	for _, h := range header {
+		head += h[0] + ": " + h[1] + "\r\n"
+	}
+	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
+		return
+	}
+	if silent {
+		_, _ = io.Copy(io.Discard, buf)
+		return
+	}
+	splice(conn, buf, x.conn, x.br)
 }
 
 // ask sends the request over a connection of its own, in the form it has: nothing

@@ -30,5 +30,5 @@ func (w *World) proxied(out http.ResponseWriter, req *http.Request) {
 		refuse(http.StatusBadGateway)
 		return
 	}
-	w.passOn(rw, x)
+	x.passOn(w, rw)
 }

@@ -88,7 +88,7 @@ func TestBrowsersThatBreakTheSignInOff(t *testing.T) {
 					defer h.World.StartClients(time.Hour, true).Stop()
 				}
 				if c.every > 0 {
-					defer h.World.StartBrowsers(c.every).Stop()
+					defer lab.StartBrowsers(h.World, c.every).Stop()
 				}
 				if c.want == "healthy" {
 					h.Holds("healthy", 3*time.Hour, func() bool { return h.Status().Diagnosis.Cause.String() == "healthy" })
