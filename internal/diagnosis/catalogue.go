@@ -80,6 +80,10 @@ type Row struct {
 	Place  Place  // where on the way in it lies
 	Source string // where the signature was reported
 	Blinds bool   // the probe cannot see past it to the WebSocket
+	Passes bool   // every check of ours succeeds: nothing is wrong, or people fail at something other than the WebSocket's way
+	// LosesUpgrade says that the handshake is lost, or spoilt, in a tunnel that stands. Of a
+	// tunnel that does not, what every protocol has shown says nothing of WebSockets.
+	LosesUpgrade bool
 	// Variants are the wordings that it has beside its own, for what may be known of it
 	// or for what the verdict is based on.
 	Variants []string
@@ -91,13 +95,17 @@ type Row struct {
 }
 
 // Catalogue gives every row in the order in which they are tried.
-func Catalogue() []Row { return append([]Row(nil), catalogue...) }
+func Catalogue() []Row { return slices.Clone(catalogue) }
 
 // String gives the cause's id, as in the log, the events and the JSON.
 func (c Cause) String() string { return c.row().ID }
 
 // Blinds says that the probe cannot see past this cause to the WebSocket.
 func (c Cause) Blinds() bool { return c.row().Blinds }
+
+// ChecksSucceed says that every check of ours succeeds: nothing is wrong, or people fail at
+// something other than the WebSocket's way.
+func (c Cause) ChecksSucceed() bool { return c.row().Passes }
 
 // Restarts says that a restart under the same protocol may end this cause.
 func (c Cause) Restarts() bool {
@@ -113,23 +121,25 @@ func (c Cause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText reads a cause's id.
 func (c *Cause) UnmarshalText(b []byte) error {
-	for i := range catalogue {
-		if catalogue[i].ID == string(b) {
-			*c = catalogue[i].Cause
-			return nil
-		}
+	i := slices.IndexFunc(catalogue, func(r Row) bool { return r.ID == string(b) })
+	if i < 0 {
+		return fmt.Errorf("no cause is called %q", b)
 	}
-	return fmt.Errorf("no cause is called %q", b)
+	*c = catalogue[i].Cause
+	return nil
 }
 
-func (c Cause) row() *Row {
+func (c Cause) row() *Row { return rows[min(int(c), len(rows)-1)] }
+
+// rows are those of the catalogue by their causes; a number that is none of them is Unknown.
+var rows = func() []*Row {
+	list := make([]*Row, len(catalogue)+1)
+	list[len(catalogue)] = &catalogue[len(catalogue)-1] // unknown stands last
 	for i := range catalogue {
-		if catalogue[i].Cause == c {
-			return &catalogue[i]
-		}
+		list[catalogue[i].Cause] = &catalogue[i]
 	}
-	return &catalogue[len(catalogue)-1] // unknown stands last
-}
+	return list
+}()
 
 // catalogue is the table of causes, in order of certainty: what one answer shows
 // beyond doubt stands before what several looks suggest together. docs/CAUSES.md is
@@ -137,7 +147,7 @@ func (c Cause) row() *Row {
 // homeassistant-apps/app-cloudflared issues, DOC = Cloudflare's documentation.
 var catalogue = []Row{
 	{
-		Cause: Healthy, ID: "healthy", Remedy: NoRemedy,
+		Cause: Healthy, ID: "healthy", Remedy: NoRemedy, Passes: true,
 		Variants: []string{"token-refused", "elsewhere"},
 		match:    func(e evidence.Evidence) bool { return e.Public.Healthy() && e.Public.CFRay() != "" },
 		fit:      healthyBut,
@@ -220,14 +230,17 @@ var catalogue = []Row{
 		Cause: ForwardedHeader, ID: "forwarded-header", Remedy: Tell, Place: AtHomeAssistant,
 		Source: "homeassistant/components/http/forwarded.py",
 		match:  func(e evidence.Evidence) bool { return untrusted(e) && e.CoreLog.Forwarded.AboutHeader() },
-		fit:    forwardedAs,
+		fit:    func(e evidence.Evidence, d *Diagnosis) { d.Forwarded = e.CoreLog.Forwarded }, // the header that the log names
 	},
 	{
 		Cause: ProxyNotTrusted, ID: "proxy-not-trusted", Remedy: Tell, Place: AtHomeAssistant,
 		Variants: []string{"screen", "file"},
 		Source:   "APP#745",
 		match:    untrusted,
-		fit:      trustedWhere,
+		// Where trusted proxies are set in this Core.
+		fit: func(e evidence.Evidence, d *Diagnosis) {
+			d.Variant = map[evidence.Switch]string{evidence.On: "screen", evidence.Off: "file"}[since(e.Core.Version, 2026, 8)]
+		},
 	},
 	{
 		Cause: RedirectLoop, ID: "redirect-loop", Remedy: Tell, Place: AtCloudflare,
@@ -246,7 +259,12 @@ var catalogue = []Row{
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Zone.WebSockets == evidence.Off && (handshakeRefused(e) || upgradeHung(e))
 		},
-		fit: disabledPerhaps,
+		// What Cloudflare's API said is told apart from what is inferred.
+		fit: func(e evidence.Evidence, d *Diagnosis) {
+			if e.Zone.WebSockets == evidence.Off {
+				d.Variant, d.Basis = "sure", "sure"
+			}
+		},
 	},
 	{
 		Cause: OtherConnector, ID: "other-connector", Remedy: Tell, Place: AtTunnel, Blinds: true,
@@ -256,7 +274,11 @@ var catalogue = []Row{
 	{
 		Cause: WaitingForLogin, ID: "waiting-for-login", Remedy: Tell, Place: AtTunnel,
 		Source: "APP#925, APP#896, APP#590, APP#472",
-		match:  waitsForLogin,
+		// The app is in its first start, and waits for a person.
+		match: func(e evidence.Evidence) bool {
+			runs := e.AddOn.State == evidence.StateStarted || e.AddOn.State == evidence.StateStartup
+			return runs && e.Connector.Asked && e.Connector.Trouble == evidence.Refused && e.Log.LoginWanted
+		},
 	},
 	{
 		Cause: ProxyBetween, ID: "proxy-between", Remedy: Tell, Place: ToHomeAssistant,
@@ -269,28 +291,28 @@ var catalogue = []Row{
 		fit: servedAt,
 	},
 	{
-		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate, Place: AtTunnel,
+		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
 		Source: "CFD#1652",
 		match: func(e evidence.Evidence) bool {
 			return (handshake400(e.Public, bodyNoUpgrade) || hidden400(e)) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate, Place: AtTunnel,
+		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
 		Source: "CFD#883, and seen with cloudflared itself",
 		match: func(e evidence.Evidence) bool {
 			return handshake400(e.Public, bodyNoConnection, bodyNoKey, bodyNoVersion) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate, Place: AtTunnel,
+		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
 		Source: "CFD#1208, CFD#560",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Public.Status == 502 && connectorsOwn502(e) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate, Place: AtTunnel,
+		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
 		Source: "CFD#526; the partial HTTP/2 failure of March 2026",
 		match:  func(e evidence.Evidence) bool { return upgradeHung(e) && tunnelAlone(e) },
 	},
@@ -305,17 +327,22 @@ var catalogue = []Row{
 		Cause: StartRefused, ID: "start-refused", Remedy: Tell, Place: AtTunnel,
 		Variants: []string{"api-away", "api-away-stopped", "no-edge", "login", "dns-entry", "tunnel-name"},
 		Source:   "APP#450, APP#517, APP#257, APP#510, APP#622",
-		match:    startRefused,
-		fit:      startRefusedBy,
+		// The app ended on its own at its start.
+		match: func(e evidence.Evidence) bool { return ended(e) && e.Log.StartFailed != evidence.StartClean },
+		fit:   startRefusedBy,
 	},
 	{
 		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell, Place: AtTunnel,
 		Source: "APP#600",
 		match: func(e evidence.Evidence) bool {
-			gone := e.AddOn.Asked && (e.AddOn.State == evidence.StateStopped || e.AddOn.State == evidence.StateError)
-			return gone && !e.Connector.Up()
+			return e.AddOn.Asked && ended(e)
 		},
-		fit: startedOnce,
+		// An app that ended with an error may be started; one that a person stopped stays stopped.
+		fit: func(e evidence.Evidence, d *Diagnosis) {
+			if e.AddOn.State == evidence.StateError {
+				d.Remedy = Start
+			}
+		},
 	},
 	{
 		Cause: NoInternet, ID: "no-internet", Remedy: Wait, Place: AtTunnel,
@@ -354,7 +381,12 @@ var catalogue = []Row{
 	{
 		Cause: EdgeUnroutable, ID: "edge-unroutable", Remedy: Tell, Place: AtTunnel,
 		Source: "CFD#842",
-		match:  unroutable,
+		// This machine has no way to the addresses of the edge that cloudflared was given, and
+		// nothing else is known to be wrong.
+		match: func(e evidence.Evidence) bool {
+			l := e.Log
+			return noConnector(e.Public) && without(e) && e.Internet != evidence.InternetDown && l.Unroutable > 0 && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
+		},
 	},
 	{
 		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate, Place: AtTunnel,
@@ -373,7 +405,7 @@ var catalogue = []Row{
 		Variants: []string{"quic", "http2"},
 		Source:   "APP#464, APP#581, APP#872, APP#885",
 		match:    flapping,
-		fit:      flapsOver,
+		fit:      func(e evidence.Evidence, d *Diagnosis) { d.Variant = e.Log.LostOver.String() },
 	},
 	{
 		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart, Place: AtTunnel,
@@ -412,7 +444,7 @@ var catalogue = []Row{
 		Cause: OriginMoved, ID: "origin-moved", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"restart", "token", "known"},
 		Source:   "APP#1048, APP#1056, APP#1060",
-		match:    originMoved,
+		match:    func(e evidence.Evidence) bool { return unasked(e) && moved(e) && !answered(e.Service) },
 		fit:      originMovedTo,
 	},
 	{
@@ -456,7 +488,7 @@ var catalogue = []Row{
 		Source: "APP#437",
 		match: func(e evidence.Evidence) bool {
 			return cloudflare(e.Public) && e.Public.Status == 404 && e.Page.Status == 404 &&
-				(unrouted(e) || trimmed(e.Public) == "" && e.Direct.Healthy())
+				(e.Connector.Route.Asked && !e.Connector.Route.Found || trimmed(e.Public) == "" && e.Direct.Healthy())
 		},
 	},
 	{
@@ -484,20 +516,24 @@ var catalogue = []Row{
 		Source: "CFD#1652, update",
 	},
 	{
-		Cause: ClientsFailProbeFine, ID: "clients-fail-probe-fine", Remedy: Tell, Place: AtVisitors,
+		Cause: ClientsFailProbeFine, ID: "clients-fail-probe-fine", Remedy: Tell, Place: AtVisitors, Passes: true,
 		Source: "the recovery script's author, later finding; APP#904",
 	},
 	{
-		Cause: ClientsCloseDuringSignIn, ID: "clients-close-during-sign-in", Remedy: Tell, Place: AtVisitors,
+		Cause: ClientsCloseDuringSignIn, ID: "clients-close-during-sign-in", Remedy: Tell, Place: AtVisitors, Passes: true,
 		Variants: []string{"counted", "logged", "both", "suspect", "cleared"},
 		fit:      closedAs,
 		Source:   "the recovery script's author, June 2026",
 	},
 	{
-		Cause: PageStale, ID: "page-stale", Remedy: Tell, Place: AtCloudflare,
+		Cause: PageStale, ID: "page-stale", Remedy: Tell, Place: AtCloudflare, Passes: true,
 		Variants: []string{"cached"},
-		fit:      staleIn,
-		Source:   "home-assistant/epics#113, home-assistant/core#176912",
+		fit: func(e evidence.Evidence, d *Diagnosis) {
+			if e.Frontend.Cached() { // a cache holds it
+				d.Basis = "cached"
+			}
+		},
+		Source: "home-assistant/epics#113, home-assistant/core#176912",
 	},
 	{
 		Cause: Unknown, ID: "unknown", Remedy: Tell,

@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -39,7 +40,7 @@ func Conclude(e evidence.Evidence, h History) (Diagnosis, Others) {
 	others, clients, closing := h.Others.take(e, vote, h.Interval)
 	cause := sign.Cause
 	switch {
-	case h.Everywhere && cause.losesUpgrade():
+	case h.Everywhere && sign.LosesUpgrade:
 		cause = everywhere(e)
 	case clients != nil:
 		cause = ClientsFailProbeFine
@@ -72,10 +73,8 @@ func sign(e evidence.Evidence) *Row {
 		}
 		return Unknown.row()
 	}
-	for i := range catalogue {
-		if row := &catalogue[i]; row.match != nil && row.match(e) {
-			return row
-		}
+	for row := range fitting(e) {
+		return row
 	}
 	return Unknown.row()
 }
@@ -84,12 +83,20 @@ func sign(e evidence.Evidence) *Row {
 // tried: the first is the verdict, the others are what it stands before. It is for the
 // test that holds the order of the catalogue.
 func Fitting(e evidence.Evidence) (list []Cause) {
-	for i := range catalogue {
-		if row := &catalogue[i]; row.match != nil && row.match(e) {
-			list = append(list, row.Cause)
-		}
+	for row := range fitting(e) {
+		list = append(list, row.Cause)
 	}
 	return list
+}
+
+func fitting(e evidence.Evidence) iter.Seq[*Row] {
+	return func(yield func(*Row) bool) {
+		for i := range catalogue {
+			if row := &catalogue[i]; row.match != nil && row.match(e) && !yield(row) {
+				return
+			}
+		}
+	}
 }
 
 // everywhere is the cause where the fault was seen under every protocol that may be tried:
@@ -101,18 +108,6 @@ func everywhere(e evidence.Evidence) Cause {
 		return WebSocketsDisabled
 	}
 	return StrippedEverywhere
-}
-
-// losesUpgrade says that the handshake is lost, or spoilt, in a tunnel that stands. Of a
-// tunnel that does not, what every protocol has shown says nothing of WebSockets.
-func (c Cause) losesUpgrade() bool {
-	return c == UpgradeStripped || c == UpgradeMangled || c == UpgradeRefused || c == UpgradeSilent
-}
-
-// ChecksSucceed says that every check of ours succeeds: nothing is wrong, or people fail at
-// something other than the WebSocket's way.
-func (c Cause) ChecksSucceed() bool {
-	return c == Healthy || c == ClientsFailProbeFine || c == ClientsCloseDuringSignIn || c == PageStale
 }
 
 // Change is a version or a setting that became another one.

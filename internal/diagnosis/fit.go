@@ -20,13 +20,6 @@ func healthyBut(e evidence.Evidence, d *Diagnosis) {
 	}
 }
 
-// staleIn tells a page that a cache holds.
-func staleIn(e evidence.Evidence, d *Diagnosis) {
-	if e.Frontend.Cached() {
-		d.Basis = "cached"
-	}
-}
-
 // closedAs notes what says that sign-ins break off: what was counted, Home Assistant's log
 // or both, and whether the zone has what is suspected.
 func closedAs(_ evidence.Evidence, d *Diagnosis) {
@@ -43,17 +36,6 @@ func closedAs(_ evidence.Evidence, d *Diagnosis) {
 		d.Variant = "counted"
 	}
 	d.Basis = map[evidence.Switch]string{evidence.On: "suspect", evidence.Off: "cleared"}[c.Suspect]
-}
-
-// forwardedAs notes the header that Home Assistant's log names.
-func forwardedAs(e evidence.Evidence, d *Diagnosis) { d.Forwarded = e.CoreLog.Forwarded }
-
-// startedOnce: an app that ended with an error may be started; one that a person
-// stopped stays stopped.
-func startedOnce(e evidence.Evidence, d *Diagnosis) {
-	if e.AddOn.State == evidence.StateError {
-		d.Remedy = Start
-	}
 }
 
 // startRefusedBy notes why the app ended at its start. What can have passed is tried
@@ -113,26 +95,11 @@ func proxyRefusesAt(e evidence.Evidence, d *Diagnosis) {
 	}
 }
 
-// trustedWhere notes where trusted proxies are set in this Core.
-func trustedWhere(e evidence.Evidence, d *Diagnosis) {
-	d.Variant = map[evidence.Switch]string{evidence.On: "screen", evidence.Off: "file"}[since(e.Core.Version, 2026, 8)]
-}
-
 // servedAt notes where the tunnel leads and where Home Assistant is, if both are known.
 func servedAt(e evidence.Evidence, d *Diagnosis) {
 	d.addresses(e)
 	if e.Connector.Route.Found && d.Here != "" {
 		d.Variant = "known"
-	}
-}
-
-// flapsOver notes the transport that breaks.
-func flapsOver(e evidence.Evidence, d *Diagnosis) { d.Variant = e.Log.LostOver.String() }
-
-// disabledPerhaps tells what Cloudflare's API said from what is inferred.
-func disabledPerhaps(e evidence.Evidence, d *Diagnosis) {
-	if e.Zone.WebSockets == evidence.Off {
-		d.Variant, d.Basis = "sure", "sure"
 	}
 }
 

@@ -34,6 +34,15 @@ const (
 func answered(l evidence.Look) bool   { return l.Stage >= evidence.Answered }
 func unanswered(l evidence.Look) bool { return l.Done() && !answered(l) }
 
+// address is where a look was made, the empty one if that is no address.
+func address(l evidence.Look) *url.URL {
+	_, at, _ := strings.Cut(l.Asked, " ")
+	if u, err := url.Parse(at); err == nil {
+		return u
+	}
+	return &url.URL{}
+}
+
 // absent says whether nothing listens at Home Assistant's own address. A look that
 // could not be made, or a name that nobody knows, says nothing of it.
 func absent(l evidence.Look) bool {
@@ -43,12 +52,7 @@ func absent(l evidence.Look) bool {
 
 // reachTrouble says whether a look ended on the way to the other side.
 func reachTrouble(l evidence.Look) bool {
-	//exhaustive:ignore
-	switch l.Trouble {
-	case evidence.TimedOut, evidence.Refused, evidence.Unreachable, evidence.Cut:
-		return true
-	}
-	return false
+	return slices.Contains([]evidence.Trouble{evidence.TimedOut, evidence.Refused, evidence.Unreachable, evidence.Cut}, l.Trouble)
 }
 
 // resolverSilent says whether the house's resolver never answered.
@@ -76,12 +80,7 @@ func aiohttpText(l evidence.Look) bool {
 }
 
 func startsWith(l evidence.Look, beginnings ...string) bool {
-	for _, b := range beginnings {
-		if strings.HasPrefix(trimmed(l), b) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(trimmed(l), b) })
 }
 
 func handshake400(l evidence.Look, beginnings ...string) bool {
@@ -91,11 +90,7 @@ func handshake400(l evidence.Look, beginnings ...string) bool {
 // hidden400 is a refused handshake whose text an error page hides: the status, and
 // the connector's count of 400s that rose during the probe.
 func hidden400(e evidence.Evidence) bool {
-	if !cloudflare(e.Public) || e.Public.Status != 400 || homeAssistants(e.Public) || otherServer(e.Public) {
-		return false
-	}
-	rise, known := e.Connector.Carried()
-	return known && rise.Codes[400] > 0
+	return cloudflare(e.Public) && e.Public.Status == 400 && !homeAssistants(e.Public) && !otherServer(e.Public) && carriedAnswer(e)
 }
 
 func handshakeRefused(e evidence.Evidence) bool {
@@ -168,10 +163,7 @@ func proxyBlamed(e evidence.Evidence) bool {
 
 // fromBehind says that an answer was certainly made behind the tunnel, not by the edge.
 func fromBehind(l evidence.Look) bool {
-	if l.CFRay() == "" || l.Healthy() {
-		return false
-	}
-	return l.Stage == evidence.Upgraded || answered(l) && (homeAssistants(l) || originText(l) || l.Status == 404 && trimmed(l) == "")
+	return l.CFRay() != "" && !l.Healthy() && (l.Stage == evidence.Upgraded || answered(l) && (homeAssistants(l) || originText(l) || l.Status == 404 && trimmed(l) == ""))
 }
 
 func serverError(l evidence.Look) bool { return cloudflare(l) && l.Status >= 500 }
@@ -221,8 +213,7 @@ func hung(e evidence.Evidence) bool {
 		return false
 	}
 	if without(e) {
-		quiet := l.Quiet()
-		return noConnector(e.Public) && quiet && c.ObservedDown >= hungTime && e.AddOn.State == evidence.StateStarted
+		return noConnector(e.Public) && l.Quiet() && c.ObservedDown >= hungTime && e.AddOn.State == evidence.StateStarted
 	}
 	if !named1033(e.Public) || !c.Up() || e.Zone.Connected == evidence.On || !neverCarried(e) {
 		return false
@@ -245,10 +236,7 @@ func misrouted(e evidence.Evidence) bool {
 // service, and not by Cloudflare's edge.
 func connectorsOwn502(e evidence.Evidence) bool {
 	rise, known := e.Connector.Carried()
-	if known {
-		return rise.Errors > 0
-	}
-	return originText(e.Public)
+	return rise.Errors > 0 || !known && originText(e.Public)
 }
 
 // fromAfar says that it was looked from outside the house, where nothing inside can be
@@ -275,26 +263,19 @@ func cloudflaresOwn5xx(e evidence.Evidence) bool {
 	return serverError(e.Page) && !originText(e.Page)
 }
 
-func unrouted(e evidence.Evidence) bool {
-	return e.Connector.Route.Asked && !e.Connector.Route.Found
-}
-
 // untrusted: with Home Assistant's text; or with none, where ordinary pages get the same
 // and Home Assistant itself is well. Another server's page for its own 400 is not that.
 func untrusted(e evidence.Evidence) bool {
 	if !cloudflare(e.Public) || e.Public.Status != 400 || e.Page.Done() && e.Page.Status != 400 || aiohttpText(e.Public) {
 		return false
 	}
-	if trimmed(e.Public) == "400: Bad Request" {
-		return true
-	}
-	return trimmed(e.Public) == "" && e.Page.Status == 400 && e.Direct.Healthy() && carriedAnswer(e)
+	return trimmed(e.Public) == "400: Bad Request" || trimmed(e.Public) == "" && e.Page.Status == 400 && e.Direct.Healthy() && carriedAnswer(e)
 }
 
 // carriedAnswer says that the answer's status came through this house's connector.
 func carriedAnswer(e evidence.Evidence) bool {
-	rise, known := e.Connector.Carried()
-	return known && rise.Codes[e.Public.Status] > 0
+	rise, _ := e.Connector.Carried()
+	return rise.Codes[e.Public.Status] > 0
 }
 
 // proxyRefuses: another web server stands behind the tunnel, and answers for itself. Its
@@ -306,47 +287,24 @@ func proxyRefuses(e evidence.Evidence) bool {
 		return false
 	}
 	_, known := e.Connector.Carried()
-	switch {
-	case otherServer(l):
-		return carriedAnswer(e) || !known && ours(e)
-	case l.Status >= 502:
-		return carriedAnswer(e)
-	}
-	return false
+	return (otherServer(l) || l.Status >= 502) && carriedAnswer(e) || otherServer(l) && !known && ours(e)
 }
 
 // connectorsFault says that cloudflared itself could not ask its service.
 func connectorsFault(e evidence.Evidence) bool {
-	rise, known := e.Connector.Carried()
-	return known && rise.Errors > 0 || originText(e.Public)
+	rise, _ := e.Connector.Carried()
+	return rise.Errors > 0 || originText(e.Public)
 }
 
 // record says that the DNS record of the name does not lead to a tunnel of this account.
 func record(e evidence.Evidence) bool {
 	l := e.Public
-	if named(l, recordCodes) {
-		return true
-	}
-	return refusal(l) && slices.Contains(recordStatuses, l.Status) && !carriedAnswer(e)
+	return named(l, recordCodes) || refusal(l) && slices.Contains(recordStatuses, l.Status) && !carriedAnswer(e)
 }
 
-// unroutable says that this machine has no way to the addresses of the edge that
-// cloudflared was given, and that nothing else is known to be wrong.
-func unroutable(e evidence.Evidence) bool {
-	l := e.Log
-	return noConnector(e.Public) && without(e) && e.Internet != evidence.InternetDown && l.Unroutable > 0 && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
-}
-
-// waitsForLogin says that the app is in its first start, and waits for a person.
-func waitsForLogin(e evidence.Evidence) bool {
-	runs := e.AddOn.State == evidence.StateStarted || e.AddOn.State == evidence.StateStartup
-	return runs && e.Connector.Asked && e.Connector.Trouble == evidence.Refused && e.Log.LoginWanted
-}
-
-// startRefused says that the app ended on its own at its start.
-func startRefused(e evidence.Evidence) bool {
-	ended := e.AddOn.State == evidence.StateError || e.AddOn.State == evidence.StateStopped
-	return ended && e.Log.StartFailed != evidence.StartClean && !e.Connector.Up()
+// ended says that the app does not run.
+func ended(e evidence.Evidence) bool {
+	return (e.AddOn.State == evidence.StateError || e.AddOn.State == evidence.StateStopped) && !e.Connector.Up()
 }
 
 // mayPass says that what ended the app's start can have passed by now.
@@ -387,21 +345,12 @@ func moved(e evidence.Evidence) bool {
 // rewritten says that the app's start writes the tunnel's service anew from Core's
 // settings: the tunnel is managed locally, and the host is the app's external_hostname.
 func rewritten(e evidence.Evidence) bool {
-	_, at, _ := strings.Cut(e.Public.Asked, " ")
-	u, err := url.Parse(at)
-	return e.AddOn.TokenKnown && !e.AddOn.HasToken && e.AddOn.External != "" && err == nil && strings.EqualFold(u.Hostname(), e.AddOn.External)
-}
-
-func originMoved(e evidence.Evidence) bool {
-	return unasked(e) && moved(e) && !answered(e.Service)
+	return e.AddOn.TokenKnown && !e.AddOn.HasToken && e.AddOn.External != "" && strings.EqualFold(address(e.Public).Hostname(), e.AddOn.External)
 }
 
 // originRefused says that nothing answers where the tunnel leads, though Core runs.
 func originRefused(e evidence.Evidence) bool {
-	if originError(e.Public) && absent(e.Direct) && coreRuns(e) {
-		return true
-	}
-	return unasked(e) && (absent(e.Service) || e.Log.OriginOff > 0)
+	return originError(e.Public) && absent(e.Direct) && coreRuns(e) || unasked(e) && (absent(e.Service) || e.Log.OriginOff > 0)
 }
 
 // originText is what cloudflared says when it cannot talk to its service.
@@ -450,19 +399,16 @@ func redirect(l evidence.Look) *url.URL {
 	if !cloudflare(l) || l.Status < 301 || l.Status > 308 || l.HeaderValue("Location") == "" {
 		return nil
 	}
-	_, at, _ := strings.Cut(l.Asked, " ")
-	from, err1 := url.Parse(at)
-	to, err2 := url.Parse(l.HeaderValue("Location"))
-	if err1 != nil || err2 != nil {
+	to, err := address(l).Parse(l.HeaderValue("Location"))
+	if err != nil {
 		return nil
 	}
-	return from.ResolveReference(to)
+	return to
 }
 
 // toItself says whether following the redirect asks the same again. A forced
 // https:// changes nothing behind a tunnel, where the visitor is on https already.
 func toItself(l evidence.Look, to *url.URL) bool {
-	_, at, _ := strings.Cut(l.Asked, " ")
-	from, err := url.Parse(at)
-	return err == nil && strings.EqualFold(to.Hostname(), from.Hostname()) && to.Path == from.Path
+	from := address(l)
+	return strings.EqualFold(to.Hostname(), from.Hostname()) && to.Path == from.Path
 }
