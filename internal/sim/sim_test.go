@@ -202,6 +202,7 @@ func TestTheOwnSettingComesBackOnceQUICPasses(t *testing.T) {
 	for i := range 60 {
 		s := draw(Blocked, i, 1, world, cfg.Pace, cfg.Zone)
 		c := newCare(s, cfg.Rules)
+		c.pictured = true
 		c.live(s.end + limit)
 		back := c.marks[len(c.marks)-2].at // the last restart's beginning
 		if c.restarts != 2 || c.setting != s.own || c.transport() != quic || back < s.end || back > max(s.end, s.onset()+cfg.Rules.Failback)+25*time.Hour {

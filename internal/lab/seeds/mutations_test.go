@@ -47,7 +47,7 @@ var mutants = []*mutation{
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
 		{"internal/journal/load.go", "	if !first.usable() || ", "	if "},
 		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
-	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/disk.go", "errors.Join(err, f.Sync(), f.Close())", "errors.Join(err, f.Close())"}}},
+	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/folder.go", "errors.Join(err, file.Sync(), file.Close())", "errors.Join(err, file.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !t.in.Unkept && !t.s.Unkept }", "{ return true }"},
 		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
@@ -63,7 +63,7 @@ var mutants = []*mutation{
 	{"a secret is logged", []string{"Supervisor is away"}, []patch{
 		{"internal/secret/secret.go", "	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {", "	if _, err := s.w.Write(p); err != nil {"},
 		{"internal/supervisor/line.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + l.http.Token"}}},
-	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/journal.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
+	{"our own doing is taken for a person's", []string{"quic strips WebSockets"}, []patch{{"internal/journal/record.go", "	return p == i.From || p == i.To || slices.Contains(i.Ours, p)", "	return false"}}},
 	{"a person's protocol is not taken for theirs", []string{"a person sets a protocol"}, []patch{
 		{"internal/policy/setting.go", "{ c.Own, c.Set, c.Doubt = p, p, NoDoubt }", "{ c.Set, c.Doubt = p, NoDoubt }"}}},
 	{"what waits is not told", []string{"the connector hangs"}, []patch{
