@@ -65,9 +65,8 @@ type care struct {
 	now      time.Duration
 	state    policy.State
 	sense    sensor.Sensor
-	bad      uint64 // refused requests, as the connector counts them
-	counters evidence.Counters
-	missing  bool // the sensor has seen the connections go, and not come back
+	counters evidence.Counters // the connector's, of refused requests
+	missing  bool              // the sensor has seen the connections go, and not come back
 	log      logSaid
 	visit    time.Duration // the next attempt of somebody to connect; never, to be drawn
 	leave    time.Duration // when they give up
@@ -347,7 +346,7 @@ func (c *care) see(lost bool) diagnosis.Cause {
 	case sp.kind == stripping:
 		if loss := sp.loss[c.transport()]; c.Float64() < loss {
 			if !sp.hangs {
-				c.bad++
+				c.counters.Codes[refused]++
 			}
 			return sp.cause
 		}
@@ -362,7 +361,7 @@ func (c *care) see(lost bool) diagnosis.Cause {
 		return diagnosis.UpgradeRefused
 	default:
 		if sp.kind == away {
-			c.bad++
+			c.counters.Codes[refused]++
 		}
 		return sp.cause
 	}
@@ -487,9 +486,11 @@ func (c *care) stirs(at time.Duration) time.Duration {
 	return t
 }
 
+// refused is the status of a request that came without its headers.
+const refused = 400
+
 // read takes a reading of the connector, and says whether it calls for a look.
 func (c *care) read(at time.Duration) bool {
-	c.counters.Codes[400] = c.bad
 	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
 	if sp := c.spell(at); at < c.up || sp != nil && sp.unready() {
 		e.Ready = 0
@@ -514,7 +515,7 @@ func (c *care) visits(until time.Duration) {
 		failed := hit || c.lost()
 		// What is lost on the way, or hangs, leaves no mark in the connector's counters.
 		if hit && !sp.unready() && !sp.hangs && c.visit >= c.up {
-			c.bad++
+			c.counters.Codes[refused]++
 		}
 		switch {
 		case !failed:

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
@@ -18,9 +19,8 @@ type finding struct {
 // means by it; and the same where the incident has shown the fault under every protocol. What
 // differs from home to home and from moment to moment the sight is given then: nothing that is
 // concluded hangs on it (a test holds it).
-var findings = func() (all [2]map[diagnosis.Cause]*finding) {
+var findings = func() (all [2][math.MaxUint8 + 1]*finding) {
 	for i, everywhere := range []bool{false, true} {
-		all[i] = map[diagnosis.Cause]*finding{}
 		for cause, e := range shown() {
 			d, _ := diagnosis.Conclude(e, diagnosis.History{Everywhere: everywhere})
 			all[i][cause] = &finding{d, policy.SightOf(e, d)}
