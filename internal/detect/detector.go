@@ -33,13 +33,13 @@ type Detector struct {
 }
 
 // Score is how much speaks for a fault; 0 where nothing does.
-func (d Detector) Score() float64 { return max(d.sudden.score, d.slow.score) }
+func (d *Detector) Score() float64 { return max(d.sudden.score, d.slow.score) }
 
 // Suspects says whether anything does.
-func (d Detector) Suspects() bool { return d.Score() > 0 }
+func (d *Detector) Suspects() bool { return d.Score() > 0 }
 
 // Certain says whether it is enough for an alarm.
-func (d Detector) Certain() bool { return d.Score() >= Alarm }
+func (d *Detector) Certain() bool { return d.Score() >= Alarm }
 
 // Count takes one look. One without a verdict neither adds nor clears.
 func (d *Detector) Count(now time.Time, l Look, n Noise) {
@@ -71,7 +71,7 @@ func (d *Detector) Works(n int) {
 }
 
 // Left is how many good looks in a row take the score to zero.
-func (d Detector) Left() int { return max(d.sudden.left(), d.slow.left()) }
+func (d *Detector) Left() int { return max(d.sudden.left(), d.slow.left()) }
 
 // cusum sums up what speaks for a loss rather than for noise.
 type cusum struct{ score, failure, success float64 }

@@ -65,12 +65,13 @@ func (p *Passing) pass(to float64, t Tally, before, begin, works float64) {
 	if p.last == 0 {
 		*p, good, begin = Passing{last: to - slots}, 0, begin*before
 	}
+	worked, half := math.Pow(works, good), math.Pow(works, good/2)
 	left := func(slot int, at float64) float64 { return min(max(1-(at-float64(slot))/slots, 0), 1) } // of those that began then
 	for i := range p.on {
 		if b := &p.on[i]; b.ratio > 0 {
 			lasts := left(b.slot, to) / max(left(b.slot, p.last), 1e-9)
-			p.over += b.ratio * (1 - lasts) * math.Pow(works, good/2)
-			b.ratio *= lasts * math.Pow(works, good)
+			p.over += b.ratio * (1 - lasts) * half
+			b.ratio *= lasts * worked
 		}
 	}
 	for slot := int(max(p.last, to-slots)); slot <= int(to); slot++ {

@@ -221,7 +221,7 @@ func (m *Medic) look(ctx context.Context) (seen survey.Seen, d diagnosis.Diagnos
 	if seen.Info != nil && !seen.Info.Installed() || seen.Refused {
 		m.eyes.again()
 	}
-	h := diagnosis.History{Interval: m.rules.Interval, Others: m.others, Everywhere: m.rules.Exhausted(m.state),
+	h := diagnosis.History{Interval: m.rules.Interval, Others: m.others, Everywhere: m.rules.Exhausted(&m.state),
 		Sign: m.state.Sign, Since: m.state.TroubleSince, Changes: m.chron.History().Versions}
 	if i := m.state.Incident; i != nil {
 		h.Onset = i.Onset

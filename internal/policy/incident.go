@@ -317,7 +317,7 @@ func (i *Incident) hold(t *turn) {
 // Exhausted says whether the open incident has seen the fault under every allowed
 // protocol, and none is kept for being better than the user's own. A protocol that
 // could not be tried, or did not connect, has shown nothing of it.
-func (r Rules) Exhausted(s State) bool {
-	i, t := s.Incident, turn{r: r, s: &s}
+func (r *Rules) Exhausted(s *State) bool {
+	i, t := s.Incident, turn{r: r, s: s}
 	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && len(t.candidates()) == 0 && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
 }

@@ -99,7 +99,7 @@ const (
 )
 
 // note keeps what a look says of the plans.
-func (p *Plan) note(in Sight) {
+func (p *Plan) note(in *Sight) {
 	if in.Vote == diagnosis.Works && in.Blind == "" {
 		p.RevivedFor = diagnosis.Unknown
 	}

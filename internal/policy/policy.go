@@ -102,23 +102,23 @@ type Outcome struct {
 
 // turn is one call upon a state: what it was given, and what comes of it.
 type turn struct {
-	r   Rules
+	r   *Rules
 	s   *State
 	now time.Time
-	in  Sight
+	in  *Sight
 	d   Decision
 }
 
 // Observe takes one look and decides.
 func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 	s = s.clone()
-	d := r.Advance(&s, now, in)
+	d := r.Advance(&s, now, &in)
 	return s, d
 }
 
 // Advance is Observe for whoever has no use for the state that was: the state itself
 // becomes the next one.
-func (r Rules) Advance(s *State, now time.Time, in Sight) Decision {
+func (r *Rules) Advance(s *State, now time.Time, in *Sight) Decision {
 	t := turn{r: r, s: s, now: now, in: in}
 	t.forget()
 	s.Setting.note(&t)
@@ -140,7 +140,7 @@ func (r Rules) Advance(s *State, now time.Time, in Sight) Decision {
 // Treated takes the outcome of the change that the last decision ordered.
 func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 	s = s.clone()
-	t := turn{r: r, s: &s, now: now}
+	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
 	s.Restarts = append(s.Restarts, slices.Repeat([]time.Time{now}, out.Restarts)...)
 	if s.Incident != nil {
 		s.Incident.Restarts += out.Restarts
@@ -155,7 +155,7 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 // and of which nothing else is known is ordered again.
 func (r Rules) Awake(s State, now time.Time) State {
 	s = s.clone()
-	t := turn{r: r, s: &s, now: now}
+	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
 	t.forget()
 	if s.Doubt == Unsure && !s.OwnKnown { // how many restarts were made is lost, too: as many as may be
 		s.Restarts = slices.Repeat([]time.Time{now}, r.Budget)

@@ -246,7 +246,7 @@ func TestNothingHelpedTheOwnSettingGoesBackAndHolds(t *testing.T) {
 	h := stripped(t, evidence.Auto, quic, http2)
 	h.run("holding", func() bool { return h.s.Phase == Holding })
 	h.ordered(Change{evidence.HTTP2, Trial}, Change{evidence.Auto, Restore})
-	if h.setting != evidence.Auto || h.s.Set != h.s.Own || !h.r.Exhausted(h.s) {
+	if h.setting != evidence.Auto || h.s.Set != h.s.Own || !h.r.Exhausted(&h.s) {
 		t.Errorf("%+v", h.s)
 	}
 	if left := h.s.HoldUntil.Sub(h.now); left < 29*time.Minute || left > 30*time.Minute {
@@ -1263,7 +1263,7 @@ func TestWhatIsThereAlreadyIsNotRestored(t *testing.T) {
 		Tried: []Attempt{{Protocol: evidence.Auto, Transport: quic, Tally: detect.Tally{Failures: 9, Probes: 10}, Fair: true}}}
 	h.follow(h.pure(func(s State) (State, Decision) {
 		s = s.clone()
-		turn := turn{r: h.r, s: &s, now: h.now}
+		turn := turn{r: &h.r, s: &s, now: h.now, in: &Sight{}}
 		s.Incident.giveUp(&turn)
 		return s, turn.decided()
 	}))

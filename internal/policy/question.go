@@ -31,7 +31,7 @@ func (p Plan) agreed(to Purpose) bool {
 
 // standing is how long a question stands, and how long a yes counts: half an hour; about the night, until the night is
 // over.
-func (q Question) standing(r Rules) time.Duration {
+func (q Question) standing(r *Rules) time.Duration {
 	if q.Purpose == Failback && !r.hasty() {
 		return day
 	}
@@ -88,7 +88,7 @@ func (q Question) step(k StepKind, set evidence.Protocol, until time.Time) Step 
 // two people who do not agree leave the tunnel as it is. An error is a Refusal.
 func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decision, error) {
 	s = s.clone()
-	t := turn{r: r, s: &s, now: now}
+	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
 	var refused error
 	switch q := s.Question; {
 	case q == nil || q.ID != id || !now.Before(q.Until):
@@ -101,7 +101,7 @@ func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decis
 		t.tell(step)
 		q.Yes = true
 		if q.Purpose != Failback {
-			q.Until = r.local(now.Add(q.standing(r)))
+			q.Until = r.local(now.Add(q.standing(&r)))
 		}
 	default:
 		s.declined(&t, holdSteps*r.HoldBase)

@@ -29,7 +29,7 @@ func (p *Plan) revive(t *turn) {
 
 // revival says which act a look calls for, 0 for none, and why. A tunnel that is down may
 // come back on its own, so it is restarted only after a while.
-func (p *Plan) revival(in Sight) (act, Why) {
+func (p *Plan) revival(in *Sight) (act, Why) {
 	down := in.State == evidence.StateError || in.State == evidence.StateStopped
 	switch {
 	case p.StoppedByUs && down:

@@ -33,7 +33,7 @@ func copied[T any](p *T) *T {
 }
 
 // Alert says whether anything is suspected or under way.
-func (s State) Alert() bool { return s.Trial != nil || s.Incident != nil || s.Detector.Suspects() }
+func (s *State) Alert() bool { return s.Trial != nil || s.Incident != nil || s.Detector.Suspects() }
 
 // Story is the id of the incident whose story is still being told: the open one,
 // or the cured one until the user's own setting is back; "" if there is none.

@@ -26,7 +26,7 @@ type Suspicion struct {
 }
 
 // note keeps what the last look said.
-func (s *Suspicion) note(now time.Time, in Sight) {
+func (s *Suspicion) note(now time.Time, in *Sight) {
 	if in.Blind != "" {
 		return
 	}
@@ -48,12 +48,12 @@ func (s *Suspicion) note(now time.Time, in Sight) {
 	s.Trouble, s.Sign = in.Cause, in.sign()
 }
 
-func (in Sight) sign() diagnosis.Cause { return cmp.Or(in.Sign, in.Cause) }
+func (in *Sight) sign() diagnosis.Cause { return cmp.Or(in.Sign, in.Cause) }
 
 // look is what it showed, counted. That of a handshake which arrived without its headers
 // Home Assistant tells in its own words, and cloudflared that it dials QUIC in vain: then
 // it has no connection at all, so that it is not one of four that is dying.
-func (in Sight) look() detect.Look {
+func (in *Sight) look() detect.Look {
 	switch {
 	case in.Vote == diagnosis.Works:
 		return detect.Good
@@ -68,12 +68,12 @@ func (in Sight) look() detect.Look {
 // watch is what is done while no protocol is on trial.
 func (t *turn) watch() {
 	s, vote, look := t.s, t.in.Vote, t.in.look()
-	before := s.Detector
+	before := s.Detector.Tally
 	s.Detector.Count(t.now, look, s.Noise)
-	if look.Failed() {
+	if look.Failed() && s.Incident == nil { // which keeps its own
 		s.Detector.Passing.Fail(t.now.Add(-t.in.Took), t.now, look, s.Detector.Tally, s.Noise, dying(t.r.Burst))
 	}
-	if !before.Suspects() && !s.LastGood.IsZero() { // a good look since may have been forgotten
+	if before.Probes == 0 && !s.LastGood.IsZero() { // a good look since may have been forgotten
 		s.Detector.Rest = min(max(t.now.Sub(s.LastGood), 0), t.r.Interval)
 	}
 	idle := false
@@ -96,12 +96,12 @@ func (t *turn) watch() {
 
 // tell tells of a suspicion that begins or ends, while no incident is open, and says
 // whether there was none before and is none now.
-func (s *Suspicion) tell(t *turn, before detect.Detector) (idle bool) {
+func (s *Suspicion) tell(t *turn, before detect.Tally) (idle bool) {
 	step := Step{Kind: StepCleared, Protocol: t.s.Set}
 	switch {
-	case !before.Suspects() && !s.Detector.Suspects():
+	case before.Probes == 0 && !s.Detector.Suspects():
 		return true
-	case !before.Suspects():
+	case before.Probes == 0:
 		step.Kind, step.Cause = StepSuspected, t.in.Cause
 	case !s.Detector.Suspects():
 		s.Noise.Learn(before.First())

@@ -35,7 +35,7 @@ const (
 )
 
 // overdue is what ends a trial that cannot go on, NoResult while it can.
-func (o *OnTrial) overdue(now time.Time, in Sight) Result {
+func (o *OnTrial) overdue(now time.Time, in *Sight) Result {
 	o.Ended = since(o.Ended, in.State == evidence.StateError, now)
 	o.Silent = since(o.Silent, in.Vote == diagnosis.Abstains, now)
 	down := (in.Cause == diagnosis.TunnelDown || in.Cause == diagnosis.ConnectorHung) && in.Internet != evidence.InternetDown

@@ -64,6 +64,7 @@ type care struct {
 
 	now      time.Duration
 	state    policy.State
+	sees     policy.Sight
 	sense    sensor.Sensor
 	counters evidence.Counters // the connector's, of refused requests
 	missing  bool              // the sensor has seen the connections go, and not come back
@@ -410,8 +411,9 @@ func (c *care) asks(v diagnosis.Vote) bool {
 }
 
 // sight is what the policy is told now: what was found, and what is this home's.
-func (c *care) sight(f *finding, took time.Duration) policy.Sight {
-	in := f.sight
+func (c *care) sight(f *finding, took time.Duration) *policy.Sight {
+	in := &c.sees
+	*in = f.sight
 	in.Took = took
 	in.Setting, in.SettingKnown, in.SupervisorFree, in.Running = c.setting, true, true, c.now-c.started
 	in.InUse = c.state.Failback != nil && c.socketsOpen(c.now) // nothing else asks for it
