@@ -77,9 +77,7 @@ func (h *History) Count(now time.Time, w Watch) {
 	if n := len(h.Quarters); n == 0 || h.Quarters[n-1].At.Before(at) {
 		h.Quarters = append(h.Quarters, Quarter{At: at})
 	}
-	if n := len(h.Quarters) - keptQuarters; n > 0 {
-		h.Quarters = slices.Delete(h.Quarters, 0, n)
-	}
+	h.Quarters = newest(h.Quarters, keptQuarters)
 	last := &h.Quarters[len(h.Quarters)-1]
 	last.Watch = last.and(w)
 }

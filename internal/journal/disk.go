@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -73,10 +74,8 @@ func Plain(err error) string {
 		{[]error{os.ErrNotExist, syscall.ENOTDIR}, "the data folder is missing"},
 		{[]error{os.ErrPermission, syscall.EPERM}, "the data folder may not be written to"},
 	} {
-		for _, e := range k.is {
-			if errors.Is(err, e) {
-				return k.text
-			}
+		if oneOf(err, k.is...) {
+			return k.text
 		}
 	}
 	return "the disk cannot be written to"
@@ -85,10 +84,9 @@ func Plain(err error) string {
 // Passing says whether an error is one of a machine in need, which tells nothing
 // about the file that was asked for: it may be read in a minute.
 func Passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return oneOf(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN)
+}
+
+func oneOf(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }

@@ -60,10 +60,8 @@ func (f folder) put(name string, raw []byte) error {
 // replace is put for one of the three. A folder that stands there is moved away.
 func (f folder) replace(name string, raw []byte) error {
 	err := f.put(name, raw)
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) {
-		if f.setAside(copyOf{name: name}, time.Now()) != "" {
-			err = f.put(name, raw)
-		}
+	if oneOf(err, fs.ErrExist, syscall.EISDIR, syscall.ENOTEMPTY) && f.setAside(copyOf{name: name}, time.Now()) != "" {
+		err = f.put(name, raw)
 	}
 	return err
 }
@@ -81,10 +79,8 @@ func (f folder) probe() error {
 func (f folder) furnish(now time.Time) error {
 	path := f.path(incidents)
 	err := f.MkdirAll(path)
-	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
-		if f.Rename(path, path+now.UTC().Format(".broken-20060102T150405Z")) == nil {
-			err = f.MkdirAll(path)
-		}
+	if oneOf(err, syscall.ENOTDIR, fs.ErrExist) && f.Rename(path, path+now.UTC().Format(".broken-20060102T150405Z")) == nil {
+		err = f.MkdirAll(path)
 	}
 	return err
 }

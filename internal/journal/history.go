@@ -66,9 +66,7 @@ func (h *History) Day(t time.Time) *Day {
 	if n := len(h.Days); n == 0 || h.Days[n-1].Date < date {
 		h.Days = append(h.Days, Day{Date: date})
 	}
-	if len(h.Days) > keptDays {
-		h.Days = slices.Delete(h.Days, 0, len(h.Days)-keptDays)
-	}
+	h.Days = newest(h.Days, keptDays)
 	if h.First.IsZero() {
 		h.First = t
 	}
@@ -78,30 +76,20 @@ func (h *History) Day(t time.Time) *Day {
 // Lose counts time cut off.
 func (d *Day) Lose(cause string, t time.Duration) {
 	d.Lost += t
-	if d.LostBy == nil {
-		d.LostBy = map[string]time.Duration{}
-	}
-	d.LostBy[cause] += t
+	count(&d.LostBy, cause, t)
 }
 
 // Over counts watched time over a transport.
 func (d *Day) Over(transport string, t time.Duration) {
-	if transport == "" {
-		return
+	if transport != "" {
+		count(&d.Transports, transport, t)
 	}
-	if d.Transports == nil {
-		d.Transports = map[string]time.Duration{}
-	}
-	d.Transports[transport] += t
 }
 
 // Met counts a probe that a data centre answered.
 func (d *Day) Met(colo string) {
-	if d.Colos == nil {
-		d.Colos = map[string]int{}
-	}
 	if _, known := d.Colos[colo]; colo != "" && (known || len(d.Colos) < keptPlaces) {
-		d.Colos[colo]++
+		count(&d.Colos, colo, 1)
 	}
 }
 
@@ -120,9 +108,7 @@ func (h *History) Rules(now time.Time, sets []evidence.RuleSet) (news bool) {
 		h.Pushes = append(h.Pushes, Push{Rules: s.ID, Name: s.Name, Version: s.Version, At: s.Updated, Seen: now, First: !known})
 		news = true
 	}
-	if n := len(h.Pushes) - keptPushes; n > 0 {
-		h.Pushes = slices.Delete(h.Pushes, 0, n)
-	}
+	h.Pushes = newest(h.Pushes, keptPushes)
 	return news
 }
 
@@ -169,8 +155,17 @@ func (h *History) note(now time.Time, parts map[string]string) (news bool) {
 			news = true
 		}
 	}
-	if n := len(h.Versions) - keptVersions; n > 0 {
-		h.Versions = slices.Delete(h.Versions, 0, n)
-	}
+	h.Versions = newest(h.Versions, keptVersions)
 	return news
+}
+
+// newest keeps so many of a list.
+func newest[T any](list []T, n int) []T { return slices.Delete(list, 0, max(0, len(list)-n)) }
+
+// count adds to what a map holds, which need not be there yet.
+func count[N int | time.Duration](m *map[string]N, what string, n N) {
+	if *m == nil {
+		*m = map[string]N{}
+	}
+	(*m)[what] += n
 }

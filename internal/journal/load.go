@@ -122,41 +122,26 @@ func versionOf(body []byte) int {
 // spent, and a pause. What it cannot be sure to understand it does not take.
 func salvage(body []byte) (Record, bool) {
 	var top struct {
-		Slug        *string
+		Slug        string
 		Policy      map[string]json.RawMessage
-		Intention   json.RawMessage
+		Intention   *Intention
 		Refused     json.RawMessage `json:"refused_token"`
 		Elsewhere   map[string]json.RawMessage
 		Worked      json.RawMessage
 		ClientsTold json.RawMessage `json:"clients_told"`
 	}
-	if json.Unmarshal(body, &top) != nil || top.Policy == nil {
+	if json.Unmarshal(body, &top) != nil || top.Policy["own"] == nil || top.Policy["own_known"] == nil || top.Policy["set"] == nil {
 		return Record{}, false
 	}
-	r := Record{Version: version}
+	r := Record{Version: version, Slug: top.Slug, Intention: top.Intention}
 	p := &r.Policy
-	ok := true
-	take := func(raw json.RawMessage, into any, needed bool) {
-		if raw == nil {
-			ok = ok && !needed
-			return
+	for name, into := range map[string]any{"own": &p.Own, "own_known": &p.OwnKnown, "set": &p.Set, "doubt": &p.Doubt, "trial": &p.Trial, "failback": &p.Failback,
+		"felled": &p.StoppedByUs, "restarts": &p.Restarts, "paused_until": &p.PausedUntil} {
+		if raw := top.Policy[name]; raw != nil && json.Unmarshal(raw, into) != nil {
+			return Record{}, false
 		}
-		ok = json.Unmarshal(raw, into) == nil && ok
 	}
-	take(top.Policy["own"], &p.Own, true)
-	take(top.Policy["own_known"], &p.OwnKnown, true)
-	take(top.Policy["set"], &p.Set, true)
-	take(top.Policy["doubt"], &p.Doubt, false)
-	take(top.Policy["trial"], &p.Trial, false)
-	take(top.Policy["failback"], &p.Failback, false)
-	take(top.Policy["felled"], &p.StoppedByUs, false)
-	take(top.Policy["restarts"], &p.Restarts, false)
-	take(top.Policy["paused_until"], &p.PausedUntil, false)
-	take(top.Intention, &r.Intention, false)
-	if top.Slug != nil {
-		r.Slug = *top.Slug
-	}
-	if !ok || r.wayBack().check() != nil {
+	if r.wayBack().check() != nil {
 		return Record{}, false
 	}
 	// These are worth no refusal.
