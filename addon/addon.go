@@ -151,7 +151,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 		teller.Link(home.page())
 		entities.Link(home.page(), home.support())
 	}
-	page.Report, page.History = reports(j, home, version, keeper), j.History
+	page.Report, page.History = reports(j, version, keeper), j.History
 	d.figures = metrics.Source{Status: loop.Status, Alive: loop.Alive, Available: available(j)}
 	d.loop, d.teller, d.buttons, d.entities, d.home, d.also, d.page = loop, teller, buttons, entities, home, also, page
 	return d, nil
@@ -177,9 +177,9 @@ func onPhones(super *supervisor.Client, loop *medic.Medic, teller *notify.Notifi
 }
 
 // reports makes what the page hands out of one incident.
-func reports(j *journal.Journal, home *household, version string, keeper *secret.Keeper) func(journal.Incident) string {
+func reports(j *journal.Journal, version string, keeper *secret.Keeper) func(journal.Incident) string {
 	return func(i journal.Incident) string {
-		d := report.Dossier{Incident: i, Others: j.Incidents(), History: j.History(), Location: home.location(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
+		d := report.Dossier{Incident: i, History: j.History(), Now: time.Now(), Version: version, Scrub: keeper.Scrub}
 		return report.Markdown(d, report.Public)
 	}
 }

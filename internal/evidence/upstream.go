@@ -1,6 +1,9 @@
 package evidence
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Upstream is Cloudflare's own word: its status page, and, with a token, its API.
 // Parts that could not be asked are zero and say nothing; Troubles says why.
@@ -11,7 +14,6 @@ type Upstream struct {
 	Reports   []Reported `json:"reports,omitempty"`    // its incidents that may touch this tunnel, newest first
 
 	Zone       string         `json:"zone,omitempty"` // name of the zone the host belongs to
-	Tunnel     string         `json:"tunnel,omitempty"`
 	Connectors []TunnelClient `json:"connectors,omitempty"`
 	WebSockets *Setting       `json:"websockets,omitempty"` // Network → WebSockets
 	HTTP3      *Setting       `json:"http3,omitempty"`      // between browser and edge
@@ -23,31 +25,21 @@ type Upstream struct {
 
 // Reported is an incident on Cloudflare's status page.
 type Reported struct {
-	Name       string    `json:"name"`
-	Status     string    `json:"status"` // investigating, identified, monitoring, resolved, postmortem
-	Impact     string    `json:"impact"` // none, minor, major, critical, maintenance
-	Started    time.Time `json:"started"`
-	Resolved   time.Time `json:"resolved,omitzero"`
-	Link       string    `json:"link,omitempty"`
-	Components []string  `json:"components,omitempty"`
-	Why        string    `json:"why"` // why it may touch this tunnel: "Tunnel", "WebSockets", "data centre FRA"
+	Name     string    `json:"name"`
+	Status   string    `json:"status"` // investigating, identified, monitoring, resolved, postmortem
+	Impact   string    `json:"impact"` // none, minor, major, critical, maintenance
+	Started  time.Time `json:"started"`
+	Resolved time.Time `json:"resolved,omitzero"`
+	Link     string    `json:"link,omitempty"`
+	Why      string    `json:"why"` // why it may touch this tunnel: "Tunnel", "WebSocket", "data centre FRA"
 }
 
 // TunnelClient is a connector that Cloudflare sees on the tunnel.
 type TunnelClient struct {
-	ID       string    `json:"id"`
 	Version  string    `json:"version"`
-	Arch     string    `json:"arch,omitempty"`
-	Features []string  `json:"features,omitempty"`
+	Features []string  `json:"features,omitempty"` // they differ at one version: Cloudflare switches some on for a part of the tunnels
 	RunAt    time.Time `json:"run_at,omitzero"`
-	Sessions []Session `json:"sessions,omitempty"`
-}
-
-// Session is one of a connector's connections to the edge.
-type Session struct {
-	Colo    string    `json:"colo"` // "fra03"
-	Opened  time.Time `json:"opened,omitzero"`
-	Pending bool      `json:"pending,omitempty"` // gone, and expected back
+	Colos    []string  `json:"colos,omitempty"` // "fra03": where its connections end; those that are gone are not among them
 }
 
 // Setting is a switch of the zone.
@@ -72,12 +64,8 @@ func (u Upstream) Said() Zone {
 	}
 	if u.Connectors != nil {
 		z.Connected = Off
-		for _, c := range u.Connectors {
-			for _, s := range c.Sessions {
-				if !s.Pending {
-					z.Connected = On
-				}
-			}
+		if slices.ContainsFunc(u.Connectors, func(c TunnelClient) bool { return len(c.Colos) > 0 }) {
+			z.Connected = On
 		}
 	}
 	return z

@@ -1,7 +1,7 @@
 package report
 
 import (
-	"strings"
+	"slices"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -20,11 +20,10 @@ const (
 	Undetermined Verdict = "undetermined" // what was seen does not tell these apart
 )
 
-// Attribution is a verdict with the sentence why, and what it leaves open.
+// Attribution is a verdict, and why, with what that leaves open.
 type Attribution struct {
 	Verdict Verdict
 	Why     string
-	Open    string
 }
 
 // Attribute weighs an incident. A cause counts only where its counterpart was seen
@@ -34,96 +33,63 @@ func Attribute(i journal.Incident) Attribution {
 	back, passed, last := step(i, policy.StepReturning), step(i, policy.StepFailedBack), lastChange(i)
 	switch {
 	case back != nil && passed != nil && passed.At.After(back.At):
-		return Attribution{Protocol,
-			say("report.why.back-then-passed", words.With{"own": i.Own, "other": i.After, "back": utc(back.At), "passed": utc(passed.At)}), say("report.open.condition")}
+		return Attribution{Protocol, say("report.why.back-then-passed", words.With{"own": i.Own, "other": i.After, "back": utc(back.At), "passed": utc(passed.At)})}
 	case passed != nil:
-		return Attribution{Upstream,
-			say("report.why.passed", words.With{"own": i.Own, "passed": utc(passed.At)}), say("report.open.when")}
+		return Attribution{Upstream, say("report.why.passed", words.With{"own": i.Own, "passed": utc(passed.At)})}
 	case back != nil:
-		return Attribution{Protocol,
-			say("report.why.back", words.With{"own": i.Own, "other": i.After, "back": utc(back.At)}), say("report.open.condition")}
+		return Attribution{Protocol, say("report.why.back", words.With{"own": i.Own, "other": i.After, "back": utc(back.At)})}
 	case i.Ended.IsZero():
-		return Attribution{Undetermined, say("report.why.not-over"), ""}
+		return Attribution{Undetermined, say("report.why.not-over")}
 	case i.Outcome == policy.StepUser:
-		return Attribution{Undetermined, say("report.why.by-hand"), ""}
+		return Attribution{Undetermined, say("report.why.by-hand")}
+	case i.Outcome == policy.StepRecovered && last == nil:
+		return Attribution{Upstream, say("report.why.untouched")}
 	case i.Outcome == policy.StepRecovered:
-		return recovered(i, last)
+		if n, until := failed(i, last.At.Add(last.Took), i.Ended.Add(time.Second)); n > 0 {
+			return Attribution{Upstream, say("report.why.outlived", words.With{"checks": checks(n), "at": utc(last.At), "until": utc(until)})}
+		}
+		return Attribution{Undetermined, say("report.why.restart-or-not")}
 	case i.Outcome == policy.StepCured && last != nil:
 		return cured(i, *last)
 	}
-	return Attribution{Undetermined, say("report.why.unknown"), ""}
-}
-
-// recovered weighs an end that no change brought.
-func recovered(i journal.Incident, last *journal.ChangeMade) Attribution {
-	if last == nil {
-		return Attribution{Upstream, say("report.why.untouched"), say("report.open.where")}
-	}
-	if n, until := failed(i, last.At.Add(last.Took), i.Ended.Add(time.Second)); n > 0 {
-		return Attribution{Upstream, say("report.why.outlived", words.With{"checks": checkCount(n), "at": utc(last.At), "until": utc(until)}), say("report.open.where")}
-	}
-	return Attribution{Undetermined, say("report.why.restart-or-not"), ""}
+	return Attribution{Undetermined, say("report.why.unknown")}
 }
 
 // cured weighs an end that came with a change.
 func cured(i journal.Incident, last journal.ChangeMade) Attribution {
-	told := func(key words.Key, with words.With) string {
-		return strings.TrimSpace(say(key, with) + " " + beforeAndAfter(i, last))
-	}
 	for _, c := range i.Account.Changes {
 		if c.Restarts == 0 || !c.At.Before(last.At) || c.After == evidence.NoTransport || c.After == last.After {
 			continue
 		}
 		if n, _ := failed(i, c.At.Add(c.Took), last.At); n > 0 {
 			return Attribution{Protocol,
-				told("report.why.other-transport", words.With{"over": c.After, "setting": c.To, "checks": checkCount(n), "transport": last.After, "protocol": last.To, "at": utc(last.At)}),
-				say("report.open.chance")}
+				say("report.why.other-transport", words.With{"over": c.After, "setting": c.To, "checks": checks(n), "transport": last.After, "protocol": last.To, "at": utc(last.At)})}
 		}
 	}
 	if last.Before != evidence.NoTransport && last.Before == last.After {
-		return Attribution{Restart,
-			told("report.why.same-transport", words.With{"at": utc(last.At), "transport": last.After}), say("report.open.restart")}
+		return Attribution{Restart, say("report.why.same-transport", words.With{"at": utc(last.At), "transport": last.After})}
 	}
-	return Attribution{Undetermined,
-		told("report.why.change", words.With{"own": last.From, "protocol": last.To, "at": utc(last.At)}), say("report.open.failback")}
-}
-
-// beforeAndAfter tells how the checks went from the change before until this one, and
-// from this one until the next.
-func beforeAndAfter(i journal.Incident, c journal.ChangeMade) string {
-	var before, after journal.Tally
-	for _, t := range i.Account.Tallies {
-		switch {
-		case t.From.Before(c.At):
-			before = t
-		case after.Probes == 0:
-			after = t
-		}
-	}
-	if before.Probes == 0 || after.Probes == 0 {
-		return ""
-	}
-	return say("report.compared", words.With{"lostbefore": before.Failures, "earlier": words.Count{N: before.Probes, Of: "count.checks"}, "lost": after.Failures, "checks": words.Count{N: after.Probes, Of: "count.checks"}})
+	return Attribution{Undetermined, say("report.why.change", words.With{"own": last.From, "protocol": last.To, "at": utc(last.At)})}
 }
 
 // step gives the newest step of a kind, nil if there is none.
 func step(i journal.Incident, k policy.StepKind) *policy.Step {
-	for n := len(i.Steps) - 1; n >= 0; n-- {
-		if i.Steps[n].Kind == k {
-			return &i.Steps[n]
+	for _, s := range slices.Backward(i.Steps) {
+		if s.Kind == k {
+			return &s
 		}
 	}
 	return nil
 }
 
 // lastChange gives the last change with a restart before the incident's end.
-func lastChange(i journal.Incident) (last *journal.ChangeMade) {
-	for n, c := range i.Account.Changes {
+func lastChange(i journal.Incident) *journal.ChangeMade {
+	for _, c := range slices.Backward(i.Account.Changes) {
 		if c.Restarts > 0 && (i.Ended.IsZero() || !c.At.After(i.Ended)) {
-			last = &i.Account.Changes[n]
+			return &c
 		}
 	}
-	return last
+	return nil
 }
 
 // failed counts the checks that failed between two moments, and says when the last was.

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/words"
 )
 
@@ -68,10 +71,12 @@ func (v *veil) over(text string) string {
 		}
 		return p[1] + v.host(strings.Trim(host, "[]")) + port + p[3] // what stands behind the question mark is left out
 	})
-	text = emails().ReplaceAllStringFunc(text, func(m string) string { return v.name("mailbox", m) })
-	text = uuids().ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
-	text = hexes().ReplaceAllStringFunc(text, func(m string) string { return v.name("id", m) })
-	text = slugs().ReplaceAllStringFunc(text, func(m string) string { return v.name("addon", m) })
+	for _, own := range []struct {
+		kind string
+		in   func() *regexp.Regexp
+	}{{"mailbox", emails}, {"id", uuids}, {"id", hexes}, {"addon", slugs}} {
+		text = own.in().ReplaceAllStringFunc(text, func(m string) string { return v.name(own.kind, m) })
+	}
 	text = addresses().ReplaceAllStringFunc(text, func(m string) string {
 		if _, err := netip.ParseAddr(m); err != nil {
 			return m
@@ -142,16 +147,33 @@ var known = pattern(`^(No WebSocket UPGRADE hdr|No CONNECTION upgrade hdr|Handsh
 
 // publicBody gives a body for the public form.
 func publicBody(body, kind string) string {
-	trimmed := strings.TrimSpace(body)
-	switch {
-	case trimmed == "" || known().MatchString(trimmed) && len(trimmed) < 200:
+	if trimmed := strings.TrimSpace(body); trimmed == "" || len(trimmed) < 200 && known().MatchString(trimmed) {
 		return body
-	case strings.Contains(trimmed, "Unable to reach the origin service. The service may be down"):
-		return say("report.body.unreachable")
 	}
-	if kind == "" {
-		kind = say("report.body.unknown")
-	}
-	kind, _, _ = strings.Cut(kind, ";")
+	kind, _, _ = strings.Cut(cmp.Or(kind, "text"), ";")
 	return say("report.body.left-out", words.With{"n": len(body), "kind": kind})
+}
+
+// public takes out of the answers what no pattern would find: bodies that are not the same
+// for everyone, and what Cloudflare Access says of its team.
+func public(shots []journal.Snapshot) []journal.Snapshot {
+	shots = slices.Clone(shots)
+	for n := range shots {
+		s := &shots[n]
+		for _, a := range []**journal.Answer{&s.Public, &s.Page, &s.Direct} {
+			if *a == nil {
+				continue
+			}
+			c := **a
+			c.Body = publicBody(c.Body, c.Header["Content-Type"])
+			c.Header = maps.Clone(c.Header)
+			for k := range c.Header {
+				if strings.HasPrefix(k, "Cf-Access-") || k == "Www-Authenticate" {
+					c.Header[k] = "(set)"
+				}
+			}
+			*a = &c
+		}
+	}
+	return shots
 }

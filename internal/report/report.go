@@ -27,9 +27,7 @@ const (
 // Dossier is what a report is made from.
 type Dossier struct {
 	Incident journal.Incident
-	Others   []journal.Incident // all on record; the one at hand may be among them
 	History  journal.History
-	Location *time.Location // nil: the history's time zone
 	Now      time.Time
 	Version  string              // of this program
 	Scrub    func(string) string // cuts secrets out; nil: those that are known by their shape
@@ -38,71 +36,41 @@ type Dossier struct {
 // Of gathers the dossier of an incident; ok is false if there is none of this id.
 // "" is the newest.
 func Of(j *journal.Journal, id string, now time.Time, version string) (d Dossier, ok bool) {
-	d = Dossier{Others: j.Incidents(), History: j.History(), Now: now, Version: version}
-	if id == "" && len(d.Others) > 0 {
-		d.Incident = d.Others[0]
-		return d, true
+	d = Dossier{History: j.History(), Now: now, Version: version}
+	if list := j.Incidents(); id == "" && len(list) > 0 {
+		id = list[0].ID
 	}
 	d.Incident, ok = j.Incident(id)
 	return d, ok
 }
 
-// Name is the file name that a report is downloaded under.
-func (d Dossier) Name(f Form) string {
-	if f == Private {
-		return "tunnelmedic-" + d.Incident.ID + "-private.md"
-	}
-	return "tunnelmedic-" + d.Incident.ID + ".md"
-}
-
-// all gives every incident that is known, the one at hand included.
-func (d Dossier) all() []journal.Incident {
-	if slices.ContainsFunc(d.Others, func(i journal.Incident) bool { return i.ID == d.Incident.ID }) {
-		return d.Others
-	}
-	return append(slices.Clone(d.Others), d.Incident)
-}
-
-func (d Dossier) location() *time.Location {
-	if d.Location != nil {
-		return d.Location
-	}
-	if l, err := time.LoadLocation(d.History.TimeZone); err == nil && d.History.TimeZone != "" {
-		return l
-	}
-	return time.UTC
-}
-
 // Markdown writes the report.
 func Markdown(d Dossier, f Form) string {
-	if d.Now.IsZero() {
-		d.Now = time.Now()
-	}
 	if f == Public {
-		d = d.public()
+		d.Incident.Account.Snapshots = public(d.Incident.Account.Snapshots)
 	}
 	var b strings.Builder
 	d.title(&b, f)
-	section := func(name string, write func(*strings.Builder)) {
-		fmt.Fprintf(&b, "\n## %s\n\n", name)
-		write(&b)
+	for _, section := range []struct {
+		name  string
+		write func(*strings.Builder)
+	}{
+		{"Summary", d.summary},
+		{"Environment", d.environment},
+		{"Timeline", d.timeline},
+		{"Evidence", d.evidence},
+		{"What was ruled out, and how", d.ruledOut},
+		{"What was tried", d.tried},
+		{"What happened elsewhere", d.elsewhere},
+		{"See for yourself", d.commands},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n", section.name)
+		section.write(&b)
 	}
-	section("Summary", d.summary)
-	section("Environment", d.environment)
-	section("Timeline", d.timeline)
-	section("Evidence", d.evidence)
-	section("What was ruled out, and how", d.ruledOut)
-	section("What was tried", d.tried)
-	section("What happened elsewhere", d.elsewhere)
-	section("Attribution", d.attribution)
-	section("See for yourself", d.commands)
-	section("The month at a glance", func(b *strings.Builder) { b.WriteString(MonthOf(d.History, d.all(), d.Now).Markdown()) })
-	section("About this report", func(b *strings.Builder) { d.about(b, f) })
-	text := b.String()
 	if d.Scrub == nil {
 		d.Scrub = new(secret.Keeper).Scrub
 	}
-	text = d.Scrub(text)
+	text := d.Scrub(b.String())
 	if f == Public {
 		own, _ := url.Parse(d.Incident.URL)
 		text = newVeil(own).over(text)
@@ -110,33 +78,9 @@ func Markdown(d Dossier, f Form) string {
 	return text
 }
 
-// public takes out what no pattern would find: bodies that are not the same for
-// everyone, and what stands behind a question mark.
-func (d Dossier) public() Dossier {
-	d.Incident.Account.Snapshots = slices.Clone(d.Incident.Account.Snapshots)
-	for n := range d.Incident.Account.Snapshots {
-		s := &d.Incident.Account.Snapshots[n]
-		for _, a := range []**journal.Answer{&s.Public, &s.Page, &s.Direct} {
-			if *a == nil {
-				continue
-			}
-			c := **a
-			c.Body = publicBody(c.Body, c.Header["Content-Type"])
-			c.Header = map[string]string{}
-			for k, v := range (**a).Header {
-				if strings.HasPrefix(k, "Cf-Access-") || k == "Www-Authenticate" {
-					v = "(set)"
-				}
-				c.Header[k] = v
-			}
-			*a = &c
-		}
-	}
-	return d
-}
-
 func (d Dossier) title(b *strings.Builder, f Form) {
-	fmt.Fprintf(b, "# %s\n\n", strings.TrimSuffix(line(say("report.title", words.With{"incident": d.Incident.ID, "summary": summaryOf(d.Incident)})), "."))
+	cause := words.English().Cause(d.Incident.Cause)
+	fmt.Fprintf(b, "# %s\n\n", strings.TrimSuffix(line(say("report.title", words.With{"incident": d.Incident.ID, "summary": cause})), "."))
 	form := words.Key("report.form.private")
 	if f == Public {
 		form = "report.form.public"
@@ -146,21 +90,21 @@ func (d Dossier) title(b *strings.Builder, f Form) {
 
 func (d Dossier) summary(b *strings.Builder) {
 	i, a := d.Incident, d.Incident.Account
-	with := words.With{"onset": utc(i.Onset), "end": utc(i.Ended), "span": i.Ended.Sub(i.Onset), "good": utc(i.LastGood)}
-	key, end, onset := words.Key("report.summary.open"), say("report.why.not-over"), say("report.onset.first", with)
+	key := words.Key("report.summary.open")
 	if !i.Ended.IsZero() {
-		key, end = "report.summary.over", line(say("report.end", words.With{"step": ending(i)}))
+		key = "report.summary.over"
 	}
-	if !i.LastGood.IsZero() {
-		onset = say("report.onset.good", with)
+	said := say(key, words.With{"onset": utc(i.Onset), "end": utc(i.Ended), "span": i.Ended.Sub(i.Onset)})
+	fmt.Fprintf(b, "%s%s `%s`: %s\n\n", said, partly(a), i.Cause, line(words.English().Cause(i.Cause)))
+
+	restarts := 0
+	for _, c := range a.Changes {
+		restarts += c.Restarts
 	}
-	fmt.Fprintf(b, "%s%s `%s`: %s\n\n", say(key, with), partly(i), i.Cause, line(summaryOf(i)))
-	fmt.Fprintf(b, "- **End:** %s\n", end)
-	fmt.Fprintf(b, "- **Cut off:** %s\n", say("report.cut-off", words.With{"span": a.Lost, "ours": a.LostByUs, "restarts": words.Count{N: restarts(i), Of: "count.restarts"}}))
-	fmt.Fprintf(b, "- **Onset:** %s\n", onset)
+	fmt.Fprintf(b, "- **Cut off:** %s\n", say("report.cut-off", words.With{"span": a.Lost, "ours": a.LostByUs, "restarts": words.Count{N: max(restarts, i.Restarts), Of: "count.restarts"}}))
 	at := Attribute(i)
-	fmt.Fprintf(b, "- **Attribution:** `%s`. %s\n", at.Verdict, at.Why)
-	if before, after := nearby(d); len(before) > 0 {
+	fmt.Fprintf(b, "- **Verdict: `%s`.** %s\n", at.Verdict, at.Why)
+	if before, after := d.nearby(); len(before) > 0 {
 		fmt.Fprintf(b, "- **Near the onset:** %s\n", before[len(before)-1])
 	} else if len(after) > 0 {
 		fmt.Fprintf(b, "- **Near the onset:** %s\n", after[0])
@@ -168,27 +112,62 @@ func (d Dossier) summary(b *strings.Builder) {
 }
 
 // partly says so where only some of the checks failed at the onset.
-func partly(i journal.Incident) string {
-	if len(i.Account.Tallies) == 0 {
+func partly(a journal.Account) string {
+	if len(a.Tallies) == 0 || a.Tallies[0].Probes < 5 || a.Tallies[0].Failures >= a.Tallies[0].Probes*9/10 {
 		return ""
 	}
-	t := i.Account.Tallies[0]
-	if t.Probes < 5 || t.Failures >= t.Probes*9/10 {
-		return ""
-	}
-	return " " + say("report.partly", words.With{"lost": t.Failures, "checks": words.Count{N: t.Probes, Of: "count.checks"}})
+	return " " + say("report.partly", words.With{"lost": a.Tallies[0].Failures, "checks": checks(a.Tallies[0].Probes)})
 }
 
-func ending(i journal.Incident) string {
-	if s := step(i, i.Outcome); s != nil {
-		return words.English().Step(*s)
+func (d Dossier) environment(b *strings.Builder) {
+	i, v, u := d.Incident, d.Incident.Account.Versions, d.newest()
+	row := func(k, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); strings.Trim(text, " ,()") != "" {
+			fmt.Fprintf(b, "| %s | %s |\n", k, line(strings.TrimSuffix(text, " ()")))
+		}
 	}
-	return i.Outcome.String()
+	b.WriteString("| | |\n|---|---|\n")
+	row("Public address", "%s", i.URL)
+	row("cloudflared", "%s", v.Cloudflared)
+	row("Cloudflared app", "%s %s", i.App, v.AddOn)
+	row("Home Assistant Core", "%s", v.Core)
+	row("Supervisor", "%s", v.Supervisor)
+	row("Operating system", "%s (%s)", v.OS, v.Machine)
+	row("Protocol: your own setting", "%s", flag(i.Own))
+	row("Protocol at the onset", "%s, in use: %s", flag(i.Before), transport(i.Transport))
+	if r := i.Account.Runs; !i.Ended.IsZero() && len(r) > 0 {
+		row("Protocol at the end", "%s, in use: %s", flag(i.After), transport(r[len(r)-1].Transport))
+	}
+	row("Data centres that failed checks met", "%s", strings.Join(colos(i.Account.Runs, false), ", "))
+	row("Data centres that good checks met", "%s", strings.Join(colos(i.Account.Runs, true), ", "))
+
+	row("Zone: WebSockets", "%s", setting(u.WebSockets))
+	row("Zone: HTTP/3 (browser to edge)", "%s", setting(u.HTTP3))
+	row("Zone: visitors of this host need a certificate", "%s", setting(u.MutualTLS))
+	for _, c := range u.Connectors {
+		row("Connector as Cloudflare sees it", "cloudflared %s, since %s, connected to %s, features: %s", c.Version, utc(c.RunAt), strings.Join(c.Colos, ", "), strings.Join(c.Features, ", "))
+	}
+	for _, r := range u.Rules {
+		row("Managed rules", "%s: version %s, updated %s", r.Name, r.Version, utc(r.Updated))
+	}
+	d.gaps(b)
 }
 
-func restarts(i journal.Incident) (n int) {
-	for _, c := range i.Account.Changes {
-		n += c.Restarts
+// gaps says why Cloudflare's word is not, or not wholly, to be had.
+func (d Dossier) gaps(b *strings.Builder) {
+	var notes []string
+	for _, u := range d.Incident.Account.Asked {
+		for _, t := range words.English().Texts(words.Gaps(u.Troubles)) {
+			if !slices.Contains(notes, line(t)) {
+				notes = append(notes, line(t))
+			}
+		}
 	}
-	return max(n, i.Restarts)
+	if len(notes) == 0 && d.newest().Zone == "" {
+		notes = append(notes, say("report.no-token"))
+	}
+	if len(notes) > 0 {
+		b.WriteString("\n")
+	}
+	bullets(b, notes)
 }

@@ -104,17 +104,13 @@ func (c *Client) tunnel(ctx context.Context, q Question, z zone, u *evidence.Ups
 		}
 		return nil
 	}
-	u.Tunnel = id
 	var clients []struct {
-		ID       string
 		Version  string
-		Arch     string
 		Features []string
-		RunAt    *time.Time `json:"run_at"`
+		RunAt    time.Time `json:"run_at"`
 		Conns    []struct {
-			Colo    string     `json:"colo_name"`
-			Opened  *time.Time `json:"opened_at"`
-			Pending bool       `json:"is_pending_reconnect"`
+			Colo    string `json:"colo_name"`
+			Pending bool   `json:"is_pending_reconnect"`
 		}
 	}
 	if err := c.get(ctx, "/accounts/"+url.PathEscape(z.account)+"/cfd_tunnel/"+url.PathEscape(id)+"/connections", nil, &clients); err != nil {
@@ -122,12 +118,14 @@ func (c *Client) tunnel(ctx context.Context, q Question, z zone, u *evidence.Ups
 	}
 	u.Connectors = []evidence.TunnelClient{}
 	for _, cl := range clients[:min(len(clients), 8)] {
-		one := evidence.TunnelClient{ID: clip(cl.ID, 64), Version: clip(cl.Version, 40), Arch: clip(cl.Arch, 40), RunAt: at(cl.RunAt)}
+		one := evidence.TunnelClient{Version: clip(cl.Version, 40), RunAt: cl.RunAt}
 		for _, f := range cl.Features[:min(len(cl.Features), 20)] {
 			one.Features = append(one.Features, clip(f, 60))
 		}
 		for _, s := range cl.Conns[:min(len(cl.Conns), 8)] {
-			one.Sessions = append(one.Sessions, evidence.Session{Colo: clip(s.Colo, 16), Opened: at(s.Opened), Pending: s.Pending})
+			if !s.Pending {
+				one.Colos = append(one.Colos, clip(s.Colo, 16))
+			}
 		}
 		u.Connectors = append(u.Connectors, one)
 	}
@@ -157,7 +155,7 @@ func (c *Client) tunnelByDNS(ctx context.Context, z zone) (string, error) {
 func (c *Client) setting(ctx context.Context, z zone, name string) (*evidence.Setting, error) {
 	var s struct {
 		Value    string
-		Modified *time.Time `json:"modified_on"`
+		Modified time.Time `json:"modified_on"`
 	}
 	if err := c.get(ctx, z.path("/settings/"+name), nil, &s); err != nil {
 		return nil, err
@@ -165,7 +163,7 @@ func (c *Client) setting(ctx context.Context, z zone, name string) (*evidence.Se
 	if s.Value != "on" && s.Value != "off" {
 		return nil, errFormat
 	}
-	return &evidence.Setting{Value: s.Value, Modified: at(s.Modified)}, nil
+	return &evidence.Setting{Value: s.Value, Modified: s.Modified}, nil
 }
 
 // mutualTLS reads for which hosts the edge asks visitors for a client certificate of
@@ -188,14 +186,14 @@ func (c *Client) mutualTLS(ctx context.Context, z zone, u *evidence.Upstream) er
 func (c *Client) rules(ctx context.Context, z zone, u *evidence.Upstream) error {
 	var sets []struct {
 		ID, Name, Kind, Phase, Version string
-		Updated                        *time.Time `json:"last_updated"`
+		Updated                        time.Time `json:"last_updated"`
 	}
 	if err := c.get(ctx, z.path("/rulesets"), nil, &sets); err != nil {
 		return err
 	}
 	for _, s := range sets {
 		if s.Phase == "ddos_l7" && s.Kind == "managed" && s.Version != "" && len(u.Rules) < 4 {
-			u.Rules = append(u.Rules, evidence.RuleSet{ID: clip(s.ID, 40), Name: clip(s.Name, 80), Version: clip(s.Version, 20), Updated: at(s.Updated)})
+			u.Rules = append(u.Rules, evidence.RuleSet{ID: clip(s.ID, 40), Name: clip(s.Name, 80), Version: clip(s.Version, 20), Updated: s.Updated})
 		}
 	}
 	if len(u.Rules) == 0 {
@@ -263,11 +261,4 @@ func failed(of evidence.GapOf, err error) evidence.Gap {
 		return evidence.Gap{Kind: evidence.GapTooLarge, Of: of}
 	}
 	return evidence.Gap{Kind: evidence.GapUnasked, Of: of, Trouble: cmp.Or(network.TroubleOf(err), evidence.Unreachable)}
-}
-
-func at(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return *t
 }

@@ -99,24 +99,19 @@ func (c *Client) Answers(ctx context.Context) error {
 	return nil
 }
 
-// Ask asks everything at once and gives what came back.
+// Ask asks one thing after the other and gives what came back.
 func (c *Client) Ask(ctx context.Context, q Question) evidence.Upstream {
 	u := evidence.Upstream{At: time.Now()}
-	pages := make(chan page, 1)
-	go func() {
-		p := page{}
-		if q.Reports {
-			p = c.page(ctx, q)
+	if q.Reports {
+		var missing evidence.Gap
+		if u.Reports, missing = c.page(ctx, q); missing.Kind == evidence.NoGap {
+			u.PageAsked = true
+		} else {
+			u.Troubles = append(u.Troubles, missing)
 		}
-		pages <- p
-	}()
+	}
 	if c.api != nil {
 		c.word(ctx, q, &u)
-	}
-	p := <-pages
-	u.PageAsked, u.Reports = p.asked, p.reports
-	if p.gap.Kind != evidence.NoGap {
-		u.Troubles = append([]evidence.Gap{p.gap}, u.Troubles...)
 	}
 	return u
 }

@@ -1,13 +1,16 @@
 package web
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	g "maragu.dev/gomponents"
 
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
-	"tunnelmedic/internal/report"
+	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
 )
 
@@ -18,6 +21,8 @@ const (
 	leastDays = 14
 	dayWide   = 10
 	dayTall   = 60
+
+	month = 30 * 24 * time.Hour
 )
 
 // availableView is how much of the time remote access worked.
@@ -28,9 +33,9 @@ type availableView struct {
 	Lost     []cut  // the days on which something was lost, newest first
 	Wide     int
 	Text     string // the days in words
-	Cost     report.Row
+	Cost     string
 	Causes   []cost
-	Restarts report.Row
+	Restarts string
 	Bought   bool // there was a restart, so that it can be asked what it bought
 }
 
@@ -44,21 +49,16 @@ type cut struct{ Day, Date, Share, Lost string }
 type cost struct{ What, Text string }
 
 func (c clock) available(h journal.History, list []journal.Incident) availableView {
-	m := report.MonthOf(h, list, c.now)
-	v := availableView{Cost: m.Cost(c.Lang), Restarts: m.Restarted(c.Lang), Bought: m.Restarts > 0}
-	_, v.Known = h.Available(c.now, 30*24*time.Hour).Share()
+	w := h.Available(c.now, month)
+	v := availableView{Cost: c.Say("month.lost-text", words.With{"span": rounded(w.Lost), "ours": rounded(w.LostByUs)})}
+	_, v.Known = w.Share()
+	c.costs(&v, h, list)
 	for _, s := range []struct {
 		span time.Duration
 		name words.Key
-	}{{24 * time.Hour, "page.timeline-day"}, {week, "page.timeline-week"}, {30 * 24 * time.Hour, "page.available-month"}} {
+	}{{24 * time.Hour, "page.timeline-day"}, {week, "page.timeline-week"}, {month, "page.available-month"}} {
 		share, lost := c.share(h.Available(c.now, s.span))
 		v.Figures = append(v.Figures, figure{c.Say(s.name), share, lost})
-	}
-	for _, by := range m.Causes {
-		var cause diagnosis.Cause
-		if cause.UnmarshalText([]byte(by.Cause)) == nil { // the others are restarts, which the cost names
-			v.Causes = append(v.Causes, cost{c.Cause(cause), c.Write(report.Rounded(by.Lost))})
-		}
 	}
 	days := map[string]journal.Day{}
 	for _, d := range h.Days {
@@ -100,6 +100,48 @@ func (c clock) available(h journal.History, list []journal.Incident) availableVi
 	return v
 }
 
+// costs adds up what each cause cost in a month, the most costly first, and the restarts.
+func (c clock) costs(v *availableView, h journal.History, list []journal.Incident) {
+	since, lost, restarts := c.now.UTC().Add(24*time.Hour-month).Truncate(24*time.Hour), map[string]time.Duration{}, 0
+	for _, d := range h.Days {
+		if d.Date < since.Format(time.DateOnly) || d.Date > c.now.UTC().Format(time.DateOnly) {
+			continue
+		}
+		restarts += d.Restarts
+		for id, t := range d.LostBy {
+			lost[id] += t
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(lost), func(a, b string) int { return cmp.Or(cmp.Compare(lost[b], lost[a]), cmp.Compare(a, b)) }) {
+		var cause diagnosis.Cause
+		if cause.UnmarshalText([]byte(id)) == nil { // the others are restarts, which the cost names
+			v.Causes = append(v.Causes, cost{c.Cause(cause), c.Write(rounded(lost[id]))})
+		}
+	}
+	if v.Bought = restarts > 0; !v.Bought {
+		v.Restarts = c.Say("month.none")
+		return
+	}
+	v.Restarts = c.Write(restarts)
+	healed := 0
+	for _, i := range list {
+		if i.Outcome == policy.StepCured && !i.Onset.Before(since) {
+			healed++
+		}
+	}
+	if healed > 0 {
+		v.Restarts += "; " + c.Say("month.recovery", words.With{"n": healed})
+	}
+}
+
+// rounded leaves out what an estimate does not know: of minutes and hours the seconds.
+func rounded(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Minute)
+}
+
 // share says how much of a stretch was there, and what was cut off of it, "" for nothing.
 // What is not all is never rounded to all.
 func (c clock) share(w journal.Watch) (share, lost string) {
@@ -110,7 +152,7 @@ func (c clock) share(w journal.Watch) (share, lost string) {
 	if w.Lost == 0 {
 		return c.Write(words.Share(1)), ""
 	}
-	return c.Write(words.Share(min(s, 0.9999))), c.Say("page.available-lost", words.With{"span": report.Rounded(w.Lost)})
+	return c.Write(words.Share(min(s, 0.9999))), c.Say("page.available-lost", words.With{"span": rounded(w.Lost)})
 }
 
 func (v *homeView) availableSection() g.Node {
@@ -149,9 +191,9 @@ func (v *homeView) availableDays() g.Node {
 			})))),
 		el("h3", v.say("page.available-month")),
 		facts(
-			fact(a.Cost.What, text(a.Cost.Text)),
+			fact(v.Say("month.lost"), text(a.Cost)),
 			g.If(len(causes) > 0, fact(v.Say("month.causes"), causes)),
-			fact(a.Restarts.What, text(a.Restarts.Text)),
+			fact(v.Say("month.restarts"), text(a.Restarts)),
 		),
 		g.If(a.Bought, quiet(v.say("page.available-followed"))),
 	}

@@ -9,7 +9,6 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
-	"tunnelmedic/internal/report"
 	"tunnelmedic/internal/words"
 )
 
@@ -100,7 +99,7 @@ func (c clock) cut(i journal.Incident) string {
 	if lost <= 0 {
 		return ""
 	}
-	return c.Say("page.available-lost", words.With{"span": report.Rounded(lost)})
+	return c.Say("page.available-lost", words.With{"span": rounded(lost)})
 }
 
 // steps are the steps of an incident, in the order they were taken.
