@@ -109,7 +109,7 @@ func (p *parting) undo(ctx context.Context, begun *journal.Intention) (done bool
 	var out policy.Outcome
 	var err error
 	if again {
-		out, err = p.app.treat.Redo(ctx, in)
+		out, err = p.app.treat.Resume(ctx, in)
 	} else {
 		_ = c.keep(&in)
 		out, err = p.app.treat.Undo(ctx, in, begun)

@@ -53,10 +53,8 @@ func (t *Treatment) amend(ctx context.Context, slug string, options supervisor.O
 	case supervisor.Is(err, supervisor.Rejected):
 		t.Log.Warn().Err(err).Msg("Supervisor does not accept the flag; nothing was changed.")
 		return policy.Refusal{Because: policy.NotValid}
-	case err != nil && !supervisor.EffectUnknown(err):
-		t.Log.Debug().Err(err).Msg("The options could not be written; looking at what is there.")
-		return t.pause(ctx)
-	case err != nil: // it may take effect yet
+	case err != nil:
+		t.Log.Debug().Err(err).Msg("The options could not be written, or may be yet; looking at what is there.")
 		return t.pause(ctx)
 	}
 	return nil

@@ -20,7 +20,7 @@ var mutants = []*mutation{
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
-		{"internal/treatment/treatment.go", "	halted = halted && !in.StoppedByUs\n", "	halted = false\n"}}},
+		{"internal/treatment/write.go", "halted, err := o.halted(ctx, info)\n", "halted, err := false, error(nil)\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
 		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || o != nil && !o.Settled:", "	case true:"},
 		{"internal/policy/trial.go", "lasts(o.Since, proving)", "false"},
@@ -36,10 +36,10 @@ var mutants = []*mutation{
 	{"an interrupted change is not taken up", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{
 		{"internal/medic/medic.go", "in != nil && m.app.treat != nil && !m.parting.under() {", "in != nil && m.app.treat != nil && false {"},
 		{"internal/policy/policy.go", "	if s.Trial != nil && !s.Trial.Settled {\n		s.Trial.Retry = now\n", "	if s.Trial != nil && !s.Trial.Settled {\n"}}},
-	{"the intention is not noted", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	return nil\n}"}}},
+	{"the intention is not noted", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{{"internal/treatment/change.go", "	return c.Diary.Intend(in)\n}", "	return nil\n}"}}},
 	{"an app is restarted though it could not start", []string{"Cloudflare's API is away", "quic strips WebSockets"}, []patch{
 		{"internal/policy/gates.go", "return t.in.Startable != evidence.Off", "return true"},
-		{"internal/treatment/treatment.go", "case t.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
+		{"internal/treatment/change.go", "case c.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
 	{"what a restart stopped is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		p.StoppedByUs = p.StoppedByUs || change != Revive || out.Restarts > 0", "		p.StoppedByUs = false"}}},
 	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/incident.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
 	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return t.r.Heal }", "{ return true }"}}},
@@ -49,7 +49,7 @@ var mutants = []*mutation{
 		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/folder.go", "errors.Join(err, file.Sync(), file.Close())", "errors.Join(err, file.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !t.in.Unkept && !t.s.Unkept }", "{ return true }"},
-		{"internal/treatment/treatment.go", "	return t.Diary.Intend(in)\n}", "	_ = t.Diary.Intend(in)\n	return nil\n}"}}},
+		{"internal/treatment/change.go", "	return c.Diary.Intend(in)\n}", "	_ = c.Diary.Intend(in)\n	return nil\n}"}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
 		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
 		{"internal/web/listener.go", "peer.IsLoopback() || c.known(peer)", "peer.IsLoopback() || true"}}},
@@ -59,7 +59,7 @@ var mutants = []*mutation{
 	{"what Core did not take counts as told", []string{"quic strips WebSockets", "Supervisor is away"}, []patch{
 		{"internal/notify/notify.go", "		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)\n", "		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {\n			n.writes.take(time.Now(), time.Hour, maxRewrites)\n		}\n"}}},
 	{"what Core refused to take away stays", []string{"quic strips WebSockets", "a call fails", "a call fails", "a call fails", "a call fails", "a call fails"}, []patch{{"internal/notify/notify.go", "	if stands && n.want == what && n.page == page {", "	if n.want == what && n.page == page {"}}},
-	{"a stop while a restart's answer is waited for is undone", []string{"a call hangs", "quic strips WebSockets", "a person stops the app"}, []patch{{"internal/treatment/treatment.go", "t.ending(ctx, in, began) == tunnel.EndedBySignal", "false"}}},
+	{"a stop while a restart's answer is waited for is undone", []string{"a call hangs", "quic strips WebSockets", "a person stops the app"}, []patch{{"internal/treatment/restart.go", "r.ending(ctx, r.began) == tunnel.EndedBySignal", "false && r.ending(ctx, r.began) == tunnel.EndedBySignal"}}},
 	{"a secret is logged", []string{"Supervisor is away"}, []patch{
 		{"internal/secret/secret.go", "	if _, err := s.w.Write(s.k.ScrubBytes(p)); err != nil {", "	if _, err := s.w.Write(p); err != nil {"},
 		{"internal/supervisor/line.go", "		e.Message = \"the connection was refused\"", "		e.Message = \"the connection was refused to \" + l.http.Token"}}},
@@ -69,8 +69,8 @@ var mutants = []*mutation{
 	{"what waits is not told", []string{"the connector hangs"}, []patch{
 		{"internal/notify/compose.go", "	case !known || s.Diagnosis.Remedy != diagnosis.Tell:\n		return c.lasts(now)", "	case !known || s.Diagnosis.Remedy != diagnosis.Tell:\n		return nil"}}},
 	{"a way back waits for the next day's restarts", []string{"both strip WebSockets", "the daemon is killed at a call"}, []patch{
-		{"internal/treatment/treatment.go", "in.Begun, begun.Begun = in.Begun-1, begun.Begun-1", "_ = begun"},
+		{"internal/treatment/interrupted.go", "r.in.Begun, r.least = r.in.Begun-1, r.least-1", ""},
 		{"internal/policy/trial.go", "	case out.Result == OverBudget && s.Set == o.Protocol:", "	case false:"}}},
 	{"a stop before a restart that was never sent is undone", []string{"quic strips WebSockets", "the daemon is killed at a call", "a person stops the app, while a protocol is proven"}, []patch{
-		{"internal/treatment/treatment.go", "was != neverSent && t.ending(", "t.ending("}}},
+		{"internal/treatment/interrupted.go", "was != neverSent && r.ending(", "r.ending("}}},
 }
