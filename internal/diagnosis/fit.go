@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,7 @@ func originMovedTo(e evidence.Evidence, d *Diagnosis) {
 func originRefusedAt(e evidence.Evidence, d *Diagnosis) {
 	d.addresses(e)
 	if d.Service == "" && absent(e.Direct) {
-		_, d.Service, _ = strings.Cut(e.Direct.Asked, " ")
+		d.Service = address(e.Direct).String()
 	}
 	if !e.Direct.Healthy() {
 		d.Here = ""
@@ -113,8 +114,7 @@ func (d *Diagnosis) addresses(e evidence.Evidence) {
 // not known.
 func coreAddress(e evidence.Evidence) string {
 	if e.Core.Port == 0 {
-		_, at, _ := strings.Cut(e.Direct.Asked, " ")
-		return strings.TrimSuffix(at, "/api/websocket")
+		return strings.TrimSuffix(address(e.Direct).String(), "/api/websocket")
 	}
 	scheme := map[bool]string{false: "http", true: "https"}[e.Core.SSL]
 	return scheme + "://homeassistant:" + strconv.Itoa(e.Core.Port)
@@ -122,14 +122,11 @@ func coreAddress(e evidence.Evidence) string {
 
 // since says whether a version of Core is this one or newer; not known without one.
 func since(version string, year, month int) evidence.Switch {
-	y, rest, ok := strings.Cut(version, ".")
-	m, _, _ := strings.Cut(rest, ".")
-	haveYear, err1 := strconv.Atoi(y)
-	haveMonth, err2 := strconv.Atoi(m)
-	switch {
-	case !ok || err1 != nil || err2 != nil:
+	var y, m int
+	switch n, _ := fmt.Sscanf(version, "%d.%d", &y, &m); {
+	case n < 2:
 		return evidence.NotKnown
-	case haveYear > year || haveYear == year && haveMonth >= month:
+	case y > year || y == year && m >= month:
 		return evidence.On
 	}
 	return evidence.Off

@@ -92,41 +92,34 @@ func WayIn(e evidence.Evidence, d Diagnosis) (w Way) {
 	if cloudflare(e.Public) || cloudflare(e.Page) {
 		w[ToCloudflare], w[AtCloudflare] = Passes, Passes
 	}
-	w[AtTunnel], w[AtHomeAssistant] = tunnelSeen(e), directSeen(e.Direct)
-	if through {
-		w[AtTunnel], w[AtHomeAssistant] = Passes, Passes
-	}
+	w[AtTunnel] = seen(through || e.Connector.Up(), e.Connector.Asked || e.AddOn.Asked && e.AddOn.State != evidence.StateStarted)
+	w[AtHomeAssistant] = seen(through || e.Direct.Healthy(), e.Direct.Done())
 	// A page may be anybody's whom the checks do not get past, a login's or a cache's.
 	page := cloudflare(e.Page) && e.Page.Status == 200 && !cached(e.Page) && !d.Cause.Blinds()
 	if through || page && !d.Elsewhere {
 		w[ToHomeAssistant] = Passes
 	}
-	switch {
-	case d.Cause.Blinds():
-		w.Mark(d.Cause, Ends)
-	case d.Cause.ChecksSucceed():
-		w.Mark(d.Cause, Doubtful)
-	default:
-		w.Mark(d.Cause, Breaks)
-	}
+	w.Mark(d.Cause, d.Cause.marks())
 	return w
 }
 
-func tunnelSeen(e evidence.Evidence) Sight {
+// marks is how the part is seen in which a cause lies.
+func (c Cause) marks() Sight {
 	switch {
-	case e.Connector.Up():
-		return Passes
-	case e.Connector.Asked, e.AddOn.Asked && e.AddOn.State != evidence.StateStarted:
-		return Silent
+	case c.Blinds():
+		return Ends
+	case c.ChecksSucceed():
+		return Doubtful
 	}
-	return Unseen
+	return Breaks
 }
 
-func directSeen(l evidence.Look) Sight {
+// seen is how a part was seen that was asked, and may have answered for itself.
+func seen(passes, asked bool) Sight {
 	switch {
-	case l.Healthy():
+	case passes:
 		return Passes
-	case l.Done():
+	case asked:
 		return Silent
 	}
 	return Unseen

@@ -73,16 +73,12 @@ func (t *turn) may(a act, q Question) bool {
 			q.Until = t.r.local(t.now.Add(q.standing(t.r)))
 		}
 		t.s.Question = copied(&q)
-		t.tell(q.step(StepAsked, t.s.Set, q.Until))
+		t.tell(Step{Kind: StepAsked, Protocol: q.Protocol, Purpose: q.Purpose, Other: t.s.Set, Until: q.Until})
 	}
 	return len(t.d.Closed) == 0
 }
 
 func questionID(now time.Time) string { return now.UTC().Format("20060102T150405.000Z") }
-
-func (q Question) step(k StepKind, set evidence.Protocol, until time.Time) Step {
-	return Step{Kind: k, Protocol: q.Protocol, Purpose: q.Purpose, Other: set, Until: until}
-}
 
 // Answer takes a person's answer. The first yes counts until what it agrees to has begun; a no counts after a yes, too:
 // two people who do not agree leave the tunnel as it is. An error is a Refusal.
@@ -96,9 +92,7 @@ func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decis
 	case yes && q.Yes:
 		refused = Refusal{Because: Answered}
 	case yes:
-		step := q.step(StepAnswered, s.Set, time.Time{})
-		step.Why = WhyYes
-		t.tell(step)
+		t.tell(Step{Kind: StepAnswered, Protocol: q.Protocol, Purpose: q.Purpose, Other: s.Set, Why: WhyYes})
 		q.Yes = true
 		if q.Purpose != Failback {
 			q.Until = r.local(now.Add(q.standing(&r)))
@@ -117,8 +111,8 @@ func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decis
 // drop ends the question.
 func (p *Plan) drop(t *turn, k StepKind, why Why) {
 	if q := p.Question; q != nil {
-		step := q.step(k, t.s.Set, time.Time{})
-		if step.Why = why; q.Purpose != Failback {
+		step := Step{Kind: k, Protocol: q.Protocol, Purpose: q.Purpose, Other: t.s.Set, Why: why}
+		if q.Purpose != Failback {
 			step.Until = t.s.HoldUntil
 		}
 		t.tell(step)
