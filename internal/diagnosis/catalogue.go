@@ -355,8 +355,9 @@ var catalogue = []Row{
 		Cause: ResolverFailed, ID: "resolver-failed", Remedy: Tell, Place: ToCloudflare,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
-			return e.Public.Trouble == evidence.ResolverFailed && !e.Public.Outside || resolverSilent(e.Public) ||
-				e.Public.Trouble == evidence.NameNotFound && e.Names.World.Found()
+			l := e.Public
+			silent := l.Stage == evidence.Asked && l.Trouble == evidence.TimedOut
+			return !l.Outside && (l.Trouble == evidence.ResolverFailed || silent) || l.Trouble == evidence.NameNotFound && e.Names.World.Found()
 		},
 	},
 	{

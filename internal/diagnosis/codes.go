@@ -71,14 +71,28 @@ func edgesOwn530(l evidence.Look) bool {
 func edgesPage(l evidence.Look) bool {
 	body, status := strings.ToLower(trimmed(l)), strconv.Itoa(l.Status)
 	title := strings.Contains(body, "| "+status+": ") || strings.Contains(body, "error code "+status)
-	return body == "error code: "+status || title && (strings.Contains(body, "/cdn-cgi/styles/") || strings.Contains(body, "cf_styles") || strings.Contains(body, "cf-error-details") || strings.Contains(body, "cf-wrapper"))
+	return body == "error code: "+status || title && says(l, pageMarks)
 }
 
 // blockPage is Cloudflare's page for a blocked visitor, which names no number.
 func blockPage(l evidence.Look) bool {
-	body := strings.ToLower(l.Body)
-	return refusal(l) && l.Status < 500 && (strings.Contains(body, "attention required! | cloudflare") || strings.Contains(body, "sorry, you have been blocked"))
+	return refusal(l) && l.Status < 500 && says(l, blockWords)
 }
+
+// says says whether one of these stands in what was answered.
+func says(l evidence.Look, words []string) bool {
+	body := strings.ToLower(l.Body)
+	return slices.ContainsFunc(words, func(s string) bool { return strings.Contains(body, s) })
+}
+
+var (
+	// pageMarks are of the style of the error pages of Cloudflare's edge.
+	pageMarks = []string{"/cdn-cgi/styles/", "cf_styles", "cf-error-details", "cf-wrapper"}
+	// blockWords are on its page for a blocked visitor.
+	blockWords = []string{"attention required! | cloudflare", "sorry, you have been blocked"}
+	// certificateWords are of a refusal for want of a client certificate.
+	certificateWords = []string{"no required ssl certificate", "the ssl certificate error", "client certificate"}
+)
 
 // otherServers are what the error pages of other web servers and proxies say of
 // themselves. Cloudflare's own pages look like nginx's but for the name.
@@ -91,6 +105,5 @@ var otherTexts = []string{"bad gateway", "service unavailable", "gateway timeout
 // otherServer says whether a refusal is in the words of a web server that is neither
 // Home Assistant nor Cloudflare.
 func otherServer(l evidence.Look) bool {
-	body := strings.ToLower(trimmed(l))
-	return answered(l) && l.Status >= 400 && !homeAssistants(l) && (slices.Contains(otherTexts, body) || slices.ContainsFunc(otherServers, func(s string) bool { return strings.Contains(body, s) }))
+	return answered(l) && l.Status >= 400 && !homeAssistants(l) && (slices.Contains(otherTexts, strings.ToLower(trimmed(l))) || says(l, otherServers))
 }

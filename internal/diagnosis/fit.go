@@ -43,7 +43,7 @@ func closedAs(_ evidence.Evidence, d *Diagnosis) {
 // again; what a person must put right is not.
 func startRefusedBy(e evidence.Evidence, d *Diagnosis) {
 	why := e.Log.StartFailed
-	if mayPass(why) && e.AddOn.State == evidence.StateError {
+	if (why == evidence.StartAPIAway || why == evidence.StartNoEdge) && e.AddOn.State == evidence.StateError {
 		d.Remedy = Start
 	}
 	d.Variant = map[evidence.StartFailure]string{evidence.StartAPIAway: "api-away", evidence.StartNoEdge: "no-edge",

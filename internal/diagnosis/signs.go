@@ -46,18 +46,12 @@ func address(l evidence.Look) *url.URL {
 // absent says whether nothing listens at Home Assistant's own address. A look that
 // could not be made, or a name that nobody knows, says nothing of it.
 func absent(l evidence.Look) bool {
-	return unanswered(l) && (l.Trouble == evidence.Refused || l.Trouble == evidence.Unreachable || l.Trouble == evidence.TimedOut && l.Stage < evidence.Connected ||
-		l.Trouble == evidence.Cut)
+	return unanswered(l) && reachTrouble(l) && !(l.Trouble == evidence.TimedOut && l.Stage >= evidence.Connected)
 }
 
 // reachTrouble says whether a look ended on the way to the other side.
 func reachTrouble(l evidence.Look) bool {
 	return slices.Contains([]evidence.Trouble{evidence.TimedOut, evidence.Refused, evidence.Unreachable, evidence.Cut}, l.Trouble)
-}
-
-// resolverSilent says whether the house's resolver never answered.
-func resolverSilent(l evidence.Look) bool {
-	return l.Stage == evidence.Asked && l.Trouble == evidence.TimedOut && !l.Outside
 }
 
 // cloudflare says whether the answer came through Cloudflare's edge.
@@ -244,23 +238,18 @@ func connectorsOwn502(e evidence.Evidence) bool {
 func fromAfar(e evidence.Evidence) bool { return !e.Direct.Done() && !e.Connector.Asked }
 
 func cloudflaresOwn5xx(e evidence.Evidence) bool {
-	if edgesOwn530(e.Public) {
-		return true
-	}
-	if !serverError(e.Public) || noConnector(e.Public) || originText(e.Public) {
-		return false
-	}
-	if fromAfar(e) {
-		return edgesPage(e.Public)
-	}
-	if !e.Direct.Healthy() {
-		return false
-	}
 	rise, known := e.Connector.Carried()
-	if known {
-		return rise.Errors == 0 && rise.Codes[e.Public.Status] == 0
+	switch l := e.Public; {
+	case edgesOwn530(l):
+		return true
+	case !serverError(l) || noConnector(l) || originText(l):
+		return false
+	case fromAfar(e):
+		return edgesPage(l)
+	case known:
+		return e.Direct.Healthy() && rise.Errors == 0 && rise.Codes[l.Status] == 0
 	}
-	return serverError(e.Page) && !originText(e.Page)
+	return e.Direct.Healthy() && serverError(e.Page) && !originText(e.Page)
 }
 
 // untrusted: with Home Assistant's text; or with none, where ordinary pages get the same
@@ -305,11 +294,6 @@ func record(e evidence.Evidence) bool {
 // ended says that the app does not run.
 func ended(e evidence.Evidence) bool {
 	return (e.AddOn.State == evidence.StateError || e.AddOn.State == evidence.StateStopped) && !e.Connector.Up()
-}
-
-// mayPass says that what ended the app's start can have passed by now.
-func mayPass(s evidence.StartFailure) bool {
-	return s == evidence.StartAPIAway || s == evidence.StartNoEdge
 }
 
 // coreRuns is Core's own word that it runs.
@@ -387,11 +371,7 @@ func wantsClientCertificate(l evidence.Look) bool {
 	if !cloudflare(l) || l.Status != 403 && l.Status != 400 {
 		return false
 	}
-	body := strings.ToLower(l.Body)
-	if strings.Contains(body, "no required ssl certificate") || strings.Contains(body, "the ssl certificate error") || strings.Contains(body, "client certificate") {
-		return true
-	}
-	return l.Status == 403 && l.Showed.CertificateWanted && !homeAssistants(l)
+	return says(l, certificateWords) || l.Status == 403 && l.Showed.CertificateWanted && !homeAssistants(l)
 }
 
 // redirect gives where a redirect leads, nil if the answer is none.
