@@ -69,6 +69,7 @@ func TestAnAppThatCrashesWhileAProtocolIsProvenIsStartedAgain(t *testing.T) {
 }
 
 func TestAnAppThatIsStoppedWhileAProtocolIsProvenStaysStoppedWithItsOwnSetting(t *testing.T) {
+	house.Lasting(t)
 	house.Run(t, lab.Options{}, nil, func(h *house.House) {
 		proving(h)
 		if err := h.World.User.Stops(lab.DefaultSlug); err != nil {
@@ -182,6 +183,7 @@ func TestWhatOurRestartStoppedIsStartedAsSoonAsItCanBe(t *testing.T) {
 }
 
 func TestARestartThatIsCalledDoneAndIsNotIsNoVerdict(t *testing.T) {
+	house.Lasting(t)
 	house.Run(t, lab.Options{}, nil, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		h.World.ChangeFaults(func(f *lab.Faults) { f.RestartFaked, f.Upgrade = true, lab.Stripped(1).Upgrade })
@@ -201,6 +203,7 @@ func TestARestartThatIsCalledDoneAndIsNotIsNoVerdict(t *testing.T) {
 }
 
 func TestATransportThatDoesNotChangeIsNoVerdict(t *testing.T) {
+	house.Lasting(t)
 	house.Run(t, lab.Options{Faults: lab.Faults{IgnoresFlag: true}}, nil, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1).Upgrade })
@@ -255,6 +258,7 @@ func TestAPartialCureIsToldAsKept(t *testing.T) {
 // What every protocol has shown is concluded of a handshake that is lost in a tunnel that
 // stands. Where connections break under each, that stays what is told.
 func TestATunnelThatBreaksUnderEveryProtocolIsNotToldAsStripped(t *testing.T) {
+	house.Lasting(t)
 	house.Run(t, lab.Options{}, nil, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
 		h.World.ChangeFaults(func(f *lab.Faults) {
@@ -274,9 +278,7 @@ func TestATunnelThatBreaksUnderEveryProtocolIsNotToldAsStripped(t *testing.T) {
 // Whoever ends the program again and again does not make it restart the tunnel more
 // often than the day's budget allows.
 func TestTheBudgetHoldsThroughStops(t *testing.T) {
-	if testing.Short() {
-		t.Skip("days of homes")
-	}
+	house.Lasting(t)
 	for name, end := range map[string]func(*house.House){
 		"SIGTERM": func(h *house.House) {
 			if err := h.Stop(); err != nil {

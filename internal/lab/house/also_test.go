@@ -64,6 +64,7 @@ func TestAnAddressThatFailsAloneIsToldAndNotTreated(t *testing.T) {
 }
 
 func TestAFaultOfTheTunnelIsToldOnce(t *testing.T) {
+	house.Lasting(t)
 	withBeside(t, both, nil, func(h *house.House, also func() medic.AddressStatus) {
 		h.World.SetFaults(lab.Stripped(1))
 		h.Wait("both fail", 10*time.Minute, func() bool { return also().Cause == diagnosis.UpgradeStripped })

@@ -147,6 +147,7 @@ func TestARefusedHeaderIsNamed(t *testing.T) {
 
 // What changed just before a fault is told with it; what the daemon changes itself is not.
 func TestWhatChangedJustBeforeIsTold(t *testing.T) {
+	house.Lasting(t)
 	t.Parallel()
 	house.Run(t, lab.Options{HAVersion: "2026.8.3"}, nil, func(h *house.House) {
 		saying(h, "healthy", 5*time.Minute)

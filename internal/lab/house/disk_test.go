@@ -280,9 +280,7 @@ func sound(h *house.House) {
 // All three copies of the journal are damaged while another protocol is on trial: the
 // program says that it does not know, and touches nothing until a person has spoken.
 func TestADamagedJournalAmidATrial(t *testing.T) {
-	if testing.Short() {
-		t.Skip("days of homes")
-	}
+	house.Lasting(t)
 	spoil := map[string]func(path string) error{
 		"cut":  func(path string) error { return os.Truncate(path, 40) },
 		"zero": func(path string) error { return os.Truncate(path, 0) },

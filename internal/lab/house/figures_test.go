@@ -56,6 +56,7 @@ func figure(t *testing.T, name string, value float64) { t.Logf("figure: %-40s %8
 // TestHowSoonAFaultIsSeenToldAndMended measures a total fault of one transport at the real
 // pace, and holds it to what is promised where somebody is trying to connect.
 func TestHowSoonAFaultIsSeenToldAndMended(t *testing.T) {
+	house.Lasting(t)
 	for _, c := range []struct {
 		name          string
 		every, spread time.Duration

@@ -80,6 +80,14 @@ func Sampled(t *testing.T, n int) {
 	}
 }
 
+// Lasting leaves a home of many hours to the run without -short.
+func Lasting(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("hours of a home")
+	}
+}
+
 // Garbage lies for longer: a home is short, and there is memory.
 func init() { debug.SetGCPercent(400) }
 

@@ -119,6 +119,7 @@ func noSecrets(h *house.House) {
 }
 
 func TestANoOnThePhoneLeavesTheTunnelAlone(t *testing.T) {
+	house.Lasting(t)
 	asks(t, nil, func(h *house.House) {
 		asked(h)
 		pressed(h, iphone, "Not now")
@@ -135,6 +136,7 @@ func TestANoOnThePhoneLeavesTheTunnelAlone(t *testing.T) {
 
 // What counts for nothing: another phone, a past question, a name that is made up, a press that comes twice.
 func TestWhatDoesNotCountIsRefusedAndSaid(t *testing.T) {
+	house.Lasting(t)
 	asks(t, nil, func(h *house.House) {
 		asked(h)
 		mine := *button(h, pixel, "Yes")

@@ -39,6 +39,7 @@ func taste(t *testing.T, f lab.Faults) {
 // TestAHomeOnHTTP2ChangesToQUICOnlyWhereItGetsThrough: some WebSockets are lost, most
 // are not, so a tunnel that cannot connect would be the worse fault.
 func TestAHomeOnHTTP2ChangesToQUICOnlyWhereItGetsThrough(t *testing.T) {
+	house.Lasting(t)
 	for _, n := range networks {
 		t.Run(n.name, func(t *testing.T) {
 			taste(t, n.faults)
@@ -69,6 +70,7 @@ func TestAHomeOnHTTP2ChangesToQUICOnlyWhereItGetsThrough(t *testing.T) {
 // TestTheOwnSettingComesBackOnlyWhereQUICGetsThrough: http2 was the cure, and now the
 // network keeps QUIC out. To try the own setting would take the tunnel down.
 func TestTheOwnSettingComesBackOnlyWhereQUICGetsThrough(t *testing.T) {
+	house.Lasting(t)
 	for _, n := range networks {
 		t.Run(n.name, func(t *testing.T) {
 			taste(t, n.faults)

@@ -64,6 +64,7 @@ func says(h *house.House, text string, parts ...string) {
 // cloudflare/cloudflared issue 1652: the upgrade lost over QUIC, http2 helps; a week later lost over http2
 // too, and back on its own; a push of the managed DDoS rules some hours before each.
 func TestTheReportsOfTheUpgradeLostTwiceSayWhatItsReporterFound(t *testing.T) {
+	house.Lasting(t)
 	t.Parallel()
 	house.Run(t, lab.Options{}, asking("TUNNELMEDIC_FAILBACK_HOURS", "0"), func(h *house.House) {
 		healthy := func() bool { return h.Status().State == policy.Healthy }
@@ -106,6 +107,7 @@ func TestTheReportsOfTheUpgradeLostTwiceSayWhatItsReporterFound(t *testing.T) {
 // The HTTP/2 incident of March 2026 as a hosting provider told it: one request in five hangs, over HTTP/2 only;
 // a mitigation holds; then Cloudflare rolls back, and the mitigation turns out not to be needed any more.
 func TestTheReportOfTheRollBackSaysThatTheCureWasNotNeeded(t *testing.T) {
+	house.Lasting(t)
 	t.Parallel()
 	house.Run(t, onHTTP2, asking("TUNNELMEDIC_FAILBACK_HOURS", "1h"), func(h *house.House) {
 		healthy := func() bool { return h.Status().State == policy.Healthy }

@@ -33,6 +33,7 @@ func cutBy(h *house.House) time.Duration {
 // The restart after the next is short, a treatment leaves the flag where it is, and taken away
 // again it leaves the options as they were.
 func TestShorterRestartsAreAPersonsWish(t *testing.T) {
+	house.Lasting(t)
 	house.Run(t, lab.Options{RunParameters: []string{"--loglevel=debug"}}, days, func(h *house.House) {
 		people := h.World.StartClients(5*time.Second, true) // Home Assistant ends what does not sign in after ten seconds
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })

@@ -139,9 +139,7 @@ func TestAStrangerForHours(t *testing.T) {
 // Strangers' sockets, which never end, do not put the return to the own setting off for
 // ever.
 func TestStrangersSocketsDoNotKeepTheWayBackShut(t *testing.T) {
-	if testing.Short() {
-		t.Skip("days of homes")
-	}
+	house.Lasting(t)
 	house.Run(t, lab.Options{}, days, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 		h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
