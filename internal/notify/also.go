@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -57,16 +56,15 @@ func (n *Notifier) tellAddress(i int, t *also, a medic.AddressStatus, now time.T
 		n.tellAside(i, notice{Title: lang.Say("notify.address.again", words.With{"address": host}), Message: plain.Markdown(lang.Say("notify.good.lasted", words.With{"lasted": now.Sub(a.Down).Round(time.Minute)}))})
 		t.told, t.ended = now, true
 	case t.ended && now.Sub(t.told) >= 5*n.interval, !t.clean && (a.Well() || a.Refused != medic.Accepted):
-		n.enqueue(func(ctx context.Context) error { return n.dismiss(ctx, alsoID(i)) })
+		n.add(dismiss(alsoID(i)))
 		*t = also{clean: true}
 	}
 }
 
 // tellAside writes a further address's notification, and lets phones ring. The caller holds mu.
 func (n *Notifier) tellAside(i int, msg notice) {
-	title, message := plain.Sentence(n.scrub(msg.Title)), n.scrub(n.linked(&msg, n.page))
-	n.enqueue(func(ctx context.Context) error { return n.create(ctx, alsoID(i), title, message) })
+	n.add(create(alsoID(i), plain.Sentence(n.scrub(msg.Title)), n.scrub(n.linked(&msg, n.page))))
 	if n.rings.take(time.Now(), quietTime, maxRings) {
-		n.ringAs(alsoID(i), msg)
+		n.ring(alsoID(i), msg)
 	}
 }

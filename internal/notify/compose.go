@@ -12,7 +12,6 @@ import (
 	"tunnelmedic/internal/phone"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/policy"
-	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/words"
 )
 
@@ -31,10 +30,9 @@ func compose(l *words.Lang, s medic.Status, steps []policy.Step, now time.Time, 
 	if n == nil {
 		return nil
 	}
-	n.about.incident, n.about.cause = id(s), s.Diagnosis.Cause.String()
-	n.facts.todo = strings.Join(c.s.Diagnosis.Advice, "\n")
+	n.about.cause, n.facts.todo = s.Diagnosis.Cause.String(), strings.Join(c.s.Diagnosis.Advice, "\n")
 	if s.Incident != nil {
-		n.facts.steps = len(s.Incident.Steps)
+		n.about.incident, n.facts.steps = s.Incident.ID, len(s.Incident.Steps)
 	}
 	switch n.about.kind { // which of several causes it is, is not what people wait for
 	case treating:
@@ -258,7 +256,10 @@ func (c composer) closing(steps []policy.Step) *notice {
 		case policy.StepCured:
 			good := c.Say("notify.good.cured", words.With{"protocol": step.Protocol})
 			n := c.good(good, cured)
-			n.Message = parts(n.Message, c.md("notify.good.seen", words.With{"step": c.Step(step)}), c.after())
+			n.Message = parts(n.Message, c.md("notify.good.seen", words.With{"step": c.Step(step)}))
+			if !c.s.FailbackDue.IsZero() {
+				n.Message = parts(n.Message, c.md("notify.good.later", words.With{"own": c.s.Protocol.Own}))
+			}
 			return n
 		case policy.StepRecovered:
 			return c.good(c.Say("notify.good.recovered"), recovered)
@@ -273,13 +274,6 @@ func (c composer) closing(steps []policy.Step) *notice {
 func (c composer) good(text, kind string) *notice {
 	return &notice{Title: c.Say("notify.good.title"), about: subject{kind: kind}, rings: true, closing: true,
 		Message: parts(plain.Markdown(text), c.nothing()), short: sentences(text, c.Say("notify.nothing"))}
-}
-
-func (c composer) after() string {
-	if c.s.FailbackDue.IsZero() {
-		return ""
-	}
-	return c.md("notify.good.later", words.With{"own": c.s.Protocol.Own})
 }
 
 // recent is how many steps of the story a message tells; the page tells them all.
@@ -323,16 +317,4 @@ func sentences(list ...string) string { return joined(" ", list) }
 
 func joined(with string, list []string) string {
 	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), with)
-}
-
-func id(s medic.Status) string {
-	if s.Incident == nil {
-		return ""
-	}
-	return s.Incident.ID
-}
-
-// away says whether a message may be taken later.
-func away(err error) bool {
-	return supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) || supervisor.Is(err, supervisor.Interrupted)
 }

@@ -19,13 +19,22 @@ const (
 	servicesLater = time.Hour
 )
 
+// roster is which notify services there are, as far as is known.
+type roster struct {
+	out   *outbox
+	asked []string
+
+	mu                sync.Mutex
+	missing, existing []string
+}
+
 // helpful is how many names of services are given as a help.
 const helpful = 20
 
 // CheckServices sees to it that a notify service that does not exist is known before it is
 // needed. It ends with the context.
-func (n *Notifier) CheckServices(ctx context.Context) {
-	if len(n.services) == 0 {
+func (r *roster) CheckServices(ctx context.Context) {
+	if len(r.asked) == 0 {
 		return
 	}
 	var missed, said []string
@@ -35,20 +44,20 @@ func (n *Notifier) CheckServices(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		exist, err := n.core.NotifyServices(ctx)
+		exist, err := r.out.core.NotifyServices(ctx)
 		if err != nil { // what was known stays so
-			n.log.Debug().Err(err).Msg("Which notify services there are is not known yet.")
+			r.out.log.Debug().Err(err).Msg("Which notify services there are is not known yet.")
 			wait = servicesSoon
 			continue
 		}
-		missing := slices.DeleteFunc(slices.Clone(n.services), func(s string) bool { return slices.Contains(exist, s) })
+		missing := slices.DeleteFunc(slices.Clone(r.asked), func(s string) bool { return slices.Contains(exist, s) })
 		lasting := slices.DeleteFunc(slices.Clone(missing), func(s string) bool { return !slices.Contains(missed, s) })
 		missed = missing
 		exist = slices.DeleteFunc(exist, func(s string) bool { return s == "persistent_notification" || s == "send_message" }) // of Home Assistant's own
 		exist = exist[:min(len(exist), helpful)]
-		n.mu.Lock()
-		n.missing, n.existing = lasting, exist
-		n.mu.Unlock()
+		r.mu.Lock()
+		r.missing, r.existing = lasting, exist
+		r.mu.Unlock()
 		switch {
 		case len(missing) == 0:
 			wait = servicesLater
@@ -58,20 +67,20 @@ func (n *Notifier) CheckServices(ctx context.Context) {
 			wait = servicesWrong
 		}
 		if len(lasting) > 0 && !slices.Equal(lasting, said) {
-			n.log.Warn().Msg(words.English().Text(wrong(lasting, exist)))
+			r.out.log.Warn().Msg(words.English().Text(wrong(lasting, exist)))
 		}
 		said = lasting
 	}
 }
 
 // Wrong says which notify services do not exist, and which do.
-func (n *Notifier) Wrong() []words.Text {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.missing) == 0 {
+func (r *roster) Wrong() []words.Text {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.missing) == 0 {
 		return nil
 	}
-	return []words.Text{wrong(n.missing, n.existing)}
+	return []words.Text{wrong(r.missing, r.existing)}
 }
 
 func wrong(missing, exist []string) words.Text {
@@ -92,29 +101,24 @@ func (n *Notifier) Test(ctx context.Context) (reached, failed []string, err erro
 	lang := n.voice.Lang()
 	title, text := lang.Say("notify.test.title"), lang.Say("notify.test.text")
 	n.mu.Lock()
-	calls := make([]map[string]any, len(n.services))
-	for i, service := range n.services {
-		calls[i] = n.phone(service, testID, title, text)
+	calls := []call{create(testID, title, n.linked(&notice{Message: text}, n.page))}
+	for _, service := range n.services {
+		calls = append(calls, call{"notify", service, n.message(service, testID, title, text)})
 	}
-	message := n.linked(&notice{Message: text}, n.page)
 	n.mu.Unlock()
-
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	errs := make([]error, len(n.services))
+	errs := make([]error, len(calls))
 	var wg sync.WaitGroup
-	for i, service := range n.services {
-		wg.Go(func() { errs[i] = n.core.CallService(ctx, "notify", service, calls[i]) })
+	for i, c := range calls {
+		wg.Go(func() { errs[i] = n.make(ctx, c) })
 	}
-	err = n.create(ctx, testID, title, message)
 	wg.Wait()
-	for i, service := range n.services {
-		if errs[i] == nil {
-			reached = append(reached, service)
+	for i, c := range calls[1:] {
+		if err := errs[i+1]; err != nil {
+			n.log.Warn().Err(err).Msg("Home Assistant did not pass the test notification on.")
+			failed = append(failed, c.name)
 			continue
 		}
-		failed = append(failed, service)
-		n.log.Warn().Err(errs[i]).Msg("Home Assistant did not pass the test notification on.")
+		reached = append(reached, c.name)
 	}
-	return reached, failed, err
+	return reached, failed, errs[0]
 }
