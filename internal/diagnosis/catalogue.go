@@ -84,6 +84,12 @@ type Row struct {
 	// LosesUpgrade says that the handshake is lost, or spoilt, in a tunnel that stands. Of a
 	// tunnel that does not, what every protocol has shown says nothing of WebSockets.
 	LosesUpgrade bool
+	// Told says that an answer came and said so itself, which no lost packet brings about. That
+	// of a handshake which arrived without its headers Home Assistant gives in its own words, and
+	// cloudflared says that it dials QUIC in vain: then it has no connection at all, so that it is
+	// not one of four that is dying.
+	Told bool
+	Down bool // the tunnel has no connection, and a restart may be what it takes
 	// Variants are the wordings that it has beside its own, for what may be known of it
 	// or for what the verdict is based on.
 	Variants []string
@@ -109,9 +115,15 @@ func (c Cause) ChecksSucceed() bool { return c.row().Passes }
 
 // Restarts says that a restart under the same protocol may end this cause.
 func (c Cause) Restarts() bool {
-	r := c.row().Remedy
-	return r == Restart || r == Start || c == TunnelDown
+	r := c.row()
+	return r.Remedy == Restart || r.Remedy == Start || r.Down
 }
+
+// Told says that an answer came and said so itself.
+func (c Cause) Told() bool { return c.row().Told }
+
+// Down says that the tunnel has no connection, and that a restart may be what it takes.
+func (c Cause) Down() bool { return c.row().Down }
 
 // Anchor is the link target in DOCS.md that explains the cause.
 func (c Cause) Anchor() string { return "cause-" + c.String() }
@@ -291,14 +303,14 @@ var catalogue = []Row{
 		fit: servedAt,
 	},
 	{
-		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
+		Cause: UpgradeStripped, ID: "upgrade-stripped", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true, Told: true,
 		Source: "CFD#1652",
 		match: func(e evidence.Evidence) bool {
 			return (handshake400(e.Public, bodyNoUpgrade) || hidden400(e)) && tunnelAlone(e)
 		},
 	},
 	{
-		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
+		Cause: UpgradeMangled, ID: "upgrade-mangled", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true, Told: true,
 		Source: "CFD#883, and seen with cloudflared itself",
 		match: func(e evidence.Evidence) bool {
 			return handshake400(e.Public, bodyNoConnection, bodyNoKey, bodyNoVersion) && tunnelAlone(e)
@@ -390,7 +402,7 @@ var catalogue = []Row{
 		},
 	},
 	{
-		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate, Place: AtTunnel,
+		Cause: QUICBlocked, ID: "quic-blocked", Remedy: Rotate, Place: AtTunnel, Told: true,
 		Source: "APP#631, CFD#1736",
 		match:  quicBlocked,
 	},
@@ -409,7 +421,7 @@ var catalogue = []Row{
 		fit:      func(e evidence.Evidence, d *Diagnosis) { d.Variant = e.Log.LostOver.String() },
 	},
 	{
-		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart, Place: AtTunnel,
+		Cause: ConnectorHung, ID: "connector-hung", Remedy: Restart, Place: AtTunnel, Down: true,
 		Source: "CFD#306",
 		match:  hung,
 	},
@@ -419,7 +431,7 @@ var catalogue = []Row{
 		match:  misrouted,
 	},
 	{
-		Cause: TunnelDown, ID: "tunnel-down", Remedy: Wait, Place: AtTunnel,
+		Cause: TunnelDown, ID: "tunnel-down", Remedy: Wait, Place: AtTunnel, Down: true,
 		Source: "DOC 1033",
 		match: func(e evidence.Evidence) bool {
 			return noConnector(e.Public) && !pageWorks(e) && (!e.Connector.Up() || e.Connector.ObservedUp > 0 && e.Connector.ObservedUp < justUp)

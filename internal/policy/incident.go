@@ -277,18 +277,11 @@ func (i *Incident) giveUp(t *turn) {
 }
 
 // worse says whether the user's own setting was tried and lost clearly more than what was
-// there. What an earlier incident cured counts, too.
+// there.
 func (s *State) worse() bool {
 	i := s.Incident
 	n := slices.IndexFunc(i.Tried, func(a Attempt) bool { return a.Protocol == s.Own && a.Fair })
-	if n < 0 {
-		return false
-	}
-	seen := i.Tried[n].Tally
-	if s.Failback != nil {
-		seen = seen.Plus(s.Failback.Tally)
-	}
-	return seen.Failures > 0 && seen.Rate() >= 1.2*i.share()
+	return n >= 0 && i.Tried[n].Failures > 0 && i.Tried[n].Rate() >= 1.2*i.share()
 }
 
 // hold waits for recovery: what can be tried has been.

@@ -36,7 +36,7 @@ func (p *Plan) revival(in *Sight) (act, Why) {
 		return raising, WhyNotRunning
 	case in.Remedy == diagnosis.Start:
 		return starting, WhyFailed
-	case in.Cause == diagnosis.ConnectorHung || in.Cause == diagnosis.TunnelDown:
+	case in.Cause.Down():
 		return restarting, WhyHangs
 	case in.Remedy == diagnosis.Restart && p.RevivedFor != in.Cause: // once: it helps at once, or not at all
 		return restarting, WhyMends
@@ -56,7 +56,7 @@ func (p *Plan) mayRevive(t *turn, a act) time.Time {
 	switch {
 	case a == raising: // what we stopped is ours to start, at once
 		patience = 0
-	case t.in.Cause == diagnosis.ConnectorHung || t.in.Cause == diagnosis.TunnelDown:
+	case t.in.Cause.Down():
 		patience *= stuck
 	}
 	wait := time.Duration(0)

@@ -50,16 +50,14 @@ func (s *Suspicion) note(now time.Time, in *Sight) {
 
 func (in *Sight) sign() diagnosis.Cause { return cmp.Or(in.Sign, in.Cause) }
 
-// look is what it showed, counted. That of a handshake which arrived without its headers
-// Home Assistant tells in its own words, and cloudflared that it dials QUIC in vain: then
-// it has no connection at all, so that it is not one of four that is dying.
+// look is what it showed, counted.
 func (in *Sight) look() detect.Look {
 	switch {
 	case in.Vote == diagnosis.Works:
 		return detect.Good
 	case in.Vote == diagnosis.Abstains:
 		return detect.NoVerdict
-	case in.sign() == diagnosis.UpgradeStripped || in.sign() == diagnosis.UpgradeMangled || in.sign() == diagnosis.QUICBlocked:
+	case in.sign().Told():
 		return detect.Explicit
 	}
 	return detect.Silent

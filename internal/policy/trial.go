@@ -38,7 +38,7 @@ const (
 func (o *OnTrial) overdue(now time.Time, in *Sight) Result {
 	o.Ended = since(o.Ended, in.State == evidence.StateError, now)
 	o.Silent = since(o.Silent, in.Vote == diagnosis.Abstains, now)
-	down := (in.Cause == diagnosis.TunnelDown || in.Cause == diagnosis.ConnectorHung) && in.Internet != evidence.InternetDown
+	down := in.Cause.Down() && in.Internet != evidence.InternetDown
 	lasts := func(since time.Time, long time.Duration) bool { return !since.IsZero() && now.Sub(since) >= long }
 	switch {
 	case lasts(o.Ended, lost): // Supervisor's own watchdog goes first
