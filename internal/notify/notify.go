@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,8 +100,35 @@ func (n *standing) news(msg *notice, now time.Time) bool {
 	case msg.facts == stands.facts || msg.daily:
 		return false
 	}
-	awaited := msg.closing || msg.about.kind == treating || msg.about.kind == asking // people wait for its steps
-	return awaited || now.Sub(n.shown) >= restTime
+	return msg.awaited() || now.Sub(n.shown) >= restTime
+}
+
+// overtaken says whether a last word has not arrived, and is none any more since something
+// is wrong again.
+func (n *standing) overtaken(s *medic.Status) bool {
+	return n.want != nil && n.want.closing && n.behind && !s.Healthy()
+}
+
+// answered says whether the question that stands is one no longer.
+func (n *standing) answered(s *medic.Status, steps []policy.Step) bool {
+	if s.Question == nil && n.want != nil && n.want.about.kind == asking {
+		return true
+	}
+	return slices.ContainsFunc(steps, func(step policy.Step) bool {
+		return step.Kind == policy.StepAnswered || step.Kind == policy.StepExpired || step.Kind == policy.StepWithdrawn
+	})
+}
+
+// due says what is to be shown in its place, if something else stands there, and for how
+// long it must not be written yet.
+func (n *standing) due(now time.Time) (want *notice, behind bool, full time.Duration) {
+	if n.want != nil && n.want.closing && !now.Before(n.until) {
+		n.want, n.behind = nil, true
+	}
+	if n.behind {
+		full = n.writes.wait(now, time.Hour, maxRewrites)
+	}
+	return n.want, n.behind, full
 }
 
 // notice is a message for people. Two notices are the same if they are about the same
@@ -116,6 +144,11 @@ type notice struct {
 	closing        bool // a last word: it goes on its own
 	buttons        []phone.Button
 	app            string // the Cloudflared app's slug, where the message names it: what names it leads to it
+}
+
+// awaited says whether people wait for its steps.
+func (n *notice) awaited() bool {
+	return n.closing || n.about.kind == treating || n.about.kind == asking
 }
 
 // subject is what a notice is about. gates are those that a person can open.
@@ -210,18 +243,14 @@ func (n *Notifier) Tell(s medic.Status, steps []policy.Step) {
 	if s.Incident != nil && s.Healthy() && len(steps) == 0 {
 		return // one good probe amid a fault is no news; its end is a step
 	}
-	over := s.Question == nil && n.want != nil && n.want.about.kind == asking
-	for _, step := range steps {
-		over = over || step.Kind == policy.StepAnswered || step.Kind == policy.StepExpired || step.Kind == policy.StepWithdrawn
-	}
-	if over {
+	if n.answered(&s, steps) {
 		n.clear(askTag)
 	}
 	msg := n.compose(s, steps, now)
-	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool { return now.Sub(at) >= memory || s.incident == "" && now.Sub(at) >= quietTime })
-	// A last word that has not arrived yet is none any more once something is wrong again.
-	overtaken := n.want != nil && n.want.closing && n.behind && !s.Healthy()
-	if !n.news(msg, now) && !overtaken {
+	maps.DeleteFunc(n.rung, func(s subject, at time.Time) bool {
+		return now.Sub(at) >= memory || s.incident == "" && now.Sub(at) >= quietTime
+	})
+	if !n.news(msg, now) && !n.overtaken(&s) {
 		return
 	}
 	n.put(msg, now)
@@ -314,14 +343,8 @@ func (n *Notifier) Run(ctx context.Context) {
 // the time until it should be called again.
 func (n *Notifier) send(ctx context.Context) time.Duration {
 	n.mu.Lock()
-	if n.want != nil && n.want.closing && !time.Now().Before(n.until) {
-		n.want, n.behind = nil, true
-	}
-	full := time.Duration(0) // for how long it must not be written
-	if n.behind {
-		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)
-	}
-	want, behind, until, page := n.want, n.behind, n.until, n.page
+	want, behind, full := n.due(time.Now())
+	until, page := n.until, n.page
 	n.mu.Unlock()
 	next := time.Hour
 	if behind && full == 0 {
