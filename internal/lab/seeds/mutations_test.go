@@ -57,7 +57,7 @@ var mutants = []*mutation{
 		{"internal/tunnel/find.go", `w.Slug == "" && ProvenanceOf(a.Slug) == Stranger`, "false"},
 		{"internal/tunnel/find.go", "	case kept >= 0:", "	case false:"}}},
 	{"what Core did not take counts as told", []string{"quic strips WebSockets", "Supervisor is away"}, []patch{
-		{"internal/notify/notify.go", "		full = n.writes.wait(time.Now(), time.Hour, maxRewrites)\n", "		if full = n.writes.wait(time.Now(), time.Hour, maxRewrites); full == 0 {\n			n.writes.take(time.Now(), time.Hour, maxRewrites)\n		}\n"}}},
+		{"internal/notify/notify.go", "		full = n.writes.wait(now, time.Hour, maxRewrites)\n", "		if full = n.writes.wait(now, time.Hour, maxRewrites); full == 0 {\n			n.writes.take(now, time.Hour, maxRewrites)\n		}\n"}}},
 	{"what Core refused to take away stays", []string{"quic strips WebSockets", "a call fails", "a call fails", "a call fails", "a call fails", "a call fails"}, []patch{{"internal/notify/notify.go", "		if err == nil && n.want == want && n.page == page {", "		if n.want == want && n.page == page {"}}},
 	{"a stop while a restart's answer is waited for is undone", []string{"a call hangs", "quic strips WebSockets", "a person stops the app"}, []patch{{"internal/treatment/restart.go", "r.ending(ctx, r.began) == tunnel.EndedBySignal", "false && r.ending(ctx, r.began) == tunnel.EndedBySignal"}}},
 	{"a secret is logged", []string{"Supervisor is away"}, []patch{
