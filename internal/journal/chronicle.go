@@ -36,12 +36,12 @@ type Chronicle struct {
 	wrote time.Time // the history
 	noted time.Time // the open incident's account
 
-	recent   []Run
-	last     Seen
-	at       time.Time // of the last look
-	counters *evidence.Counters
-	begun    time.Time     // of the change under way
-	ours     time.Duration // spent on changes since the last look
+	recent []Run
+	last   Seen
+	at     time.Time // of the last look
+	others others
+	begun  time.Time     // of the change under way
+	ours   time.Duration // spent on changes since the last look
 }
 
 // Seen is one look, and what was in force then.
@@ -118,7 +118,7 @@ func (c *Chronicle) probed(s Seen, now time.Time) (ok bool) {
 	if c.recent = Append(c.recent, r); len(c.recent) > recentRuns {
 		c.recent = slices.Delete(c.recent, 0, len(c.recent)-recentRuns)
 	}
-	missed := c.missed(e.Connector)
+	missed := c.others.missed(e.Connector)
 	if c.open != nil {
 		c.open.Account.Probe(r)
 		c.open.Account.Missed400 += missed
@@ -153,18 +153,15 @@ func (c *Chronicle) passed(s Seen, now time.Time, since, ours time.Duration) {
 	c.hist.Count(now, Watch{Watched: since, Lost: lost, LostByUs: ours})
 }
 
-// missed counts the 400s that the connector counted between our probes: the second
-// witness, other people's failures.
-func (c *Chronicle) missed(now evidence.Connector) (n uint64) {
-	if was := c.counters; was != nil && now.Before != nil && now.Before.Requests >= was.Requests && now.Before.Codes[400] > was.Codes[400] {
+// others is the second witness, the connector's own counters: it counts other people's failures, too.
+type others struct{ last *evidence.Counters }
+
+// missed gives the 400s that it counted between our probes.
+func (o *others) missed(now evidence.Connector) (n uint64) {
+	if was := o.last; was != nil && now.Before != nil && now.Before.Requests >= was.Requests && now.Before.Codes[400] > was.Codes[400] {
 		n = now.Before.Codes[400] - was.Codes[400]
 	}
-	switch {
-	case now.AfterPage != nil:
-		c.counters = now.AfterPage
-	case now.Counters != nil:
-		c.counters = now.Counters
-	}
+	o.last = cmp.Or(now.AfterPage, now.Counters, o.last)
 	return n
 }
 
