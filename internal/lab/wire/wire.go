@@ -6,6 +6,7 @@ package wire
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -29,8 +30,12 @@ func delay(address string) time.Duration {
 	return time.Millisecond + time.Duration(a.Port%64)*7*time.Microsecond
 }
 
-// firstPort is the first that is handed out.
-const firstPort = 20000
+// firstPort is the first that is handed out to listen on. Who dials comes from a port above
+// firstCaller, one after the other and then again, as on Linux.
+const (
+	firstPort   = 20000
+	firstCaller = 32768
+)
 
 // backlog is how many connections may wait to be accepted.
 const backlog = 128
@@ -39,11 +44,12 @@ const backlog = 128
 type Net struct {
 	mu     sync.Mutex
 	next   int // port to hand out
+	caller int // port of whoever dials next
 	listen map[string]*listener
 }
 
 // New makes a network on which nobody listens.
-func New() *Net { return &Net{next: firstPort, listen: map[string]*listener{}} }
+func New() *Net { return &Net{next: firstPort, caller: firstCaller, listen: map[string]*listener{}} }
 
 // Reserve gives an address with a port that nobody has or will be given. Until somebody
 // listens there, it refuses.
@@ -124,8 +130,10 @@ func (p *Plug) Dial(ctx context.Context, network, address string) (net.Conn, err
 			l = p.net.listen[net.JoinHostPort("", port)]
 		}
 	}
-	p.net.next++
-	from := addrOf(net.JoinHostPort(p.ip, strconv.Itoa(p.net.next-1)))
+	from := addrOf(net.JoinHostPort(p.ip, strconv.Itoa(p.net.caller)))
+	if p.net.caller++; p.net.caller > math.MaxUint16 {
+		p.net.caller = firstCaller
+	}
 	p.net.mu.Unlock()
 	if l == nil {
 		return failed(os.NewSyscallError("connect", syscall.ECONNREFUSED))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -119,5 +120,36 @@ func TestWhoDoesNotReadKeepsTheWriterWaiting(t *testing.T) {
 		}
 		_ = near.Close()
 		synctest.Wait()
+	})
+}
+
+// A home of a week makes more connections than there are ports.
+func TestACallersPortIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plug := wire.New().Plug()
+		ln, err := plug.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_ = conn.Close()
+			}
+		}()
+		for range 1 << 16 {
+			conn, err := plug.Dial(t.Context(), "tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := netip.ParseAddrPort(conn.LocalAddr().String()); err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.Close()
+		}
+		_ = ln.Close()
 	})
 }
