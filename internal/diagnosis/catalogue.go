@@ -70,7 +70,6 @@ const (
 	RecordNotTunnel
 	EdgeUnroutable
 	ProxyRefuses
-	HeadersTooLarge
 )
 
 // Row is one cause of the catalogue: everything the program knows of it.
@@ -459,11 +458,6 @@ var catalogue = []Row{
 			return cloudflare(e.Public) && e.Public.Status == 404 && e.Page.Status == 404 &&
 				(unrouted(e) || trimmed(e.Public) == "" && e.Direct.Healthy())
 		},
-	},
-	{
-		Cause: HeadersTooLarge, ID: "headers-too-large", Remedy: Tell, Place: ToHomeAssistant,
-		Source: "john30/ebusd-esp32#37",
-		match:  func(e evidence.Evidence) bool { return cloudflare(e.Public) && e.Public.Status == 431 && pageWorks(e) },
 	},
 	{
 		Cause: NotHomeAssistant, ID: "not-home-assistant", Remedy: Tell, Place: ToHomeAssistant, Blinds: true,

@@ -13,8 +13,6 @@ import (
 
 const nginx502 = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 
-const nginx431 = "<html>\r\n<head><title>431 Request Header Fields Too Large</title></head>\r\n<body>\r\n<center><h1>431 Request Header Fields Too Large</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-
 // The evidence that the table below starts from.
 
 // offline is a tunnel without a connection, whose connector runs.
@@ -62,13 +60,6 @@ func byProxy(status int, body string) evidence.Evidence {
 	e.Connector = carried(evidence.Counters{Requests: 7}, evidence.Counters{Requests: 8, Codes: map[int]uint64{status: 1}})
 	e.Connector.Route = evidence.Route{Asked: true, Found: true, Service: "http://192.168.1.9:81"}
 	e.Core = evidence.Core{Asked: true, Status: 200, State: "RUNNING", Port: 8123}
-	return e
-}
-
-// tooLarge is a handshake that is refused for its headers, while pages pass.
-func tooLarge(body string) evidence.Evidence {
-	e := byProxy(431, body)
-	e.Page = through(200, "{}")
 	return e
 }
 
@@ -239,16 +230,6 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 			{"Home Assistant's own 403", byProxy(403, "403: Forbidden"), diagnosis.ProbeBanned, tell},
 			{"Home Assistant's own 400", byProxy(400, "400: Bad Request"), diagnosis.ProxyNotTrusted, tell},
 			{"pages pass, and it refuses WebSockets with its own 400", with(byProxy(400, "<center><h1>400 Bad Request</h1></center><hr><center>nginx</center>"), func(e *E) { e.Page = through(200, "{}") }), diagnosis.ProxyRefuses, tell},
-		}},
-		{"headers-too-large", []row{
-			{"nginx's 431 for the handshake, pages pass", tooLarge(nginx431), diagnosis.HeadersTooLarge, tell},
-			{"Home Assistant's 431", tooLarge("431: Request Header Fields Too Large"), diagnosis.HeadersTooLarge, tell},
-			{"its text hidden by an error page", tooLarge("<html>Oh no!</html>"), diagnosis.HeadersTooLarge, tell},
-			{"Home Assistant itself is not well", with(tooLarge(nginx431), func(e *E) { e.Direct = evidence.Look{} }), diagnosis.HeadersTooLarge, tell},
-			{"another house's connector answers", with(tooLarge("431: Request Header Fields Too Large"), func(e *E) { e.Connector.Counters = e.Connector.Before }), diagnosis.OtherConnector, tell},
-			{"pages get it too", byProxy(431, nginx431), diagnosis.NotHomeAssistant, tell},
-			{"it is a 400", with(byProxy(400, nginx431), func(e *E) { e.Page = through(200, "{}") }), diagnosis.ProxyRefuses, tell},
-			{"it did not come through Cloudflare", with(tooLarge(nginx431), func(e *E) { e.Public.Header = nil }), diagnosis.NotCloudflare, tell},
 		}},
 		{"proxy-not-trusted", []row{
 			{"Home Assistant's own 400 for everything", byProxy(400, "400: Bad Request"), diagnosis.ProxyNotTrusted, tell},

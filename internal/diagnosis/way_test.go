@@ -20,7 +20,7 @@ var places = map[diagnosis.Place][]string{
 	diagnosis.AtTunnel: {"other-connector", "waiting-for-login", "upgrade-stripped", "upgrade-mangled", "upgrade-refused", "upgrade-silent",
 		"connector-missing", "start-refused", "connector-stopped", "no-internet", "connector-rejected", "edge-unroutable", "quic-blocked",
 		"tunnel-blocked", "tunnel-flapping", "connector-hung", "tunnel-down"},
-	diagnosis.ToHomeAssistant: {"proxy-between", "origin-moved", "origin-refused", "proxy-refuses", "origin-misconfigured", "hostname-unrouted", "headers-too-large", "not-home-assistant"},
+	diagnosis.ToHomeAssistant: {"proxy-between", "origin-moved", "origin-refused", "proxy-refuses", "origin-misconfigured", "hostname-unrouted", "not-home-assistant"},
 	diagnosis.AtHomeAssistant: {"sign-in-unanswered", "probe-banned", "forwarded-header", "proxy-not-trusted", "origin-starting", "origin-down", "origin-silent"},
 }
 

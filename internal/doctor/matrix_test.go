@@ -256,8 +256,6 @@ var truths = []truth{
 	{cause: diagnosis.ProxyRefuses, what: "401", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 401}}, unless: map[way]bool{errorPages: true, partial: true}},
 	{cause: diagnosis.ProxyRefuses, what: "403", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 403}}, unless: map[way]bool{errorPages: true, partial: true}},
 	{cause: diagnosis.ProxyRefuses, what: "400", world: lab.Options{Proxy: true, Faults: lab.Faults{ProxyAnswers: 400}}, unless: map[way]bool{errorPages: true, partial: true}},
-	{cause: diagnosis.HeadersTooLarge, world: faults(lab.Faults{HeadersTooLarge: true})},
-	{cause: diagnosis.HeadersTooLarge, what: "a proxy's words", world: lab.Options{Proxy: true, Faults: lab.Faults{HeadersTooLarge: true}}},
 	{cause: diagnosis.RecordNotTunnel, what: "521", world: answers(521, "error code: 521")},
 	{cause: diagnosis.RecordNotTunnel, what: "522", world: answers(522, "error code: 522")},
 	{cause: diagnosis.RecordNotTunnel, what: "523", world: answers(523, "error code: 523")},

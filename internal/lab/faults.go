@@ -63,8 +63,6 @@ type Faults struct {
 	ProxyStrips    bool      `json:"proxy_strips,omitempty" shuts:"way" about:"the proxy of Options.Proxy passes no WebSocket on"`
 	ProxyAnswers   int       `json:"proxy_answers,omitempty" from:"400 599" shuts:"way" about:"the proxy of Options.Proxy answers everything with this status, in its own words"`
 
-	HeadersTooLarge bool `json:"headers_too_large,omitempty" shuts:"way" about:"what visitors send along is too large for handshakes: 431 from the proxy of Options.Proxy, else from Home Assistant; plain requests pass" plain:"visitors' cookies have become too large"`
-
 	CoreDown         bool   `json:"core_down,omitempty" part:"Home Assistant" shuts:"home" about:"refused; 502 through Supervisor" plain:"Home Assistant is down"`
 	CoreStarting     bool   `json:"core_starting,omitempty" shuts:"home" about:"the same, and ends by itself after Timings.CoreStart"`
 	CoreMoved        bool   `json:"core_moved,omitempty" about:"its port is another one: a connector finds it that is managed locally and was started since"`

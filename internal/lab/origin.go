@@ -44,8 +44,6 @@ func (c *web) turnedAway(req *http.Request) int {
 	case f.Forwarded != "" && proxied != "":
 		c.logf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], proxied)
 		return http.StatusBadRequest
-	case f.HeadersTooLarge && proxied != "" && isWebSocket(req):
-		return http.StatusRequestHeaderFieldsTooLarge
 	case f.Banned || banned:
 		return http.StatusForbidden
 	}

@@ -22,10 +22,6 @@ func (w *World) proxied(out http.ResponseWriter, req *http.Request) {
 		refuse(f.ProxyAnswers)
 		return
 	}
-	if f.HeadersTooLarge && isWebSocket(req) {
-		refuse(http.StatusRequestHeaderFieldsTooLarge)
-		return
-	}
 	if f.ProxyStrips {
 		form = NoUpgrade
 	}

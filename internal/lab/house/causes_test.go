@@ -105,7 +105,6 @@ var causes = []lived{
 	{cause: diagnosis.EdgeUnroutable, act: faulty(func(f *lab.Faults) { f.Dial = lab.Unroutable }), deed: nothing},
 	{cause: diagnosis.OriginRefused, act: faulty(func(f *lab.Faults) { f.CoreUnreachable = true }), deed: nothing},
 	{cause: diagnosis.ProxyRefuses, opt: lab.Options{Proxy: true}, act: faulty(func(f *lab.Faults) { f.ProxyAnswers = 502 }), deed: nothing},
-	{cause: diagnosis.HeadersTooLarge, act: faulty(func(f *lab.Faults) { f.HeadersTooLarge = true }), deed: nothing},
 	{cause: diagnosis.RecordNotTunnel, act: answering(522, "error code: 522"), deed: nothing},
 	{cause: diagnosis.CloudflareError, what: "530 with a number of its own, while connections break", opt: slowToReturn(onQUIC), act: faulty(func(f *lab.Faults) {
 		f.FlapQUIC, f.Answer = lab.Duration(20*time.Second), &lab.EdgeAnswer{Status: 530, Body: "error code: 1200"}

@@ -107,7 +107,6 @@ func networkKinds() []*kind {
 		plain("the edge refuses the tunnel", 2, 6*time.Minute, func(f *lab.Faults, on bool) { f.TunnelRejected = on }),
 		plain("a login wall", 2, 6*time.Minute, func(f *lab.Faults, on bool) { f.Access = on }),
 		plain("too many requests", 2, 3*time.Minute, func(f *lab.Faults, on bool) { f.RateLimited = on }),
-		plain("cookies are too large", 1, 6*time.Minute, func(f *lab.Faults, on bool) { f.HeadersTooLarge = on }),
 		plain("the zone's WebSockets are off", 2, 6*time.Minute, func(f *lab.Faults, on bool) { f.WebSocketsOff = on }),
 		lasting("the edge answers itself", 3, 5*time.Minute, func(f *lab.Faults, r *rand.Rand) {
 			f.Answer = &lab.EdgeAnswer{Status: pick(r, 500, 502, 520, 521, 530), Body: pick(r, "", "error code: 1016", "<html><body>cloudflare</body></html>"), To: pick(r, "", "", "websocket", "page")}
