@@ -1,11 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -53,28 +52,15 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // chatty is a server that goes on to answer what nobody has asked. net/http writes what
 // it says to the standard logger.
 func chatty(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	serve := func(conn net.Conn) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
 		defer conn.Close()
-		for in := bufio.NewReader(conn); ; {
-			if _, err := http.ReadRequest(in); err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nCanary: canary-7f3a\r\n\r\n")
-		}
-	}
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go serve(conn)
-		}
-	}()
-	return "http://" + ln.Addr().String()
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nCanary: canary-7f3a\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until the client has hung up
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }

@@ -131,15 +131,7 @@ func TestACallersPortIsOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() {
-			for {
-				conn, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				_ = conn.Close()
-			}
-		}()
+		defer ln.Close()
 		for range 1 << 16 {
 			conn, err := plug.Dial(t.Context(), "tcp", ln.Addr().String())
 			if err != nil {
@@ -149,7 +141,9 @@ func TestACallersPortIsOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = conn.Close()
+			if _, err := ln.Accept(); err != nil { // or they would wait in a row
+				t.Fatal(err)
+			}
 		}
-		_ = ln.Close()
 	})
 }
