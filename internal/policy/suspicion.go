@@ -134,9 +134,9 @@ func (t *turn) alarmed() {
 	}
 }
 
-// looksStopped is how many looks in a row must show an app stopped before it counts as
+// LooksStopped is how many looks in a row must show an app stopped before it counts as
 // stopped by hand: Supervisor's word lags behind its own restarts.
-const looksStopped = 3
+const LooksStopped = 3
 
 // stopped ends a treatment whose app a person has stopped. On trial, what was not
 // proven is taken back first, so that the next start is with what was proven last.
@@ -148,7 +148,7 @@ func (s *Suspicion) stopped(t *turn) {
 		s.Stops = 0
 	}
 	switch o := t.s.Trial; {
-	case s.Stops < looksStopped || o != nil && !o.Settled:
+	case s.Stops < LooksStopped || o != nil && !o.Settled:
 	case o != nil:
 		o.failed(t, UserStopped)
 	case t.s.Incident != nil:

@@ -190,15 +190,11 @@ func (c *change) settledOn(ctx context.Context, then time.Time) (evidence.Protoc
 	}
 }
 
-// looksStopped is how many looks in a row must show an app stopped: Supervisor's word
-// lags behind its own restarts.
-const looksStopped = 3
-
 // halted says whether another hand has stopped the app: it is stopped, not by us, and stays
 // so for a few looks.
 func (c *change) halted(ctx context.Context, info supervisor.Info) (bool, error) {
 	for looks := 1; info.State == evidence.StateStopped && !c.in.StoppedByUs; looks++ {
-		if looks == looksStopped {
+		if looks == policy.LooksStopped {
 			return true, nil
 		}
 		var err error

@@ -247,14 +247,14 @@ func (w *connecting) answered(c evidence.Connector) policy.Result {
 	switch {
 	case !w.renewed(w.asked):
 		// Only another process shows that there was a restart.
-		if w.same++; w.same >= looksStopped {
+		if w.same++; w.same >= policy.LooksStopped {
 			return policy.NotRestarted
 		}
 	case c.Up() && fits:
 		return policy.Settled
 	case c.Up():
 		// Which transport it is may not be known at once, or for an old cloudflared not at all.
-		if w.others++; w.others < looksStopped {
+		if w.others++; w.others < policy.LooksStopped {
 			return policy.NoResult
 		}
 		if c.Transport == evidence.NoTransport {
@@ -273,7 +273,7 @@ func (w *connecting) silent(ctx context.Context) (policy.Result, error) {
 	case !info.Installed():
 		return policy.UserStopped, nil
 	case info.State == evidence.StateStopped:
-		if w.halts++; w.halts >= looksStopped {
+		if w.halts++; w.halts >= policy.LooksStopped {
 			return policy.NoResult, w.notRunning(ctx)
 		}
 	case info.State == evidence.StateError:

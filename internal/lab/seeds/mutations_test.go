@@ -22,7 +22,7 @@ var mutants = []*mutation{
 		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
 		{"internal/treatment/write.go", "halted, err := o.halted(ctx, info)\n", "halted, err := false, error(nil)\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
-		{"internal/policy/suspicion.go", "	case s.Stops < looksStopped || o != nil && !o.Settled:", "	case true:"},
+		{"internal/policy/suspicion.go", "	case s.Stops < LooksStopped || o != nil && !o.Settled:", "	case true:"},
 		{"internal/policy/trial.go", "lasts(o.Since, proving)", "false"},
 		{"internal/policy/trial.go", "since(o.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
 	{"a trial has no exit but a verdict", []string{"quic strips WebSockets", "cloudflared ends with an error while a protocol is proven"}, []patch{
