@@ -3,7 +3,6 @@ package addon_test
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -23,30 +22,6 @@ const (
 
 var own = []string{"--edge-ip-version=4"}
 
-// tap lets a story do something at a call of Supervisor's API: at the n-th with this
-// method and path, before or after it takes effect.
-type tap struct {
-	path  string // its end
-	after bool
-	do    func() bool
-}
-
-func (p *tap) serve(req *http.Request, effect func()) {
-	hit := p.do != nil && req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, p.path)
-	do := p.do
-	if hit {
-		p.do = nil
-		if !p.after {
-			do()
-			return // whoever asked is gone
-		}
-	}
-	effect()
-	if hit {
-		do()
-	}
-}
-
 // The moment at which another app begins to be watched, times what is changed: what was
 // open on the old one is put back, its own setting is not lost, and the new one is
 // watched in bounded time.
@@ -56,33 +31,33 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 		h.Sleep(10 * time.Minute)
 	}
 	// Each ends with the daemon gone, in the middle of something.
-	moments := map[string]func(*house.House, *tap){
-		"all is well": func(h *house.House, _ *tap) { healthy(h); h.Crash() },
-		"the options are about to be written": func(h *house.House, p *tap) {
+	moments := map[string]func(*house.House, *house.Trap){
+		"all is well": func(h *house.House, _ *house.Trap) { healthy(h); h.Crash() },
+		"the options are about to be written": func(h *house.House, p *house.Trap) {
 			healthy(h)
-			p.path, p.do = "/options", h.Crash
+			p.Set("/options", false, h.Crash)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 			h.Wait("the write", 20*time.Minute, func() bool { return !h.Lives() })
 		},
-		"the options are written": func(h *house.House, p *tap) {
+		"the options are written": func(h *house.House, p *house.Trap) {
 			healthy(h)
-			p.path, p.after, p.do = "/options", true, h.Crash
+			p.Set("/options", true, h.Crash)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 			h.Wait("the write", 20*time.Minute, func() bool { return !h.Lives() })
 		},
-		"it was restarted": func(h *house.House, p *tap) {
+		"it was restarted": func(h *house.House, p *house.Trap) {
 			healthy(h)
-			p.path, p.after, p.do = "/restart", true, h.Crash
+			p.Set("/restart", true, h.Crash)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 			h.Wait("the restart", 20*time.Minute, func() bool { return !h.Lives() })
 		},
-		"it is being proven": func(h *house.House, _ *tap) {
+		"it is being proven": func(h *house.House, _ *house.Trap) {
 			healthy(h)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC, evidence.OverHTTP2))
 			h.Catch("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
 			h.Crash()
 		},
-		"it is being proven, and a stop puts it back": func(h *house.House, _ *tap) {
+		"it is being proven, and a stop puts it back": func(h *house.House, _ *house.Trap) {
 			healthy(h)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 			h.Catch("the trial", 20*time.Minute, func() bool { t := h.Record().Policy.Trial; return t != nil && t.Settled })
@@ -90,7 +65,7 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 				h.Error(err)
 			}
 		},
-		"it is cured": func(h *house.House, _ *tap) {
+		"it is cured": func(h *house.House, _ *house.Trap) {
 			healthy(h)
 			h.World.SetFaults(lab.Stripped(1, evidence.OverQUIC))
 			h.Wait("the cure", 30*time.Minute, func() bool { return h.Record().Policy.Failback != nil })
@@ -99,45 +74,45 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 	}
 	for i, name := range slices.Sorted(maps.Keys(moments)) {
 		moment, cured := moments[name], name == "it is cured"
-		changes := map[string]func(*house.House, *tap){
-			"another app is named": func(h *house.House, _ *tap) { h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp; h.Start() },
-			"it was stopped by hand, and another one is named": func(h *house.House, _ *tap) {
+		changes := map[string]func(*house.House, *house.Trap){
+			"another app is named": func(h *house.House, _ *house.Trap) { h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp; h.Start() },
+			"it was stopped by hand, and another one is named": func(h *house.House, _ *house.Trap) {
 				h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp
 				if err := h.World.User.Stops(oldApp); err != nil {
 					h.Fatal(err)
 				}
 				h.Start()
 			},
-			"it is gone, and another one is there": func(h *house.House, _ *tap) {
+			"it is gone, and another one is there": func(h *house.House, _ *house.Trap) {
 				if err := h.World.User.Uninstalls(oldApp); err != nil {
 					h.Fatal(err)
 				}
 				h.Start()
 			},
-			"another app is named, and Supervisor is away for a while": func(h *house.House, _ *tap) {
+			"another app is named, and Supervisor is away for a while": func(h *house.House, _ *house.Trap) {
 				h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp
 				h.World.ChangeFaults(func(f *lab.Faults) { f.SupervisorDown = true })
 				h.Start()
 				h.Sleep(7 * time.Minute)
 				h.World.ChangeFaults(func(f *lab.Faults) { f.SupervisorDown = false })
 			},
-			"another app is named, and the program crashes in the way back's restart": func(h *house.House, p *tap) {
+			"another app is named, and the program crashes in the way back's restart": func(h *house.House, p *house.Trap) {
 				h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp
-				p.path, p.after, p.do = "/"+oldApp+"/restart", true, h.Crash
+				p.Set("/"+oldApp+"/restart", true, h.Crash)
 				h.Start()
 				if h.Comes(5*time.Minute, func() bool { return !h.Lives() }) {
 					h.Start()
 				}
-				p.do = nil
+				p.Clear()
 			},
-			"another app is named, and the program crashes in the way back's write": func(h *house.House, p *tap) {
+			"another app is named, and the program crashes in the way back's write": func(h *house.House, p *house.Trap) {
 				h.Env["TUNNELMEDIC_CLOUDFLARED_SLUG"] = newApp
-				p.path, p.after, p.do = "/"+oldApp+"/options", false, h.Crash
+				p.Set("/"+oldApp+"/options", false, h.Crash)
 				h.Start()
 				if h.Comes(5*time.Minute, func() bool { return !h.Lives() }) {
 					h.Start()
 				}
-				p.do = nil
+				p.Clear()
 			},
 		}
 		for j, what := range slices.Sorted(maps.Keys(changes)) {
@@ -146,11 +121,11 @@ func TestAChangeOfAppDropsNothing(t *testing.T) {
 				house.Sampled(t, i+j)
 				gone, byHand := strings.Contains(what, "gone"), strings.Contains(what, "by hand")
 				apps := append(lab.DefaultAddOns(own...), halted(luring(newApp)))
-				p := &tap{}
-				house.Run(t, lab.Options{AddOns: apps, Tap: p.serve}, nil, func(h *house.House) {
+				p := &house.Trap{}
+				house.Run(t, lab.Options{AddOns: apps, Tap: p.Spring}, nil, func(h *house.House) {
 					before := lacking(h.World.Supervisor.Options(oldApp), "run_parameters")
 					moment(h, p)
-					*p = tap{}
+					p.Clear()
 					h.World.SetFaults(lab.Faults{}) // or the other app would have an incident of its own
 					change(h, p)
 					h.Wait("the other app is watched", time.Hour, func() bool { r := h.Record(); return r.Slug == newApp && h.Status().Target.Slug == newApp })

@@ -1,7 +1,6 @@
 package house_test
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -129,18 +128,10 @@ func TestWhatLastsIsToldThoughNothingCanBeDone(t *testing.T) {
 
 // A restart that was noted, and never sent: nobody but a person can have stopped the app.
 func TestAStopWhileAnInterruptedRestartIsWaitedForIsRespected(t *testing.T) {
-	var struck func()
-	tap := func(req *http.Request, effect func()) {
-		if f := struck; f != nil && strings.HasSuffix(req.URL.Path, "/restart") {
-			struck = nil
-			f()
-			return
-		}
-		effect()
-	}
-	house.Run(t, lab.Options{Tap: tap}, nil, func(h *house.House) {
+	var trap house.Trap
+	house.Run(t, lab.Options{Tap: trap.Spring}, nil, func(h *house.House) {
 		h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
-		struck = func() { h.Crash() }
+		trap.Set("/restart", false, h.Crash) // which is never sent
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
 		h.Wait("the crash", 10*time.Minute, func() bool { return !h.Lives() })
 		h.Sleep(5 * time.Second)

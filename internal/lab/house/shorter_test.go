@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,23 +129,11 @@ func posted(h *house.House) (list []string) {
 func TestShorterRestartsThroughAPowerCut(t *testing.T) {
 	options := `{"external_hostname":"","additional_hosts":[],"tunnel_token":"` + lab.TunnelToken + `","use_builtin_proxy":true,"run_parameters":["--loglevel=debug"]}`
 	for _, late := range []bool{false, true} {
-		var armed atomic.Pointer[house.House] // the power is cut at the next write
-		tap := func(req *http.Request, effect func()) {
-			h := armed.Load()
-			if h == nil || !strings.HasSuffix(req.URL.Path, "/options") {
-				effect()
-				return
-			}
-			armed.Store(nil)
-			if late {
-				effect()
-			}
-			h.Crash()
-		}
+		var trap house.Trap
 		app := lab.AddOn{Slug: lab.DefaultSlug, Name: "Cloudflared", Version: "6.0.4", Options: json.RawMessage(options)}
-		house.Run(t, lab.Options{AddOns: []lab.AddOn{app}, Tap: tap}, nil, func(h *house.House) {
+		house.Run(t, lab.Options{AddOns: []lab.AddOn{app}, Tap: trap.Spring}, nil, func(h *house.House) {
 			h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
-			armed.Store(h)
+			trap.Set("/options", late, h.Crash)
 			pressed := make(chan struct{})
 			go func() { defer close(pressed); _, _, _ = presses(h, "/api/shorten", lab.OwnerID, `{"yes":true}`) }()
 			h.Wait("the crash", time.Minute, func() bool { return !h.Lives() })
