@@ -12,6 +12,12 @@ import (
 // wait, and Home Assistant logs every probe that does not sign in.
 const gathering = 450
 
+// Next is the time to the next look, after one at this moment that changes nothing.
+func (r *Rules) Next(s *State, now time.Time) time.Duration {
+	t := turn{r: r, s: s, now: now}
+	return t.next()
+}
+
 // next spaces the probes: often where the answer decides something, seldom where
 // it only waits, and never so often that it prolongs the trouble. Closest after a
 // failure: then a few answers decide, and the household is waiting.

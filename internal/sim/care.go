@@ -96,7 +96,7 @@ func (c *care) live(limit time.Duration) {
 		switch {
 		case !c.leaps:
 		case c.troubled():
-			if c.waits(next) {
+			if c.waits() {
 				c.endure(next)
 				next = c.look(false)
 				continue
@@ -122,12 +122,11 @@ func (c *care) idle() bool {
 func (c *care) troubled() bool { return c.spell(c.now) != nil }
 
 // waits says whether there is nothing to do but to wait for the end of a trouble that
-// draws no lots and leaves no mark in the connector's counters, at looks as far apart as
-// they ever are: then a look changes nothing.
-func (c *care) waits(next time.Duration) bool {
+// draws no lots and leaves no mark in the connector's counters: then a look changes nothing.
+func (c *care) waits() bool {
 	s, sp := &c.state, c.spell(c.now)
-	return (sp.kind == blinding || sp.kind == unready) && s.Trouble == sp.cause && s.Trouble != diagnosis.RateLimited && s.Trouble != diagnosis.TunnelDown &&
-		!s.Alert() && next == c.rules.Interval && c.now >= c.up
+	return (sp.kind == blinding || sp.kind == unready && c.missing) && s.Trouble == sp.cause && s.Trouble != diagnosis.RateLimited && s.Trouble != diagnosis.TunnelDown &&
+		!s.Alert() && c.now >= c.up
 }
 
 // endure lets time pass until a look is due that may be another than those before.
@@ -136,10 +135,14 @@ func (c *care) endure(next time.Duration) {
 	if c.wait(next); c.now < due || c.spell(due) != sp || c.sense.Standby().After(c.clock(due-c.pace.Sensor)) {
 		return // it is over, or the sensor has something to say, or may have soon
 	}
-	// The last round in the trouble is gone through, for what its readings leave behind.
-	every := next + c.pace.Bad
-	rounds := int64((sp.until(c.transport()) - c.now) / every)
-	c.now += time.Duration(max(0, rounds-2)) * every
+	// The last rounds in the trouble are gone through, for what their readings leave behind.
+	for end := sp.until(c.transport()); ; c.now = due {
+		due = c.now + c.pace.Bad
+		due += c.rules.Next(&c.state, c.clock(due))
+		if due+2*(due-c.now) > end {
+			return
+		}
+	}
 }
 
 // doubtful says whether a look has failed and nothing more is known, so that good

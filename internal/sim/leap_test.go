@@ -86,7 +86,7 @@ func TestATroubleIsEnduredAsLookByLook(t *testing.T) {
 			a.now, b.now = max(sp.from+time.Second, a.now), max(sp.from+time.Second, b.now)
 			na, nb := a.look(false), b.look(false)
 			for a.now < sp.to {
-				if a.waits(na) {
+				if a.waits() {
 					a.endure(na)
 				} else {
 					a.wait(na)
@@ -99,8 +99,9 @@ func TestATroubleIsEnduredAsLookByLook(t *testing.T) {
 						passed++
 					}
 				}
-				for _, c := range []*care{a, b} { // who is passed over is asked before anything else happens
+				for _, c := range []*care{a, b} { // who is passed over is asked, and the sensor read, before anything else happens
 					c.visits(c.now)
+					c.read(c.now)
 				}
 				if d := alike(a, b); d != "" || na != nb {
 					t.Fatalf("%d, %s for %s: %s; %s and %s to the next look", i, sp.cause, sp.to-sp.from, d, na, nb)
