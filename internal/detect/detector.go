@@ -29,7 +29,6 @@ type Detector struct {
 	Since        time.Time     // the first failure of the present suspicion
 	Verdict      time.Time     // the last look that gave one
 	Rest         time.Duration // from the last good look to that failure
-	Passing      Passing       // what of it may pass on its own
 }
 
 // Score is how much speaks for a fault; 0 where nothing does.

@@ -110,6 +110,7 @@ func crossings(h home, noise Noise, c float64) (crossed, alone, spans float64) {
 	const every = 2 * time.Minute
 	rng := rand.New(rand.NewPCG(1, 1))
 	var d Detector
+	var passing Passing
 	var reached, reachedAlone bool
 	row, now := 0, time.Unix(0, 0)
 	limit := c * every.Hours() / (365 * 24)
@@ -130,8 +131,11 @@ func crossings(h home, noise Noise, c float64) (crossed, alone, spans float64) {
 		if look == Good {
 			continue // it makes it less rare
 		}
-		d.Passing.Fail(now, now, look, d.Tally, noise, dying)
-		if !reached && noise.Rarity(d.Tally, every, &d.Passing).Years >= limit {
+		if d.Probes == 1 {
+			passing = Passing{}
+		}
+		passing.Fail(now, now, look, d.Tally, noise, dying)
+		if !reached && noise.Rarity(d.Tally, every, &passing).Years >= limit {
 			reached = true
 			crossed++
 		}

@@ -65,13 +65,22 @@ func (p *Passing) pass(to float64, t Tally, before, begin, works float64) {
 	if p.last == 0 {
 		*p, good, begin = Passing{last: to - slots}, 0, begin*before
 	}
-	worked, half := math.Pow(works, good), math.Pow(works, good/2)
+	worked := func(part float64) float64 { // a part of the good looks
+		if good == 0 {
+			return 1
+		}
+		return math.Pow(works, good*part)
+	}
+	half, all := worked(0.5), worked(1)
 	left := func(slot int, at float64) float64 { return min(max(1-(at-float64(slot))/slots, 0), 1) } // of those that began then
 	for i := range p.on {
 		if b := &p.on[i]; b.ratio > 0 {
-			lasts := left(b.slot, to) / max(left(b.slot, p.last), 1e-9)
+			lasts := left(b.slot, to)
+			if lasts > 0 {
+				lasts /= max(left(b.slot, p.last), 1e-9)
+			}
 			p.over += b.ratio * (1 - lasts) * half
-			b.ratio *= lasts * worked
+			b.ratio *= lasts * all
 		}
 	}
 	for slot := int(max(p.last, to-slots)); slot <= int(to); slot++ {
@@ -81,7 +90,7 @@ func (p *Passing) pass(to float64, t Tally, before, begin, works float64) {
 			*b = beginning{slot: slot}
 		}
 		from, until := max(float64(slot), p.last), min(float64(slot+1), to)
-		since := max(to-until, 0) / max(to-p.last, 1e-9) // the part of the good looks that came after it
-		b.ratio += begin * max(until-from, 0) * left(slot, to) * math.Pow(works, good*since)
+		since := max(to-until, 0) / max(to-p.last, 1e-9)
+		b.ratio += begin * max(until-from, 0) * left(slot, to) * worked(since)
 	}
 }

@@ -79,15 +79,15 @@ func (s *State) shutOut() bool { return s.QUICShut && len(s.Incident.Tried) == 0
 // refusal was wrong: a few probes can mislead.
 func (i *Incident) tried(p evidence.Protocol) bool {
 	n, wrong, failed := 0, false, 0
-	for _, a := range i.Tried {
-		switch {
+	for k := range i.Tried {
+		switch a := &i.Tried[k]; {
 		case a.Protocol.Effective() != p:
 		case a.unable() && a.Holds == i.Holds:
 			return true
 		case a.unable():
 			failed++
 		case a.Fair:
-			n, wrong = n+1, i.misjudged(a)
+			n, wrong = n+1, i.misjudged(*a)
 		}
 	}
 	return n > 1 || n == 1 && !wrong || failed > 1

@@ -161,7 +161,7 @@ func (s *State) Rarity() detect.Rarity {
 	if i := s.Incident; i != nil {
 		return s.Noise.Rarity(i.struck(), i.rest(), &i.Passing)
 	}
-	return s.Noise.Rarity(s.Detector.Tally, s.Detector.Rest, &s.Detector.Passing)
+	return s.Noise.Rarity(s.Detector.Tally, s.Detector.Rest, &s.Passing)
 }
 
 // rare says whether chance brings it about seldom enough for a restart. That takes more

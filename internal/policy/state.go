@@ -101,7 +101,9 @@ func (t *turn) forget() {
 	}
 	past := func(times ...*time.Time) {
 		for _, at := range times {
-			atMost(at, 0)
+			if at.After(now) {
+				*at = now
+			}
 		}
 	}
 	atMost(&s.HoldUntil, holdSteps*t.r.HoldBase)

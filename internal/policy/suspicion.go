@@ -23,6 +23,7 @@ type Suspicion struct {
 
 	Noise    detect.Noise    `json:"-"` // how noisy this home is
 	Detector detect.Detector `json:"-"`
+	Passing  detect.Passing  `json:"-"` // what of that may pass on its own
 }
 
 // note keeps what the last look said.
@@ -69,7 +70,10 @@ func (t *turn) watch() {
 	before := s.Detector.Tally
 	s.Detector.Count(t.now, look, s.Noise)
 	if look.Failed() && s.Incident == nil { // which keeps its own
-		s.Detector.Passing.Fail(t.now.Add(-t.in.Took), t.now, look, s.Detector.Tally, s.Noise, dying(t.r.Burst))
+		if before.Probes == 0 {
+			s.Passing = detect.Passing{}
+		}
+		s.Passing.Fail(t.now.Add(-t.in.Took), t.now, look, s.Detector.Tally, s.Noise, dying(t.r.Burst))
 	}
 	if before.Probes == 0 && !s.LastGood.IsZero() { // a good look since may have been forgotten
 		s.Detector.Rest = min(max(t.now.Sub(s.LastGood), 0), t.r.Interval)
@@ -119,7 +123,7 @@ func (t *turn) alarmed() {
 	if s.Incident == nil {
 		s.Incident = &Incident{
 			ID: t.now.UTC().Format("20060102T150405Z"), Onset: s.Detector.Since, LastGood: s.LastGood, Alarm: t.now, Cause: t.in.Cause,
-			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest, Passing: s.Detector.Passing,
+			Setting: s.Set, Transport: s.Transport, Tally: s.Detector.Tally, Rest: s.Detector.Rest, Passing: s.Passing,
 		}
 		t.tell(Step{Kind: StepAlarm, Protocol: s.Set, Cause: t.in.Cause, Seen: s.Detector.Tally})
 	}

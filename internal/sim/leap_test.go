@@ -142,7 +142,7 @@ func TestASuspicionThatPassesIsWhatItIsLookByLook(t *testing.T) {
 		if leapt {
 			// The phase, and when a cause was last another, are not kept: nothing in a healthy home asks for them.
 			a.state.Phase, a.state.Since, a.state.TroubleSince = b.state.Phase, b.state.Since, b.state.TroubleSince
-			a.state.Detector.Rest = b.state.Detector.Rest
+			a.state.Detector.Rest, a.state.Passing = b.state.Detector.Rest, b.state.Passing
 			passed++
 		} else {
 			toItsEnd(a)
