@@ -32,17 +32,11 @@ func (c *course) moment(curious bool, now time.Time) survey.Moment {
 	s := &c.state
 	return survey.Moment{
 		Suspected: s.Alert(),
-		Due:       c.failbackDue(now),
+		Due:       c.rules.FailbackDue(s, now),
 		Starting:  s.Incident != nil || s.StoppedByUs || s.Trouble.Restarts(),
 		Curious:   curious,
 		Transport: s.Transport,
 	}
-}
-
-// failbackDue says whether the return to the user's own setting is due.
-func (c *course) failbackDue(now time.Time) bool {
-	f := c.state.Failback
-	return f != nil && c.state.Trial == nil && !now.Before(f.Due) && c.rules.Quiet(now)
 }
 
 // sight puts the evidence, and what is stored, into what the policy asks for.

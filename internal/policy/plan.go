@@ -132,6 +132,13 @@ func (t *turn) convenient() bool {
 	return t.r.Quiet(t.now) && (!t.in.InUse || t.r.hasty() || !t.r.Quiet(t.now.Add(max(lastCall, 2*t.r.Interval))))
 }
 
+// FailbackDue says whether the return to the user's own setting is due, so that it should be
+// known whether it can be.
+func (r *Rules) FailbackDue(s *State, now time.Time) bool {
+	f := s.Failback
+	return f != nil && s.Trial == nil && !now.Before(f.Due) && r.Quiet(now)
+}
+
 // Quiet says whether the return to the user's own setting may come now, by the clock.
 func (r Rules) Quiet(now time.Time) bool {
 	h := r.local(now).Hour()

@@ -9,6 +9,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/sensor"
+	"tunnelmedic/internal/treatment"
 )
 
 // Pace is how long the program's own doings take, and those of the world that it
@@ -28,7 +29,6 @@ type Pace struct {
 
 	RestartOpen, RestartShut time.Duration // from SIGTERM until the first connection stands, with and without open WebSockets
 	Fallback                 time.Duration // auto, where UDP is blocked
-	Settle, SettleAuto       time.Duration // how long a treatment waits for a connection
 
 	WarmUp time.Duration // how long a home was well before its story's fault begins,
 	Spread time.Duration // and over what time the beginnings are spread: looks are as far apart
@@ -42,7 +42,7 @@ func Real() Pace {
 		Good: 150 * time.Millisecond, Bad: 400 * time.Millisecond, Hung: 10 * time.Second, Soon: 2 * time.Second, Shut: 3 * time.Second, Write: 300 * time.Millisecond, Poll: 200 * time.Millisecond, Sensor: 4 * time.Second,
 		Dialled: 15 * time.Second, // auto makes nine dials in its 131 s
 		Retry:   5 * time.Second, Patience: 2 * time.Minute,
-		RestartOpen: 12 * time.Second, RestartShut: 4 * time.Second, Fallback: 131 * time.Second, Settle: time.Minute, SettleAuto: 150 * time.Second,
+		RestartOpen: 12 * time.Second, RestartShut: 4 * time.Second, Fallback: 131 * time.Second,
 		WarmUp: 10 * time.Minute, Spread: 2 * time.Minute,
 	}
 }
@@ -405,12 +405,10 @@ func (c *care) parted(sp *spell) diagnosis.Cause {
 	return diagnosis.TunnelDown
 }
 
-// asks says whether a look asks the edge over QUIC, as failbackDue and quic in
-// internal/medic do: what passes, the tunnel shows itself while it uses it.
+// asks says whether a look asks the edge over QUIC, as quicMatters in internal/survey does: what
+// passes, the tunnel shows itself while it uses it.
 func (c *care) asks(v diagnosis.Vote) bool {
-	f := c.state.Failback
-	due := f != nil && c.state.Trial == nil && !c.clock(c.now).Before(f.Due) && c.rules.Quiet(c.clock(c.now))
-	return c.state.Transport != quic && (v != diagnosis.Works || due)
+	return c.state.Transport != quic && (v != diagnosis.Works || c.rules.FailbackDue(&c.state, c.clock(c.now)))
 }
 
 // sight is what the policy is told now: what was found, and what is this home's.
@@ -437,11 +435,7 @@ func (c *care) treat(change policy.Change) policy.Outcome {
 	c.now += c.pace.Write
 	c.restart(c.now, change.Protocol, change.Purpose != policy.Trial)
 	out := policy.Outcome{Result: policy.Settled, Restarts: 1, Setting: change.Protocol, Transport: c.transport()}
-	wait := c.pace.Settle
-	if change.Protocol.Effective() == evidence.Auto {
-		wait = c.pace.SettleAuto
-	}
-	if deadline := c.now + c.pace.RestartShut + wait; c.up > deadline {
+	if deadline := c.now + c.pace.RestartShut + treatment.DefaultPatience().Settle(change.Protocol); c.up > deadline {
 		c.now = deadline
 		out.Result, out.Transport = policy.Unsettled, evidence.NoTransport
 		return out

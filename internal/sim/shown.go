@@ -31,7 +31,7 @@ var findings = func() (all [2][math.MaxUint8 + 1]*finding) {
 
 // found is what is made of a look now.
 func (c *care) found(cause diagnosis.Cause) *finding {
-	if c.state.Incident != nil && c.rules.Exhausted(&c.state) {
+	if c.rules.Exhausted(&c.state) {
 		return findings[1][cause]
 	}
 	return findings[0][cause]
