@@ -17,22 +17,18 @@ const (
 	pageConfirm = 5
 	pageAgain   = 15
 	pageProof   = 2 // looks in a row: an update may come between two requests
-	pageTimeout = time.Minute
 )
 
-// startPage is what is kept of the looks at the start page.
+// startPage is what is kept of the daemon's looks at the start page.
 type startPage struct {
-	asking  bool
 	at      time.Time
 	version string // of Home Assistant then
 	seen    evidence.Frontend
 	stale   int // looks in a row that found it stale
-	found   chan evidence.Frontend
 }
 
-// lookStartPage asks for the start page at once for the doctor. For the daemon, which has
-// no time to wait for it, it is asked in the background, and is evidence once it is proven
-// to be stale.
+// lookStartPage asks for the start page. For the daemon it is evidence once it is proven to be
+// stale.
 func lookStartPage(ctx context.Context, r *round) (fill, error) {
 	public, version := r.way.Like(r.public()), r.soFar().Public.HAVersion
 	if r.moment.Whole {
@@ -40,31 +36,17 @@ func lookStartPage(ctx context.Context, r *round) (fill, error) {
 		return func(s *Seen) { s.Frontend = f }, nil
 	}
 	p, now := &r.page, time.Now()
-	select {
-	case f := <-p.found:
+	if !r.moment.Suspected && p.due(now, version, r.set.Interval) {
+		f := r.startPage(ctx, public, version)
+		p.at, p.version = now, version
 		p.take(f)
 		r.set.Log.Debug().Str("script", f.Script).Bool("stale", f.Stale()).Msg("Looked at the start page.")
-	default:
-	}
-	if !p.asking && !r.moment.Suspected && p.due(now, version, r.set.Interval) {
-		p.asking, p.at, p.version = true, now, version
-		go r.askForPage(public, version, p.found)
 	}
 	if p.stale < pageProof {
 		return nil, nil
 	}
 	stale := p.seen
 	return func(s *Seen) { s.Frontend = stale }, nil
-}
-
-// askForPage asks in the background: the rounds go on meanwhile, so nothing of theirs is
-// touched.
-func (r *round) askForPage(public probe.Target, version string, found chan<- evidence.Frontend) {
-	ctx, cancel := context.WithTimeout(r.life, pageTimeout)
-	defer cancel()
-	if f := r.startPage(ctx, public, version); r.life.Err() == nil {
-		found <- f // one at a time: there is room
-	}
 }
 
 // startPage asks for the start page through the tunnel and past it. version is that of the
@@ -81,7 +63,6 @@ func (r *round) startPage(ctx context.Context, public probe.Target, version stri
 
 // take takes the answer of a look.
 func (p *startPage) take(f evidence.Frontend) {
-	p.asking = false
 	switch {
 	case f.Stale():
 		p.stale, p.seen = p.stale+1, f

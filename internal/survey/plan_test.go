@@ -154,7 +154,7 @@ func TestTheLoopLooksByThePlan(t *testing.T) {
 				if made[n] != want[n] {
 					t.Errorf("%s: made %v", n, made[n])
 				}
-				// The start page is asked for in the background, and is evidence once it is proven to be stale.
+				// The start page is evidence once it is proven to be stale.
 				if want[n] && n != survey.StartPage && !filled[n](s) {
 					t.Errorf("%s was made, and is in no evidence", n)
 				}

@@ -145,18 +145,17 @@ func New(set Settings) *Surveyor {
 func (s *Surveyor) forget() {
 	s.way = Way{World: s.set.World}
 	s.kept = [allNames]answer{}
-	s.page = startPage{found: make(chan evidence.Frontend, 1)} // an answer that is still to come finds nobody
+	s.page = startPage{}
 	s.recollection = recollection{edges: tunnel.QUICEdges(evidence.Connector{}, s.set.Edge, s.set.ConnectorURL)}
 }
 
 // Survey makes the looks of one moment. It never fails: what went wrong is what was seen.
-// The context is the program's: what is asked in the background goes on after the return.
 func (s *Surveyor) Survey(ctx context.Context, home Home, m Moment) Seen {
 	if host := home.Public.URL.Host; s.home.Public.URL == nil || host != s.home.Public.URL.Host || home.Slug != s.home.Slug {
 		s.forget()
 	}
 	s.home = home
-	r := &round{Surveyor: s, moment: m, life: ctx}
+	r := &round{Surveyor: s, moment: m}
 	r.seen.At, r.seen.Zone = time.Now(), home.Zone
 	for i := range r.done {
 		r.done[i] = make(chan struct{})
@@ -183,7 +182,6 @@ func (s *Surveyor) Survey(ctx context.Context, home Home, m Moment) Seen {
 type round struct {
 	*Surveyor
 	moment Moment
-	life   context.Context // the program's
 	done   [allNames]chan struct{}
 	origin once[tunnel.Home]
 
