@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -48,7 +47,6 @@ type Run struct {
 	Colo      string             `json:"colo,omitempty"`
 	First     string             `json:"first,omitempty"` // cf-ray of its first probe
 	Last      string             `json:"last,omitempty"`  // and of its last
-	MS        int64              `json:"ms,omitempty"`    // how long its probes took on average
 }
 
 // Same says whether a probe continues the run.
@@ -58,7 +56,6 @@ func (r Run) Same(o Run) bool {
 
 // join continues the run by another one of the same kind.
 func (r Run) join(o Run) Run {
-	r.MS = (r.MS*int64(r.N) + o.MS*int64(o.N)) / int64(r.N+o.N)
 	r.To, r.N = o.To, r.N+o.N
 	if o.Last != "" {
 		r.Last = o.Last
@@ -89,12 +86,10 @@ type Tally struct {
 // Answer is one look of a snapshot, raw.
 type Answer struct {
 	Asked   string            `json:"asked"`
-	At      time.Time         `json:"at,omitzero"`
 	TookMS  int64             `json:"took_ms"`
 	Stage   string            `json:"stage"`
 	Trouble string            `json:"trouble,omitempty"`
 	Detail  string            `json:"detail,omitempty"`
-	Addr    string            `json:"addr,omitempty"`
 	Status  int               `json:"status,omitempty"`
 	Header  map[string]string `json:"header,omitempty"`
 	Body    string            `json:"body,omitempty"`
@@ -105,7 +100,7 @@ func AnswerOf(l evidence.Look) *Answer {
 	if !l.Done() {
 		return nil
 	}
-	a := &Answer{Asked: l.Asked, At: l.At, TookMS: l.Took.Milliseconds(), Stage: l.Stage.String(), Detail: l.Detail, Addr: l.Addr, Status: l.Status, Header: l.Header, Body: l.Body}
+	a := &Answer{Asked: l.Asked, TookMS: l.Took.Milliseconds(), Stage: l.Stage.String(), Detail: l.Detail, Status: l.Status, Header: l.Header, Body: l.Body}
 	if l.Trouble != evidence.NoTrouble {
 		a.Trouble = l.Trouble.String()
 	}
@@ -125,12 +120,7 @@ type Snapshot struct {
 	Public    *Answer            `json:"public,omitempty"`
 	Page      *Answer            `json:"page,omitempty"`
 	Direct    *Answer            `json:"direct,omitempty"`
-	Internet  evidence.Internet  `json:"internet,omitzero"` // by Supervisor
 	Seen      map[string]string  `json:"seen,omitempty"`
-
-	// When and Rests are the sentences that an earlier version kept for Step and Basis.
-	When  string `json:"when,omitempty"`
-	Rests string `json:"rests,omitempty"`
 }
 
 // ChangeMade is a change of protocol that was carried out, or was to be.
@@ -155,13 +145,6 @@ type Versions struct {
 	OS          string `json:"os,omitempty"`
 	Machine     string `json:"machine,omitempty"`
 	Medic       string `json:"medic,omitempty"`
-}
-
-// Parts gives the versions by the names people know; empty ones are left out.
-func (v Versions) Parts() map[string]string {
-	parts := map[string]string{"cloudflared": v.Cloudflared, "Cloudflared add-on": v.AddOn, "Home Assistant Core": v.Core, "Supervisor": v.Supervisor, "operating system": v.OS}
-	maps.DeleteFunc(parts, func(_, v string) bool { return v == "" })
-	return parts
 }
 
 // Probe adds a probe's outcome, or several in a row.

@@ -15,7 +15,7 @@ import (
 var noon = time.Date(2026, 5, 22, 12, 0, 0, 0, time.UTC)
 
 func probe(at time.Time, ok bool, t evidence.Transport) Run {
-	r := Run{From: at, To: at, N: 1, OK: ok, Counts: true, Cause: diagnosis.UpgradeStripped, Status: 400, Transport: t, Colo: "FRA", First: at.Format("150405") + "-FRA", Last: at.Format("150405") + "-FRA", MS: 20}
+	r := Run{From: at, To: at, N: 1, OK: ok, Counts: true, Cause: diagnosis.UpgradeStripped, Status: 400, Transport: t, Colo: "FRA", First: at.Format("150405") + "-FRA", Last: at.Format("150405") + "-FRA"}
 	if ok {
 		r.Cause, r.Status = diagnosis.Healthy, 101
 	}
@@ -27,7 +27,7 @@ func TestEqualProbesInARowAreOneRun(t *testing.T) {
 	for n := range 10 {
 		a.Probe(probe(noon.Add(time.Duration(n)*time.Second), n < 3, evidence.OverQUIC))
 	}
-	if len(a.Runs) != 2 || a.Runs[0].N != 3 || a.Runs[1].N != 7 || a.Runs[1].First != "120003-FRA" || a.Runs[1].Last != "120009-FRA" || a.Runs[1].MS != 20 {
+	if len(a.Runs) != 2 || a.Runs[0].N != 3 || a.Runs[1].N != 7 || a.Runs[1].First != "120003-FRA" || a.Runs[1].Last != "120009-FRA" {
 		t.Fatalf("%+v", a.Runs)
 	}
 	if len(a.Tallies) != 1 || a.Tallies[0].Probes != 10 || a.Tallies[0].Failures != 7 {
@@ -97,10 +97,10 @@ func TestRulesAndVersionsAreNotedWhenTheyChange(t *testing.T) {
 	if !h.Rules(noon, set("3299", noon.Add(-100*time.Hour))) || h.Rules(noon.Add(24*time.Hour), set("3299", noon.Add(-100*time.Hour))) || !h.Rules(noon.Add(48*time.Hour), set("3300", noon.Add(40*time.Hour))) {
 		t.Error("a push was missed or seen twice")
 	}
-	if len(h.Pushes) != 2 || !h.Pushes[0].First || h.Pushes[1].First || !h.Pushes[1].At.Equal(noon.Add(40*time.Hour)) {
+	if len(h.Pushes) != 2 || !h.Pushes[1].At.Equal(noon.Add(40*time.Hour)) {
 		t.Errorf("%+v", h.Pushes)
 	}
-	if !h.Note(noon, Versions{Cloudflared: "2026.5.0", Core: "2026.5.1"}) || h.Note(noon, Versions{Cloudflared: "2026.5.0"}) || !h.Note(noon.Add(time.Hour), Versions{Cloudflared: "2026.5.1"}) {
+	if !h.Note(noon, Versions{Cloudflared: "2026.5.0", Core: "2026.5.1"}, Settings{}) || h.Note(noon, Versions{Cloudflared: "2026.5.0"}, Settings{}) || !h.Note(noon.Add(time.Hour), Versions{Cloudflared: "2026.5.1"}, Settings{}) {
 		t.Error("a version was missed or seen twice")
 	}
 	if last := h.Versions[len(h.Versions)-1]; last.Was != "2026.5.0" || last.Version != "2026.5.1" {
@@ -118,15 +118,9 @@ func TestTheHistorySurvivesAndStaysSmall(t *testing.T) {
 	h.TimeZone = "Europe/Berlin"
 	for n := range 1000 {
 		at := noon.AddDate(0, 0, n)
-		d := h.Day(at)
-		d.Probes += 720
-		d.Lose("upgrade-stripped", time.Minute)
-		d.Over("quic", 24*time.Hour)
-		for c := range 40 {
-			d.Met(string(rune('A'+c%26)) + "RA")
-		}
+		h.Day(at).Lose("upgrade-stripped", time.Minute)
 		h.Rules(at, []evidence.RuleSet{{ID: "r", Version: at.Format("0102"), Updated: at}})
-		h.Note(at, Versions{Cloudflared: at.Format("0102")})
+		h.Note(at, Versions{Cloudflared: at.Format("0102")}, Settings{})
 	}
 	if err := j.WriteHistory(h); err != nil {
 		t.Fatal(err)
@@ -136,7 +130,7 @@ func TestTheHistorySurvivesAndStaysSmall(t *testing.T) {
 		t.Error("it came back otherwise")
 	}
 	s, err := os.Stat(filepath.Join(dir, "history.json.gz"))
-	if err != nil || s.Size() > 16<<10 || len(h.Days) != keptDays || len(h.Days[0].Colos) > keptPlaces {
+	if err != nil || s.Size() > 16<<10 || len(h.Days) != keptDays {
 		t.Error(s.Size(), err, len(h.Days))
 	}
 }
@@ -184,9 +178,9 @@ func TestAReaderTouchesNothing(t *testing.T) {
 
 func TestAClockSetBackLosesNoDay(t *testing.T) {
 	var h History
-	h.Day(noon).Probes++
-	h.Day(noon.AddDate(0, 0, -3)).Probes++
-	if len(h.Days) != 1 || h.Days[0].Probes != 2 {
+	h.Day(noon).Restarts++
+	h.Day(noon.AddDate(0, 0, -3)).Restarts++
+	if len(h.Days) != 1 || h.Days[0].Restarts != 2 {
 		t.Errorf("%+v", h.Days)
 	}
 }

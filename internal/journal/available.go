@@ -88,7 +88,7 @@ func (h History) snapshot() *History {
 	h.Pushes, h.Versions = slices.Clone(h.Pushes), slices.Clone(h.Versions)
 	if n := len(h.Days); n > 0 { // those before it do not change any more
 		d := &h.Days[n-1]
-		d.LostBy, d.Colos, d.Transports = maps.Clone(d.LostBy), maps.Clone(d.Colos), maps.Clone(d.Transports)
+		d.LostBy = maps.Clone(d.LostBy)
 	}
 	return &h
 }

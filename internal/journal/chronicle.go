@@ -36,12 +36,13 @@ type Chronicle struct {
 	wrote time.Time // the history
 	noted time.Time // the open incident's account
 
-	recent []Run
-	last   Seen
-	at     time.Time // of the last look
-	others others
-	begun  time.Time     // of the change under way
-	ours   time.Duration // spent on changes since the last look
+	recent    []Run
+	last      Seen
+	installed Versions  // by the last stock-taking
+	at        time.Time // of the last look
+	others    others
+	begun     time.Time     // of the change under way
+	ours      time.Duration // spent on changes since the last look
 }
 
 // Seen is one look, and what was in force then.
@@ -114,7 +115,7 @@ func (c *Chronicle) Look(s Seen, now time.Time) {
 func (c *Chronicle) probed(s Seen, now time.Time) (ok bool) {
 	e, d := s.Evidence, s.Diagnosis
 	r := Run{From: e.Public.At, To: e.Public.At, N: 1, OK: e.Public.Healthy(), Counts: d.Vote != diagnosis.Abstains, Cause: d.Sign, Status: e.Public.Status,
-		Setting: s.Setting, Transport: s.transport(), Colo: e.Public.Colo(), First: e.Public.CFRay(), Last: e.Public.CFRay(), MS: e.Public.Took.Milliseconds()}
+		Setting: s.Setting, Transport: s.transport(), Colo: e.Public.Colo(), First: e.Public.CFRay(), Last: e.Public.CFRay()}
 	if c.recent = Append(c.recent, r); len(c.recent) > recentRuns {
 		c.recent = slices.Delete(c.recent, 0, len(c.recent)-recentRuns)
 	}
@@ -124,12 +125,6 @@ func (c *Chronicle) probed(s Seen, now time.Time) (ok bool) {
 		c.open.Account.Missed400 += missed
 	}
 	c.dirty = true
-	day := c.hist.Day(now)
-	day.Probes++
-	if !r.OK {
-		day.Failures++
-	}
-	day.Met(r.Colo)
 	return r.OK
 }
 
@@ -137,7 +132,6 @@ func (c *Chronicle) probed(s Seen, now time.Time) (ok bool) {
 func (c *Chronicle) passed(s Seen, now time.Time, since, ours time.Duration) {
 	day := c.hist.Day(now)
 	day.Watched += since
-	day.Over(s.transport().String(), since)
 	lost := ours
 	if ours > 0 {
 		day.Lose("restarts by Tunnel Medic", ours)
@@ -198,31 +192,43 @@ func (c *Chronicle) Made(change ChangeMade, now time.Time) {
 	}
 }
 
-// versions are those that the last look and the history know.
-func (c *Chronicle) versions() Versions {
+// greeted are the versions that the last look met.
+func (c *Chronicle) greeted() Versions {
 	e := c.last.Evidence
-	v := Versions{Medic: c.version, AddOn: e.AddOn.Version, Core: e.Public.HAVersion}
-	if v.Core == "" {
-		v.Core = e.Direct.HAVersion
-	}
+	v := Versions{Medic: c.version, AddOn: e.AddOn.Version, Core: cmp.Or(e.Public.HAVersion, e.Direct.HAVersion)}
 	if n := e.Connector.Counters; n != nil {
 		v.Cloudflared = n.Version
-	}
-	for _, s := range c.hist.Versions { // oldest first: the newest stays
-		for part, field := range map[string]*string{"Supervisor": &v.Supervisor, "operating system": &v.OS} {
-			if s.Part == part {
-				*field = s.Version
-			}
-		}
 	}
 	return v
 }
 
-// Note takes the versions and settings in force, as far as they are known. What changed
-// is worth a write.
-func (c *Chronicle) Note(now time.Time, v Versions, s Settings) {
-	news := c.hist.Note(now, v)
-	if c.hist.NoteSettings(now, s) || news {
+// versions are those that the last look met, and the installation's.
+func (c *Chronicle) versions() Versions {
+	v, of := c.greeted(), c.installed
+	v.Core, v.Supervisor, v.OS, v.Machine = cmp.Or(v.Core, of.Core), of.Supervisor, of.OS, of.Machine
+	return v
+}
+
+// Installed takes the installation's versions and the settings in force, as far as they are
+// known. What changed is worth a write.
+func (c *Chronicle) Installed(now time.Time, v Versions, s Settings) {
+	if v != (Versions{}) {
+		c.installed = v
+	}
+	if c.open != nil && c.open.Account.Versions.Supervisor == "" { // it began before they were known
+		c.open.Account.Versions = c.versions()
+	}
+	v.Core = "" // what greets through the tunnel says it itself, and may be another one
+	c.note(now, v, s)
+}
+
+// Own notes the user's own protocol.
+func (c *Chronicle) Own(now time.Time, protocol string) {
+	c.note(now, Versions{}, Settings{Protocol: protocol})
+}
+
+func (c *Chronicle) note(now time.Time, v Versions, s Settings) {
+	if c.hist.Note(now, v, s) {
 		c.dirty, c.wrote = true, time.Time{}
 	}
 }
@@ -230,19 +236,17 @@ func (c *Chronicle) Note(now time.Time, v Versions, s Settings) {
 // Asking notes that Cloudflare is being asked.
 func (c *Chronicle) Asking(now time.Time) { c.hist.AskedAt, c.dirty = now, true }
 
-// Hear takes Cloudflare's word, and the versions that were asked for with it, into the
-// history and the incident that it was asked about, "" for none. It gives what is new of
-// the reasons why that word is not, or not wholly, to be had.
-func (c *Chronicle) Hear(up evidence.Upstream, v Versions, incident string, now time.Time) (troubles []evidence.Gap) {
+// Hear takes Cloudflare's word into the history and the incident that it was asked about, ""
+// for none. It gives what is new of the reasons why that word is not, or not wholly, to be had.
+func (c *Chronicle) Hear(up evidence.Upstream, incident string, now time.Time) (troubles []evidence.Gap) {
 	c.dirty = true
 	for _, t := range up.Troubles {
 		if !slices.Contains(c.hist.Notes, t) {
 			troubles = append(troubles, t)
 		}
 	}
-	c.hist.Notes, c.hist.NotesAt = up.Troubles, now
-	news := c.hist.Rules(now, up.Rules)
-	if c.hist.Note(now, v) || news {
+	c.hist.Notes = up.Troubles
+	if c.hist.Rules(now, up.Rules) {
 		c.wrote = time.Time{}
 	}
 	i := c.open
@@ -254,20 +258,13 @@ func (c *Chronicle) Hear(up evidence.Upstream, v Versions, incident string, now 
 		i = &kept
 	}
 	i.Account.Hear(up)
-	known := &i.Account.Versions
-	known.Supervisor, known.OS, known.Machine = cmp.Or(known.Supervisor, v.Supervisor), cmp.Or(known.OS, v.OS), cmp.Or(known.Machine, v.Machine)
-	known.Core = cmp.Or(known.Core, v.Core)
 	_ = c.journal.Write(*i)
 	return troubles
 }
 
 // File writes what is due.
 func (c *Chronicle) File(now time.Time) {
-	v := c.versions()
-	v.Supervisor, v.OS = "", "" // they are Note's
-	if c.hist.Note(now, v) {
-		c.wrote = time.Time{} // a change of version is worth a write
-	}
+	c.note(now, c.greeted(), Settings{})
 	if c.open != nil && c.open.Ended.IsZero() && now.Sub(c.noted) >= incidentEvery {
 		c.noted = now
 		_ = c.journal.Write(*c.open)

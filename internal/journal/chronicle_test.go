@@ -59,7 +59,7 @@ func TestAHealthyDayIsWrittenInLittle(t *testing.T) {
 		t.Errorf("%d bytes on the last of the days", written)
 	}
 	h := c.History()
-	if d := h.Days[20]; d.Probes != 720 || d.Failures != 0 || d.Watched != 24*time.Hour || d.Lost != 0 || d.Colos["FRA"] != 720 {
+	if d := h.Days[20]; d.Watched != 24*time.Hour || d.Lost != 0 {
 		t.Errorf("%+v", d)
 	}
 }
@@ -72,7 +72,7 @@ func TestTimeCutOffIsThatBeforeEachFailedProbe(t *testing.T) {
 		at = at.Add(2 * time.Minute)
 	}
 	d := c.History().Days[0]
-	if d.Watched != 8*time.Minute || d.Lost != 4*time.Minute || d.LostBy["upgrade-stripped"] != 4*time.Minute || d.Failures != 2 {
+	if d.Watched != 8*time.Minute || d.Lost != 4*time.Minute || d.LostBy["upgrade-stripped"] != 4*time.Minute {
 		t.Errorf("%+v", d)
 	}
 	c.Look(seen(at.Add(10*time.Hour), false)) // the machine was off
@@ -208,16 +208,39 @@ func TestAnAnswerFindsItsIncident(t *testing.T) {
 	id := "20261121T000000Z"
 	c.Tell(in(id, dawn), "", "", []policy.Step{{At: dawn, Kind: policy.StepAlarm}}, dawn)
 	up := evidence.Upstream{At: dawn, Troubles: []evidence.Gap{{Kind: evidence.GapRight, Of: evidence.AskedRecord}}}
-	if news := c.Hear(up, journal.Versions{OS: "17.2", Machine: "generic-x86-64"}, id, dawn); len(news) != 1 {
+	if news := c.Hear(up, id, dawn); len(news) != 1 {
 		t.Error("news:", news)
 	}
 	c.Tell(policy.State{}, "", "", []policy.Step{{At: dawn, Kind: policy.StepRecovered}}, dawn)
-	if news := c.Hear(up, journal.Versions{}, id, dawn.Add(time.Hour)); len(news) != 0 {
+	if news := c.Hear(up, id, dawn.Add(time.Hour)); len(news) != 0 {
 		t.Error("said again:", news)
 	}
-	c.Hear(up, journal.Versions{}, "", dawn.Add(time.Hour))
-	kept, _ := j.Incident(id)
-	if len(kept.Account.Asked) != 2 || kept.Account.Versions.OS != "17.2" {
-		t.Errorf("%d answers, %+v", len(kept.Account.Asked), kept.Account.Versions)
+	c.Hear(up, "", dawn.Add(time.Hour))
+	if kept, _ := j.Incident(id); len(kept.Account.Asked) != 2 {
+		t.Errorf("%d answers", len(kept.Account.Asked))
+	}
+}
+
+// A fault may be there when the program starts, before it is known what is installed; and what is
+// known does not go because Supervisor cannot be asked.
+func TestAnIncidentNamesTheVersionsThoughTheyAreToldLater(t *testing.T) {
+	c, j, _ := recording(t)
+	c.Look(seen(dawn, false))
+	id := "20261121T000000Z"
+	c.Tell(in(id, dawn), "", "", []policy.Step{{At: dawn, Kind: policy.StepAlarm}}, dawn)
+	c.Installed(dawn, journal.Versions{Supervisor: "2026.11.1", OS: "17.2", Machine: "generic-x86-64"}, journal.Settings{})
+	c.Installed(dawn.Add(10*time.Minute), journal.Versions{}, journal.Settings{})
+	c.Installed(dawn.Add(20*time.Minute), journal.Versions{Supervisor: "2026.11.2", OS: "17.2"}, journal.Settings{})
+	c.Close(dawn.Add(20 * time.Minute))
+	if kept, _ := j.Incident(id); kept.Account.Versions != (journal.Versions{Cloudflared: "2026.8.2", AddOn: "6.0.3", Supervisor: "2026.11.1", OS: "17.2", Machine: "generic-x86-64", Medic: "1"}) {
+		t.Errorf("%+v", kept.Account.Versions)
+	}
+	c.Tell(policy.State{}, "", "", []policy.Step{{At: dawn, Kind: policy.StepRecovered}}, dawn.Add(30*time.Minute))
+	c.Installed(dawn.Add(40*time.Minute), journal.Versions{}, journal.Settings{})
+	again := dawn.Add(time.Hour)
+	c.Look(seen(again, false))
+	c.Tell(in("20261121T010000Z", again), "", "", []policy.Step{{At: again, Kind: policy.StepAlarm}}, again)
+	if v := c.Open().Account.Versions; v.Supervisor != "2026.11.2" {
+		t.Errorf("%+v", v)
 	}
 }

@@ -40,7 +40,7 @@ func FuzzHistory(f *testing.F) {
 		if _, err := json.Marshal(h); err != nil {
 			t.Fatalf("it cannot be written again: %v", err)
 		}
-		h.Note(now, journal.Versions{})
+		h.Note(now, journal.Versions{}, journal.Settings{})
 		if err := j.WriteHistory(h); err != nil {
 			t.Errorf("it cannot be kept: %v", err)
 		}

@@ -107,7 +107,7 @@ func (c *Chronicle) annotate(now policy.State, steps []policy.Step) (ask bool) {
 		look := c.last
 		look.Transport = now.Transport
 		c.open.Account.Snap(Snapshot{At: e.At, Step: s.Kind, Cause: d.Cause, Basis: d.Basis, Setting: s.Protocol, Transport: look.transport(), Ready: e.Connector.Ready, Edges: e.Connector.Edges,
-			Public: AnswerOf(e.Public), Page: AnswerOf(e.Page), Direct: AnswerOf(e.Direct), Internet: e.Internet, Seen: c.say(e, d)})
+			Public: AnswerOf(e.Public), Page: AnswerOf(e.Page), Direct: AnswerOf(e.Direct), Seen: c.say(e, d)})
 	}
 	return ask
 }

@@ -76,7 +76,6 @@ func newEnquiries(set Settings, s Installation, c *journal.Chronicle, b *backgro
 // answer is what Cloudflare said, and the incident it is for.
 type answer struct {
 	up       evidence.Upstream
-	versions journal.Versions
 	incident string
 }
 
@@ -121,7 +120,7 @@ func (q *enquiries) receive(now time.Time) {
 			break
 		}
 		q.said = h.up
-		for _, t := range q.chron.Hear(h.up, h.versions, h.incident, now) { // said once, not daily
+		for _, t := range q.chron.Hear(h.up, h.incident, now) { // said once, not daily
 			q.log.Warn().Msg(words.English().Say("log.gap", words.With{"what": words.Gap(t)}))
 		}
 	default:
@@ -129,7 +128,7 @@ func (q *enquiries) receive(now time.Time) {
 	select {
 	case s := <-q.stocks:
 		if q.stocking = false; s != nil {
-			q.chron.Note(now, s.versions, s.settings)
+			q.chron.Installed(now, s.versions, s.settings)
 		}
 	default:
 	}
@@ -167,12 +166,7 @@ func (q *enquiries) ask(s subject, now time.Time) {
 		if q.background.over() {
 			return // the program ends: what was not heard says nothing
 		}
-		h = &answer{up: up, incident: id}
-		if q.system != nil {
-			if s, err := q.system(ctx); err == nil {
-				h.versions = systemVersions(s)
-			}
-		}
+		h = &answer{up, id}
 	})
 }
 
@@ -205,8 +199,7 @@ func (q *enquiries) takeStock(slug string, now time.Time) {
 		var s stock
 		if q.system != nil {
 			if i, err := q.system(ctx); err == nil {
-				s.versions = systemVersions(i)
-				s.versions.Core = "" // what greets through the tunnel says it itself, and may be another one
+				s.versions = journal.Versions{Supervisor: i.Supervisor, Core: i.HomeAssistant, OS: i.OperatingSystem, Machine: i.Machine}
 			}
 		}
 		if i, err := q.super.CoreInfo(ctx); err == nil && i.Port > 0 {
@@ -228,8 +221,4 @@ func (q *enquiries) zone(now time.Time) evidence.Zone {
 		z.Connected = evidence.NotKnown
 	}
 	return z
-}
-
-func systemVersions(s supervisor.System) journal.Versions {
-	return journal.Versions{Supervisor: s.Supervisor, Core: s.HomeAssistant, OS: s.OperatingSystem, Machine: s.Machine}
 }

@@ -233,7 +233,7 @@ func (m *Medic) look(ctx context.Context) (seen survey.Seen, d diagnosis.Diagnos
 
 // file hears and asks what is due for the reports, and has it written.
 func (m *Medic) file(now time.Time) {
-	m.chron.Note(now, journal.Versions{}, journal.Settings{Protocol: m.ownProtocol()})
+	m.chron.Own(now, m.ownProtocol())
 	if m.enquire.receive(now); m.eyes.blind == "" {
 		m.enquire.due(m.app.subject(), now)
 	}

@@ -99,7 +99,7 @@ func second() Dossier {
 		After: evidence.HTTP2, Ended: again.Add(5 * time.Hour), Outcome: policy.StepRecovered, Steps: []policy.Step{{At: again, Kind: policy.StepAlarm, Text: "The fault is certain."}, {At: again.Add(5 * time.Hour), Kind: policy.StepRecovered, Text: "It has ended by itself."}}}
 	i.Account.Probe(journal.Run{From: again, To: again.Add(4 * time.Hour), N: 400, Counts: true, Cause: diagnosis.UpgradeStripped, Status: 400, Transport: evidence.OverHTTP2, Colo: "LAX", First: "8f0b2c4d6e8a0b1e-LAX"})
 	i.Account.Probe(journal.Run{From: again.Add(5 * time.Hour), To: again.Add(5 * time.Hour), N: 22, OK: true, Counts: true, Cause: diagnosis.Healthy, Status: 101, Transport: evidence.OverHTTP2, Colo: "LAX", First: "8f0b2c4d6e8a0b1f-LAX"})
-	h := journal.History{First: onset.AddDate(0, -2, 0), TimeZone: "Europe/Berlin"}
+	h := journal.History{TimeZone: "Europe/Berlin"}
 	for _, p := range []struct {
 		v  string
 		at time.Time
@@ -138,7 +138,7 @@ func laden() Dossier {
 	i.App = "9074a9fa_canaryflared"
 	i.Seen = map[string]string{"addon": "9074a9fa_canaryflared started", "public": "HTTP 400"}
 	i.Steps = append(i.Steps, policy.Step{At: i.Onset, Kind: policy.StepHold, Text: "Waiting for canary-home.example.org at 192.0.2.77."})
-	bad := &journal.Answer{Asked: "GET https://canary-home.example.org/api/websocket", Stage: "answered", Status: 400, Addr: "[2001:db8:77::5]:443",
+	bad := &journal.Answer{Asked: "GET https://canary-home.example.org/api/websocket", Stage: "answered", Status: 400,
 		Header: map[string]string{"Cf-Ray": "8f0b2c4d6e8a0b1e-LAX", "Server": "cloudflare", "Location": "https://canaryteam.cloudflareaccess.com/cdn-cgi/access/login/canary-home.example.org?kid=canary", "Cf-Access-Aud": "0123456789abcdef0123456789abcdef", "Www-Authenticate": `Cloudflare-Access resource_metadata="https://canary-home.example.org/x"`},
 		Body:   "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\"."}
 	page := &journal.Answer{Asked: "GET https://canary-home.example.org/", Stage: "answered", Status: 200, Header: map[string]string{"Cf-Ray": "8f0b2c4d6e8a0b2e-LAX", "Content-Type": "text/html; charset=utf-8"}, Body: "<title>Canary family</title>"}
