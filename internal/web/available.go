@@ -22,116 +22,121 @@ const (
 	dayWide   = 10
 	dayTall   = 60
 
-	month = 30 * 24 * time.Hour
+	day   = 24 * time.Hour
+	month = 30 * day
 )
 
-// availableView is how much of the time remote access worked.
-type availableView struct {
-	Known    bool // enough was watched to say anything
-	Figures  []figure
-	Days     []rect // one a day, oldest first
-	Lost     []cut  // the days on which something was lost, newest first
-	Wide     int
-	Text     string // the days in words
-	Cost     string
-	Causes   []cost
-	Restarts string
-	Bought   bool // there was a restart, so that it can be asked what it bought
+// available says how much of the time remote access worked, and what the rest of it cost.
+func (c clock) available(h journal.History, past []journal.Incident) g.Node {
+	of := h.Available(c.now, month)
+	if _, known := of.Share(); !known {
+		return quiet(c.say("page.available-none"))
+	}
+	figure := func(name words.Key, span time.Duration) g.Node {
+		share, lost := c.share(h.Available(c.now, span))
+		return el("div", el("dt", c.say(name)), el("dd", el("strong", text(share)), aside(lost)))
+	}
+	lost, restarts := c.account(h)
+	causes := c.causes(lost)
+	return g.Group{
+		el("dl", class("figures"), figure("page.timeline-day", day), figure("page.timeline-week", week), figure("page.available-month", month)),
+		c.days(h),
+		el("h3", c.say("page.available-month")),
+		facts(
+			fact(c.Say("month.lost"), c.say("month.lost-text", words.With{"span": rounded(of.Lost), "ours": rounded(of.LostByUs)})),
+			g.If(len(causes) > 0, fact(c.Say("month.causes"), causes)),
+			fact(c.Say("month.restarts"), text(c.restarts(restarts, past))),
+		),
+		g.If(restarts > 0, quiet(c.say("page.available-followed"))), // it can be asked what they bought
+	}
 }
 
-// figure is a span's share, and what was lost of it.
-type figure struct{ Span, Share, Lost string }
-
-// cut is a day on which something was lost.
-type cut struct{ Day, Date, Share, Lost string }
-
-// cost is what a cause has cost.
-type cost struct{ What, Text string }
-
-func (c clock) available(h journal.History, list []journal.Incident) availableView {
-	w := h.Available(c.now, month)
-	v := availableView{Cost: c.Say("month.lost-text", words.With{"span": rounded(w.Lost), "ours": rounded(w.LostByUs)})}
-	_, v.Known = w.Share()
-	c.costs(&v, h, list)
-	for _, s := range []struct {
-		span time.Duration
-		name words.Key
-	}{{24 * time.Hour, "page.timeline-day"}, {week, "page.timeline-week"}, {month, "page.available-month"}} {
-		share, lost := c.share(h.Available(c.now, s.span))
-		v.Figures = append(v.Figures, figure{c.Say(s.name), share, lost})
-	}
-	days := map[string]journal.Day{}
+// days draws a bar for each day, and lists those on which something was lost, newest first.
+func (c clock) days(h journal.History) g.Node {
+	known, today, n := map[string]journal.Day{}, c.now.UTC().Truncate(day), leastDays
 	for _, d := range h.Days {
-		days[d.Date] = d
+		known[d.Date] = d
 	}
-	today := c.now.UTC().Truncate(24 * time.Hour)
-	n := leastDays
-	for ; n < shownDays; n++ {
-		if len(h.Days) == 0 || h.Days[0].Date > today.AddDate(0, 0, -n).Format(time.DateOnly) {
-			break
-		}
+	for len(h.Days) > 0 && n < shownDays && h.Days[0].Date <= today.AddDate(0, 0, -n).Format(time.DateOnly) {
+		n++
 	}
-	v.Wide = n * dayWide
+	var bars, cuts g.Group
 	for i := range n {
 		at := today.AddDate(0, 0, i-n+1)
-		day := c.Write(words.Moment{At: at, How: words.DayOnly})
-		w := days[at.Format(time.DateOnly)].Watch()
+		date, name := at.Format(time.DateOnly), c.Write(words.Moment{At: at, How: words.DayOnly})
+		w := known[date].Watch()
 		share, lost := c.share(w)
-		title := day + ": " + share + prefixed(", ", lost)
-		bar := func(y, tall float64, class string) {
-			v.Days = append(v.Days, rect{X: dec(float64(i * dayWide)), W: dec(dayWide - 2), Y: dec(y), H: dec(tall), Class: class, Title: title})
+		title := el("title", text(name+": "+share+prefixed(", ", lost)))
+		add := func(y, tall float64, class string) {
+			bars = append(bars, bar(class, float64(i*dayWide), y, dayWide-2, tall, title))
 		}
-		worked, known := w.Share()
+		worked, watched := w.Share()
 		switch {
-		case !known:
-			bar(dayTall-6, 6, "st-starting")
+		case !watched:
+			add(dayTall-6, 6, "st-starting")
 			continue
 		case w.Lost == 0:
-			bar(0, dayTall, "st-healthy")
+			add(0, dayTall, "st-healthy")
 			continue
 		}
 		// A minute of a day must be seen too: from a tenth of the bar for a moment to all of it for all day.
 		red := dayTall * (0.1 + 0.9*(1-worked))
-		bar(red, dayTall-red, "st-healthy")
-		bar(0, red, "st-holding")
-		v.Lost = append([]cut{{Day: day, Date: at.Format(time.DateOnly), Share: share, Lost: lost}}, v.Lost...)
+		add(red, dayTall-red, "st-healthy")
+		add(0, red, "st-holding")
+		cuts = append(g.Group{el("li", timeOf(date, name), blank, el("span", text(share)), aside(lost))}, cuts...)
 	}
-	v.Text = c.Say("page.available-days", words.With{"n": n, "lost": len(v.Lost)})
-	return v
+	return g.Group{
+		el("figure",
+			stretched("days", n*dayWide, dayTall, picture(c.Say("page.available-days", words.With{"n": n, "lost": len(cuts)})), bars),
+			el("figcaption", quiet(c.say("page.available-legend"))),
+		),
+		g.If(len(cuts) > 0, el("details", id("days"), el("summary", c.say("page.available-list")), el("ul", class("changes"), cuts))),
+	}
 }
 
-// costs adds up what each cause cost in a month, the most costly first, and the restarts.
-func (c clock) costs(v *availableView, h journal.History, list []journal.Incident) {
-	since, lost, restarts := c.now.UTC().Add(24*time.Hour-month).Truncate(24*time.Hour), map[string]time.Duration{}, 0
+// monthBegan is the first day of the month that the page speaks of.
+func (c clock) monthBegan() time.Time { return c.now.UTC().Add(day - month).Truncate(day) }
+
+// account adds up what each cause cost in a month, and the restarts.
+func (c clock) account(h journal.History) (lost map[string]time.Duration, restarts int) {
+	lost = map[string]time.Duration{}
 	for _, d := range h.Days {
-		if d.Date < since.Format(time.DateOnly) || d.Date > c.now.UTC().Format(time.DateOnly) {
-			continue
-		}
-		restarts += d.Restarts
-		for id, t := range d.LostBy {
-			lost[id] += t
+		if d.Date >= c.monthBegan().Format(time.DateOnly) && d.Date <= c.now.UTC().Format(time.DateOnly) {
+			restarts += d.Restarts
+			for id, t := range d.LostBy {
+				lost[id] += t
+			}
 		}
 	}
+	return lost, restarts
+}
+
+// causes are what each has cost, the most costly first.
+func (c clock) causes(lost map[string]time.Duration) (list g.Group) {
 	for _, id := range slices.SortedFunc(maps.Keys(lost), func(a, b string) int { return cmp.Or(cmp.Compare(lost[b], lost[a]), cmp.Compare(a, b)) }) {
 		var cause diagnosis.Cause
 		if cause.UnmarshalText([]byte(id)) == nil { // the others are restarts, which the cost names
-			v.Causes = append(v.Causes, cost{c.Cause(cause), c.Write(rounded(lost[id]))})
+			list = append(list, el("p", text(c.Cause(cause)), aside(c.Write(rounded(lost[id])))))
 		}
 	}
-	if v.Bought = restarts > 0; !v.Bought {
-		v.Restarts = c.Say("month.none")
-		return
+	return list
+}
+
+// restarts says how many there were, and how often one helped.
+func (c clock) restarts(n int, past []journal.Incident) string {
+	if n == 0 {
+		return c.Say("month.none")
 	}
-	v.Restarts = c.Write(restarts)
 	healed := 0
-	for _, i := range list {
-		if i.Outcome == policy.StepCured && !i.Onset.Before(since) {
+	for _, i := range past {
+		if i.Outcome == policy.StepCured && !i.Onset.Before(c.monthBegan()) {
 			healed++
 		}
 	}
-	if healed > 0 {
-		v.Restarts += "; " + c.Say("month.recovery", words.With{"n": healed})
+	if healed == 0 {
+		return c.Write(n)
 	}
+	return c.Write(n) + "; " + c.Say("month.recovery", words.With{"n": healed})
 }
 
 // rounded leaves out what an estimate does not know: of minutes and hours the seconds.
@@ -156,45 +161,11 @@ func (c clock) share(w journal.Watch) (share, lost string) {
 }
 
 func (v *homeView) availableSection() g.Node {
-	a := v.available
-	if a == nil {
+	if v.available == nil {
 		return nil
 	}
-	var notes g.Node
-	if len(v.Notes) > 0 {
-		notes = fact(v.Say("page.cloudflare"), g.Map(v.Notes, para), quiet(v.say("page.cloudflare-note")))
-	}
-	drawn := quiet(v.say("page.available-none"))
-	if a.Known {
-		drawn = v.availableDays()
-	}
-	return el("section", class("card wide"), aria("labelledby", "h-available"),
-		el("h2", id("h-available"), v.say("month.open")),
-		el("div", id("available"), live, drawn, g.If(notes != nil, facts(notes))),
-	)
-}
-
-func (v *homeView) availableDays() g.Node {
-	a := v.available
-	causes := g.Map(a.Causes, func(c cost) g.Node { return el("p", text(c.What), aside(c.Text)) })
-	return g.Group{
-		el("dl", class("figures"), g.Map(a.Figures, func(f figure) g.Node {
-			return el("div", el("dt", text(f.Span)), el("dd", el("strong", text(f.Share)), aside(f.Lost)))
-		})),
-		el("figure",
-			stretched("days", a.Wide, dayTall, picture(a.Text), g.Map(a.Days, func(r rect) g.Node { return r.draw(r.Class, el("title", text(r.Title))) })),
-			el("figcaption", quiet(v.say("page.available-legend"))),
-		),
-		g.If(len(a.Lost) > 0, el("details", id("days"), el("summary", v.say("page.available-list")),
-			el("ul", class("changes"), g.Map(a.Lost, func(d cut) g.Node {
-				return el("li", timeOf(d.Date, d.Day), blank, el("span", text(d.Share)), aside(d.Lost))
-			})))),
-		el("h3", v.say("page.available-month")),
-		facts(
-			fact(v.Say("month.lost"), text(a.Cost)),
-			g.If(len(causes) > 0, fact(v.Say("month.causes"), causes)),
-			fact(v.Say("month.restarts"), text(a.Restarts)),
-		),
-		g.If(a.Bought, quiet(v.say("page.available-followed"))),
-	}
+	return card("wide", "available", v.Say("month.open"), el("div", id("available"), live,
+		v.available,
+		g.If(len(v.Notes) > 0, facts(fact(v.Say("page.cloudflare"), g.Map(v.Notes, para), quiet(v.say("page.cloudflare-note"))))),
+	))
 }

@@ -1,9 +1,10 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/words"
 )
 
@@ -32,34 +34,39 @@ func account(now time.Time, days int) (h journal.History) {
 func TestAvailabilityIsSaidOfWhatWasWatched(t *testing.T) {
 	at := noon.Add(3 * time.Hour)
 	c := clock{words.English(), at, time.UTC}
+	figure := regexp.MustCompile(`<dd><strong>(.*?)</strong>(?: <span class="quiet">(.*?)</span>)?</dd>`)
 	for name, want := range map[string]struct {
 		h       journal.History
 		figures string
 		days    int
 		lost    int
 	}{
-		"nothing yet":    {journal.History{}, "not watched long enough yet / not watched long enough yet / not watched long enough yet", leastDays, 0},
-		"half a second":  {journal.History{Days: []journal.Day{{Date: "2026-11-21", Watched: time.Second / 2, Lost: time.Second / 2}}}, "not watched long enough yet / not watched long enough yet / not watched long enough yet", leastDays, 0},
+		"nothing yet":    {journal.History{}, "", 0, 0},
+		"half a second":  {journal.History{Days: []journal.Day{{Date: "2026-11-21", Watched: time.Second / 2, Lost: time.Second / 2}}}, "", 0, 0},
 		"a first day":    {account(at, 1), "100.00% / 100.00% / 100.00%", leastDays, 0},
 		"ten days":       {account(at, 10), "100.00% / 99.94% cut off for about 6 min / 99.92% cut off for about 12 min", leastDays, 2},
 		"two months":     {account(at, 62), "100.00% / 99.94% cut off for about 6 min / 99.93% cut off for about 30 min", shownDays, 9},
 		"a second of 30": {func() journal.History { h := account(at, 1); h.Days[0].Lose("tunnel-down", time.Second); return h }(), "100.00% / 99.99% cut off for about 1 s / 99.99% cut off for about 1 s", leastDays, 1},
 	} {
-		v := c.available(want.h, nil)
+		page := written(t, c.available(want.h, nil))
 		var figures []string
-		for _, f := range v.Figures {
-			figures = append(figures, strings.TrimSpace(f.Share+" "+f.Lost))
+		for _, f := range figure.FindAllStringSubmatch(page, -1) {
+			figures = append(figures, strings.TrimSpace(f[1]+" "+f[2]))
 		}
-		if got := strings.Join(figures, " / "); got != want.figures || v.Wide != want.days*dayWide || len(v.Lost) != want.lost {
-			t.Errorf("%s: %q, %d days, %d with a cut; want %q", name, got, v.Wide/dayWide, len(v.Lost), want.figures)
+		if got, lost := strings.Join(figures, " / "), strings.Count(page, "<li>"); got != want.figures || lost != want.lost {
+			t.Errorf("%s: %q, %d days with a cut; want %q", name, got, lost, want.figures)
+		}
+		drawn := strings.Contains(page, fmt.Sprintf(`viewBox="0 0 %d 60"`, want.days*dayWide))
+		if none := strings.Contains(page, c.Say("page.available-none")); none != (want.days == 0) || drawn == none {
+			t.Errorf("%s: not %d days are drawn: %s", name, want.days, page)
 		}
 	}
-	v := c.available(account(at, 10), nil)
-	if d := v.Days[len(v.Days)-1]; d.Class != "st-healthy" || !strings.HasPrefix(d.Title, "Sat 21 Nov: 100.00%") {
-		t.Errorf("today is %+v", d)
+	page := written(t, c.available(account(at, 10), nil))
+	if today := `<rect class="st-healthy" x="130" width="8" height="60"><title>Sat 21 Nov: 100.00%</title></rect></svg>`; !strings.Contains(page, today) {
+		t.Errorf("today is not %s in %s", today, page)
 	}
-	if d := v.Days[0]; d.Class != "st-starting" || !strings.Contains(d.Title, "not watched") {
-		t.Errorf("a day before the first is %+v", d)
+	if first := `<rect class="st-starting" y="54" width="8" height="6"><title>Sun 8 Nov: not watched`; !strings.Contains(page, first) {
+		t.Errorf("a day before the first is not %s in %s", first, page)
 	}
 }
 
@@ -72,7 +79,7 @@ func TestTheDrawingBeginsWhereTheDataBeginsAndOneSlowAnswerDoesNotFlattenIt(t *t
 		if now.Equal(noon.Add(-time.Hour)) {
 			took = 9000
 		}
-		f.Tell(medic.Status{LastProbe: &medic.ProbeStatus{At: now, TookMS: took, OK: true}}, nil)
+		f.Tell(medic.Status{State: policy.Healthy, LastProbe: &medic.ProbeStatus{At: now, TookMS: took, OK: true}}, nil)
 	}
 	for longest, most := range map[time.Duration]time.Duration{24 * time.Hour: 3*time.Hour + 2*slotTime, week: 3*time.Hour + 2*slotTime} {
 		if back, samples := f.reach(noon, longest); back < 3*time.Hour-slotTime || back > most || samples > maxSamples || back%(time.Duration(samples)*slotTime) != 0 {
@@ -85,15 +92,12 @@ func TestTheDrawingBeginsWhereTheDataBeginsAndOneSlowAnswerDoesNotFlattenIt(t *t
 	if back, samples := NewFeed().reach(noon, week); back != time.Hour || samples != 12 {
 		t.Errorf("of nothing, %v in %d parts is drawn", back, samples)
 	}
-	v := clock{words.English(), noon, time.UTC}.timeline(f, false)
-	if got := strings.Join(v.Axis, " "); got != "60 ms 30 ms 0" {
-		t.Errorf("the axis is %s", got)
-	}
-	if n := len(v.Values); n == 0 || v.Values[n-1].Title != "Sat 11:55, 46 ms" {
-		t.Errorf("%d values, the last %+v", n, v.Values[n-1])
-	}
-	if !slices.ContainsFunc(v.Values, func(r rect) bool { return r.Title == "Sat 11:00, 3030 ms" }) {
-		t.Error("the slow answer cannot be read")
+	page := written(t, clock{words.English(), noon, time.UTC}.timeline(f, false))
+	for what, part := range map[string]string{"the axis": "<span>60 ms</span><span>30 ms</span><span>0</span>", "the last value": "<title>Sat 11:55, 46 ms</title></rect></g>",
+		"the slow answer": "<title>Sat 11:00, 3030 ms</title>"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("%s is not %s in %s", what, part, page)
+		}
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 
 // Bounds of what the feed keeps: a week, and a steady amount of memory.
 const (
-	week     = 7 * 24 * time.Hour
+	week     = 7 * day
 	slotTime = 5 * time.Minute
-	slots    = int(week / slotTime)
+	maxSlots = int64(week / slotTime)
 	maxSpans = 2000
 	maxSteps = 60
 	// maxListeners is how many streams may be open. A house has fewer people.
@@ -33,7 +33,7 @@ type Feed struct {
 	mu        sync.Mutex
 	status    medic.Status
 	spans     []span // states in order, each until the next
-	slot      [slots]slot
+	slots     []slot
 	steps     []Entry
 	seq       uint64
 	listeners map[chan struct{}]bool
@@ -71,6 +71,9 @@ type slot struct {
 	Failed uint16 `json:"f,omitempty"`
 	SumMS  uint32 `json:"ms"` // of the good ones
 }
+
+// slotOf gives the Start of the slot that a moment falls into.
+func slotOf(t time.Time) int64 { return t.Unix() / int64(slotTime/time.Second) }
 
 // Entry is a step with its number in the feed.
 type Entry struct {
@@ -110,11 +113,13 @@ func (f *Feed) Tell(s medic.Status, steps []policy.Step) {
 }
 
 func (f *Feed) count(p medic.ProbeStatus) {
-	start := p.At.Unix() / int64(slotTime/time.Second)
-	s := &f.slot[int(start%int64(slots)+int64(slots))%slots]
-	if s.Start != start {
-		*s = slot{Start: start}
+	start := slotOf(p.At)
+	at := slices.IndexFunc(f.slots, func(s slot) bool { return s.Start == start })
+	if at < 0 {
+		f.slots = slices.DeleteFunc(f.slots, func(s slot) bool { return max(start-s.Start, s.Start-start) >= maxSlots })
+		at, f.slots = len(f.slots), append(f.slots, slot{Start: start})
 	}
+	s := &f.slots[at]
 	if s.Probes == 1<<16-1 {
 		return
 	}
@@ -194,8 +199,8 @@ func (f *Feed) reach(now time.Time, longest time.Duration) (back time.Duration, 
 	if len(f.spans) > 0 {
 		first = f.spans[0].At
 	}
-	for i := range f.slot {
-		if at := time.Unix(f.slot[i].Start*int64(slotTime/time.Second), 0); f.slot[i].Probes > 0 && at.Before(first) && now.Sub(at) < week {
+	for _, s := range f.slots {
+		if at := time.Unix(s.Start*int64(slotTime/time.Second), 0); at.Before(first) {
 			first = at
 		}
 	}
@@ -225,12 +230,11 @@ func (f *Feed) look(now time.Time, back time.Duration, samples int) ([]stretch, 
 	}
 	probes := make([]sample, samples)
 	sums := make([]uint64, samples)
-	first := from.Unix() / int64(slotTime/time.Second)
+	first := slotOf(from)
 	perSample := int64(back/slotTime) / int64(samples)
-	for i := range f.slot {
-		s := &f.slot[i]
+	for _, s := range f.slots {
 		at := (s.Start - first - 1) / perSample // the last sample is the one that runs
-		if s.Probes == 0 || s.Start <= first || at >= int64(samples) {
+		if s.Start <= first || at >= int64(samples) {
 			continue
 		}
 		probes[at].Probes += int(s.Probes)
@@ -260,12 +264,7 @@ const keptName = "timeline.json"
 // else.
 func (f *Feed) Save(dir string) error {
 	f.mu.Lock()
-	k := kept{Saved: f.now(), Spans: slices.Clone(f.spans)}
-	for _, s := range f.slot {
-		if s.Probes > 0 {
-			k.Slots = append(k.Slots, s)
-		}
-	}
+	k := kept{Saved: f.now(), Spans: slices.Clone(f.spans), Slots: slices.Clone(f.slots)}
 	f.mu.Unlock()
 	if err := journal.KeepFile(dir, keptName, k); err != nil {
 		return fmt.Errorf("keeping the timeline: %w", err)
@@ -283,15 +282,12 @@ func (f *Feed) Load(dir string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
-	if k.Saved.After(now) || len(k.Spans) > maxSpans || len(k.Slots) > slots || len(f.spans) > 0 {
+	if k.Saved.After(now) || len(k.Spans) > maxSpans || int64(len(k.Slots)) > 2*maxSlots || len(f.spans) > 0 {
 		return
 	}
 	f.spans = append(k.Spans, span{At: k.Saved})
 	f.prune(now)
-	oldest := now.Add(-week).Unix() / int64(slotTime/time.Second)
-	for _, s := range k.Slots {
-		if s.Start > oldest && s.Start <= now.Unix()/int64(slotTime/time.Second) {
-			f.slot[s.Start%int64(slots)] = s
-		}
-	}
+	f.slots = slices.DeleteFunc(k.Slots, func(s slot) bool {
+		return s.Start <= slotOf(now.Add(-week)) || s.Start > slotOf(now) || s.Probes < max(s.Failed, 1)
+	})
 }

@@ -18,9 +18,9 @@ type homeView struct {
 	told
 	config    Config
 	message   string
-	bad       bool // the message says that something was not done
-	timeline  timelineView
-	available *availableView // nil: nobody keeps account
+	bad       bool   // the message says that something was not done
+	week      bool   // is drawn, and not the day alone
+	available g.Node // nil: nobody keeps account
 	past      []journal.Incident
 	more      int         // past ones that are not shown
 	rows      []DoctorRow // of the doctor, on a page without script
@@ -45,7 +45,7 @@ func (v *homeView) page() g.Node {
 		v.adviceSection(),
 		v.buttonsSection(),
 		v.availableSection(),
-		v.timeline.section(v.Base),
+		v.timelineSection(v.Base, v.config.Feed, v.week),
 		v.pastSection(),
 		v.detailsSection(),
 		v.footer(),

@@ -154,15 +154,14 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 	c := p.clock(r)
 	s := p.Medic.Status().In(c.Lang)
 	v := homeView{frame: p.frame(r, "Tunnel Medic"), told: told{c, s}, config: p.Config, message: message, bad: bad, rows: rows,
-		timeline: c.timeline(p.Feed, r.URL.Query().Get("range") == "7d")}
+		week: r.URL.Query().Get("range") == "7d"}
 	v.Class = s.State.String()
 	if p.Screens != nil {
 		v.screens = p.Screens(s.Target.Slug)
 	}
 	list := p.incidents()
 	if p.History != nil {
-		a := c.available(p.History(), list)
-		v.available = &a
+		v.available = c.available(p.History(), list)
 	}
 	if !r.URL.Query().Has("all") {
 		v.more = max(0, len(list)-shown)

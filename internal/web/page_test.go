@@ -454,6 +454,16 @@ func TestOnlyAWebAddressBecomesALink(t *testing.T) {
 	}
 }
 
+// written is a part of the page.
+func written(t *testing.T, part g.Node) string {
+	t.Helper()
+	var b strings.Builder
+	if err := part.Render(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func parsed(t *testing.T, page string) *html.Node {
 	t.Helper()
 	n, err := html.Parse(strings.NewReader(page))
@@ -574,9 +584,9 @@ func TestTheTimelineSaysWhenItNeededYou(t *testing.T) {
 		f.Tell(s, nil)
 		now = now.Add(time.Hour)
 	}
-	v := clock{words.English(), now, time.UTC}.timeline(f, false)
-	if !strings.Contains(v.Text, "healthy 2 h, checking 1 h and needs you 1 h") || len(v.Strip) != 4 {
-		t.Errorf("%s (%d stretches)", v.Text, len(v.Strip))
+	v := written(t, clock{words.English(), now, time.UTC}.timeline(f, false))
+	if n := strings.Count(v, `<rect class="st-`); !strings.Contains(v, "healthy 2 h, checking 1 h and needs you 1 h") || n != 4 {
+		t.Errorf("%s (%d stretches)", v, n)
 	}
 	dir := t.TempDir()
 	if err := f.Save(dir); err != nil {
@@ -585,8 +595,8 @@ func TestTheTimelineSaysWhenItNeededYou(t *testing.T) {
 	again := NewFeed()
 	again.now = f.now
 	again.Load(dir)
-	if w := (clock{words.English(), now, time.UTC}).timeline(again, false); !strings.Contains(w.Text, "needs you 1 h") {
-		t.Errorf("after a start it is %s", w.Text)
+	if w := written(t, clock{words.English(), now, time.UTC}.timeline(again, false)); !strings.Contains(w, "needs you 1 h") {
+		t.Errorf("after a start it is %s", w)
 	}
 }
 
@@ -893,15 +903,17 @@ func TestTheTimeline(t *testing.T) {
 	if want := []string{"215: 0/2 100 ms", "263: 1/1 -1 ms", "275: 0/1 100 ms"}; !slices.Equal(seen, want) {
 		t.Errorf("probes %q, want %q", seen, want)
 	}
-	v := clock{words.English(), noon, time.UTC}.timeline(f, false)
-	if !strings.Contains(v.Text, "healthy 23 h") || !strings.Contains(v.Text, "waiting 1 h") || !strings.Contains(v.Text, "4 checks, 1 failed, 100 ms on average") {
-		t.Errorf("in words: %s", v.Text)
+	v := written(t, clock{words.English(), noon, time.UTC}.timeline(f, false))
+	for _, part := range []string{"healthy 23 h", "waiting 1 h", "4 checks, 1 failed, 100 ms on average", `<path d="M`, "<span>12:00</span><span>18:00</span><span>00:00</span><span>06:00</span><span>now</span>"} {
+		if !strings.Contains(v, part) {
+			t.Errorf("without %q: %s", part, v)
+		}
 	}
-	if len(v.Misses) != 1 || v.Line == "" || len(v.Marks) != 5 {
-		t.Errorf("drawn: %d misses, line %q", len(v.Misses), v.Line)
+	if n := strings.Count(v, `class="miss"`); n != 1 {
+		t.Errorf("%d misses are drawn", n)
 	}
-	if v := (clock{words.English(), noon, time.UTC}).timeline(f, true); !strings.Contains(v.Text, "1 d 5 h") {
-		t.Errorf("the week in words: %s", v.Text)
+	if v := written(t, clock{words.English(), noon, time.UTC}.timeline(f, true)); !strings.Contains(v, "1 d 5 h") {
+		t.Errorf("the week in words: %s", v)
 	}
 }
 

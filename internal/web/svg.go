@@ -2,6 +2,8 @@ package web
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	g "maragu.dev/gomponents"
 )
@@ -27,9 +29,13 @@ func path(d string, more ...g.Node) g.Node {
 	return el("path", attr("d", d), g.Group(more))
 }
 
-// draw is the rectangle in a drawing. One without X and Y begins at the corner.
-func (r rect) draw(kind string, more ...g.Node) g.Node {
-	return el("rect", class(kind),
-		g.If(r.X != "", attr("x", r.X)), g.If(r.Y != "", attr("y", r.Y)),
-		attr("width", r.W), attr("height", r.H), g.Group(more))
+// bar is a rectangle in a drawing. What is nought there need not be written.
+func bar(kind string, x, y, width, height float64, more ...g.Node) g.Node {
+	return el("rect", g.If(kind != "", class(kind)), g.If(x != 0, attr("x", dec(x))), g.If(y != 0, attr("y", dec(y))),
+		attr("width", dec(width)), attr("height", dec(height)), g.Group(more))
+}
+
+// dec writes a coordinate with no more digits than can be seen.
+func dec(f float64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0")
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,29 +19,14 @@ const (
 	probesTall = 80
 )
 
-// timelineView is a day or a week: the states as a strip, and below it how long the
-// probes took and which failed.
-type timelineView struct {
-	clock
-	Week    bool
-	Known   bool // there is something to show
-	Strip   []rect
-	Line    string // path of the latency
-	Area    string
-	Misses  []rect
-	Axis    []string // what the upper edge of the latency, its middle and its foot stand for
-	Values  []rect   // what each part of the drawing says when it is pointed at
-	Marks   []string
-	Legend  g.Group
-	Text    string // the same in words
-	Changes g.Group
-}
-
-type rect struct {
-	X, Y, W, H string
-	Class      string
-	Title      string
-}
+const (
+	// maxStrip is how many stretches are drawn, the newest: a bad week stays a small page.
+	maxStrip = 72
+	// maxChanges is how many are listed.
+	maxChanges = 12
+	// leastWide is how wide a trouble is drawn: what was short must still be seen.
+	leastWide = 6.0
+)
 
 // tall is a state's height on the strip: colour is not the only thing that tells
 // states apart.
@@ -54,75 +38,109 @@ var tall = map[policy.Phase]float64{
 var order = []badge{{State: policy.Healthy}, {State: policy.Suspect}, {State: policy.Suspect, NeedsYou: true}, {State: policy.Treating}, {State: policy.Holding}, {State: policy.Observing},
 	{State: policy.Blind}, {State: policy.Paused}, {State: policy.Starting}}
 
-func (c clock) timeline(f *Feed, isWeek bool) timelineView {
-	v := timelineView{clock: c, Week: isWeek}
-	if f == nil {
-		return v
+// timelineSection is the timeline on the page, whose address is base.
+func (c clock) timelineSection(base string, f *Feed, isWeek bool) g.Node {
+	tab := func(query string, length words.Key, here bool) g.Node {
+		return el("a", href(base+query), g.If(here, aria("current", "page")), c.say(length))
 	}
-	longest := 24 * time.Hour
+	return el("section", class("card wide"), aria("labelledby", "h-time"),
+		el("div", class("between"),
+			el("h2", id("h-time"), c.say("page.timeline")),
+			el("nav", class("tabs"), aria("label", c.Say("page.timeline-length")), tab("", "page.timeline-day", !isWeek), tab("?range=7d", "page.timeline-week", isWeek)),
+		),
+		el("div", id("timeline"), live, c.timeline(f, isWeek)),
+	)
+}
+
+// timeline is a day or a week: the states as a strip, and below it how long the probes took and
+// which failed; and the same as a list, for those who would rather read it.
+func (c clock) timeline(f *Feed, isWeek bool) g.Node {
+	none := quiet(c.say("page.timeline-none"))
+	if f == nil {
+		return none
+	}
+	longest, said := day, words.Key("page.timeline-said-day")
 	if isWeek {
-		longest = week
+		longest, said = week, "page.timeline-said-week"
 	}
 	back, samples := f.reach(c.now, longest)
 	states, probes := f.look(c.now, back, samples)
-	from := c.now.Add(-back)
-	x := func(t time.Time) float64 { return drawWidth * float64(t.Sub(from)) / float64(back) }
-	total := map[badge]time.Duration{}
-	for i, s := range states {
-		total[s.badge] += s.To.Sub(s.From)
-		if i < len(states)-maxStrip {
-			continue
-		}
-		h := tall[s.State]
-		a, b := x(s.From), x(s.To)
-		if least := 6.0; b-a < least && s.State != policy.Healthy { // what was short must still be seen
-			a = max(0, b-least)
-		}
-		v.Strip = append(v.Strip, rect{X: dec(a), W: dec(b - a), Y: dec(stripTall - h), H: dec(h), Class: s.State.String(),
-			Title: c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": s.name(), "span": s.To.Sub(s.From)})})
+	if len(states) == 0 {
+		return none
 	}
-	for i := len(states) - 1; i >= 0 && len(v.Changes) < 12; i-- {
-		s := states[i]
-		v.Changes = append(v.Changes, el("li", stateClass(s.State.String()), icon(s.State.String()), c.time(c.at(s.From, words.DayAndHour)), blank,
-			el("span", text(c.Text(s.name()))), aside(c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)}))))
+	legend, list := c.legend(states)
+	told := c.Say(said, words.With{"states": list}) + c.inWords(probes)
+	top := scale(probes)
+	return g.Group{
+		el("figure",
+			el("div", class("chart"),
+				stretched("strip", drawWidth, stripTall, picture(told), bar("ground", 0, 0, drawWidth, stripTall), c.strip(states, back)),
+				el("div", class("axis"), aria("hidden", "true"), g.Map([]any{words.Millis(top), words.Millis(top / 2), 0}, func(v any) g.Node { return el("span", text(c.Write(v))) })),
+				el("div", id("probes"), attr("tabindex", "0"), role("group"), aria("label", c.Say("page.timeline-took")), c.probes(probes, back, top)),
+				el("p", id("reading"), class("quiet"), role("status")),
+				el("div", class("marks"), aria("hidden", "true"), c.marks(back)),
+			),
+			el("figcaption", el("ul", class("legend"), legend), quiet(c.say("page.timeline-legend"))),
+		),
+		el("details", id("changes"), el("summary", c.say("page.timeline-list")), para(told), el("ul", class("changes"), c.changes(states))),
 	}
-	var said words.List
-	for _, p := range order {
-		if d := total[p]; d > 0 {
-			v.Legend = append(v.Legend, el("li", stateClass(p.State.String()), icon(p.State.String()), text(c.Text(p.name())), blank, note(c.Write(d))))
-			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": p.name(), "span": d}})
-		}
-	}
-	v.Known = len(states) > 0
-	v.drawProbes(probes, back)
-	v.Text = c.Say("page.timeline-said-day", words.With{"states": said})
-	if isWeek {
-		v.Text = c.Say("page.timeline-said-week", words.With{"states": said})
-	}
-	v.Text += c.probesInWords(probes)
-	for i := range 5 {
-		t := from.Add(back * time.Duration(i) / 4).In(c.loc)
-		switch {
-		case i == 4:
-			v.Marks = append(v.Marks, c.Say("page.timeline-now"))
-		case back > 48*time.Hour:
-			v.Marks = append(v.Marks, c.Write(c.at(t, words.WeekdayMark)))
-		default:
-			v.Marks = append(v.Marks, t.Format("15:04"))
-		}
-	}
-	return v
 }
 
-// maxStrip is how many stretches are drawn, the newest: a bad week stays a small
-// page.
-const maxStrip = 72
+// legend says for how long it was how.
+func (c clock) legend(states []stretch) (legend g.Group, said words.List) {
+	total := map[badge]time.Duration{}
+	for _, s := range states {
+		total[s.badge] += s.To.Sub(s.From)
+	}
+	for _, b := range order {
+		if d := total[b]; d > 0 {
+			legend = append(legend, el("li", stateClass(b.State.String()), icon(b.State.String()), text(c.Text(b.name())), blank, note(c.Write(d))))
+			said = append(said, words.Text{Key: "page.timeline-state", With: words.With{"state": b.name(), "span": d}})
+		}
+	}
+	return legend, said
+}
 
-func (v *timelineView) drawProbes(probes []sample, back time.Duration) {
-	top, step := scale(probes), float64(drawWidth)/float64(len(probes))
-	v.Axis = []string{v.Write(words.Millis(top)), v.Write(words.Millis(top / 2)), v.Write(0)}
-	first := v.now.Add(-back).Truncate(slotTime).Add(slotTime)
+// strip is the states, one after the other.
+func (c clock) strip(states []stretch, back time.Duration) g.Node {
+	x := func(t time.Time) float64 { return drawWidth * float64(t.Sub(c.now.Add(-back))) / float64(back) }
+	return g.Map(states[max(0, len(states)-maxStrip):], func(s stretch) g.Node {
+		from, to, h := x(s.From), x(s.To), tall[s.State]
+		if to-from < leastWide && s.State != policy.Healthy {
+			from = max(0, to-leastWide)
+		}
+		title := c.Say("page.timeline-stretch", words.With{"moment": c.at(s.From, words.DayAndHour), "state": s.name(), "span": s.To.Sub(s.From)})
+		return bar("st-"+s.State.String(), from, stripTall-h, to-from, h, el("title", text(title)))
+	})
+}
+
+// changes are the states as a list, the newest first.
+func (c clock) changes(states []stretch) (list g.Group) {
+	for _, s := range slices.Backward(states[max(0, len(states)-maxChanges):]) {
+		list = append(list, el("li", stateClass(s.State.String()), icon(s.State.String()), c.time(c.at(s.From, words.DayAndHour)), blank,
+			el("span", text(c.Text(s.name()))), aside(c.Say("page.state-for", words.With{"span": s.To.Sub(s.From)}))))
+	}
+	return list
+}
+
+// marks say below the drawing what the time is.
+func (c clock) marks(back time.Duration) (list g.Group) {
+	how := words.HourAndMinute
+	if back > 48*time.Hour {
+		how = words.WeekdayMark
+	}
+	for i := range time.Duration(4) {
+		list = append(list, el("span", text(c.Write(c.at(c.now.Add(back*i/4-back), how)))))
+	}
+	return append(list, el("span", c.say("page.timeline-now")))
+}
+
+// probes draws how long they took, and how many failed. Screen readers have both in the strip's words.
+func (c clock) probes(probes []sample, back time.Duration, top int) g.Node {
+	step := float64(drawWidth) / float64(len(probes))
+	first := c.now.Add(-back).Truncate(slotTime).Add(slotTime)
 	var line, area strings.Builder
+	var values g.Group
 	open := false
 	shut := func(before int) {
 		if open {
@@ -133,7 +151,7 @@ func (v *timelineView) drawProbes(probes []sample, back time.Duration) {
 	for i, p := range probes {
 		if p.Probes > 0 {
 			at := first.Add(back * time.Duration(i) / time.Duration(len(probes)))
-			v.Values = append(v.Values, rect{X: dec(float64(i) * step), W: dec(step), H: strconv.Itoa(probesTall), Title: v.Write(v.at(at, words.WeekdayHour)) + ", " + v.sample(p)})
+			values = append(values, bar("", float64(i)*step, 0, step, probesTall, el("title", text(c.Write(c.at(at, words.WeekdayHour))+", "+c.sample(p)))))
 		}
 		if p.MS < 0 {
 			shut(i)
@@ -150,32 +168,39 @@ func (v *timelineView) drawProbes(probes []sample, back time.Duration) {
 		open = true
 	}
 	shut(len(probes))
-	v.drawMisses(probes, step)
-	v.Line, v.Area = line.String(), area.String()
+	return stretched("probes", drawWidth, probesTall, decorative,
+		path("M0 40h1000M0 80h1000M250 0v80M500 0v80M750 0v80", class("grid")),
+		path(area.String(), class("area")),
+		path(line.String(), class("latency")),
+		misses(probes, step),
+		el("g", class("values"), values),
+	)
 }
 
-// drawMisses hangs a bar from the top where probes failed: the longer, the more of
-// them. Neighbours of one length are one bar.
-func (v *timelineView) drawMisses(probes []sample, step float64) {
-	long := func(p sample) string {
+// misses hangs a bar from the top where probes failed: the longer, the more of them. Neighbours of
+// one length are one bar.
+func misses(probes []sample, step float64) (bars g.Group) {
+	long := func(p sample) float64 {
 		if p.Failed == 0 {
-			return ""
+			return 0
 		}
-		return dec(max(8, float64(probesTall)*float64(p.Failed)/float64(p.Probes)))
+		return max(8, float64(probesTall)*float64(p.Failed)/float64(p.Probes))
 	}
 	for i := 0; i < len(probes); {
 		h, n := long(probes[i]), 1
 		for i+n < len(probes) && long(probes[i+n]) == h {
 			n++
 		}
-		if h != "" {
-			v.Misses = append(v.Misses, rect{X: dec(float64(i) * step), W: dec(float64(n) * step), Y: "0", H: h})
+		if h > 0 {
+			bars = append(bars, bar("miss", float64(i)*step, 0, float64(n)*step, h))
 		}
 		i += n
 	}
+	return bars
 }
 
-func (c clock) probesInWords(probes []sample) string {
+// inWords says of the checks what the drawing shows.
+func (c clock) inWords(probes []sample) string {
 	n, failed, sum, good := 0, 0, 0, 0
 	for _, p := range probes {
 		n += p.Probes
@@ -236,10 +261,4 @@ func nice(ms int) int {
 			}
 		}
 	}
-}
-
-// dec writes a coordinate with no more digits than can be seen.
-func dec(f float64) string {
-	s := strconv.FormatFloat(f, 'f', 1, 64)
-	return strings.TrimSuffix(s, ".0")
 }
