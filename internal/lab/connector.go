@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -98,8 +96,8 @@ type run struct {
 	conns     [4]bool
 	hung      bool
 	killed    bool
-	followed  bool                   // its start found Home Assistant at the port of Faults.CoreMoved
-	sockets   map[io.Closer]struct{} // WebSockets that stand
+	followed  bool                            // its start found Home Assistant at the port of Faults.CoreMoved
+	sockets   map[*watched]context.CancelFunc // WebSockets that stand, and what ends each
 
 	total, errors, open uint64
 	codes               map[int]uint64
@@ -121,7 +119,7 @@ func (n *Connector) start(a *app) {
 		return
 	}
 	n.runs++
-	r := &run{w: n.w, app: a, id: connectorID(n.runs), began: time.Now(), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[io.Closer]struct{}{}, codes: map[int]uint64{}}
+	r := &run{w: n.w, app: a, id: connectorID(n.runs), began: time.Now(), opt: parseOptions(a.Options), done: make(chan struct{}), sockets: map[*watched]context.CancelFunc{}, codes: map[int]uint64{}}
 	r.ctx, r.kill = context.WithCancel(n.w.ctx)
 	r.term, r.sigterm = context.WithCancel(r.ctx)
 	a.logs = append(a.logs, logRun{})
@@ -473,8 +471,8 @@ func (r *run) end(code int) {
 }
 
 func (r *run) closeSockets() {
-	for s := range r.sockets {
-		_ = s.Close()
+	for _, cut := range r.sockets {
+		cut()
 	}
 }
 
@@ -493,57 +491,64 @@ func (n *Connector) Crash() {
 	}
 }
 
-// socketPair is a WebSocket on its way through the tunnel.
-type socketPair struct{ a, b net.Conn }
-
-func (p *socketPair) Close() error {
-	_ = p.a.Close()
-	return p.b.Close()
-}
-
-// carry takes a request from the edge to the origin and gives its answer. form is
-// how the edge spoiled it, "" if it did not. A nil answer is an origin that could
-// not be asked.
-func (r *run) carry(ctx context.Context, req *http.Request, marked bool, form Form) (*exchange, error) {
+// carry takes a request from the edge to the origin, and the answer back. form is how the edge spoiled it,
+// "" if it did not.
+func (r *run) carry(rw *watched, req *http.Request, marked bool, form Form) {
 	w := r.w
+	ctx, cut := context.WithCancel(req.Context())
+	defer cut()
 	w.mu.Lock()
 	r.total++
 	r.open++
 	w.mu.Unlock()
-	var x *exchange
-	var err error
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r.open--
+		delete(r.sockets, rw)
+		w.changed()
+	}()
+	failed := func(err error) {
+		w.mu.Lock()
+		r.errors++
+		r.app.logf("ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
+		w.mu.Unlock()
+		respond(rw, http.StatusBadGateway, "text/html", badGateway)
+	}
+	answered := func(answer *http.Response) {
+		answer.Header.Del("Server") // Cloudflare names itself
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if answer.StatusCode != http.StatusSwitchingProtocols {
+			r.codes[answer.StatusCode]++
+			return
+		}
+		if r.sockets[rw] = cut; r.ctx != nil && r.ready() == 0 {
+			cut() // the connections were lost meanwhile
+		}
+		if form == Silent {
+			answer.Body = unheard{answer.Body, ctx}
+		}
+	}
 	to := w.Core.addr()
 	if w.proxy != nil {
 		to = w.proxy.addr
 	}
-	switch {
+	switch f := w.Faults(); {
 	case form == Refused:
-		err = errNoHost
-	case w.Faults().WrongScheme:
-		err = errWrongScheme
-	case w.Faults().CoreMoved != r.followed:
-		err = errNobodyThere
+		failed(errNoHost)
+	case f.WrongScheme:
+		failed(errWrongScheme)
+	case f.CoreMoved != r.followed:
+		failed(errNobodyThere)
 	default:
-		x, err = w.ask(ctx, to, originRequest(req, marked, form))
+		w.passOn(rw, req.WithContext(ctx), to, func(h http.Header) { asMarked(h, marked, form) }, answered, failed)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil {
-		r.open--
-		r.errors++
-		r.app.logf("ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
-		return nil, err
-	}
-	x.release = func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		r.open--
-	}
-	if x.resp.StatusCode != http.StatusSwitchingProtocols {
-		r.codes[x.resp.StatusCode]++
-	}
-	return x, nil
 }
+
+// badGateway is the edge's page for an origin that could not be asked.
+const badGateway = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1>\r\nUnable to reach the origin service. " +
+	"The service may be down or it may not be responding to traffic from cloudflared\r\n</center>\r\n</body>\r\n</html>\r\n"
 
 // older compares versions like 2026.5.0.
 func older(version string, than ...int) bool {

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// mute is the log of servers whose visitors are cut off on purpose.
+var mute = log.New(io.Discard, "", 0)
+
 // door is a TCP address that can be open or shut while the world runs. Shut, it
 // refuses, as an address does at which nothing listens.
 type door struct {
@@ -67,7 +70,7 @@ func (d *door) open() error {
 	d.end = end
 	d.srv = &http.Server{
 		Handler:           d.serve,
-		ErrorLog:          log.New(io.Discard, "", 0),
+		ErrorLog:          mute,
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       d.idle,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -141,10 +142,8 @@ func (e *Edge) ray() string {
 func (e *Edge) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool {
 	h := rw.Header()
 	page := func(status int, body string) bool {
-		h.Set("Content-Type", "text/html; charset=UTF-8")
 		h.Set("Cache-Control", "private, max-age=0, no-store, no-cache, must-revalidate, post-check=0, pre-check=0")
-		rw.WriteHeader(status)
-		_, _ = io.WriteString(rw, body)
+		respond(rw, status, "text/html; charset=UTF-8", body)
 		return true
 	}
 	switch {
@@ -154,9 +153,7 @@ func (e *Edge) guard(rw http.ResponseWriter, req *http.Request, f Faults) bool {
 		return page(http.StatusForbidden, "<!DOCTYPE html><html lang=\"en-US\"><head><title>Attention Required! | Cloudflare</title></head><body><h1>Sorry, you have been blocked</h1></body></html>")
 	case f.RateLimited:
 		h.Set("Retry-After", "10")
-		h.Set("Content-Type", plainText)
-		rw.WriteHeader(http.StatusTooManyRequests)
-		_, _ = io.WriteString(rw, "error code: 1015")
+		text(rw, http.StatusTooManyRequests, "error code: 1015")
 		return true
 	case f.Challenge:
 		h.Set("Cf-Mitigated", "challenge")
@@ -192,7 +189,7 @@ func (e *Edge) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray 
 	e.w.mu.Unlock()
 	switch {
 	case f.ElsewhereToo:
-		r = &run{w: e.w, app: &app{}, codes: map[int]uint64{}, sockets: map[io.Closer]struct{}{}} // a connector in another place
+		r = &run{w: e.w, app: &app{}, codes: map[int]uint64{}, sockets: map[*watched]context.CancelFunc{}} // a connector in another place
 	case !up:
 		text(rw, 530, "error code: 1033")
 		return
@@ -213,19 +210,7 @@ func (e *Edge) tunnelled(rw *watched, req *http.Request, f Faults, ws bool, ray 
 	in.Header.Set("Cf-Ray", ray)
 	in.Header.Set("Cdn-Loop", "cloudflare; loops=1")
 	in.Header.Del("CF-Access-Client-Secret")
-	x, err := r.carry(req.Context(), in, ws, form)
-	if err != nil {
-		rw.Header().Set("Content-Type", "text/html")
-		rw.WriteHeader(http.StatusBadGateway)
-		_, _ = io.WriteString(rw, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1>\r\nUnable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared\r\n</center>\r\n</body>\r\n</html>\r\n")
-		return
-	}
-	defer x.close()
-	if x.resp.StatusCode == http.StatusSwitchingProtocols {
-		x.join(e.w, rw, r, form == Silent, [][2]string{{"Server", "cloudflare"}, {"CF-RAY", ray}})
-		return
-	}
-	x.forward(rw, "Server")
+	r.carry(rw, in, ws, form)
 }
 
 // spoiled is what becomes of a handshake on its way, "" if nothing does. The caller holds mu.
@@ -242,9 +227,6 @@ func (e *Edge) spoiled(f Faults, over evidence.Transport) Form {
 
 // bypass is a visitor whose resolver names Home Assistant itself: no Cloudflare at all.
 func (e *Edge) bypass(rw *watched, req *http.Request) {
-	x, err := e.w.ask(req.Context(), e.w.Core.addr(), plainRequest(req))
-	if err != nil {
-		panic(http.ErrAbortHandler) // what a refused connection looks like once it has been taken
-	}
-	x.passOn(e.w, rw)
+	// A panic is what a refused connection looks like once it has been taken.
+	e.w.passOn(rw, req, e.w.Core.addr(), func(http.Header) {}, nil, func(error) { panic(http.ErrAbortHandler) })
 }

@@ -158,9 +158,7 @@ func (i *Injection) spoil(w *World, rw http.ResponseWriter, req *http.Request, e
 		} else if kind == "" {
 			kind = plainText
 		}
-		rw.Header().Set("Content-Type", kind)
-		rw.WriteHeader(i.Status)
-		_, _ = io.WriteString(rw, i.Body)
+		respond(rw, i.Status, kind, i.Body)
 	}
 	return true
 }

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 )
 
@@ -14,9 +13,7 @@ func (w *World) proxied(out http.ResponseWriter, req *http.Request) {
 	f, form := w.Faults(), Form("")
 	refuse := func(status int) {
 		rw.Header().Set("Server", "nginx")
-		rw.Header().Set("Content-Type", "text/html")
-		rw.WriteHeader(status)
-		_, _ = io.WriteString(rw, fmt.Sprintf("<html>\r\n<head><title>%[1]d %[2]s</title></head>\r\n<body>\r\n<center><h1>%[1]d %[2]s</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n", status, http.StatusText(status)))
+		respond(rw, status, "text/html", fmt.Sprintf("<html>\r\n<head><title>%[1]d %[2]s</title></head>\r\n<body>\r\n<center><h1>%[1]d %[2]s</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n", status, http.StatusText(status)))
 	}
 	if f.ProxyAnswers != 0 {
 		refuse(f.ProxyAnswers)
@@ -25,10 +22,5 @@ func (w *World) proxied(out http.ResponseWriter, req *http.Request) {
 	if f.ProxyStrips {
 		form = NoUpgrade
 	}
-	x, err := w.ask(req.Context(), w.Core.addr(), originRequest(req, isWebSocket(req), form))
-	if err != nil {
-		refuse(http.StatusBadGateway)
-		return
-	}
-	x.passOn(w, rw)
+	w.passOn(rw, req, w.Core.addr(), func(h http.Header) { asMarked(h, isWebSocket(req), form) }, nil, func(error) { refuse(http.StatusBadGateway) })
 }

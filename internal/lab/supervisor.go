@@ -455,8 +455,11 @@ func plain(rw http.ResponseWriter, status int) {
 	text(rw, status, fmt.Sprintf("%d: %s", status, http.StatusText(status)))
 }
 
-func text(rw http.ResponseWriter, status int, body string) {
-	rw.Header().Set("Content-Type", plainText)
+func text(rw http.ResponseWriter, status int, body string) { respond(rw, status, plainText, body) }
+
+// respond is a whole answer of one kind.
+func respond(rw http.ResponseWriter, status int, kind, body string) {
+	rw.Header().Set("Content-Type", kind)
 	rw.WriteHeader(status)
 	_, _ = io.WriteString(rw, body)
 }

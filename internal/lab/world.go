@@ -33,8 +33,9 @@ type World struct {
 	proxy, control *door // proxy is nil where none stands between connector and Home Assistant
 	listen         string
 	metrics        string
-	kept           []io.Closer // hold the ports of these two
-	plug           *wire.Plug  // the world's part in a network in memory; nil on loopback
+	kept           []io.Closer     // hold the ports of these two
+	origin         *http.Transport // asks Home Assistant with nothing added, each request over a connection of its own
+	plug           *wire.Plug      // the world's part in a network in memory; nil on loopback
 
 	scene    // its lock guards all below, and what the parts say that it guards
 	faults   Faults
@@ -72,6 +73,7 @@ func New(opt Options) (_ *World, err error) {
 		w.plug = opt.Net.Plug()
 		w.way = w.plug.Network()
 	}
+	w.origin = &http.Transport{DialContext: w.way.Dial, DisableCompression: true, MaxIdleConnsPerHost: -1}
 	w.Core.version.Store(&opt.HAVersion)
 	w.meter.last = w.started
 	w.Outside.cloudflare.init(w.started)
