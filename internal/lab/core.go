@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -95,7 +94,7 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	kind, name, _ := strings.Cut(req.PathValue("path"), "/")
 	switch req.Method + " " + kind {
 	case "GET config":
-		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": cmp.Or(c.w.opt.Language, "en"), "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
+		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": c.w.opt.Language, "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
 			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
 	case "GET services":
 		if name != "" {

@@ -183,11 +183,19 @@ func TestTheEnvironmentNamesEveryPartAndNothingOutside(t *testing.T) {
 }
 
 func TestSpeedStretchesTimings(t *testing.T) {
-	slow := Timings{}.at(0.5)
+	for _, tag := range []string{"fast", "real"} {
+		all := Timings{}.filled(tag, 1)
+		for d, tags := range all.all() {
+			if *d <= 0 {
+				t.Errorf("a time's tag %s says nothing: %s", tag, tags)
+			}
+		}
+	}
+	slow := Timings{}.filled("fast", 0.5)
 	if slow.Setup != 100*time.Millisecond || slow.ProbeInterval != time.Second {
 		t.Errorf("%+v", slow)
 	}
-	if kept := (Timings{Setup: time.Second}).at(10); kept.Setup != time.Second {
+	if kept := (Timings{Setup: time.Second}).filled("fast", 10); kept.Setup != time.Second {
 		t.Errorf("a timing that was set has changed: %v", kept.Setup)
 	}
 }

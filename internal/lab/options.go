@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"iter"
 	"net/http"
+	"reflect"
 	"time"
 
 	"tunnelmedic/internal/lab/wire"
@@ -93,56 +95,50 @@ type MQTT struct {
 	Protocol string `json:"protocol"`
 }
 
-// Timings is how long things take. Zero fields take the default over Speed.
+// Timings is how long things take. Zero fields take the default over Speed, which is fast; real is what the
+// real parts were measured to take, and the daemon's own default.
 type Timings struct {
-	Setup         time.Duration // from the container's start until cloudflared runs (50 ms)
-	First         time.Duration // until the first connection stands (20 ms)
-	All           time.Duration // until all four stand (60 ms)
-	Fallback      time.Duration // until auto gives up QUIC (600 ms; 131 s in the world outside)
-	BackOverQUIC  time.Duration // until connections that broke stand again (20 ms)
-	BackOverHTTP2 time.Duration // (200 ms)
-	Kill          time.Duration // Supervisor's patience with a stop (150 ms; 10 s outside)
-	CoreStart     time.Duration // Home Assistant's start (200 ms)
+	Setup         time.Duration `fast:"50ms" real:"4s"`     // from the container's start until cloudflared runs
+	First         time.Duration `fast:"20ms" real:"200ms"`  // until the first connection stands
+	All           time.Duration `fast:"60ms" real:"2100ms"` // until all four stand
+	Fallback      time.Duration `fast:"600ms" real:"131s"`  // until auto gives up QUIC
+	BackOverQUIC  time.Duration `fast:"20ms" real:"1s"`     // until connections that broke stand again
+	BackOverHTTP2 time.Duration `fast:"200ms" real:"20s"`
+	Kill          time.Duration `fast:"150ms" real:"10s"` // Supervisor's patience with a stop
+	CoreStart     time.Duration `fast:"200ms" real:"40s"` // Home Assistant's start
 
 	// The daemon's; with Own, Env names none of them, so that it takes its own.
-	Own                                                                                            bool
-	ProbeInterval, BurstInterval, SensorInterval, MinUptime, SettleTimeout, HoldBase, ProbeTimeout time.Duration
+	Own            bool
+	ProbeInterval  time.Duration `fast:"500ms" real:"2m" env:"TUNNELMEDIC_PROBE_INTERVAL"`
+	BurstInterval  time.Duration `fast:"40ms" real:"2s" env:"TUNNELMEDIC_BURST_INTERVAL"`
+	SensorInterval time.Duration `fast:"100ms" real:"4s" env:"TUNNELMEDIC_SENSOR_INTERVAL"`
+	MinUptime      time.Duration `fast:"300ms" real:"2m" env:"TUNNELMEDIC_MIN_UPTIME"`
+	SettleTimeout  time.Duration `fast:"3s" real:"60s" env:"TUNNELMEDIC_SETTLE_TIMEOUT"`
+	HoldBase       time.Duration `fast:"2s" real:"30m" env:"TUNNELMEDIC_HOLD_BASE"`
+	ProbeTimeout   time.Duration `fast:"1s" real:"10s" env:"TUNNELMEDIC_PROBE_TIMEOUT"`
 }
 
-// RealTimings are those of the world outside: what the real parts were measured to
-// take, and the daemon's own defaults. They are for a bubble, where time costs nothing.
-func RealTimings() Timings {
-	return Timings{
-		Setup: 4 * time.Second, First: 200 * time.Millisecond, All: 2100 * time.Millisecond, Fallback: 131 * time.Second,
-		BackOverQUIC: time.Second, BackOverHTTP2: 20 * time.Second, Kill: 10 * time.Second, CoreStart: 40 * time.Second,
-		Own: true, ProbeInterval: 2 * time.Minute, BurstInterval: 2 * time.Second, SensorInterval: 4 * time.Second, MinUptime: 2 * time.Minute,
-		SettleTimeout: 60 * time.Second, HoldBase: 30 * time.Minute, ProbeTimeout: 10 * time.Second,
-	}
-}
+// RealTimings are those of the world outside. They are for a bubble, where time costs nothing.
+func RealTimings() Timings { return Timings{Own: true}.filled("real", 1) }
 
-func (t Timings) at(speed float64) Timings {
-	if speed <= 0 {
-		speed = 1
-	}
-	set := func(d *time.Duration, ms int) {
+// filled gives each time that is not set what a tag says, over speed.
+func (t Timings) filled(tag string, speed float64) Timings {
+	for d, tags := range t.all() {
 		if *d == 0 {
-			*d = time.Duration(float64(ms) * float64(time.Millisecond) / speed)
+			span, _ := time.ParseDuration(tags.Get(tag)) // a test reads them all
+			*d = time.Duration(float64(span) / speed)
 		}
 	}
-	set(&t.Setup, 50)
-	set(&t.First, 20)
-	set(&t.All, 60)
-	set(&t.Fallback, 600)
-	set(&t.BackOverQUIC, 20)
-	set(&t.BackOverHTTP2, 200)
-	set(&t.Kill, 150)
-	set(&t.CoreStart, 200)
-	set(&t.ProbeInterval, 500)
-	set(&t.BurstInterval, 40)
-	set(&t.SensorInterval, 100)
-	set(&t.MinUptime, 300)
-	set(&t.SettleTimeout, 3000)
-	set(&t.HoldBase, 2000)
-	set(&t.ProbeTimeout, 1000)
 	return t
+}
+
+// all are the times, with their tags.
+func (t *Timings) all() iter.Seq2[*time.Duration, reflect.StructTag] {
+	return func(yield func(*time.Duration, reflect.StructTag) bool) {
+		for field, value := range reflect.ValueOf(t).Elem().Fields() {
+			if d, ok := value.Addr().Interface().(*time.Duration); ok && !yield(d, field.Tag) {
+				return
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -47,22 +48,15 @@ type World struct {
 // are to run have been started, though the connector may not be connected yet
 // (see [Connector.Ready]).
 func New(opt Options) (_ *World, err error) {
-	if opt.Version == "" {
-		opt.Version = "2026.8.2"
-	}
-	if opt.HAVersion == "" {
-		opt.HAVersion = "2026.11.2"
-	}
-	if opt.Timezone == "" {
-		opt.Timezone = "Europe/Berlin"
-	}
+	opt.Version, opt.HAVersion = cmp.Or(opt.Version, "2026.8.2"), cmp.Or(opt.HAVersion, "2026.11.2")
+	opt.Timezone, opt.Language = cmp.Or(opt.Timezone, "Europe/Berlin"), cmp.Or(opt.Language, "en")
 	if opt.Notify == nil {
 		opt.Notify = []string{"mobile_app_pixel"}
 	}
 	if err := opt.Faults.Check(); err != nil {
 		return nil, fmt.Errorf("faults of the lab: %w", err)
 	}
-	w := &World{opt: opt, timings: opt.Timings.at(opt.Speed), started: time.Now(), scene: newScene()}
+	w := &World{opt: opt, timings: opt.Timings.filled("fast", cmp.Or(max(opt.Speed, 0), 1)), started: time.Now(), scene: newScene()}
 	w.Connector, w.User = &Connector{w: w}, &Hands{w: w}
 	w.Core = &Core{w: w, told: Told{Notifications: map[string]Notification{}, EntityStates: map[string]json.RawMessage{}}, sockets: map[*socket]struct{}{}}
 	w.Supervisor = newSupervisor(w)
@@ -191,7 +185,6 @@ func (w *World) Close() {
 
 // Env is the environment under which the daemon lives in this world.
 func (w *World) Env() map[string]string {
-	t := w.timings
 	env := map[string]string{
 		"SUPERVISOR_TOKEN":                  SupervisorToken,
 		"TUNNELMEDIC_SUPERVISOR_URL":        w.Supervisor.door.url(),
@@ -205,14 +198,10 @@ func (w *World) Env() map[string]string {
 		"TUNNELMEDIC_METRICS_LISTEN":        w.metrics,
 		"TUNNELMEDIC_INGRESS_PEER":          "127.0.0.1,::1",
 	}
-	if !t.Own {
-		env["TUNNELMEDIC_PROBE_INTERVAL"] = t.ProbeInterval.String()
-		env["TUNNELMEDIC_BURST_INTERVAL"] = t.BurstInterval.String()
-		env["TUNNELMEDIC_SENSOR_INTERVAL"] = t.SensorInterval.String()
-		env["TUNNELMEDIC_MIN_UPTIME"] = t.MinUptime.String()
-		env["TUNNELMEDIC_SETTLE_TIMEOUT"] = t.SettleTimeout.String()
-		env["TUNNELMEDIC_HOLD_BASE"] = t.HoldBase.String()
-		env["TUNNELMEDIC_PROBE_TIMEOUT"] = t.ProbeTimeout.String()
+	for d, tags := range w.timings.all() {
+		if name := tags.Get("env"); name != "" && !w.timings.Own {
+			env[name] = d.String()
+		}
 	}
 	if w.Edge.caFile != "" {
 		env["TUNNELMEDIC_CA_FILE"] = w.Edge.caFile
