@@ -14,7 +14,6 @@ import (
 const (
 	ZoneID    = "023e105f4ecef8ad9ca31a8372d0c353"
 	AccountID = "01a7362d577a6c3019a474fd6f485823"
-	ruleSetID = "4d21379b4f9f4bb088e0729962c8b3cf"
 )
 
 // Cloudflare is what Cloudflare tells of itself in this world, and how its telling
@@ -59,9 +58,6 @@ type Report struct {
 func (c *Cloudflare) init(now time.Time) {
 	c.Rules, c.RulesAt = "3299", now.Add(-30*24*time.Hour)
 }
-
-// features are what the connector advertises.
-var features = []string{"allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs"}
 
 // Change changes what Cloudflare tells.
 func (o *Outside) Change(change func(*Cloudflare)) {
@@ -111,7 +107,7 @@ func (o *Outside) statusPage(rw http.ResponseWriter, req *http.Request, what str
 	if o.troubled(c.Page, rw, req) {
 		return
 	}
-	page := map[string]any{"id": "yh6f0r4529hb", "name": "Cloudflare", "url": "https://www.cloudflarestatus.com", "time_zone": "Etc/UTC", "updated_at": o.w.started.UTC().Format(time.RFC3339)}
+	page := sample("status page", map[string]any{"updated_at": o.w.started.UTC().Format(time.RFC3339)})
 	all, open := []any{}, []any{}
 	for i, r := range reports {
 		one := r.json(i)
@@ -146,13 +142,10 @@ func (r Report) json(i int) map[string]any {
 		components = append(components, map[string]any{"id": "c" + strconv.Itoa(len(components)), "name": name, "status": "operational", "group": false})
 		affected = append(affected, map[string]any{"code": "c" + strconv.Itoa(len(affected)), "name": name, "old_status": "operational", "new_status": "degraded_performance"})
 	}
-	id := "p31zjtct2jer" + strconv.Itoa(i)
-	return map[string]any{
-		"id": id, "name": r.Name, "status": r.Status, "impact": r.Impact, "page_id": "yh6f0r4529hb", "shortlink": "https://stspg.io/" + id,
-		"created_at": stamp(r.Started), "started_at": stamp(r.Started), "updated_at": stamp(r.Started), "monitoring_at": nil, "resolved_at": stamp(r.Resolved),
-		"components":       components,
-		"incident_updates": []any{map[string]any{"id": "u" + id, "incident_id": id, "status": r.Status, "body": r.Body, "created_at": stamp(r.Started), "display_at": stamp(r.Started), "updated_at": stamp(r.Started), "affected_components": affected}},
-	}
+	id, began := "p31zjtct2jer"+strconv.Itoa(i), stamp(r.Started)
+	update := map[string]any{"id": "u" + id, "incident_id": id, "status": r.Status, "body": r.Body, "created_at": began, "display_at": began, "updated_at": began, "affected_components": affected}
+	return sample("status page, incident", map[string]any{"id": id, "name": r.Name, "status": r.Status, "impact": r.Impact, "shortlink": "https://stspg.io/" + id,
+		"created_at": began, "started_at": began, "updated_at": began, "resolved_at": stamp(r.Resolved), "components": components, "incident_updates": []any{update}})
 }
 
 // api is the part of Cloudflare's API that a read-only token sees.
@@ -188,7 +181,7 @@ func (o *Outside) api(rw http.ResponseWriter, req *http.Request, path string) {
 func (o *Outside) resource(c Cloudflare, f Faults, path string, q url.Values) (right string, result any) {
 	switch path {
 	case "/ips":
-		return "", map[string]any{"ipv4_cidrs": []string{"198.41.128.0/17"}, "ipv6_cidrs": []string{"2606:4700::/32"}, "etag": "38f79d050aa027e3be3865e495dcc9bc"}
+		return "", samples["/ips"]
 	case "/zones":
 		return "", c.zones(q.Get("name"))
 	case "/accounts/" + AccountID + "/cfd_tunnel/" + tunnelID + "/connections":
@@ -202,59 +195,58 @@ func (o *Outside) resource(c Cloudflare, f Faults, path string, q url.Values) (r
 	case "/zones/" + ZoneID + "/certificate_authorities/hostname_associations":
 		return "tls", map[string]any{"hostnames": []string{}}
 	case "/zones/" + ZoneID + "/rulesets":
-		stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
-		return "rules", []any{
-			map[string]any{"id": "efb7b8c949ac4650a09736fc376e9aee", "name": "Cloudflare Managed Ruleset", "kind": "managed", "phase": "http_request_firewall_managed", "version": "112", "last_updated": stamp(c.RulesAt.Add(-time.Hour))},
-			map[string]any{"id": ruleSetID, "name": "DDoS L7 ruleset", "description": "Automatic mitigation of HTTP-based DDoS attacks", "kind": "managed", "phase": "ddos_l7", "source": "", "version": c.Rules, "last_updated": stamp(c.RulesAt)},
+		updated := func(name string, at time.Time) map[string]any {
+			return sample(name, map[string]any{"last_updated": at.UTC().Format(time.RFC3339Nano)})
 		}
+		ours := updated("/zones/{zone}/rulesets", c.RulesAt)
+		ours["version"] = c.Rules
+		return "rules", []any{updated("/zones/{zone}/rulesets, another", c.RulesAt.Add(-time.Hour)), ours}
 	}
 	return "", nil
 }
 
 // zones are those that the token sees: none without the right.
 func (c Cloudflare) zones(name string) []any {
-	zone := c.Zone
-	if zone == "" {
-		zone = "example.com"
+	zone := sample("/zones", nil)
+	if c.Zone != "" {
+		zone["name"] = c.Zone
 	}
-	if name != "" && name != zone || slices.Contains(c.Missing, "zone") {
+	if name != "" && name != zone["name"] || slices.Contains(c.Missing, "zone") {
 		return []any{}
 	}
-	return []any{map[string]any{"id": ZoneID, "name": zone, "status": "active", "account": map[string]string{"id": AccountID, "name": "House"}}}
+	return []any{zone}
 }
 
 // edgeSees are the connectors that the edge knows of.
 func (o *Outside) edgeSees() []any {
 	o.w.mu.Lock()
 	defer o.w.mu.Unlock()
-	conns := []any{}
-	if r := o.w.Connector.run; r != nil {
-		for i, up := range r.conns {
-			if up {
-				id := "4f1d9c0" + strconv.Itoa(i) + "-0a3e-4b77-9d25-6a1f30c1e8b0"
-				conns = append(conns, map[string]any{"id": id, "uuid": id, "client_id": r.id, "client_version": o.w.opt.Version, "colo_name": "fra0" + strconv.Itoa(3+i),
-					"is_pending_reconnect": false, "opened_at": o.w.started.UTC().Format(time.RFC3339), "origin_ip": "203.0.113.77"})
-			}
+	conns, began := []any{}, o.w.started.UTC().Format(time.RFC3339)
+	r := o.w.Connector.run
+	for i := range 4 {
+		if r != nil && r.conns[i] {
+			id := "4f1d9c0" + strconv.Itoa(i) + "-0a3e-4b77-9d25-6a1f30c1e8b0"
+			conns = append(conns, sample("/accounts/{account}/cfd_tunnel/{tunnel}/connections, one", map[string]any{"id": id, "uuid": id, "client_id": r.id,
+				"client_version": o.w.opt.Version, "colo_name": "fra0" + strconv.Itoa(3+i), "opened_at": began}))
 		}
 	}
 	if len(conns) == 0 {
 		return []any{}
 	}
-	return []any{map[string]any{"id": o.w.Connector.run.id, "version": o.w.opt.Version, "arch": "linux_arm64", "config_version": -1, "features": features, "conns": conns, "run_at": o.w.started.UTC().Format(time.RFC3339)}}
+	return []any{sample("/accounts/{account}/cfd_tunnel/{tunnel}/connections", map[string]any{"id": r.id, "version": o.w.opt.Version, "conns": conns, "run_at": began})}
 }
 
 func records(c Cloudflare, q url.Values) []any {
-	list := []any{}
-	if name := q.Get("name"); (name == "" || name == PublicHost) && !c.NoRecord {
-		list = append(list, map[string]any{"id": "372e67954025e0ba6aaa6d586b9e0b59", "type": "CNAME", "name": PublicHost, "content": tunnelID + ".cfargotunnel.com", "proxied": true, "ttl": 1})
+	if name := q.Get("name"); c.NoRecord || name != "" && name != PublicHost {
+		return []any{}
 	}
-	return list
+	return []any{samples["/zones/{zone}/dns_records"]}
 }
 
 func setting(id string, on bool) map[string]any {
-	value := "off"
-	if on {
-		value = "on"
+	one := sample("/zones/{zone}/settings/{setting}", map[string]any{"id": id})
+	if !on {
+		one["value"] = "off"
 	}
-	return map[string]any{"id": id, "value": value, "editable": true, "modified_on": nil}
+	return one
 }

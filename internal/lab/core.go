@@ -94,8 +94,7 @@ func (c *Core) serveAPI(rw http.ResponseWriter, req *http.Request) {
 	kind, name, _ := strings.Cut(req.PathValue("path"), "/")
 	switch req.Method + " " + kind {
 	case "GET config":
-		writeJSON(rw, http.StatusOK, map[string]any{"location_name": "Home", "time_zone": c.w.opt.Timezone, "language": c.w.opt.Language, "version": *c.version.Load(), "state": "RUNNING", "external_url": c.w.opt.ExternalURL,
-			"internal_url": nil, "components": []string{"api", "http", "websocket_api", "hassio", "persistent_notification", "notify"}, "safe_mode": false, "recovery_mode": false})
+		writeJSON(rw, http.StatusOK, sample("/core/api/config", map[string]any{"time_zone": c.w.opt.Timezone, "language": c.w.opt.Language, "version": *c.version.Load(), "external_url": c.w.opt.ExternalURL}))
 	case "GET services":
 		if name != "" {
 			plain(rw, http.StatusMethodNotAllowed)

@@ -26,7 +26,6 @@ const (
 	SelfSlug    = "local_tunnelmedic"
 	PublicHost  = "ha.example.com"
 	Colo        = "FRA"
-	LANAddress  = "192.168.7.10" // of the machine
 )
 
 // Options says what the world is to be. The zero value is a healthy house with

@@ -1,19 +1,19 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"tunnelmedic/internal/evidence"
 )
 
 // Supervisor is Home Assistant's Supervisor: its API, and the apps that it runs. World.mu
@@ -253,12 +253,16 @@ func (s *api) list() any {
 	all := []any{}
 	for _, a := range s.apps {
 		if a.installed {
-			all = append(all, map[string]any{"slug": a.Slug, "name": a.Name, "description": a.Name, "advanced": false, "stage": "stable", "version": a.Version, "version_latest": a.Version,
-				"update_available": false, "available": true, "detached": false, "homeassistant": nil, "state": a.State, "repository": storeOf(a.Slug), "build": false,
-				"url": nil, "icon": true, "logo": true, "system_managed": false})
+			all = append(all, a.described("/addons"))
 		}
 	}
 	return map[string]any{"addons": all}
+}
+
+// described is an answer about an app.
+func (a *app) described(name string) map[string]any {
+	return sample(name, map[string]any{"slug": a.Slug, "name": a.Name, "description": a.Name, "version": a.Version, "version_latest": a.Version,
+		"repository": storeOf(a.Slug), "state": a.State})
 }
 
 // stores are those that have the Cloudflared app.
@@ -283,7 +287,7 @@ func (s *api) repository(req *http.Request) (any, error) {
 	if source == "" {
 		return nil, refuse(http.StatusNotFound, "Repository %s does not exist in the store", slug)
 	}
-	return map[string]any{"slug": slug, "name": slug, "source": source, "url": source, "maintainer": "somebody"}, nil
+	return sample("/store/repositories/{repository}", map[string]any{"slug": slug, "name": slug, "source": source, "url": source}), nil
 }
 
 func storeOf(slug string) string { store, _, _ := strings.Cut(slug, "_"); return store }
@@ -293,25 +297,22 @@ func (s *api) appInfo(req *http.Request) (any, error) {
 	a, err := s.called(req)
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	slug := req.PathValue("app")
-	if errors.Is(err, errNotInstalled) {
-		return map[string]any{"slug": slug, "name": "Cloudflared", "version": nil, "version_latest": cloudflaredVersion, "installed": false, "state": evidence.StateUnknown, "update_available": false,
-			"options": json.RawMessage(cloudflaredDefaults), "rating": 7, "repository": storeOf(slug), "available": true, "build": false, "detached": false, "stage": "stable"}, nil
+	if slug := req.PathValue("app"); errors.Is(err, errNotInstalled) {
+		return sample("/addons/{app}/info, not installed", map[string]any{"slug": slug, "repository": storeOf(slug)}), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	options := a.merged()
-	if s.w.faults.NotManager && a.Slug != SelfSlug {
-		options = json.RawMessage(`{}`)
-	}
+	info := a.described("/addons/{app}/info")
 	host := strings.ReplaceAll(a.Slug, "_", "-")
-	info := map[string]any{"slug": a.Slug, "name": a.Name, "hostname": host, "dns": []string{host + ".local.hass.io"}, "description": a.Name, "version": a.Version, "version_latest": a.Version,
-		"update_available": false, "state": a.State, "options": options, "schema": []any{}, "boot": "auto", "watchdog": false, "protected": true, "rating": 6, "auto_update": false,
-		"ip_address": connectorIP, "repository": storeOf(a.Slug), "host_network": false, "ingress": a.Slug == SelfSlug}
-	if a.Slug == SelfSlug {
-		info["ingress_url"], info["ingress_entry"], info["ingress_port"] = "/api/hassio_ingress/lab/", "/api/hassio_ingress/lab", 8099
+	info["hostname"], info["dns"] = host, []string{host + ".local.hass.io"}
+	switch {
+	case a.Slug == SelfSlug:
+		maps.Copy(info, samples["/addons/self/info"])
+	case s.w.faults.NotManager:
+		return info, nil
 	}
+	info["options"] = a.merged()
 	return info, nil
 }
 
@@ -319,7 +320,7 @@ func (s *api) coreStats(*http.Request) (any, error) {
 	if s.w.Faults().CoreDown {
 		return nil, refuse(http.StatusBadRequest, "Container homeassistant is not running")
 	}
-	return map[string]any{"cpu_percent": 7.5, "memory_usage": 412 << 20, "memory_limit": 4 << 30, "memory_percent": 10.1, "network_rx": 1 << 20, "network_tx": 1 << 20, "blk_read": 0, "blk_write": 0}, nil
+	return samples["/core/stats"], nil
 }
 
 func (s *api) service(req *http.Request) (any, error) {
@@ -384,13 +385,7 @@ func logs(rw http.ResponseWriter, req *http.Request, identifiers string, runs []
 }
 
 func (s *api) info() any {
-	state := s.w.faults.SupervisorState
-	if state == "" {
-		state = "running"
-	}
-	return map[string]any{"supervisor": "2026.08.3", "homeassistant": *s.w.Core.version.Load(), "hassos": "17.1", "docker": "29.0.1", "hostname": "homeassistant", "operating_system": "Home Assistant OS 17.1",
-		"features": []string{"reboot", "network", "journal"}, "machine": "generic-x86-64", "arch": "amd64", "supported_arch": []string{"amd64"}, "state": state, "supported": true,
-		"channel": "stable", "logging": "info", "timezone": s.w.opt.Timezone}
+	return sample("/info", map[string]any{"homeassistant": *s.w.Core.version.Load(), "state": cmp.Or(s.w.faults.SupervisorState, "running"), "timezone": s.w.opt.Timezone})
 }
 
 // coreInfo names the port at which Home Assistant really listens here.
@@ -400,8 +395,7 @@ func (s *api) coreInfo() any {
 		port = movedPort
 	}
 	version := *s.w.Core.version.Load()
-	return map[string]any{"version": version, "version_latest": version, "update_available": false, "machine": "generic-x86-64", "arch": "amd64", "ip_address": "127.0.0.1",
-		"image": "ghcr.io/home-assistant/generic-x86-64-homeassistant", "boot": true, "port": port, "ssl": false, "watchdog": true}
+	return sample("/core/info", map[string]any{"version": version, "version_latest": version, "port": port})
 }
 
 // movedPort is where Home Assistant listens, by its own word, under Faults.CoreMoved.
@@ -409,10 +403,7 @@ const movedPort = 80
 
 func (s *api) networkInfo() any {
 	up := !s.w.faults.InternetDown
-	lan := map[string]any{"interface": "end0", "type": "ethernet", "enabled": true, "connected": true, "primary": true, "mac": "02:00:00:00:00:10",
-		"ipv4": map[string]any{"method": "auto", "address": []string{LANAddress + "/24"}, "gateway": "192.168.7.1", "nameservers": []string{"192.168.7.1"}, "ready": true}, "ipv6": nil, "wifi": nil, "vlan": nil}
-	return map[string]any{"interfaces": []any{lan}, "docker": map[string]any{"interface": "hassio", "address": "172.30.32.0/23", "gateway": "172.30.32.1", "dns": "172.30.32.3"},
-		"host_internet": up, "supervisor_internet": up}
+	return sample("/network/info", map[string]any{"host_internet": up, "supervisor_internet": up})
 }
 
 // refusal is an error as Supervisor's API words it.
