@@ -1,10 +1,12 @@
 package lab
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -306,20 +308,35 @@ func (s *Supervisor) Log(slug string) string {
 	return joined(all)
 }
 
-// logf writes a line as cloudflared does. The caller holds mu.
-func (a *app) logf(level, format string, args ...any) {
-	a.log(time.Now().UTC().Format(time.RFC3339) + " " + level + " " + fmt.Sprintf(format, args...))
-}
+//go:embed cloudflared.txt
+var cloudflaredFile string
 
-// log writes a line as it is. The caller holds mu.
-func (a *app) log(line string) {
+// sayings are the lines of cloudflared.txt, by occasion.
+var sayings = func() map[string]string {
+	all := map[string]string{}
+	for part := range strings.SplitSeq(cloudflaredFile, "\n= ") {
+		occasion, lines, _ := strings.Cut(part, "\n")
+		all[occasion] = strings.TrimRight(lines, "\n")
+	}
+	return all
+}()
+
+// say writes what the app does on an occasion; with are the placeholders and what they stand for. The caller holds mu.
+func (a *app) say(occasion string, with ...string) {
+	now := time.Now()
+	filled := strings.NewReplacer(append(with, "{at}", now.UTC().Format(time.RFC3339), "{clock}", now.Format("15:04:05"))...).Replace(sayings[occasion])
 	if len(a.logs) == 0 {
 		a.logs = append(a.logs, logRun{})
 	}
 	r := &a.logs[len(a.logs)-1]
-	if r.lines = append(r.lines, line); len(r.lines) > 2000 {
+	if r.lines = append(r.lines, strings.Split(filled, "\n")...); len(r.lines) > 2000 {
 		r.lines = r.lines[1000:]
 	}
+}
+
+// connection are the placeholders for one of the connector's connections.
+func connection(i int, more ...string) []string {
+	return append(more, "{i}", strconv.Itoa(i), "{ip}", "198.41.192."+strconv.Itoa(7+i*20), "{city}", "fra0"+strconv.Itoa(3+i))
 }
 
 func joined(lines []string) string {

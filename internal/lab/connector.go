@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -161,11 +160,7 @@ func (n *Connector) stop(r *run) bool {
 // live is the run from start to end; it gives the exit code. The caller holds mu.
 func (r *run) live() int {
 	w := r.w
-	first := "Validating app (add-on) configuration..."
-	if r.opt.TunnelToken != "" {
-		first = "Using Cloudflare Remote Management Tunnel"
-	}
-	r.app.log(time.Now().Format("[15:04:05] ") + "INFO: " + first)
+	r.app.say(map[bool]string{true: "set up, managed from outside", false: "set up, managed locally"}[r.opt.TunnelToken != ""])
 	if !w.sleep(r.term, w.timings.Setup) {
 		return 0
 	}
@@ -180,15 +175,17 @@ func (r *run) live() int {
 	}
 	flag := r.opt.protocolFlag()
 	protocol, err := evidence.ParseProtocol(flag)
+	why := ""
 	switch {
 	case err != nil:
-		r.app.logf("ERR", "Couldn't start tunnel error=\"unknown protocol %s, Available protocols: [auto http2 quic]\"", flag)
-		return 1
+		why = "unknown protocol " + flag + ", Available protocols: [auto http2 quic]"
 	case r.opt.PostQuantum && protocol == evidence.HTTP2 && older(w.opt.Version, 2026, 5, 0):
-		r.app.logf("ERR", "Couldn't start tunnel error=\"post-quantum is only supported with the quic transport\"")
-		return 1
+		why = "post-quantum is only supported with the quic transport"
 	case w.faults.ConnectorDies:
-		r.app.logf("ERR", "Couldn't start tunnel error=\"the lab makes it so\"")
+		why = "the lab makes it so"
+	}
+	if why != "" {
+		r.app.say("cannot start", "{why}", why)
 		return 1
 	}
 	r.listening = true
@@ -197,8 +194,7 @@ func (r *run) live() int {
 	if protocol == evidence.HTTP2 && !w.faults.IgnoresFlag {
 		r.transport = evidence.OverHTTP2
 	}
-	r.app.logf("INF", "Starting metrics server on [::]:36500/metrics")
-	r.app.logf("INF", "Initial protocol %s", r.transport)
+	r.app.say("started", "{protocol}", r.transport.String())
 	w.changed()
 	r.connect(protocol)
 	return r.leave()
@@ -208,13 +204,7 @@ func (r *run) live() int {
 // The caller holds mu.
 func (r *run) login() int {
 	w := r.w
-	for _, line := range []string{"INFO: Checking for existing certificate...", "NOTICE: No certificate found", "INFO: Creating new certificate...", "NOTICE: Please follow the Cloudflare Auth-Steps:"} {
-		r.app.log(time.Now().Format("[15:04:05] ") + line)
-	}
-	for _, line := range []string{"Please open the following URL and log in with your Cloudflare account:", "",
-		"https://dash.cloudflare.com/argotunnel?aud=&callback=https%3A%2F%2Flogin.cloudflareaccess.org%2F" + LoginSecret + "%3D", "", "Leave cloudflared running to download the cert automatically."} {
-		r.app.log(line)
-	}
+	r.app.say("login wanted", "{secret}", LoginSecret)
 	w.changed()
 	w.until(r.term, forever, func() bool { return false })
 	return 0
@@ -225,27 +215,18 @@ func (r *run) login() int {
 // it came to its end. The caller holds mu.
 func (r *run) prepared() bool {
 	w := r.w
-	say := func(level, format string, args ...any) {
-		r.app.log(time.Now().Format("[15:04:05] ") + level + ": " + fmt.Sprintf(format, args...))
-	}
-	say("INFO", "Checking if existing tunnel matches name given in config")
+	host := []string{"{host}", r.opt.ExternalHostname}
+	r.app.say("the tunnel's name is looked up")
 	if w.faults.APIAway || w.faults.InternetDown {
-		say("ERROR", "Existing Cloudflare Tunnel name does not match app (add-on) config.")
-		say("ERROR", "---------------------------------------")
-		say("ERROR", "App (Add-on) Configuration tunnel name: homeassistant")
-		say("ERROR", "Tunnel credentials file tunnel name: ")
-		say("ERROR", "---------------------------------------")
-		say("ERROR", "Align app (add-on) configuration to match existing tunnel credential file")
-		say("ERROR", "or re-install the app (add-on).")
+		r.app.say("the API is away", "{file}", "")
 		return false
 	}
-	say("INFO", "Creating DNS entry %s...", r.opt.ExternalHostname)
+	r.app.say("the host is routed", host...)
 	if w.faults.APIRefuses {
-		r.app.log("Failed to add route: code: 10000, reason: Authentication error")
-		say("FATAL", "Failed to create DNS entry %s.", r.opt.ExternalHostname)
+		r.app.say("the API refuses", host...)
 		return false
 	}
-	say("INFO", "Finished setting up the Cloudflare Tunnel")
+	r.app.say("prepared")
 	return true
 }
 
@@ -263,7 +244,7 @@ func (r *run) connect(protocol evidence.Protocol) {
 				continue
 			}
 			r.transport = evidence.OverHTTP2
-			r.app.logf("INF", "Switching to fallback protocol http2")
+			r.app.say("falls back")
 			continue
 		}
 		r.register(ever)
@@ -288,9 +269,9 @@ func (r *run) register(again bool) {
 		if r.w.until(r.term, wait, func() bool { return !r.passable() }) || r.term.Err() != nil {
 			return
 		}
-		r.app.logf("INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
+		r.app.say("connects", connection(i)...)
 		r.conns[i], r.located = true, true
-		r.app.logf("INF", "Registered tunnel connection connIndex=%d connection=4f1d9c%02x-0a3e-4b77-9d25-6a1f30c1e8b%d event=0 ip=198.41.192.%d location=fra0%d protocol=%s", i, i, i, 7+i*20, 3+i, r.transport)
+		r.app.say("connected", connection(i, "{protocol}", r.transport.String())...)
 		r.w.changed()
 		wait = max(0, t.All-t.First) / 3
 	}
@@ -352,66 +333,56 @@ func (r *run) passable() bool {
 
 // complain writes what cloudflared does of an attempt that failed.
 func (r *run) complain() {
-	w := r.w
-	if w.faults.InternetDown {
-		r.app.logf("ERR", "edge discovery: error looking up Cloudflare edge IPs: the DNS query failed error=\"lookup _v2-origintunneld._tcp.argotunnel.com: i/o timeout\" event=0")
+	f := r.w.faults
+	say := func(what string, more ...string) { r.app.say(what, connection(0, more...)...) }
+	if f.InternetDown {
+		say("no internet")
 		return
 	}
-	r.app.logf("INF", "Tunnel connection curve preferences: [X25519MLKEM768 CurveP256] connIndex=0 event=0 ip=198.41.192.7")
+	say("connects")
 	switch {
-	case w.faults.TunnelRejected:
-		r.app.logf("ERR", "Register tunnel error from server side error=\"Unauthorized: Invalid tunnel secret\" connIndex=0 event=0 ip=198.41.192.7")
-	case w.faults.Dial == Unregistered && r.transport == evidence.OverQUIC:
-		const why = "control stream encountered a failure while serving"
-		r.app.logf("ERR", "failed to serve tunnel connection error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-		r.app.logf("ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-	case w.faults.Dial != "" && r.transport == evidence.OverQUIC:
-		r.app.logf("ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", dialErrors[w.faults.Dial])
+	case f.TunnelRejected:
+		say("rejected")
+	case f.Dial == Unregistered && r.transport == evidence.OverQUIC:
+		say("unregistered")
+	case f.Dial != "" && r.transport == evidence.OverQUIC:
+		say("not dialled over quic", "{why}", dialErrors[string(f.Dial)])
 	case r.transport == evidence.OverQUIC:
-		r.app.logf("ERR", "Failed to dial a quic connection error=\"failed to dial to edge with quic: %s\" connIndex=0 event=0 ip=198.41.192.7", w.faults.QUIC.dialError())
+		say("not dialled over quic", "{why}", dialErrors[string(f.QUIC)])
+	case f.Dial == Unroutable:
+		say("not dialled over http2", "{why}", "connect: network is unreachable")
 	default:
-		why := "DialContext error: dial tcp 198.41.192.7:7844: i/o timeout"
-		if w.faults.Dial == Unroutable {
-			why = "DialContext error: dial tcp 198.41.192.7:7844: connect: network is unreachable"
-		}
-		r.app.logf("ERR", "Unable to establish connection with Cloudflare edge error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
-		r.app.logf("ERR", "Serve tunnel error error=\"%s\" connIndex=0 event=0 ip=198.41.192.7", why)
+		say("not dialled over http2", "{why}", "i/o timeout")
 	}
 }
 
-// dialErrors are quic-go's words.
-var dialErrors = map[DialFault]string{
-	Unroutable: "INTERNAL_ERROR (local): write udp [::]:41823->198.41.192.7:7844: sendmsg: network is unreachable",
-	Untrusted:  "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
-	Unspoken:   "INTERNAL_ERROR (local): tls: CurvePreferences includes unsupported curve",
+// dialErrors are quic-go's words, by the fault.
+var dialErrors = map[string]string{
+	"":                    "timeout: no recent network activity",
+	string(QUICRejected):  "CRYPTO_ERROR 0x178 (remote): tls: no application protocol",
+	string(QUICInspected): "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate signed by unknown authority",
+	string(Unroutable):    "INTERNAL_ERROR (local): write udp [::]:41823->198.41.192.7:7844: sendmsg: network is unreachable",
+	string(Untrusted):     "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+	string(Unspoken):      "INTERNAL_ERROR (local): tls: CurvePreferences includes unsupported curve",
 }
 
 // lose drops all connections, and the WebSockets over them. Of each, three goroutines
 // of cloudflared tell, in whatever order; what is then served ends with two lines more.
 func (r *run) lose() {
-	for i := range r.conns {
-		if !r.conns[i] {
+	parts := []string{"accept stream listener", "datagram manager", "control stream"}
+	for i, up := range r.conns {
+		if !up {
 			continue
 		}
-		at := fmt.Sprintf("connIndex=%d event=0 ip=198.41.192.%d", i, 7+i*20)
 		why := "connection with edge closed"
 		if r.transport == evidence.OverQUIC {
-			inner := []string{
-				"failed to accept incoming stream requests error=\"failed to accept QUIC stream: timeout: no recent network activity\"",
-				"failed to run the datagram handler error=\"timeout: no recent network activity\"",
-				"failed to serve the control stream error=\"timeout: no recent network activity\"",
+			why = parts[i%3] + " encountered a failure while serving"
+			for k := range parts {
+				r.app.say(parts[(i+k)%3]+" lost", connection(i)...)
 			}
-			why = []string{"accept stream listener", "datagram manager", "control stream"}[i%3] + " encountered a failure while serving"
-			for k := range inner {
-				r.app.logf("ERR", "%s %s", inner[(i+k)%3], at)
-			}
-			r.app.logf("WRN", "failed to serve tunnel connection error=\"%s\" %s", why, at)
-		} else {
-			r.app.logf("INF", "Lost connection with the edge connIndex=%d", i)
 		}
-		r.app.logf("WRN", "Serve tunnel error error=\"%s\" %s", why, at)
-		r.app.logf("INF", "Retrying connection in up to 1s %s", at)
-		r.app.logf("WRN", "Connection terminated error=\"%s\" connIndex=%d", why, i)
+		r.app.say("lost over "+r.transport.String(), connection(i, "{why}", why)...)
+		r.app.say("lost", connection(i, "{why}", why)...)
 		r.conns[i] = false
 	}
 	r.closeSockets()
@@ -440,7 +411,7 @@ func (r *run) leave() int {
 	if r.ctx.Err() != nil {
 		return 137
 	}
-	r.app.logf("INF", "Initiating graceful shutdown due to signal terminated ...")
+	r.app.say("told to end")
 	r.conns = [4]bool{}
 	waiting := len(r.sockets) > 0
 	w.changed()
@@ -482,7 +453,7 @@ func (n *Connector) Crash() {
 	r := n.run
 	if r != nil && r.app.running() {
 		r.app.State = evidence.StateError
-		r.app.logf("ERR", "signal: segmentation fault")
+		r.app.say("crashed")
 		r.kill()
 	}
 	n.w.mu.Unlock()
@@ -511,7 +482,7 @@ func (r *run) carry(rw *watched, req *http.Request, marked bool, form Form) {
 	failed := func(err error) {
 		w.mu.Lock()
 		r.errors++
-		r.app.logf("ERR", "Request failed error=\"Unable to reach the origin service. The service may be down or it may not be responding to traffic from cloudflared: %v\" connIndex=0 dest=https://%s%s event=0 ip=198.41.192.7 type=http", err, req.Host, req.URL.Path)
+		r.app.say("origin not asked", "{why}", err.Error(), "{dest}", "https://"+req.Host+req.URL.Path)
 		w.mu.Unlock()
 		respond(rw, http.StatusBadGateway, "text/html", badGateway)
 	}

@@ -3,6 +3,9 @@ package lab
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -318,5 +321,29 @@ func TestAShareOfHandshakesIsHitAndTheSameSeedHitsTheSame(t *testing.T) {
 	}
 	if other := draw(2); other == first {
 		t.Error("the same draw from another seed")
+	}
+}
+
+// What the code says is in cloudflared.txt, and what is there is said.
+func TestSayings(t *testing.T) {
+	files, _ := filepath.Glob("*.go")
+	var code []byte
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code = append(code, raw...)
+	}
+	for _, m := range regexp.MustCompile(`\bsay\("([^"]+)"[,)]`).FindAllSubmatch(code, -1) {
+		if sayings[string(m[1])] == "" {
+			t.Errorf("%q is not in cloudflared.txt", m[1])
+		}
+	}
+	for occasion := range sayings {
+		name := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(occasion, " lost"), "quic"), "http2")
+		if !strings.HasPrefix(occasion, "What ") && !strings.Contains(string(code), `"`+name) {
+			t.Errorf("%q is never said", occasion)
+		}
 	}
 }

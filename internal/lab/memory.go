@@ -51,9 +51,9 @@ func (e *Edge) AskQUIC(ctx context.Context, edges ...netip.AddrPort) evidence.Lo
 		case lost:
 			l.Trouble, l.Detail = evidence.TimedOut, "no answer"
 		case f.QUIC == QUICRejected:
-			l.Stage, l.Trouble, l.Detail = evidence.Connected, evidence.TLSFailed, f.QUIC.dialError()
+			l.Stage, l.Trouble, l.Detail = evidence.Connected, evidence.TLSFailed, dialErrors[string(f.QUIC)]
 		case f.QUIC == QUICInspected:
-			l.Stage, l.Trouble, l.Detail = evidence.Connected, evidence.BadCertificate, f.QUIC.dialError()
+			l.Stage, l.Trouble, l.Detail = evidence.Connected, evidence.BadCertificate, dialErrors[string(f.QUIC)]
 		default:
 			l.Stage = evidence.Secured
 		}

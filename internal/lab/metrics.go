@@ -37,8 +37,7 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 		rw.WriteHeader(status)
 		_, _ = fmt.Fprintf(rw, `{"status":%d,"readyConnections":%d,"connectorId":"%s"}`, status, r.ready(), r.id)
 	case "/diag/tunnel":
-		r.app.logf("DBG", "Received request to get tunnel state event=diag")
-		r.app.logf("DBG", "Sent tunnel state event=diag")
+		r.app.say("asked for its state")
 		type connection struct {
 			IsConnected bool   `json:"isConnected,omitempty"`
 			Protocol    int    `json:"protocol,omitempty"` // 1 is quic; 0, http2, is left out

@@ -20,17 +20,6 @@ const (
 	QUICInspected QUICFault = "inspected" // a firewall answers in the edge's place, with a certificate of its own
 )
 
-// dialError is how cloudflared's log words what its dialling came to.
-func (f QUICFault) dialError() string {
-	switch f {
-	case QUICRejected:
-		return "CRYPTO_ERROR 0x178 (remote): tls: no application protocol"
-	case QUICInspected:
-		return "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate signed by unknown authority"
-	}
-	return "timeout: no recent network activity"
-}
-
 // edgeName and edgeALPN are what cloudflared asks the edge for over QUIC
 // (edgeQUICServerName and quicProtos in its connection/protocol.go).
 const (
