@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -25,7 +27,7 @@ TUNNELMEDIC_ACCESS_CLIENT_ID and …_SECRET for Cloudflare Access, TUNNELMEDIC_H
 // maxCount bounds --count: more would look like an attack.
 const maxCount = 500
 
-func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
+func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) error {
 	f := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	var c addon.Consultation
 	f.StringVar(&c.URL, "url", "", "the public `address` of Home Assistant; detected automatically inside Home Assistant")
@@ -34,21 +36,18 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 	asJSON := f.Bool("json", false, "the report as JSON")
 	http2 := f.Bool("http2", false, "the look over HTTP/2 instead: one request in two shapes, with the frames of both sides")
 	count := f.Int("count", 10, "how `often` --http2 sends each shape")
-	if code, done := parseFlags(f, doctorHelp, args, out, errOut); done {
-		return code
+	if err := parseFlags(f, doctorHelp, args, out); err != nil {
+		return err
 	}
 	if given(f, "count") && !*http2 {
-		fmt.Fprintln(errOut, "tunnelmedic doctor: --count belongs to --http2: give both, or leave it out")
-		return exitUsage
+		return misuse{errors.New("--count belongs to --http2: give both, or leave it out")}
 	}
 	if *count < 1 || *count > maxCount {
-		fmt.Fprintf(errOut, "tunnelmedic doctor: --count %d is not in 1–%d\n", *count, maxCount)
-		return exitUsage
+		return misuse{fmt.Errorf("--count %d is not in 1–%d", *count, maxCount)}
 	}
 	d, err := addon.Consult(os.Environ(), fullVersion(), c)
 	if err != nil {
-		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
-		return exitUsage
+		return misuse{err}
 	}
 	for _, w := range d.Warnings {
 		fmt.Fprintln(errOut, "tunnelmedic doctor:", w)
@@ -60,57 +59,49 @@ func runDoctor(ctx context.Context, args []string, out, errOut io.Writer) int {
 }
 
 // doctorRows makes every look once.
-func doctorRows(ctx context.Context, d addon.Consulted, asJSON bool, out, errOut io.Writer) int {
+func doctorRows(ctx context.Context, d addon.Consulted, asJSON bool, out, errOut io.Writer) error {
 	if d.Path != "" {
 		d.Place.Notes = append(d.Place.Notes, "The path in the address is left out: Home Assistant's own are asked.")
 	}
 	r, err := doctor.Examine(ctx, d.Place, doctor.Progress(errOut))
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return interrupted("doctor", errOut)
-	case err != nil:
-		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
-		return exitUsage
-	}
-	if r.Refused && d.Refuse != nil {
+	if err == nil && r.Refused && d.Refuse != nil {
 		if err := d.Refuse(); err != nil {
 			fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
 		}
 	}
-	if ctx.Err() != nil { // half of the looks would make a verdict of their own
-		return interrupted("doctor", errOut)
+	switch {
+	case ctx.Err() != nil: // half of the looks would make a verdict of their own
+		return errInterrupted
+	case err != nil:
+		return misuse{err}
 	}
-	return written(r.Code, r, r.Write, asJSON, out, errOut)
+	return written(r.Code, r, r.Write, asJSON, out)
 }
 
-func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool, out, errOut io.Writer) int {
+func doctorHTTP2(ctx context.Context, d addon.Consulted, count int, asJSON bool, out, errOut io.Writer) error {
 	if err := doctor.Settle(ctx, &d.Place); err != nil {
 		if ctx.Err() != nil {
-			return interrupted("doctor", errOut)
+			return errInterrupted
 		}
-		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
-		return exitUsage
-	}
-	path := d.Path
-	if path == "" {
-		path = "/manifest.json"
+		return misuse{err}
 	}
 	n := 0
-	r := h2check.Examine(ctx, d.Place, path, count, func(l h2check.Look) {
+	r := h2check.Examine(ctx, d.Place, cmp.Or(d.Path, "/manifest.json"), count, func(l h2check.Look) {
 		n++
 		fmt.Fprintf(errOut, "  %3d %s: %s\n", n, l.Shape, l.Outcome)
 	})
-	if ctx.Err() != nil {
-		if n > 0 { // what was counted until then is true
-			written(r.Code, r, r.Write, asJSON, out, errOut)
-		}
-		return interrupted("doctor", errOut)
+	if ctx.Err() != nil && n == 0 {
+		return errInterrupted
 	}
-	return written(r.Code, r, r.Write, asJSON, out, errOut)
+	err := written(r.Code, r, r.Write, asJSON, out)
+	if ctx.Err() != nil { // what was counted until then is true
+		return errInterrupted
+	}
+	return err
 }
 
-// written writes a report, and gives its exit code.
-func written(code int, report any, text func(io.Writer) error, asJSON bool, out, errOut io.Writer) int {
+// written writes a report, and ends with its exit code.
+func written(code int, report any, text func(io.Writer) error, asJSON bool, out io.Writer) error {
 	var err error
 	if asJSON {
 		e := json.NewEncoder(out)
@@ -121,8 +112,7 @@ func written(code int, report any, text func(io.Writer) error, asJSON bool, out,
 		err = text(out)
 	}
 	if err != nil {
-		fmt.Fprintln(errOut, "tunnelmedic doctor:", err)
-		return exitUsage
+		return misuse{err}
 	}
-	return code
+	return exit(code)
 }

@@ -10,13 +10,13 @@ import (
 )
 
 // parse handles a subcommand that has no flags of its own.
-func parse(name, help string, args []string, out, errOut io.Writer) (code int, done bool) {
-	return parseFlags(flag.NewFlagSet(name, flag.ContinueOnError), help, args, out, errOut)
+func parse(name, help string, args []string, out io.Writer) error {
+	return parseFlags(flag.NewFlagSet(name, flag.ContinueOnError), help, args, out)
 }
 
-// parseFlags handles --help and bad usage for every subcommand: help goes to out
-// and is no error, anything else is one line on errOut.
-func parseFlags(f *flag.FlagSet, help string, args []string, out, errOut io.Writer) (code int, done bool) {
+// parseFlags handles --help and bad usage for every subcommand: help goes to out and ends the command
+// well, anything else is an error.
+func parseFlags(f *flag.FlagSet, help string, args []string, out io.Writer) error {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 	switch err := f.Parse(args); {
@@ -26,15 +26,13 @@ func parseFlags(f *flag.FlagSet, help string, args []string, out, errOut io.Writ
 		fmt.Fprintf(out, "Usage: tunnelmedic %s%s\n\n%s\n", f.Name(), flags, help)
 		f.SetOutput(out)
 		f.PrintDefaults()
-		return 0, true
+		return exit(0)
 	case err != nil:
-		fmt.Fprintf(errOut, "tunnelmedic %s: %s; see tunnelmedic %s --help\n", f.Name(), explained(f, err), f.Name())
-		return exitUsage, true
+		return misuse{fmt.Errorf("%s; see tunnelmedic %s --help", explained(f, err), f.Name())}
 	case f.NArg() > 0:
-		fmt.Fprintf(errOut, "tunnelmedic %s: %q is not understood; see tunnelmedic %s --help\n", f.Name(), f.Arg(0), f.Name())
-		return exitUsage, true
+		return misuse{fmt.Errorf("%q is not understood; see tunnelmedic %s --help", f.Arg(0), f.Name())}
 	}
-	return 0, false
+	return nil
 }
 
 // notParsed is what package flag says of a value that is none.

@@ -5,10 +5,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"sync"
 
 	"tunnelmedic/addon"
@@ -21,7 +23,18 @@ Supervisor, cloudflared, Cloudflare and Home Assistant do. It tells what happens
 and ends with a summary; exit 1 if a story ends otherwise than it should.
 `
 
-func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
+const serveHelp = `# go run ./cmd/tunnelmedic run
+#
+# To drive the world:
+#   curl $LAB/control                                                              what there is
+#   curl $LAB/control/state                                                        the world now
+#   curl -X PUT $LAB/control/faults -d '{"upgrade":{"quic":{"share":1}}}'           lose every WebSocket over QUIC
+#   curl -X PUT $LAB/control/faults -d '{}'                                         mend everything
+#   curl http://$TUNNELMEDIC_LISTEN/api/status                                     what the daemon thinks
+# Ctrl-C ends the world.
+`
+
+func runLab(ctx context.Context, args []string, out, errOut io.Writer) error {
 	f := flag.NewFlagSet("lab", flag.ContinueOnError)
 	name := f.String("scenario", story.Scenarios[0].Name, "the story to play, or all")
 	serve := f.Bool("serve", false, "build the world, say how to reach and drive it, and keep it until interrupted")
@@ -31,29 +44,22 @@ func runLab(ctx context.Context, args []string, out, errOut io.Writer) int {
 	for _, s := range story.Scenarios {
 		help += fmt.Sprintf("  %-20s %s\n", s.Name, s.About)
 	}
-	if code, done := parseFlags(f, help, args, out, errOut); done {
-		return code
+	if err := parseFlags(f, help, args, out); err != nil {
+		return err
 	}
-	if why := contradiction(f, *serve, *demo); why != "" {
-		fmt.Fprintln(errOut, "tunnelmedic lab:", why)
-		return exitUsage
-	}
-	if *demo {
-		if err := story.Demo(ctx, *seed, daemon, out); err != nil {
-			fmt.Fprintln(errOut, "tunnelmedic lab:", err)
-			return exitFailure
-		}
-		return 0
-	}
-	if *serve {
-		return serveLab(ctx, *seed, out, errOut)
+	switch why := contradiction(f, *serve, *demo); {
+	case why != "":
+		return misuse{errors.New(why)}
+	case *demo:
+		return story.Demo(ctx, *seed, daemon, out)
+	case *serve:
+		return serveLab(ctx, *seed, out)
 	}
 	scenarios := story.Scenarios
 	if *name != "all" {
 		sc, err := story.Named(*name)
 		if err != nil {
-			fmt.Fprintln(errOut, "tunnelmedic lab:", err)
-			return exitUsage
+			return misuse{err}
 		}
 		scenarios = []story.Scenario{sc}
 	}
@@ -80,10 +86,9 @@ func daemon(ctx context.Context, environ []string, log io.Writer) error {
 
 // playAll plays one story live, several side by side with each told whole when it
 // has ended.
-func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, errOut io.Writer) int {
+func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, errOut io.Writer) (end error) {
 	results := make([]story.Result, len(scenarios))
-	code := 0
-	var mu sync.Mutex // guards out, errOut and code
+	var mu sync.Mutex // guards out, errOut and end
 	var wg sync.WaitGroup
 	for i, sc := range scenarios {
 		wg.Go(func() {
@@ -107,13 +112,13 @@ func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, 
 				fmt.Fprintf(errOut, "tunnelmedic lab: %s: %v\n", sc.Name, err)
 			}
 			if err != nil || len(r.Failures) > 0 {
-				code = exitFailure
+				end = exit(exitFailure)
 			}
 		})
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return interrupted("lab", errOut)
+		return errInterrupted
 	}
 	if len(scenarios) > 1 {
 		fmt.Fprintf(out, "%-20s %8s %9s %9s  %s\n", "scenario", "took", "cut off", "restarts", "as it should be")
@@ -125,40 +130,24 @@ func playAll(ctx context.Context, scenarios []story.Scenario, seed uint64, out, 
 			fmt.Fprintf(out, "%-20s %7.1fs %8.2fs %9d  %s\n", scenarios[i].Name, r.Took.Seconds(), r.CutOff.Seconds(), r.Restarts, verdict)
 		}
 	}
-	return code
+	return end
 }
 
 // serveLab keeps a world for whoever wants to drive it by hand.
-func serveLab(ctx context.Context, seed uint64, out, errOut io.Writer) int {
+func serveLab(ctx context.Context, seed uint64, out io.Writer) error {
 	w, err := lab.New(lab.Options{Seed: seed, Speed: 0.1})
 	if err != nil {
-		fmt.Fprintln(errOut, "tunnelmedic lab:", err)
-		return exitFailure
+		return err
 	}
 	defer w.Close()
 	fmt.Fprintln(out, "# The world is up. In another terminal, to run the daemon in it:")
 	env := w.Env()
-	env["TUNNELMEDIC_DATA_DIR"] = "./lab-data"
-	keys := make([]string, 0, len(env))
-	for k := range env {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
+	env["TUNNELMEDIC_DATA_DIR"], env["LAB"] = "./lab-data", w.ControlURL()
+	for _, k := range slices.Sorted(maps.Keys(env)) {
 		fmt.Fprintf(out, "export %s=%q\n", k, env[k])
 	}
-	fmt.Fprintf(out, "export LAB=%q\n", w.ControlURL())
-	fmt.Fprint(out, `# go run ./cmd/tunnelmedic run
-#
-# To drive the world:
-#   curl $LAB/control                                                              what there is
-#   curl $LAB/control/state                                                        the world now
-#   curl -X PUT $LAB/control/faults -d '{"upgrade":{"quic":{"share":1}}}'           lose every WebSocket over QUIC
-#   curl -X PUT $LAB/control/faults -d '{}'                                         mend everything
-#   curl http://$TUNNELMEDIC_LISTEN/api/status                                     what the daemon thinks
-# Ctrl-C ends the world.
-`)
+	fmt.Fprint(out, serveHelp)
 	<-ctx.Done()
 	fmt.Fprintln(out, "# The world has ended.")
-	return 0
+	return nil
 }

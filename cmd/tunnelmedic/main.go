@@ -29,10 +29,21 @@ const (
 	exitUsage   = 2 // also a configuration that it cannot start with
 )
 
-// command is a subcommand. run parses its own arguments.
+// exit is an exit code to end with, without a word.
+type exit int
+
+func (exit) Error() string { return "" }
+
+// misuse is an error that only whoever called can put right.
+type misuse struct{ error }
+
+// errInterrupted says that a person has ended the command before its end.
+var errInterrupted = errors.New("interrupted")
+
+// command is a subcommand. run parses its own arguments; an error is said in one line.
 type command struct {
 	name, help string
-	run        func(ctx context.Context, args []string, out, errOut io.Writer) int
+	run        func(ctx context.Context, args []string, out, errOut io.Writer) error
 }
 
 func commands() []command {
@@ -72,7 +83,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	for _, c := range commands() {
 		if c.name == name {
-			return c.run(ctx, args, out, errOut)
+			return ended(c.name, c.run(ctx, args, out, errOut), errOut)
 		}
 	}
 	if slices.Contains(leftOut, name) {
@@ -81,6 +92,21 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	fmt.Fprintf(errOut, "tunnelmedic: there is no command %q; `tunnelmedic --help` lists them\n", name)
 	return exitUsage
+}
+
+// ended says why a command ended, and gives its exit code.
+func ended(name string, err error, errOut io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	if code, silent := errors.AsType[exit](err); silent {
+		return int(code)
+	}
+	fmt.Fprintf(errOut, "tunnelmedic %s: %v\n", name, err)
+	if _, is := errors.AsType[misuse](err); is {
+		return exitUsage
+	}
+	return exitFailure
 }
 
 func usage(w io.Writer) {
@@ -100,9 +126,9 @@ Usage: tunnelmedic [command]
 	fmt.Fprint(w, "\n", addon.Help())
 }
 
-func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
-	if code, done := parse("run", "The daemon. It takes no arguments; see tunnelmedic --help for options and environment.", args, out, errOut); done {
-		return code
+func runDaemon(ctx context.Context, args []string, out, _ io.Writer) error {
+	if err := parse("run", "The daemon. It takes no arguments; see tunnelmedic --help for options and environment.", args, out); err != nil {
+		return err
 	}
 	// Some 4 KB of garbage a second, as in a quiet home, need no 4 MB of head room.
 	debug.SetGCPercent(25)
@@ -116,40 +142,25 @@ func runDaemon(ctx context.Context, args []string, out, errOut io.Writer) int {
 		}
 	}()
 	err := addon.Run(ctx, os.Environ(), fullVersion(), out)
-	if err == nil {
-		return 0
+	if _, is := errors.AsType[*addon.SetupError](err); is {
+		return misuse{err}
 	}
-	fmt.Fprintln(errOut, "tunnelmedic:", err)
-	var setup *addon.SetupError
-	if errors.As(err, &setup) {
-		return exitUsage
-	}
-	return exitFailure
+	return err
 }
 
-func runHealth(ctx context.Context, args []string, out, errOut io.Writer) int {
-	if code, done := parse("healthcheck", "Exit 0 while the daemon's loop is alive.", args, out, errOut); done {
-		return code
+func runHealth(ctx context.Context, args []string, out, _ io.Writer) error {
+	if err := parse("healthcheck", "Exit 0 while the daemon's loop is alive.", args, out); err != nil {
+		return err
 	}
-	if err := addon.Health(ctx, os.Environ()); err != nil {
-		fmt.Fprintln(errOut, "tunnelmedic:", err)
-		return exitFailure
-	}
-	return 0
+	return addon.Health(ctx, os.Environ())
 }
 
-func runVersion(_ context.Context, args []string, out, errOut io.Writer) int {
-	if code, done := parse("version", "Print the version.", args, out, errOut); done {
-		return code
+func runVersion(_ context.Context, args []string, out, _ io.Writer) error {
+	if err := parse("version", "Print the version.", args, out); err != nil {
+		return err
 	}
 	fmt.Fprintln(out, "tunnelmedic", fullVersion())
-	return 0
-}
-
-// interrupted says that a person has ended the command before its end.
-func interrupted(command string, errOut io.Writer) int {
-	fmt.Fprintf(errOut, "tunnelmedic %s: interrupted\n", command)
-	return exitFailure
+	return nil
 }
 
 // fullVersion adds the commit to a build from a checkout.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,18 +20,17 @@ an id it is the newest. It reads what the daemon has recorded and disturbs nothi
 addresses and ids are placeholders, so that it can be made public.
 `
 
-func runReport(_ context.Context, args []string, out, errOut io.Writer) int {
+func runReport(_ context.Context, args []string, out, _ io.Writer) error {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
 	private := f.Bool("private", false, "with your own names; secrets are in neither form")
 	list := f.Bool("list", false, "list the incidents on record")
 	id, args := beforeFlags(args)
-	if code, done := parseFlags(f, reportHelp, args, out, errOut); done {
-		return code
+	if err := parseFlags(f, reportHelp, args, out); err != nil {
+		return err
 	}
 	j, scrub, err := addon.Records(os.Environ())
 	if err != nil {
-		fmt.Fprintln(errOut, "tunnelmedic:", err)
-		return exitUsage
+		return misuse{err}
 	}
 	if *list {
 		for _, i := range j.Incidents() {
@@ -40,16 +40,14 @@ func runReport(_ context.Context, args []string, out, errOut io.Writer) int {
 			}
 			fmt.Fprintf(out, "%-18s %-24s %-10s %s\n", i.ID, i.Cause, ended, report.Attribute(i).Verdict)
 		}
-		return 0
+		return nil
 	}
 	d, ok := report.Of(j, id, time.Now(), fullVersion())
 	switch {
 	case !ok && id == "":
-		fmt.Fprintln(errOut, "tunnelmedic report: there is no incident on record.")
-		return exitFailure
+		return errors.New("there is no incident on record")
 	case !ok:
-		fmt.Fprintf(errOut, "tunnelmedic report: there is no incident %q on record; `tunnelmedic report --list` lists them\n", id)
-		return exitFailure
+		return fmt.Errorf("there is no incident %q on record; `tunnelmedic report --list` lists them", id)
 	}
 	d.Scrub = scrub
 	form := report.Public
@@ -57,7 +55,7 @@ func runReport(_ context.Context, args []string, out, errOut io.Writer) int {
 		form = report.Private
 	}
 	fmt.Fprint(out, report.Markdown(d, form))
-	return 0
+	return nil
 }
 
 // beforeFlags takes the one argument that is no flag, wherever it stands.

@@ -27,7 +27,7 @@ const leastIncidents, mostIncidents = 16, 1_000_000
 
 // runSimulate measures the policy against its rivals and the oracle. It exits 1 if
 // the simulation could not be done, not if a target is missed.
-func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int {
+func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) error {
 	f := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	incidents := f.Int("incidents", 11000, fmt.Sprintf("virtual incidents in all, spread over the families, and as many household-years of family F: %d to %d", leastIncidents, mostIncidents))
 	interval := f.Duration("interval", sim.Defaults().Interval, "the option probe_interval: time between probes while all is well, 15s to 1h")
@@ -36,8 +36,8 @@ func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int 
 	markdown := f.Bool("markdown", false, "the compact tables for docs/SIMULATION.md")
 	bend := f.Bool("sensitivity", false, "also with each assumption off by a factor of 3 and with silent losses (some ten times the work)")
 	svg := f.String("svg", "", "a `folder` to draw one incident of each family into")
-	if code, done := parseFlags(f, simulateHelp, args, out, errOut); done {
-		return code
+	if err := parseFlags(f, simulateHelp, args, out); err != nil {
+		return err
 	}
 	wrong := ""
 	switch {
@@ -51,21 +51,16 @@ func runSimulate(ctx context.Context, args []string, out, errOut io.Writer) int 
 		wrong = "--svg takes a folder"
 	}
 	if wrong != "" {
-		fmt.Fprintln(errOut, "tunnelmedic simulate:", wrong)
-		return exitUsage
+		return misuse{errors.New(wrong)}
 	}
 	cfg, err := sim.Standard(*incidents, *seed, *interval)
 	if err == nil {
 		err = simulate(ctx, cfg, *asJSON, *markdown, *bend, *svg, out, errOut)
 	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return interrupted("simulate", errOut)
-	case err != nil:
-		fmt.Fprintln(errOut, "tunnelmedic simulate:", err)
-		return exitFailure
+	if errors.Is(err, context.Canceled) {
+		return errInterrupted
 	}
-	return 0
+	return err
 }
 
 func simulate(ctx context.Context, cfg sim.Config, asJSON, markdown, bend bool, svg string, out, progress io.Writer) error {
