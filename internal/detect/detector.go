@@ -7,14 +7,14 @@ import (
 
 // The detector is two CUSUMs over Bernoulli trials side by side. One goes from one
 // lost handshake in a hundred to one in five (the rarest fault reported), and is quick.
-// The other goes from this home's own noise to four times that, or to one in fourteen,
+// The other goes from this home's own noise to two and a half times that, or to one in 25,
 // and finds in a fraction of the time what falls through the first one's mesh; held
 // against a fixed noise, it would never rest in a home that loses one in thirty.
 const (
 	noise         = 0.01
 	fault         = 0.2
-	leastLeak     = 0.07
-	leakOverNoise = 4
+	leastLeak     = 0.04
+	leakOverNoise = 2.5
 )
 
 // Alarm is the score at which a fault is taken as certain: of noise alone, about once
@@ -79,7 +79,7 @@ type cusum struct{ score, failure, success float64 }
 var sudden = against(fault, noise)
 
 // against is a cusum from a loss of p0, which is noise, to p1. One in a hundred to one
-// in five is +3.00 a failure and -0.21 a success, to one in fourteen +1.95 and -0.06.
+// in five is +3.00 a failure and -0.21 a success, to one in 25 +1.39 and -0.03.
 func against(p1, p0 float64) cusum {
 	return cusum{failure: math.Log(p1 / p0), success: math.Log((1 - p1) / (1 - p0))}
 }

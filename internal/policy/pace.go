@@ -45,8 +45,10 @@ func (t *turn) next() time.Duration {
 }
 
 // quick is how many looks of a suspicion follow closely on each other, good ones too: they
-// are no more than they were, only sooner known, and a small loss shows itself in them.
-const quick = 12
+// are no more than they were, only sooner known, and a small loss shows itself in them. Most
+// suspicions that come to nothing end within so many; beyond, good looks between breaks would
+// hide how many fail.
+const quick = 40
 
 // Doubting is the time to the next look after a good one, of so many of a suspicion.
 func (r Rules) Doubting(looks int) time.Duration {
