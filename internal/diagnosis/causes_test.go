@@ -21,7 +21,7 @@ func offline() evidence.Evidence {
 	e.Public, e.Page = through(530, "error code: 1033"), through(530, "error code: 1033")
 	e.AddOn.Protocol, e.AddOn.ProtocolKnown = evidence.QUIC, true
 	e.Connector = evidence.Connector{Asked: true, Status: 503, ObservedDown: time.Minute}
-	e.Log = evidence.Log{Asked: true, Initial: evidence.OverQUIC}
+	e.Log = evidence.Log{Asked: true}
 	return e
 }
 
@@ -177,7 +177,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 		}},
 		{"edge-unroutable", []row{
 			{"network is unreachable, over QUIC", with(offline(), func(e *E) { e.Log.Unroutable, e.Log.Failures = 2, 2 }), diagnosis.EdgeUnroutable, tell},
-			{"over HTTP/2, once", with(offline(), func(e *E) { e.Log = evidence.Log{Asked: true, Initial: evidence.OverHTTP2, Unroutable: 1, Failures: 1} }), diagnosis.EdgeUnroutable, tell},
+			{"over HTTP/2, once", with(offline(), func(e *E) { e.Log = evidence.Log{Asked: true, Unroutable: 1, Failures: 1} }), diagnosis.EdgeUnroutable, tell},
 			{"it dialled other addresses too, in vain", with(offline(), func(e *E) { e.Log.Unroutable, e.Log.QUICFailed, e.Log.Failures = 2, 2, 4 }), diagnosis.QUICBlocked, rotate},
 			{"the house has no internet", with(offline(), func(e *E) { e.Log.Unroutable, e.Log.Failures, e.Internet = 2, 2, evidence.InternetDown }), diagnosis.TunnelDown, wait},
 			{"a connection stands", with(offline(), func(e *E) {
@@ -198,7 +198,7 @@ func TestCausesBesideTheirNearMisses(t *testing.T) {
 		{"tunnel-flapping", []row{
 			{"over QUIC", with(offline(), func(e *E) { e.Log.Lost, e.Log.LostOver = 3, evidence.OverQUIC }), diagnosis.TunnelFlapping, rotate},
 			{"over HTTP/2", with(offline(), func(e *E) {
-				e.Log = evidence.Log{Asked: true, Initial: evidence.OverHTTP2, Lost: 3, LostOver: evidence.OverHTTP2}
+				e.Log = evidence.Log{Asked: true, Lost: 3, LostOver: evidence.OverHTTP2}
 			}), diagnosis.TunnelFlapping, rotate},
 			{"it never registers", with(offline(), func(e *E) { e.Log.Lost, e.Log.LostOver, e.Log.Registered = 12, evidence.OverQUIC, 0 }), diagnosis.TunnelFlapping, rotate},
 			{"twice is not again and again", with(offline(), func(e *E) { e.Log.Lost = 2 }), diagnosis.TunnelDown, wait},

@@ -138,7 +138,7 @@ func down(e *evidence.Evidence, since time.Duration, l evidence.Log) {
 }
 
 func TestQUICIsSaidToBeBlockedOnlyWhereNothingElseIs(t *testing.T) {
-	failing := evidence.Log{Asked: true, Initial: evidence.OverQUIC, QUICFailed: 3}
+	failing := evidence.Log{Asked: true, QUICFailed: 3}
 	for rule, change := range map[string]struct {
 		do   func(*evidence.Evidence)
 		want diagnosis.Cause

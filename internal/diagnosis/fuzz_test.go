@@ -81,7 +81,7 @@ func fromBytes(raw []byte, body, mitigated, location string) evidence.Evidence {
 	e.Connector = evidence.Connector{Asked: next(2) == 1, Status: []int{0, 200, 503}[next(3)], Ready: next(5), Transport: evidence.Transport(next(3)), Trouble: evidence.Trouble(next(13)),
 		Before: counters(), Counters: counters(), AfterPage: counters(), ObservedUp: time.Duration(next(3)) * time.Minute, ObservedDown: time.Duration(next(10)) * time.Minute,
 		Route: evidence.Route{Asked: next(2) == 1, Found: next(2) == 1, HomeAssistant: next(2) == 1}}
-	e.Log = evidence.Log{Asked: next(2) == 1, Initial: evidence.Transport(next(3)), Registered: next(3), FellBack: next(2) == 1, Rejected: next(2), QUICFailed: next(4), HTTP2Failed: next(4), Lost: next(5)}
+	e.Log = evidence.Log{Asked: next(2) == 1, Registered: next(3), FellBack: next(2) == 1, Rejected: next(2), QUICFailed: next(4), HTTP2Failed: next(4), Lost: next(5)}
 	e.AddOn = evidence.AddOn{Asked: next(2) == 1, Installed: next(2) == 1, State: []evidence.AddOnState{evidence.StateStarted, evidence.StateStopped, evidence.StateError, evidence.StateUnknown}[next(4)],
 		Protocol: evidence.Protocol(next(4)), ProtocolKnown: next(2) == 1}
 	e.Core = evidence.Core{Asked: next(2) == 1, Status: []int{200, 502}[next(2)], State: []string{"RUNNING", "STARTING", ""}[next(3)], Runs: evidence.Switch(next(3))}

@@ -45,9 +45,6 @@ var clientNames = []string{"others", "Chrome or a relative", "Firefox", "Safari"
 
 func (c Client) String() string { return enum.Name(clientNames, c) }
 
-// MarshalText writes the kind's name.
-func (c Client) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
-
 // ForwardedReason is why Home Assistant's HTTP server answers a request from a reverse
 // proxy with "400: Bad Request" (homeassistant/components/http/forwarded.py).
 type ForwardedReason uint8
@@ -62,14 +59,6 @@ const (
 	ForwardedNoHost                          // an empty X-Forwarded-Host
 	ForwardedTwice                           // one of these headers came more than once (Home Assistant before 2026)
 )
-
-var forwardedNames = []string{"none", "reverse proxies are not set up", "an untrusted proxy", "no IP address in X-Forwarded-For", "an empty item in X-Forwarded-Proto",
-	"the wrong number of items in X-Forwarded-Proto", "an empty X-Forwarded-Host", "a forwarded header that came twice"}
-
-func (r ForwardedReason) String() string { return enum.Name(forwardedNames, r) }
-
-// MarshalText writes the reason in words.
-func (r ForwardedReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // AboutHeader says that the reason lies in a header, and not in whom Home Assistant trusts.
 func (r ForwardedReason) AboutHeader() bool { return r > ForwardedDistrust }

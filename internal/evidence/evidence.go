@@ -184,9 +184,6 @@ var switchNames = []string{"not known", "on", "off"}
 
 func (s Switch) String() string { return enum.Name(switchNames, s) }
 
-// MarshalText writes "not known", "on" or "off".
-func (s Switch) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
 // Zone is Cloudflare's own word, from its API, which takes a token to ask.
 type Zone struct {
 	WebSockets Switch // the zone's setting Network → WebSockets

@@ -1,13 +1,10 @@
 package evidence
 
-import "tunnelmedic/internal/enum"
-
 // Log is what the log of the Cloudflared app amounts to, cloudflared's lines and
 // those of the app's own start script, both of its present run. Counts are of
 // events: one connection that breaks writes up to three lines, and is one event.
 type Log struct {
-	Asked   bool
-	Initial Transport // "Initial protocol quic"
+	Asked bool
 	// Terse says that cloudflared's lines of level info are missing (--loglevel=error, or
 	// it never ran), so that what is told there only proves nothing by its absence.
 	Terse bool
@@ -64,10 +61,3 @@ const (
 	StartNoEdge                             // cloudflared found no address of Cloudflare's edge that it may use
 	StartOther                              // anything else that the start script calls fatal
 )
-
-var startFailureNames = []string{"clean", "DNS entry", "tunnel name", "authentication", "Cloudflare's API away", "no edge address", "other"}
-
-func (s StartFailure) String() string { return enum.Name(startFailureNames, s) }
-
-// MarshalText writes the reason's name.
-func (s StartFailure) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

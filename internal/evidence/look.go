@@ -32,9 +32,6 @@ var stageNames = []string{"not asked", "asked", "resolved", "connected", "secure
 
 func (s Stage) String() string { return enum.Name(stageNames, s) }
 
-// MarshalText writes the stage's name.
-func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
 // Trouble is what ended a look, where something did. An HTTP status is not a
 // trouble: it is an answer.
 type Trouble uint8
@@ -80,13 +77,6 @@ const (
 	TokenWithheld               // it was refused before, so it was not sent
 	TokenKept                   // the greeting did not come from Cloudflare, so it was not sent
 )
-
-var signInNames = []string{"no token", "accepted", "refused", "withheld", "kept"}
-
-func (s SignIn) String() string { return enum.Name(signInNames, s) }
-
-// MarshalText writes what became of the token.
-func (s SignIn) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // BodyLimit is how much of an answer's body a look keeps, in bytes.
 const BodyLimit = 1024

@@ -65,7 +65,7 @@ func shown() map[diagnosis.Cause]evidence.Evidence {
 	}
 	// offline is a tunnel without a connection, after so much in its log.
 	offline := func(log evidence.Log) evidence.Evidence {
-		log.Asked, log.Initial, log.Registered = true, quic, 4
+		log.Asked, log.Registered = true, 4
 		return with(func(e *evidence.Evidence) {
 			e.Public, e.Page, e.Log = through(530, "error code: 1033"), through(530, "error code: 1033"), log
 			e.Connector = evidence.Connector{Asked: true, Status: 503}

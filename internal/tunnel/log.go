@@ -190,7 +190,7 @@ func (t *tally) add(e Event) {
 	//exhaustive:ignore
 	switch e.Kind {
 	case Began:
-		t.Log = evidence.Log{Asked: true, Terse: t.Terse, Telling: t.Telling, Initial: e.Transport}
+		t.Log = evidence.Log{Asked: true, Terse: t.Terse, Telling: t.Telling}
 		clear(t.lost)
 	case Registered:
 		t.onRegistered()

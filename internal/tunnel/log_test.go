@@ -56,49 +56,49 @@ var logs = map[string]struct {
 	sums evidence.Log
 }{
 	"breaks-once-2023": {"began quic 18:00:00; registered 3 quic 18:00:01; broke 3 quic 20:40:51",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, Failures: 1}},
+		evidence.Log{Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, Failures: 1}},
 	"breaks-once-2026": {"began 05:12:40; began quic 05:12:40; registered 0 quic 05:12:41; registered 1 quic 05:12:43; broke 1 quic 09:33:17; dial-failed 1 quic (may be blocked) 09:34:04",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 2, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 1, Failures: 2}},
+		evidence.Log{Registered: 2, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 1, Failures: 2}},
 	"breaks-again-quic": {"began quic 21:00:00; registered 0 quic 21:01:00; broke 0 quic 21:02:00; registered 0 quic 21:03:00; broke 0 quic 21:04:00; registered 0 quic 21:05:00; broke 0 quic 21:06:00; " +
 		"registered 0 quic 21:07:00; broke 0 quic 21:08:00",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 4, Lost: 4, LostOver: evidence.OverQUIC, Failures: 1}},
+		evidence.Log{Registered: 4, Lost: 4, LostOver: evidence.OverQUIC, Failures: 1}},
 	"breaks-again-http2": {"began http2 07:00:00; registered 0 http2 07:00:01; registered 1 http2 07:00:02; registered 2 http2 07:00:03; registered 3 http2 07:00:04; " +
 		"broke 0 http2 07:12:30; broke 1 http2 07:12:30; broke 2 http2 07:12:30; broke 3 http2 07:12:30; registered 0 http2 07:12:50; registered 1 http2 07:12:51; registered 2 http2 07:12:52; " +
 		"registered 3 http2 07:12:53; broke 0 http2 07:14:30; broke 1 http2 07:14:30; broke 2 http2 07:14:30; broke 3 http2 07:14:30; registered 0 http2 07:14:50; registered 1 http2 07:14:51; " +
 		"registered 2 http2 07:14:52; registered 3 http2 07:14:53; broke 0 http2 07:17:30; broke 1 http2 07:17:30; broke 2 http2 07:17:30; broke 3 http2 07:17:30",
-		evidence.Log{Initial: evidence.OverHTTP2, Registered: 12, Lost: 3, LostOver: evidence.OverHTTP2, Failures: 4}},
+		evidence.Log{Registered: 12, Lost: 3, LostOver: evidence.OverHTTP2, Failures: 4}},
 	"never-registers-2026": {"began quic 11:00:02; broke 0 quic 11:00:26; broke 0 quic 11:00:54; broke 0 quic 11:01:22; broke 0 quic 11:01:50; broke 0 quic 11:02:18; broke 0 quic 11:02:46; " +
 		"broke 0 quic 11:03:14; broke 0 quic 11:03:42; broke 0 quic 11:04:10; broke 0 quic 11:04:38; broke 0 quic 11:05:06; broke 0 quic 11:05:34",
-		evidence.Log{Initial: evidence.OverQUIC, Lost: 12, LostOver: evidence.OverQUIC, Failures: 12}},
+		evidence.Log{Lost: 12, LostOver: evidence.OverQUIC, Failures: 12}},
 	"udp-blocked-while-connected": {"began quic 10:00:00; registered 0 quic 10:00:01; broke 0 quic 12:30:00; dial-failed 0 quic (may be blocked) 12:30:06; dial-failed 0 quic (may be blocked) 12:30:14",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 2, Failures: 3}},
+		evidence.Log{Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 2, Failures: 3}},
 	"rejected-at-tls-level": {"began quic 16:00:01; dial-failed 0 quic (may be blocked) 16:00:02; dial-failed 0 quic (may be blocked) 16:00:04",
-		evidence.Log{Initial: evidence.OverQUIC, QUICFailed: 2, Failures: 2}},
+		evidence.Log{QUICFailed: 2, Failures: 2}},
 	"curve-preferences-2024": {"began quic 10:00:01; dial-failed 0 quic (unspoken) 10:00:02; dial-failed 0 quic (unspoken) 10:00:03; dial-failed 0 quic (unspoken) 10:00:05",
-		evidence.Log{Initial: evidence.OverQUIC, Unspoken: 3, Failures: 3}},
+		evidence.Log{Unspoken: 3, Failures: 3}},
 	"clock-wrong-quic": {"began quic 00:00:11; dial-failed 0 quic (untrusted) 00:00:12; dial-failed 0 quic (untrusted) 00:00:14",
-		evidence.Log{Initial: evidence.OverQUIC, Untrusted: 2, Failures: 2}},
+		evidence.Log{Untrusted: 2, Failures: 2}},
 	"unroutable-quic": {"began quic 11:19:00; dial-failed 0 quic (unroutable) 11:20:09; dial-failed 0 quic (unroutable) 11:20:20",
-		evidence.Log{Initial: evidence.OverQUIC, Unroutable: 2, Failures: 2}},
+		evidence.Log{Unroutable: 2, Failures: 2}},
 	"unroutable-http2": {"began http2 11:19:00; dial-failed 0 http2 (unroutable) 11:20:09",
-		evidence.Log{Initial: evidence.OverHTTP2, Unroutable: 1, Failures: 1}},
+		evidence.Log{Unroutable: 1, Failures: 1}},
 	"secret-refused-2026": {"began quic 10:00:00; refused 0 quic 10:00:01",
-		evidence.Log{Initial: evidence.OverQUIC, Rejected: 1, Failures: 1}},
+		evidence.Log{Rejected: 1, Failures: 1}},
 	"stops-in-order": {"began quic 10:00:00; registered 0 quic 10:00:01; stopped 12:30:00",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
+		evidence.Log{Registered: 1}},
 	"terse": {"dial-failed 0 quic (may be blocked) 02:30:06; dial-failed 0 quic (may be blocked) 02:30:14; broke 0 12:30:06",
 		evidence.Log{Terse: true, Lost: 1, Failures: 3}},
 	"journal-colours": {"began http2 10:00:00; broke 3 http2 10:00:31",
-		evidence.Log{Initial: evidence.OverHTTP2, Lost: 1, LostOver: evidence.OverHTTP2, Failures: 1}},
+		evidence.Log{Lost: 1, LostOver: evidence.OverHTTP2, Failures: 1}},
 	"no-dates": {"began quic; registered 0 quic; broke 0 quic; dial-failed 0 quic (may be blocked); failed",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 1, Unknown: 1, Failures: 3,
+		evidence.Log{Registered: 1, Lost: 1, LostOver: evidence.OverQUIC, QUICFailed: 1, Unknown: 1, Failures: 3,
 			LastError: "panic: runtime error: invalid memory address or nil pointer dereference"}},
 	"words-to-come": {"failed 0 10:00:01; failed 1 10:00:09; failed 10:00:10",
 		evidence.Log{Unknown: 3, Failures: 3, LastError: "2028-07-01T10:00:10Z FTL Giving up"}},
 	"requests-of-strangers": {"began quic 10:00:00; registered 0 quic 10:00:01; origin-failed 0 (origin off) 10:00:06; origin-failed 0 (origin TLS) 10:00:07; origin-failed 2 (no host) 10:00:08",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1, NoHost: 1, OriginTLS: 1, OriginOff: 1}},
+		evidence.Log{Registered: 1, NoHost: 1, OriginTLS: 1, OriginOff: 1}},
 	"visitors-who-leave": {"began 06:00:00; began quic 06:00:00; registered 0 quic 06:00:01",
-		evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
+		evidence.Log{Registered: 1}},
 	"waits-for-login":         {"began; login-wanted; login-wanted", evidence.Log{LoginWanted: true, Failures: 2}},
 	"start-dns-entry-10000":   {"began; began; logged-in; start-failed (authentication); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartAuthentication, Failures: 2}},
 	"start-dns-entry-refused": {"start-failed (DNS entry); start-failed (API away)", evidence.Log{Terse: true, StartFailed: evidence.StartDNSEntry, Failures: 2}},
@@ -107,7 +107,7 @@ var logs = map[string]struct {
 		evidence.Log{QUICFailed: 1, StartFailed: evidence.StartAPIAway, Failures: 2}},
 	"start-name-differs": {"start-failed (tunnel name)", evidence.Log{Terse: true, StartFailed: evidence.StartTunnelName, Failures: 1}},
 	"start-no-edge": {"began quic 01:55:09; start-failed (no edge) 01:55:09; start-failed (no edge)",
-		evidence.Log{Initial: evidence.OverQUIC, StartFailed: evidence.StartNoEdge, Failures: 2}},
+		evidence.Log{StartFailed: evidence.StartNoEdge, Failures: 2}},
 }
 
 func TestLogsAreReadAsWhatHappened(t *testing.T) {
@@ -202,7 +202,7 @@ func TestWordsThatNobodyKnowsAreTroubleAllTheSame(t *testing.T) {
 		strange := errorText.ReplaceAllString(text, `error="the flux is out of phase"`)
 		late := aMinuteAfter(Events(text)).Add(48 * time.Hour)
 		known, l := ReadLog(text, late, time.Time{}), ReadLog(strange, late, time.Time{})
-		if l.Failures < known.Failures || l.Registered != known.Registered || l.Initial != known.Initial {
+		if l.Failures < known.Failures || l.Registered != known.Registered {
 			t.Errorf("%s: %d failures of %d are left, registered %d of %d", name, l.Failures, known.Failures, l.Registered, known.Registered)
 		}
 		if then, now := brokenOnly(happened(Events(text))), brokenOnly(happened(Events(strange))); then != "" && now == "" {
@@ -271,25 +271,25 @@ func TestWhatTheLogAmountsTo(t *testing.T) {
 		want  evidence.Log
 	}{
 		"nothing at all":                                   {"", time.Time{}, evidence.Log{Terse: true}},
-		"dialling over QUIC fails":                         {lineQUIC + lineDial + lineDialAgain, time.Time{}, evidence.Log{Initial: evidence.OverQUIC, QUICFailed: 2, Failures: 2}},
-		"what failed before the internet was back is past": {lineQUIC + lineDial, now.Add(-time.Minute), evidence.Log{Initial: evidence.OverQUIC, Failures: 1}},
-		"a connection that came to stand ends the failing": {lineQUIC + lineDial + lineRegistered, time.Time{}, evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
-		"and what nobody knows":                            {lineQUIC + lineUnknown + lineRegistered, time.Time{}, evidence.Log{Initial: evidence.OverQUIC, Registered: 1, Unknown: 1, LastError: strings.TrimSpace(lineUnknown)}},
-		"an earlier run does not count":                    {lineQUIC + lineDial + lineDialAgain + lineHTTP2, time.Time{}, evidence.Log{Initial: evidence.OverHTTP2}},
+		"dialling over QUIC fails":                         {lineQUIC + lineDial + lineDialAgain, time.Time{}, evidence.Log{QUICFailed: 2, Failures: 2}},
+		"what failed before the internet was back is past": {lineQUIC + lineDial, now.Add(-time.Minute), evidence.Log{Failures: 1}},
+		"a connection that came to stand ends the failing": {lineQUIC + lineDial + lineRegistered, time.Time{}, evidence.Log{Registered: 1}},
+		"and what nobody knows":                            {lineQUIC + lineUnknown + lineRegistered, time.Time{}, evidence.Log{Registered: 1, Unknown: 1, LastError: strings.TrimSpace(lineUnknown)}},
+		"an earlier run does not count":                    {lineQUIC + lineDial + lineDialAgain + lineHTTP2, time.Time{}, evidence.Log{}},
 		"it breaks again and again within a second": {lineQUIC + strings.Repeat(lineRegistered+lineLost0, 3), time.Time{},
-			evidence.Log{Initial: evidence.OverQUIC, Registered: 3, Lost: 3, LostOver: evidence.OverQUIC, Failures: 1}},
+			evidence.Log{Registered: 3, Lost: 3, LostOver: evidence.OverQUIC, Failures: 1}},
 		"auto fell back": {lineQUIC + lineDial + lineFallback + lineTCP, time.Time{},
-			evidence.Log{Initial: evidence.OverQUIC, QUICFailed: 1, HTTP2Failed: 1, FellBack: true, Failures: 2}},
-		"the precheck's table is not believed": {linePrecheck + lineQUIC, time.Time{}, evidence.Log{Initial: evidence.OverQUIC}},
+			evidence.Log{QUICFailed: 1, HTTP2Failed: 1, FellBack: true, Failures: 2}},
+		"the precheck's table is not believed": {linePrecheck + lineQUIC, time.Time{}, evidence.Log{}},
 		"breaks of long ago": {strings.ReplaceAll(lineQUIC+lineLost0+strings.Replace(lineRegistered, "20:00:01", "20:05:09", 1), "T20:", "T02:"), time.Time{},
-			evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
+			evidence.Log{Registered: 1}},
 		"breaks of long ago that are the log's last word": {strings.ReplaceAll(lineQUIC+lineLost0, "T20:", "T02:"), time.Time{},
-			evidence.Log{Initial: evidence.OverQUIC, Lost: 1, LostOver: evidence.OverQUIC, Failures: 1}},
-		"breaks of a clock that was ahead count":            {strings.ReplaceAll(lineQUIC+lineLost0, "2026-", "2031-"), time.Time{}, evidence.Log{Initial: evidence.OverQUIC, Lost: 1, LostOver: evidence.OverQUIC, Failures: 1}},
+			evidence.Log{Lost: 1, LostOver: evidence.OverQUIC, Failures: 1}},
+		"breaks of a clock that was ahead count":            {strings.ReplaceAll(lineQUIC+lineLost0, "2026-", "2031-"), time.Time{}, evidence.Log{Lost: 1, LostOver: evidence.OverQUIC, Failures: 1}},
 		"a receive buffer that cannot be grown is no fault": {lineBuffer, time.Time{}, evidence.Log{}},
 		"dials of long ago, in a log without level info":    {strings.ReplaceAll(lineDial, "T20:", "T12:") + lineTCP, time.Time{}, evidence.Log{Terse: true, HTTP2Failed: 1, Failures: 2}},
 		"a start that failed and then went well": {"[20:00:00] FATAL: Failed to create DNS entry ha.example.com.\n" + lineQUIC + lineRegistered, time.Time{},
-			evidence.Log{Initial: evidence.OverQUIC, Registered: 1}},
+			evidence.Log{Registered: 1}},
 		"a login that was given": {"Please open the following URL and log in with your Cloudflare account:\n[20:00:00] INFO: Authentication successfull, moving auth file to the '/data' folder\n", time.Time{},
 			evidence.Log{Terse: true, Failures: 1}},
 	} {
