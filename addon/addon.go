@@ -130,8 +130,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	feed.Load(o.DataDir)
 	set := settings(o, public, survey.New(looks), home.location())
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
-	house := doctor.House{Supervisor: super, Cloudflare: cloudflare, Wish: set.Wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge, QUIC: in.QUIC, Memory: looks.Recall}
-	examine := examiner(doctor.Place{Public: public, Outside: outside}, house, func() (string, *time.Location) { return j.Record().Slug, home.location() })
+	examine := examiner(doctor.Place{Public: public, Looks: looks, Wish: set.Wish}, func() (string, *time.Location) { return j.Record().Slug, home.location() })
 	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), History: j.History, Doctor: findings(examine, voice)})
 	entities.Link(home.page(), home.support())
 	var loop *medic.Medic
@@ -196,13 +195,11 @@ func sick(super *supervisor.Client) func() string {
 
 // examiner makes every look for the page. now gives the app that is watched, and where
 // the house is.
-func examiner(at doctor.Place, house doctor.House, now func() (slug string, zone *time.Location)) func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error) {
+func examiner(at doctor.Place, now func() (slug string, zone *time.Location)) func(context.Context, *words.Lang, func(web.DoctorRow)) (string, error) {
 	return func(ctx context.Context, l *words.Lang, emit func(web.DoctorRow)) (string, error) {
-		house := house
-		house.Wish.Home = house.OriginURL
-		house.Wish.Kept, house.Location = now()
 		at := at
-		at.House, at.Lang = &house, l
+		at.Wish.Kept, at.Location = now()
+		at.Lang = l
 		r, err := doctor.Examine(ctx, at, func(r doctor.Row) { emit(doctorRow(r)) })
 		return r.Summary, err
 	}

@@ -16,6 +16,7 @@ import (
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/secret"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/upstream"
 )
@@ -79,17 +80,17 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 		out.Refuse = func() error { return journal.Refuse(o.DataDir, t.Fingerprint()) }
 	}
 	out.Path = path
-	out.Place = doctor.Place{Public: public, Outside: outside, Notes: notes}
+	out.Place = doctor.Place{Public: public, Looks: survey.Settings{World: outside}, Notes: notes}
 	if o.SupervisorToken == "" {
 		out.Place.Notes = append(out.Place.Notes, "This is not inside Home Assistant, so only what can be seen from outside is looked at.")
 		return out, nil
 	}
-	wish := tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: rec.Slug, Home: o.OriginURL}
-	out.Place.House = &doctor.House{
+	out.Place.Wish = tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: rec.Slug}
+	out.Place.Looks = survey.Settings{
 		Supervisor: supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper}),
 		Cloudflare: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper}),
-		Wish:       wish, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
-		Memory: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: rec.Ever(host)} },
+		World:      outside, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
+		Recall: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: rec.Ever(host)} },
 	}
 	return out, nil
 }

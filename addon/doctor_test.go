@@ -56,7 +56,7 @@ func TestTheDoctorTakesAnAddressAsPeopleWriteIt(t *testing.T) {
 			if got := c.Place.Public.URL.String(); got != want.url || c.Path != want.path {
 				t.Errorf("read as %s and path %q", got, c.Path)
 			}
-			if c.Place.House != nil {
+			if c.Place.Looks.Supervisor != nil {
 				t.Error("it takes this machine for Home Assistant")
 			}
 		})

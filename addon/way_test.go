@@ -425,11 +425,11 @@ func (h *splitHouse) doctor() doctor.Report {
 	}
 	u := &url.URL{Scheme: "https", Host: net.JoinHostPort(lab.PublicHost, h.port)}
 	r, err := doctor.Examine(context.Background(), doctor.Place{
-		Public:  probe.Target{URL: u, Net: way, RootCAs: roots, Access: probe.Access{ID: lab.AccessID, Secret: lab.AccessSecret}},
-		Outside: doh.Over(way),
-		House: &doctor.House{
+		Public: probe.Target{URL: u, Net: way, RootCAs: roots, Access: probe.Access{ID: lab.AccessID, Secret: lab.AccessSecret}},
+		Wish:   tunnel.Wish{URL: u.String()},
+		Looks: survey.Settings{
 			Supervisor:   supervisor.New(supervisor.Config{BaseURL: h.w.Supervisor.URL(), Token: lab.SupervisorToken, Net: way}),
-			Wish:         tunnel.Wish{URL: u.String()},
+			World:        doh.Over(way),
 			ConnectorURL: h.w.Connector.URL(), OriginURL: h.w.Core.URL(),
 			QUIC: h.w.Edge.AskQUIC,
 		},

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
-	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 	"tunnelmedic/internal/words"
@@ -32,37 +30,18 @@ const (
 	expirySoon = 14 * 24 * time.Hour
 )
 
-// Supervisor is what the doctor asks of the Supervisor.
-type Supervisor interface {
-	tunnel.Source
-	survey.Supervisor
-	SystemInfo(context.Context) (supervisor.System, error)
-}
-
-// House is what can be asked inside Home Assistant only.
-type House struct {
-	Supervisor   Supervisor
-	Wish         tunnel.Wish
-	ConnectorURL string         // "": by the add-on's host name
-	OriginURL    string         // "": from Core's info
-	Edge         netip.AddrPort // asked over QUIC; not valid: the edges that the connector is connected to
-	QUIC         survey.AskQUIC
-	Cloudflare   survey.Cloudflare // nil: whether its API answers is not asked
-	// Memory says what earlier probes of a host name showed; nil: nobody kept count.
-	Memory func(host string) evidence.Memory
-	Zone   evidence.Zone // Cloudflare's own word, where somebody asked
-	// Location is the home's time zone; nil: Supervisor is asked.
-	Location *time.Location
-}
-
 // Place is what to look at, and from where.
 type Place struct {
-	Public  probe.Target    // URL nil: found by House; its network is that of all looks
-	Outside *probe.Resolver // nil: names are not looked up outside
-	House   *House          // nil: outside Home Assistant
-	Notes   []string        // what the reader should know of how this was set up
-	Lang    *words.Lang     // that the rows and the verdict are told in; nil: English
+	Public   probe.Target    // URL nil: found by Supervisor's word; its network is that of all looks
+	Looks    survey.Settings // without a Supervisor: outside Home Assistant. How long a look takes is the doctor's
+	Wish     tunnel.Wish     // which app, inside Home Assistant
+	Zone     evidence.Zone   // Cloudflare's own word, where somebody asked
+	Location *time.Location  // the home's time zone; nil: Supervisor is asked
+	Notes    []string        // what the reader should know of how this was set up
+	Lang     *words.Lang     // that the rows and the verdict are told in; nil: English
 }
+
+func (p *Place) inside() bool { return p.Looks.Supervisor != nil }
 
 // Verdict is what a row means.
 type Verdict string
@@ -141,8 +120,8 @@ type examination struct {
 // is not the watched tunnel's is looked at from outside only, and no secret is sent
 // there.
 func (x *examination) find(ctx context.Context) error {
-	h := x.place.House
-	if h == nil {
+	look, wish := &x.place.Looks, x.place.Wish
+	if !x.place.inside() {
 		if x.place.Public.URL == nil {
 			return errors.New("outside Home Assistant the address is needed: tunnelmedic doctor --url https://ha.example.com")
 		}
@@ -150,12 +129,13 @@ func (x *examination) find(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	t, err := tunnel.Find(ctx, h.Supervisor, h.Wish, func(t tunnel.Target) *tunnel.Connector {
+	wish.Home = look.OriginURL
+	t, err := tunnel.Find(ctx, look.Supervisor, wish, func(t tunnel.Target) *tunnel.Connector {
 		x.conn = x.connector(t)
 		return x.conn
 	})
 	x.target, x.found = t, err
-	if t.Slug != "" || h.ConnectorURL != "" {
+	if t.Slug != "" || look.ConnectorURL != "" {
 		x.conn = x.connector(t)
 	}
 	if len(t.Others) > 0 {
@@ -171,27 +151,26 @@ func (x *examination) find(ctx context.Context) error {
 			x.notes = append(x.notes, "Only an app from a store that Tunnel Medic does not know names this address, so no token or certificate is shown to it. If it is yours, set it as the public address.")
 			x.place.Public = x.place.Public.Bare()
 		}
-	case t.URL == nil && h.Wish.URL != "" && sameHost(h.Wish.URL, wanted): // what is known of it is the user's own word
+	case t.URL == nil && wish.URL != "" && sameHost(wish.URL, wanted): // what is known of it is the user's own word
 	case t.URL == nil || t.URL.Host != wanted.Host:
 		x.notes = append(x.notes, "This is not the address that the Cloudflared app is known to serve, so it is looked at from outside only, and no token or certificate is shown to it.")
-		x.place.House, x.place.Public = nil, x.place.Public.Bare()
+		x.place.Looks, x.place.Public = survey.Settings{World: look.World}, x.place.Public.Bare()
 	}
 	return nil
 }
 
 func (x *examination) connector(t tunnel.Target) *tunnel.Connector {
-	return tunnel.ConnectorOf(t, x.place.House.ConnectorURL).Over(x.place.Public.Net)
+	return tunnel.ConnectorOf(t, x.place.Looks.ConnectorURL).Over(x.place.Public.Net)
 }
 
 // look makes every look of the plan.
 func (x *examination) look(ctx context.Context) {
-	home := survey.Home{Public: x.place.Public}
+	home, set := survey.Home{Public: x.place.Public}, x.place.Looks
 	home.Public.Timeout = Bounded(home.Public.Timeout)
-	set := survey.Settings{World: x.place.Outside, Timeout: home.Public.Timeout, Limit: restLimit, Log: zerolog.Nop()}
-	if h := x.place.House; h != nil {
-		home.Slug, home.Connector, home.Location, home.Zone = x.target.Slug, x.conn, x.location(ctx), h.Zone
-		set.Supervisor, set.Cloudflare, set.Recall = h.Supervisor, h.Cloudflare, h.Memory
-		set.ConnectorURL, set.OriginURL, set.Edge, set.QUIC = h.ConnectorURL, h.OriginURL, h.Edge, h.QUIC
+	set.Timeout, set.Limit, set.Log = home.Public.Timeout, restLimit, zerolog.Nop()
+	set.Remember = nil // that is the daemon's
+	if x.place.inside() {
+		home.Slug, home.Connector, home.Location, home.Zone = x.target.Slug, x.conn, x.location(ctx), x.place.Zone
 	}
 	x.ended, x.rows = map[survey.Name]bool{}, make([]Row, len(table))
 	x.seen = survey.New(set).Survey(ctx, home, survey.Moment{Whole: true, Done: x.tell})
@@ -212,19 +191,16 @@ func (x *examination) tell(f survey.Finding) {
 
 // location is the home's time zone, nil where it cannot be had.
 func (x *examination) location(ctx context.Context) *time.Location {
-	if l := x.place.House.Location; l != nil {
+	if l := x.place.Location; l != nil {
 		return l
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	s, err := x.place.House.Supervisor.SystemInfo(ctx)
+	s, err := x.place.Looks.Supervisor.SystemInfo(ctx)
 	if err != nil || s.TimeZone == "" {
 		return nil
 	}
-	l, err := time.LoadLocation(s.TimeZone)
-	if err != nil {
-		return nil
-	}
+	l, _ := time.LoadLocation(s.TimeZone) // nil of a name that it does not know
 	return l
 }
 

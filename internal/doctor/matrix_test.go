@@ -21,6 +21,7 @@ import (
 	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 )
 
@@ -515,18 +516,16 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	if s.resolver != nil {
 		s.public.Net.Names = s.resolver
 	}
-	p := doctor.Place{Public: s.public}
+	p := doctor.Place{Public: s.public, Wish: tunnel.Wish{URL: u.String()}, Zone: s.zone, Looks: survey.Settings{
+		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken, Net: net}),
+		ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(),
+		Recall: func(string) evidence.Memory { return s.memory },
+	}}
 	if s.doh {
-		if p.Outside, err = probe.NewResolver(env["TUNNELMEDIC_DOH_URL"], nil); err != nil {
+		if p.Looks.World, err = probe.NewResolver(env["TUNNELMEDIC_DOH_URL"], nil); err != nil {
 			t.Fatal(err)
 		}
-		p.Outside.Over(net)
-	}
-	p.House = &doctor.House{
-		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken, Net: net}),
-		Wish:         tunnel.Wish{URL: u.String()},
-		ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(),
-		Memory: func(string) evidence.Memory { return s.memory }, Zone: s.zone,
+		p.Looks.World.Over(net)
 	}
 	r, err := doctor.Examine(t.Context(), p, nil)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
-	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/survey"
 )
 
 // Cloudflare's own error pages are named by what they say: from a terminal far away as
@@ -67,8 +67,9 @@ func TestCloudflaresErrorPagesAreNamedFromOutsideToo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.House = &doctor.House{Supervisor: supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken}), Wish: tunnel.Wish{URL: u.String()},
-				ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(), Memory: func(string) evidence.Memory { return evidence.Memory{Known: true} }}
+			p.Wish.URL = u.String()
+			p.Looks = survey.Settings{Supervisor: supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken}),
+				ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(), Recall: func(string) evidence.Memory { return evidence.Memory{Known: true} }}
 			inside, err := doctor.Examine(t.Context(), p, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -307,7 +307,7 @@ func quicRow(_ *examination, f survey.Finding) row {
 }
 
 func carriedRow(x *examination, f survey.Finding) row {
-	if x.place.House == nil || x.conn == nil {
+	if !x.place.inside() || x.conn == nil {
 		return row{}
 	}
 	rise, known := f.Seen.Connector.Carried()

@@ -61,7 +61,7 @@ type Report struct {
 // Examine puts the same request onto HTTP/2 connections in two shapes, count
 // times each. done is told each try as it ends, one at a time; it may be nil.
 func Examine(ctx context.Context, p doctor.Place, path string, count int, done func(Look)) Report {
-	way := survey.Way{World: p.Outside}
+	way := survey.Way{World: p.Looks.World}
 	t := way.Where(ctx, p.Public)
 	t.Timeout = doctor.Bounded(t.Timeout)
 	r := Report{At: time.Now(), URL: t.URL.String() + path, Notes: p.Notes}

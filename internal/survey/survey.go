@@ -19,11 +19,10 @@ import (
 	"tunnelmedic/internal/tunnel"
 )
 
-// Supervisor is what the looks ask of the Supervisor.
+// Supervisor is what the looks, and the doctor, ask of the Supervisor.
 type Supervisor interface {
-	tunnel.Cores
-	AddOns(context.Context) ([]supervisor.AddOn, error)
-	Info(ctx context.Context, slug string) (supervisor.Info, error)
+	tunnel.Source
+	SystemInfo(context.Context) (supervisor.System, error)
 	CoreState(context.Context) (evidence.Core, error)
 	CoreRuns(context.Context) evidence.Switch
 	Network(context.Context) (evidence.Internet, error)
