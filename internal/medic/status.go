@@ -128,11 +128,12 @@ func (s Status) Reachable() bool {
 	return s.Diagnosis.Cause.ChecksSucceed()
 }
 
-// NeedsYou says whether only a person can end what is wrong: with the way in, or with the
-// program itself. Where nothing can be watched it is not known.
+// NeedsYou says whether only a person can end what is wrong: with the program itself, or with
+// the way in. Of the way in it is not known where nothing can be watched, and decided only once
+// what is on trial is proven; where every check of the home's own succeeds, it is open.
 func (s Status) NeedsYou() bool {
-	sure := s.State != policy.Starting && s.State != policy.Blind && (s.Incident != nil || s.Detector.Score == 0)
-	return s.Unsure || len(s.Hindered) > 0 || sure && s.Diagnosis.Remedy == diagnosis.Tell
+	told := s.State != policy.Starting && s.State != policy.Blind && s.State != policy.Treating
+	return s.Unsure || len(s.Hindered) > 0 || told && s.Diagnosis.Remedy == diagnosis.Tell && !s.Reachable()
 }
 
 // In gives the status as its reader's language says it. What is quoted of others (a name,

@@ -52,7 +52,7 @@ func TestWhatTheEntitiesShow(t *testing.T) {
 		{"an incident is", ill(policy.Suspect, true), false, true, false},
 		{"waiting after a treatment is", ill(policy.Holding, true), false, true, false},
 		{"what only a person can end", with(ill(policy.Suspect, true), func(s *medic.Status) { s.Diagnosis.Remedy = diagnosis.Tell }), false, true, true},
-		{"one failed probe calls nobody", with(ill(policy.Suspect, false), func(s *medic.Status) { s.Diagnosis.Remedy = diagnosis.Tell }), true, true, false},
+		{"whatever was suspected before", with(ill(policy.Suspect, false), func(s *medic.Status) { s.Diagnosis.Remedy = diagnosis.Tell }), true, true, true},
 		{"nobody but a person knows their own setting", with(well(1), func(s *medic.Status) { s.Unsure = true }), true, true, true},
 		{"what cannot be watched is not known", ill(policy.Blind, false), nil, true, false},
 		{"at the start nothing is known", medic.Status{Mode: "heal", State: policy.Starting}, nil, true, nil},

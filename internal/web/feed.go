@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
 	"tunnelmedic/internal/policy"
@@ -46,15 +45,15 @@ type span struct {
 	badge
 }
 
-// badge is a state as the page names it: where only a person can mend what is wrong, it
-// says so.
+// badge is a state as the page names it: what is looked at closely needs a person where
+// only one can mend it.
 type badge struct {
 	State    policy.Phase `json:"state"`
 	NeedsYou bool         `json:"needs_you,omitempty"`
 }
 
 func badgeOf(s medic.Status) badge {
-	return badge{s.State, s.State == policy.Suspect && s.Diagnosis.Remedy == diagnosis.Tell}
+	return badge{s.State, s.State == policy.Suspect && s.NeedsYou()}
 }
 
 func (s badge) name() words.Text {

@@ -502,7 +502,7 @@ func TestEveryStateHasASentenceAColourAndAShape(t *testing.T) {
 		s, state := wellNow(), badge.State
 		s.State = state
 		if badge.NeedsYou {
-			s.Diagnosis.Remedy = diagnosis.Tell
+			s.Diagnosis.Cause, s.Diagnosis.Remedy = diagnosis.HostnameUnknown, diagnosis.Tell
 		}
 		h.loop.mu.Lock()
 		h.loop.status = s
@@ -539,6 +539,9 @@ func TestThePageSaysThatItNeedsYouWhereOnlyAPersonCanMendIt(t *testing.T) {
 	} {
 		s := wellNow()
 		s.State, s.Diagnosis.Remedy, s.Detector.Score = c.state, c.remedy, c.score
+		if c.state != policy.Healthy {
+			s.Diagnosis.Cause = diagnosis.HostnameUnknown
+		}
 		h.loop.mu.Lock()
 		h.loop.status = s
 		h.loop.mu.Unlock()
