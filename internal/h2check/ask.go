@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
 )
@@ -28,14 +29,9 @@ const (
 	EmptyData                 // HEADERS, then an empty DATA frame that ends the stream: the same request (RFC 9113 §8.1)
 )
 
-var shapeNames = [...]string{"HEADERS alone", "HEADERS + empty DATA"}
+var shapeNames = []string{"HEADERS alone", "HEADERS + empty DATA"}
 
-func (s Shape) String() string {
-	if int(s) < len(shapeNames) {
-		return shapeNames[s]
-	}
-	return "unknown"
-}
+func (s Shape) String() string { return enum.Name(shapeNames, s) }
 
 // MarshalText writes the shape's name.
 func (s Shape) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -53,14 +49,9 @@ const (
 	Broken                    // something came that is not HTTP/2, or our own side gave up
 )
 
-var outcomeNames = [...]string{"not reached", "no HTTP/2", "answered", "timed out", "reset", "connection ended", "broken"}
+var outcomeNames = []string{"not reached", "no HTTP/2", "answered", "timed out", "reset", "connection ended", "broken"}
 
-func (o Outcome) String() string {
-	if int(o) < len(outcomeNames) {
-		return outcomeNames[o]
-	}
-	return "unknown"
-}
+func (o Outcome) String() string { return enum.Name(outcomeNames, o) }
 
 // MarshalText writes the outcome's name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }

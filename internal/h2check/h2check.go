@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +39,6 @@ type Tally struct {
 	Curl     string      `json:"curl,omitempty"`
 	First    *Look       `json:"first,omitempty"`
 	Failed   *Look       `json:"first_failed,omitempty"`
-	outcomes map[Outcome]int
 }
 
 // Failures is how many requests that reached the server were not answered.
@@ -99,11 +99,10 @@ func (t *Tally) add(l Look) {
 	if l.Trouble == evidence.Interrupted {
 		return
 	}
-	if t.outcomes == nil {
-		t.outcomes, t.Statuses = map[Outcome]int{}, map[int]int{}
+	if t.Statuses == nil {
+		t.Statuses = map[int]int{}
 	}
 	t.Tried++
-	t.outcomes[l.Outcome]++
 	//exhaustive:ignore
 	switch l.Outcome {
 	case Replied:
@@ -174,10 +173,7 @@ func (t Tally) why() string {
 	if t.First == nil {
 		return "interrupted"
 	}
-	if t.First.Detail != "" {
-		return t.First.Outcome.String() + ": " + t.First.Detail
-	}
-	return t.First.Outcome.String()
+	return strings.TrimSuffix(t.First.Outcome.String()+": "+t.First.Detail, ": ")
 }
 
 // oneIn says a share the way people do.
@@ -195,18 +191,12 @@ const unlikely = 0.025
 // requests of one shape if the shape made no difference (Fisher's exact test,
 // one-sided); k2 of n2 are the other shape's.
 func chance(k1, n1, k2, n2 int) float64 {
-	ln := func(n, k int) float64 { // of n over k
-		a, _ := math.Lgamma(float64(n + 1))
-		b, _ := math.Lgamma(float64(k + 1))
-		c, _ := math.Lgamma(float64(n - k + 1))
-		return a - b - c
-	}
-	p := 0.0
+	ways := func(n, k int) *big.Int { return new(big.Int).Binomial(int64(n), int64(k)) }
+	these := new(big.Int)
 	for k := k1; k <= min(n1, k1+k2); k++ {
-		if k1+k2-k <= n2 {
-			p += math.Exp(ln(n1, k) + ln(n2, k1+k2-k) - ln(n1+n2, k1+k2))
-		}
+		these.Add(these, new(big.Int).Mul(ways(n1, k), ways(n2, k1+k2-k)))
 	}
+	p, _ := new(big.Rat).SetFrac(these, ways(n1+n2, k1+k2)).Float64()
 	return p
 }
 
