@@ -59,14 +59,11 @@ func startClients(w *World, every time.Duration, stay bool, agent string) *Clien
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return w.way.Dial(ctx, network, w.Edge.door.addr)
 		}}}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
+	if !w.enter() {
 		cancel()
 		close(c.done)
 		return c
 	}
-	w.wg.Add(1)
 	go func() {
 		defer w.wg.Done()
 		defer close(c.done)
@@ -132,11 +129,8 @@ func (c *Clients) knock(ctx context.Context) (*websocket.Conn, error) {
 	if c.agent != "" {
 		header.Set("User-Agent", c.agent)
 	}
-	ws, resp, err := websocket.Dial(ctx, c.w.Edge.url+"/api/websocket", &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header})
+	ws, _, err := websocket.Dial(ctx, c.w.Edge.url+"/api/websocket", &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header})
 	if err != nil {
-		if resp != nil && resp.Body != nil {
-			_ = resp.Body.Close()
-		}
 		return nil, err
 	}
 	if _, _, err := ws.Read(ctx); err != nil {

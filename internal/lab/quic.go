@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"sync"
 
 	"golang.org/x/net/quic"
 )
@@ -57,24 +56,7 @@ func (e *Edge) openQUIC(own, foreign tls.Certificate) error {
 		return fmt.Errorf("starting the edge over QUIC: %w", err)
 	}
 	e.quic = &quicEdge{endpoint, socket}
-	e.w.wg.Go(e.quic.hold)
 	return nil
-}
-
-// hold lets connections stand until the other side has enough of them.
-func (q *quicEdge) hold() {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		conn, err := q.endpoint.Accept(context.Background())
-		if err != nil {
-			return
-		}
-		wg.Go(func() {
-			_ = conn.Wait(context.Background()) // ends with the endpoint, too
-			conn.Abort(nil)
-		})
-	}
 }
 
 func (q *quicEdge) close() {

@@ -19,9 +19,11 @@ package house
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -243,37 +245,14 @@ func (h *House) bury() {
 	h.Helper()
 	l := h.life
 	h.life, h.buried = nil, append(h.buried, l)
-	if err := copyAll(filepath.Join(h.disks, fmt.Sprint(len(h.buried))), l.dir); err != nil {
+	to := filepath.Join(h.disks, fmt.Sprint(len(h.buried)))
+	err := os.CopyFS(to, os.DirFS(l.dir))
+	for ; errors.Is(err, fs.ErrNotExist); err = os.CopyFS(to, os.DirFS(l.dir)) { // something was renamed meanwhile
+		_ = os.RemoveAll(to)
+	}
+	if err != nil {
 		h.Fatal(err)
 	}
-}
-
-// copyAll copies a folder. A file that is renamed meanwhile counts as gone.
-func copyAll(to, from string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	files, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		there, here := filepath.Join(to, f.Name()), filepath.Join(from, f.Name())
-		if f.IsDir() {
-			if err := copyAll(there, here); err != nil {
-				return err
-			}
-			continue
-		}
-		raw, err := os.ReadFile(here)
-		if err != nil {
-			continue
-		}
-		if err := os.WriteFile(there, raw, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Dir is the data folder of the present life, or of the next one.

@@ -74,31 +74,18 @@ type Result struct {
 func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.Writer) (Result, error) {
 	opt := sc.World
 	opt.Seed = seed
-	if opt.Speed == 0 {
-		opt.Speed = speed
-	}
-	w, err := lab.New(opt)
+	w, env, close, err := home(ctx, opt)
 	if err != nil {
 		return Result{}, err
 	}
-	defer w.Close()
-	dir, err := os.MkdirTemp("", "tunnelmedic-lab-")
-	if err != nil {
-		return Result{}, fmt.Errorf("making the daemon's data folder: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	env := environment(w, dir)
-	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
-
+	defer close()
 	began := time.Now()
+	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
 	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"]}
 	before := w.Supervisor.Options(lab.DefaultSlug)
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
 	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.Edge.URL(), s.url)
 	s.tell.say("lab", "Time is short here: a check every %.1f s, where a home has one every two minutes.", w.Timings().ProbeInterval.Seconds())
-	if err := w.Connector.Ready(ctx); err != nil {
-		return Result{}, fmt.Errorf("the lab's tunnel does not connect: %w", err)
-	}
 	s.play(ctx, sc, func(life context.Context) error { return daemon(life, lab.Environ(env), &logReader{tell: s.tell}) })
 	if err := ctx.Err(); err != nil {
 		return Result{}, err // it was broken off, so nothing can be said of it
@@ -109,11 +96,26 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	return r, nil
 }
 
-// environment is the daemon's in this world: as in a home where a phone is to ring.
-func environment(w *lab.World, dir string) map[string]string {
-	env := w.Env()
+// home is a world whose tunnel stands, slow enough for eyes, and the daemon's environment in it: as in a home where a
+// phone is to ring. close ends the world, and takes the daemon's data away.
+func home(ctx context.Context, opt lab.Options) (w *lab.World, env map[string]string, close func(), err error) {
+	dir, err := os.MkdirTemp("", "tunnelmedic-lab-")
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("making the daemon's data folder: %w", err)
+	}
+	opt.Speed = speed
+	if w, err = lab.New(opt); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, nil, nil, err
+	}
+	close = func() { w.Close(); _ = os.RemoveAll(dir) }
+	if err = w.Connector.Ready(ctx); err != nil {
+		close()
+		return nil, nil, nil, fmt.Errorf("the lab's tunnel does not connect: %w", err)
+	}
+	env = w.Env()
 	maps.Copy(env, map[string]string{"TUNNELMEDIC_DATA_DIR": dir, "TUNNELMEDIC_OPTIONS_FILE": dir + "/options.json", "TUNNELMEDIC_NOTIFY": "mobile_app_pixel"})
-	return env
+	return w, env, close, nil
 }
 
 // play lets script, daemon and watcher go side by side, until the script is at its end.

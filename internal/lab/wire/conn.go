@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,9 +21,7 @@ type Conn struct {
 	near    *net.TCPAddr
 	far     *net.TCPAddr
 
-	mu     sync.Mutex
-	linger int
-	closed bool
+	hard, closed atomic.Bool // hard: Close is a reset
 }
 
 // flow is one direction of a connection.
@@ -63,7 +62,7 @@ func newFlow() *flow {
 
 func pair(a, b *net.TCPAddr) (*Conn, *Conn) {
 	to, from := newFlow(), newFlow()
-	return &Conn{in: from, out: to, near: a, far: b, linger: -1}, &Conn{in: to, out: from, near: b, far: a, linger: -1}
+	return &Conn{in: from, out: to, near: a, far: b}, &Conn{in: to, out: from, near: b, far: a}
 }
 
 // Read takes what has come.
@@ -73,7 +72,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	defer f.mu.Unlock()
 	for {
 		switch {
-		case c.isClosed():
+		case c.closed.Load():
 			return 0, c.failed("read", net.ErrClosed)
 		case f.read.over():
 			return 0, c.failed("read", os.ErrDeadlineExceeded)
@@ -102,7 +101,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	defer f.mu.Unlock()
 	for {
 		switch {
-		case c.isClosed():
+		case c.closed.Load():
 			return n, c.failed("write", net.ErrClosed)
 		case f.write.over():
 			return n, c.failed("write", os.ErrDeadlineExceeded)
@@ -124,23 +123,16 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 // Close ends both directions. As in TCP, what has come and was not read turns the
 // goodbye into a reset.
 func (c *Conn) Close() error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+	if c.closed.Swap(true) {
 		return c.failed("close", net.ErrClosed)
 	}
-	c.closed = true
-	hard := c.linger == 0
-	c.mu.Unlock()
-	c.shut(hard)
+	c.shut(c.hard.Load())
 	return nil
 }
 
 // reset ends both directions as a process's death or a firewall does.
 func (c *Conn) reset() error {
-	c.mu.Lock()
-	c.linger = 0
-	c.mu.Unlock()
+	c.hard.Store(true)
 	return c.Close()
 }
 
@@ -165,21 +157,13 @@ func (c *Conn) shut(hard bool) {
 	}
 }
 
-func (c *Conn) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
-}
-
 func (c *Conn) failed(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.near, Addr: c.far, Err: err}
 }
 
 // SetLinger with 0 makes Close a reset, as with a TCP socket.
 func (c *Conn) SetLinger(seconds int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.linger = seconds
+	c.hard.Store(seconds == 0)
 	return nil
 }
 
@@ -204,7 +188,7 @@ func (c *Conn) SetWriteDeadline(at time.Time) error { return c.out.until(&c.out.
 func (f *flow) until(d *deadline, at time.Time, c *Conn) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c.isClosed() {
+	if c.closed.Load() {
 		return c.failed("set", net.ErrClosed)
 	}
 	d.set(at, f.moved.Broadcast)
