@@ -1,6 +1,7 @@
 package lab
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,24 +12,8 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
-const help = `The lab's world, by hand.
-
-GET    /control           this page
-GET    /control/state     everything, as JSON
-GET    /control/faults    the faults in force
-PUT    /control/faults    replaces all faults; {} heals the world
-PATCH  /control/faults    changes those that are named
-POST   /control/inject    spoils calls of Supervisor's API:
-                          {"method","path","delay","after_effect","status","body","content_type","hang","reset","huge","times"}
-DELETE /control/inject    takes all of these away
-POST   /control/user      the user's hands: {"action":…,"slug":…}, slug being the Cloudflared add-on if left out
-                          stop, start, restart, uninstall, crash, core-restart,
-                          protocol with "protocol": "auto", "quic", "http2" or "" (saved; holds from the next start),
-                          options with "options": {…} (saved as a whole; holds from the next start)
-GET    /control/log       what the Cloudflared add-on wrote
-
-Faults, all of them left out when nothing is wrong:
-`
+//go:embed control.txt
+var help string
 
 // faultHelp tells all faults, part by part.
 func faultHelp() string {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -9,25 +10,12 @@ import (
 	"strings"
 )
 
+//go:embed demo.html
+var demoHTML string
+
 // demoPage is the page on which a person breaks and mends things. It changes nothing by being
 // read: what changes the world is a form.
-var demoPage = template.Must(template.New("demo").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="3"><title>Break and mend</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:1rem auto;padding:0 1rem}form{display:inline}button{font:inherit;border:0;padding:0;background:none;color:#0277bd;text-decoration:underline;cursor:pointer}li{margin:.2rem 0}.on{font-weight:600;color:#c62828}</style>
-</head><body><h1>Break and mend</h1>
-<p>From outside, Home Assistant {{if eq .Open 1.0}}opens{{else if eq .Open 0.0}}<span class="on">does not open</span>{{else}}<span class="on">opens now and then</span>{{end}}.
-The tunnel runs over {{.Transport}}, and was restarted {{.Restarts}} times. <a href="{{.Page}}" target="medic">Tunnel Medic's page</a> says what it makes of it.</p>
-<h2>What can go wrong</h2><ul>
-{{range .Damages}}<li>{{if .Done}}<span class="on">{{.Words}}</span> – <form method="post" action="/mend"><button name="what" value="{{.Name}}">mend it</button></form>{{else}}<form method="post" action="/break"><button name="what" value="{{.Name}}">{{.Words}}</button></form>{{end}}</li>
-{{end}}</ul>
-<p><form method="post" action="/mend"><button name="what" value="everything">Mend everything</button></form></p>
-<h2>What people do</h2><ul>
-{{range .Hands}}<li><form method="post" action="/do"><button name="what" value="{{.Action}}">{{.Words}}</button></form></li>
-{{end}}</ul>
-{{with .Told}}<h2>What stands in Home Assistant</h2>{{range .}}<p><strong>{{.Title}}</strong><br>{{.Message}}</p>{{end}}{{end}}
-{{with .Rung}}<h2>What the phone said</h2><ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
-</body></html>
-`))
+var demoPage = template.Must(template.New("demo").Parse(demoHTML))
 
 // demoHands are what people do, as userAct names it.
 var demoHands = []struct{ Action, Words string }{

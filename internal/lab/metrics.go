@@ -1,13 +1,13 @@
 package lab
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
-	"maps"
+	"io"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
+	"text/template"
 
 	"tunnelmedic/internal/evidence"
 )
@@ -67,7 +67,7 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 		_ = json.NewEncoder(rw).Encode(r.config())
 	case "/metrics":
 		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores")
-		_, _ = rw.Write([]byte(r.exposition()))
+		r.expose(rw)
 	default:
 		http.NotFound(rw, req)
 	}
@@ -103,33 +103,13 @@ func (r *run) config() any {
 	return map[string]any{"version": version, "config": map[string]any{"ingress": rules, "warp-routing": map[string]any{}, "originRequest": map[string]any{}}}
 }
 
-func (r *run) exposition() string {
-	var b strings.Builder
-	metric := func(name, kind, help string, lines ...string) {
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-		for _, l := range lines {
-			fmt.Fprintf(&b, "%s%s\n", name, l)
-		}
-	}
-	metric("build_info", "gauge", "Build and version information", fmt.Sprintf(`{goversion="go1.26.2",revision="2026-08-20-1011 UTC",type="",version="%s"} 1`, r.w.opt.Version))
-	metric("cloudflared_tunnel_concurrent_requests_per_tunnel", "gauge", "Concurrent requests proxied through each tunnel", fmt.Sprintf(" %d", r.open))
-	metric("cloudflared_tunnel_ha_connections", "gauge", "Number of active ha connections", fmt.Sprintf(" %d", len(r.conns))) // those that dial are among them
-	metric("cloudflared_tunnel_request_errors", "counter", "Count of error proxying to origin", fmt.Sprintf(" %d", r.errors))
-	if len(r.codes) > 0 {
-		var lines []string
-		for _, code := range slices.Sorted(maps.Keys(r.codes)) {
-			lines = append(lines, fmt.Sprintf(`{status_code="%d"} %d`, code, r.codes[code]))
-		}
-		metric("cloudflared_tunnel_response_by_code", "counter", "Count of responses by HTTP status code", lines...)
-	}
-	if r.located {
-		var lines []string
-		for i := range r.conns {
-			lines = append(lines, fmt.Sprintf(`{connection_id="%d",edge_location="fra0%d"} 1`, i, 3+i))
-		}
-		metric("cloudflared_tunnel_server_locations", "gauge", "Where each tunnel is connected to. 1 means current location, 0 means previous locations.", lines...)
-	}
-	metric("process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.", fmt.Sprintf(" %.2f", float64(r.began.UnixMilli())/1000))
-	metric("cloudflared_tunnel_total_requests", "counter", "Amount of requests proxied through all the tunnels", fmt.Sprintf(" %d", r.total))
-	return b.String()
+//go:embed metrics.txt
+var metricsText string
+
+// exposition is what cloudflared tells Prometheus. Of its connections, those that dial are among them.
+var exposition = template.Must(template.New("metrics").Parse(metricsText))
+
+func (r *run) expose(to io.Writer) {
+	_ = exposition.Execute(to, map[string]any{"Version": r.w.opt.Version, "Open": r.open, "Connections": len(r.conns), "Errors": r.errors, "Codes": r.codes,
+		"Located": r.located, "Started": fmt.Sprintf("%.2f", float64(r.began.UnixMilli())/1000), "Total": r.total})
 }

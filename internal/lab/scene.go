@@ -53,13 +53,9 @@ func (w *scene) after(d time.Duration, do func()) {
 	w.wg.Add(1)
 	go func() {
 		defer w.wg.Done()
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-w.ctx.Done():
-		case <-t.C:
-			w.mu.Lock()
-			defer w.mu.Unlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.sleep(w.ctx, d) {
 			do()
 			w.different()
 		}

@@ -17,7 +17,7 @@ const speed = 0.3
 type Scenario struct {
 	Name, About string
 	World       lab.Options
-	Script      func(*Stage)  // ends where something that it waits for does not come
+	Script      func(*Stage)  // begins when all is well, and ends where something that it waits for does not come
 	Limit       time.Duration // 0: 30 s
 }
 
@@ -45,12 +45,10 @@ var Scenarios = []Scenario{
 	{
 		Name: "quic-stripped", About: "the WebSocket upgrade is lost over QUIC; HTTP/2 is well.",
 		Script: func(s *Stage) {
-			s.healthy()
 			s.happens("Over QUIC, every WebSocket upgrade is lost from now on. Pages still load.", lab.Stripped(1, evidence.OverQUIC))
-			s.until("a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == "http2" })
+			s.cured("http2")
 			s.checkSeen("upgrade-stripped")
-			s.checkProtocol("--protocol=http2")
-			s.checkRestarts(1)
+			s.checkTunnel(1, "--protocol=http2")
 			s.pass(1)
 			s.checkTold("The tunnel now uses the protocol http2")
 		},
@@ -59,77 +57,66 @@ var Scenarios = []Scenario{
 		Name: "http2-stripped", About: "the user has set http2, and there it is lost; QUIC is well.",
 		World: lab.Options{RunParameters: []string{"--protocol=http2", "--edge-ip-version=4"}},
 		Script: func(s *Stage) {
-			s.healthy()
 			s.happens("Over HTTP/2, every WebSocket upgrade is lost from now on.", lab.Stripped(1, evidence.OverHTTP2))
-			s.until("a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == "auto" })
-			s.checkProtocol("--protocol=auto", "--edge-ip-version=4")
-			s.checkRestarts(1)
+			s.cured("auto")
+			s.checkTunnel(1, "--protocol=auto", "--edge-ip-version=4")
 		},
 	},
 	{
 		Name: "stripped-everywhere", About: "it is lost under every protocol; the user's own setting must come back, and the wait be calm.",
 		World: lab.Options{RunParameters: []string{"--edge-ip-version=4"}},
 		Script: func(s *Stage) {
-			s.healthy()
 			s.happens("Every WebSocket upgrade is lost, whatever the transport.", lab.Stripped(1))
 			s.until("the hold", func(st status) bool {
 				return st.State == "holding" && st.Diagnosis.Cause == "stripped-everywhere"
 			})
-			s.checkProtocol("--edge-ip-version=4")
-			s.checkRestarts(2) // the other transport, and the way back
+			s.checkTunnel(2, "--edge-ip-version=4") // the other transport, and the way back
 			s.pass(1)
 			s.checkTold("Your own setting (auto) is restored")
 			s.happens("Upstream, it is mended.", lab.Faults{})
 			s.healthy()
-			s.checkRestarts(2)
+			s.checkTunnel(2, "--edge-ip-version=4")
 		},
 	},
 	{
 		Name: "partial", About: "one WebSocket in five is lost over QUIC: noise at first, then certain.",
 		Script: func(s *Stage) {
-			s.healthy()
 			s.happens("Over QUIC, one WebSocket upgrade in five is lost.", lab.Stripped(0.2, evidence.OverQUIC))
 			// Somebody keeps opening the app: their failures call for a check.
 			clients := s.World.StartClients(s.World.Timings().ProbeInterval/2, false)
 			defer clients.Stop()
-			s.until("a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == "http2" })
-			s.checkProtocol("--protocol=http2")
-			s.checkRestarts(1)
+			s.cured("http2")
+			s.checkTunnel(1, "--protocol=http2")
 		},
 	},
 	{
 		Name: "origin-restart", About: "Home Assistant restarts; the tunnel must be left alone.",
 		Script: func(s *Stage) {
-			s.healthy()
 			s.tell.say("world", "Somebody restarts Home Assistant.")
 			s.happens("Home Assistant is down.", lab.Faults{CoreDown: true})
 			s.until("origin-down", func(st status) bool { return st.Diagnosis.Cause == "origin-down" })
 			s.pass(2)
 			s.happens("Home Assistant is back.", lab.Faults{})
 			s.healthy()
-			s.checkProtocol()
-			s.checkRestarts(0)
+			s.checkTunnel(0)
 		},
 	},
 	{
 		Name: "access-wall", About: "Cloudflare Access asks for a login; only a person can change that.",
 		Script: func(s *Stage) {
-			s.healthy()
 			s.happens("Somebody puts Cloudflare Access in front of Home Assistant.", lab.Faults{Access: true})
 			s.until("access-login", func(st status) bool { return st.State == "blind" && st.Diagnosis.Cause == "access-login" })
 			s.pass(2)
 			s.checkTold("service token")
 			s.happens("The service token of the check is let through.", lab.Faults{})
 			s.healthy()
-			s.checkProtocol()
-			s.checkRestarts(0)
+			s.checkTunnel(0)
 		},
 	},
 	{
 		Name: "udp-blocked", About: "it is lost over HTTP/2, and the network lets no QUIC through: that is asked before anything is tried.",
 		World: lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: true}},
 		Script: func(s *Stage) {
-			s.healthy()
 			f := lab.Stripped(1, evidence.OverHTTP2)
 			f.UDPBlocked = true
 			s.happens("Over HTTP/2, every WebSocket upgrade is lost. UDP is blocked in this house.", f)
@@ -146,7 +133,6 @@ var Scenarios = []Scenario{
 		Name: "changed-by-hand", About: "in the middle of a trial, the user sets a protocol: the user's word wins.",
 		World: lab.Options{RunParameters: []string{"--protocol=auto"}},
 		Script: func(s *Stage) {
-			s.healthy()
 			s.happens("Every WebSocket upgrade is lost, whatever the transport.", lab.Stripped(1))
 			s.until("a trial", func(st status) bool { return st.State == "treating" && st.Protocol.Setting == "http2" })
 			s.tell.say("world", "The user opens the app's options, sets quic, and restarts it.")
@@ -155,8 +141,7 @@ var Scenarios = []Scenario{
 			s.until("the new own setting", func(st status) bool { return st.Protocol.Own == "quic" && st.State != "treating" })
 			n := s.World.Supervisor.Restarts()
 			s.pass(1)
-			s.checkProtocol("--protocol=quic")
-			s.checkRestarts(n)
+			s.checkTunnel(n, "--protocol=quic")
 		},
 	},
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -129,7 +130,7 @@ func (s *Stage) play(ctx context.Context, sc Scenario, daemon func(context.Conte
 	watching.Go(func() { s.watch(life) })
 	played, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- daemon(life) }()
-	go func() { defer close(played); sc.Script(s) }()
+	go func() { defer close(played); s.healthy(); sc.Script(s) }()
 	select {
 	case <-played:
 		end()
@@ -218,6 +219,11 @@ func (s *Stage) untilState(state string) {
 	s.until("state "+state, func(st status) bool { return st.State == state })
 }
 
+// cured waits until all is well over a protocol.
+func (s *Stage) cured(protocol string) {
+	s.until("a cure", func(st status) bool { return st.State == "healthy" && st.Protocol.Setting == protocol })
+}
+
 func (s *Stage) healthy() { s.untilState("healthy") }
 
 // must ends the story with the error, if there is one.
@@ -262,31 +268,26 @@ func (s *Stage) check(ok bool, format string, args ...any) {
 // checkSeen notes a failure unless the daemon gave this cause at some time.
 func (s *Stage) checkSeen(cause string) {
 	s.mu.Lock()
-	found := false
-	for _, st := range s.seen {
-		found = found || st.Diagnosis.Cause == cause
-	}
+	found := slices.ContainsFunc(s.seen, func(st status) bool { return st.Diagnosis.Cause == cause })
 	s.mu.Unlock()
 	s.check(found, "the cause %s was never diagnosed", cause)
 }
 
 func (s *Stage) checkProtocol(flags ...string) {
 	got := s.World.Supervisor.RunParameters()
-	s.check(strings.Join(got, " ") == strings.Join(flags, " "), "run_parameters are %q, not %q", got, flags)
+	s.check(slices.Equal(got, flags), "run_parameters are %q, not %q", got, flags)
 }
 
-func (s *Stage) checkRestarts(n int) {
-	s.check(s.World.Supervisor.Restarts() == n, "the tunnel was restarted %d times, not %d", s.World.Supervisor.Restarts(), n)
+// checkTunnel notes a failure unless the tunnel was restarted so often until now, and has these flags.
+func (s *Stage) checkTunnel(restarts int, flags ...string) {
+	s.checkProtocol(flags...)
+	s.check(s.World.Supervisor.Restarts() == restarts, "the tunnel was restarted %d times, not %d", s.World.Supervisor.Restarts(), restarts)
 }
 
 // checkTold notes a failure unless a notification with this text stood at some time.
 func (s *Stage) checkTold(text string) {
-	for _, n := range s.World.Core.Told().NotificationLog {
-		if strings.Contains(n.Title+"\n"+n.Message, text) {
-			return
-		}
-	}
-	s.fail("no notification said %q", text)
+	s.check(slices.ContainsFunc(s.World.Core.Told().NotificationLog, func(n lab.NotificationStep) bool { return strings.Contains(n.Title+"\n"+n.Message, text) }),
+		"no notification said %q", text)
 }
 
 // compareOptions holds every option but run_parameters against what it was.
