@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,16 +20,14 @@ type Clients struct {
 	done   chan struct{}
 	http   *http.Client
 
-	mu    sync.Mutex
-	tally Tally
+	tally Tally // World.mu guards it
 }
 
 // Tally is how the attempts went.
 type Tally struct {
 	Attempts int
-	Opened   int       // those that Home Assistant greeted
-	Last     string    // why the last one failed, "" if it did not
-	LastOpen time.Time // when one opened last
+	Opened   int    // those that Home Assistant greeted
+	Last     string // why the last one failed, "" if it did not
 }
 
 // StartClients sends somebody to the public address every interval. With stay they
@@ -86,8 +83,8 @@ func (c *Clients) Stop() { c.cancel(); <-c.done }
 
 // Tally is how it went so far.
 func (c *Clients) Tally() Tally {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
 	return c.tally
 }
 
@@ -99,17 +96,13 @@ func (c *Clients) try(ctx context.Context) {
 		}
 		return
 	}
-	c.mu.Lock()
-	c.tally.Attempts++
-	c.tally.Last = ""
-	if err == nil {
-		c.tally.Opened++
-		c.tally.LastOpen = time.Now()
-	} else {
-		c.tally.Last = err.Error()
-	}
-	c.mu.Unlock()
 	c.w.mu.Lock()
+	c.tally.Attempts++
+	if c.tally.Last = ""; err != nil {
+		c.tally.Last = err.Error()
+	} else {
+		c.tally.Opened++
+	}
 	c.w.changed()
 	c.w.mu.Unlock()
 	if err != nil {

@@ -55,7 +55,6 @@ type Core struct {
 
 	told    Told
 	log     []string
-	banned  bool
 	sockets map[*socket]struct{}
 }
 

@@ -20,7 +20,7 @@ func (w *World) OpenShare() float64 {
 func (e *Edge) openShare() float64 {
 	f, r := &e.w.faults, e.w.Connector.run
 	switch {
-	case f.shut("home") || e.w.Core.banned:
+	case f.shut("home"):
 		return 0
 	case f.SplitDNS && !f.InternetDown:
 		return 1

@@ -304,8 +304,7 @@ func (f *Faults) shut(where string) bool {
 func (f Faults) clone() Faults {
 	f.Upgrade = maps.Clone(f.Upgrade)
 	if f.Answer != nil {
-		a := *f.Answer
-		f.Answer = &a
+		f.Answer = new(*f.Answer)
 	}
 	return f
 }

@@ -56,7 +56,6 @@ type Options struct {
 	HAVersion string   // "" is 2026.11.2
 	Timezone  string   // "" is Europe/Berlin
 	Language  string   // of Home Assistant; "" is en
-	BanAfter  int      // wrong tokens until Home Assistant bans; 0 is never
 	Notify    []string // notify services that exist; nil is mobile_app_pixel
 	Users     []User   // of Home Assistant; nil is an owner and somebody who is no administrator
 	MQTT      *MQTT    // the broker that Supervisor knows; nil is none

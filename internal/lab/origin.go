@@ -33,9 +33,7 @@ func (c *web) serve(out http.ResponseWriter, req *http.Request) {
 
 // turnedAway is the status with which Home Assistant refuses a request before it looks at it, 0 if it does not.
 func (c *web) turnedAway(req *http.Request) int {
-	c.w.mu.Lock()
-	f, banned := c.w.faults, c.banned
-	c.w.mu.Unlock()
+	f := c.w.Faults()
 	proxied := req.Header.Get("X-Forwarded-For")
 	switch {
 	case f.ProxyNotTrusted && proxied != "":
@@ -44,7 +42,7 @@ func (c *web) turnedAway(req *http.Request) int {
 	case f.Forwarded != "" && proxied != "":
 		c.logf("ERROR", "http.forwarded", forwardedTexts[f.Forwarded], proxied)
 		return http.StatusBadRequest
-	case f.Banned || banned:
+	case f.Banned:
 		return http.StatusForbidden
 	}
 	return 0
@@ -142,12 +140,10 @@ func (c *web) converse(ws *websocket.Conn, req *http.Request) {
 	case m.Type != "auth":
 		say(map[string]any{"type": "auth_invalid", "message": "Auth message incorrectly formatted: required key not provided @ data['type']. Got None"})
 	case m.Token != HAToken:
-		c.wrongToken()
+		c.counts(&c.told.WrongTokens)
 		say(map[string]any{"type": "auth_invalid", "message": "Invalid access token or password"})
 	default:
-		c.w.mu.Lock()
-		c.told.SignIns++
-		c.w.mu.Unlock()
+		c.counts(&c.told.SignIns)
 		for ok := say(map[string]any{"type": "auth_ok", "ha_version": *c.version.Load()}); ok && hear(forever); {
 			if m.Type == "ping" {
 				ok = say(map[string]any{"id": m.ID, "type": "pong"})
@@ -179,12 +175,8 @@ func startPage(version string) string {
 		`<script crossorigin="use-credentials">isModern&&(import("` + core + `"),import("` + app + `"),window.latestJS=true)</script></body></html>`
 }
 
-func (c *web) wrongToken() {
+func (c *web) counts(one *int) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	c.told.WrongTokens++
-	if c.w.opt.BanAfter > 0 && c.told.WrongTokens >= c.w.opt.BanAfter {
-		c.banned = true
-		c.w.changed()
-	}
+	*one++
 }

@@ -9,16 +9,15 @@ import (
 
 // Request is one request that a part of the world was asked.
 type Request struct {
-	At     time.Time     `json:"at"`
-	Took   time.Duration `json:"took_ns"`
-	Server string        `json:"server"` // supervisor, origin, edge, connector, outside
-	Method string        `json:"method"`
-	Host   string        `json:"host,omitempty"`
-	Path   string        `json:"path"`
-	Query  string        `json:"query,omitempty"`
-	Header http.Header   `json:"-"`      // as it came: it may hold tokens
-	Body   string        `json:"-"`      // Supervisor's only
-	Status int           `json:"status"` // 0 while it is being answered, or if it never was
+	At     time.Time
+	Server string // supervisor, origin, edge, connector, outside, proxy
+	Method string
+	Host   string
+	Path   string
+	Query  string
+	Header http.Header // as it came: it may hold tokens
+	Body   string      // Supervisor's only
+	Status int         // 0 while it is being answered, or if it never was
 }
 
 // keptRequests bounds what a long-lived world remembers.
@@ -50,7 +49,7 @@ func (w *World) record(server string, req *http.Request, body string) func(statu
 	return func(status int) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		r.Status, r.Took = status, time.Since(r.At)
+		r.Status = status
 		w.changed()
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"time"
 
-	"tunnelmedic/internal/lab/wire"
 	"tunnelmedic/internal/network"
 )
 
@@ -36,7 +35,6 @@ type World struct {
 	metrics        string
 	kept           []io.Closer     // hold the ports of these two
 	origin         *http.Transport // asks Home Assistant with nothing added, each request over a connection of its own
-	plug           *wire.Plug      // the world's part in a network in memory; nil on loopback
 
 	scene    // its lock guards all below, and what the parts say that it guards
 	faults   Faults
@@ -64,8 +62,7 @@ func New(opt Options) (_ *World, err error) {
 	w.Outside = &Outside{w: w}
 	w.different = func() { w.settleDoors(); w.changed() }
 	if opt.Net != nil {
-		w.plug = opt.Net.Plug()
-		w.way = w.plug.Network()
+		w.way = opt.Net.Plug().Network()
 	}
 	w.origin = &http.Transport{DialContext: w.way.Dial, DisableCompression: true, MaxIdleConnsPerHost: -1}
 	w.Core.version.Store(&opt.HAVersion)

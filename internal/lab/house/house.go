@@ -30,6 +30,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,7 +235,7 @@ func (h *House) Crash() bool {
 		return false
 	}
 	h.bury() // before anything else, while the disk is as it was
-	l.log.drop()
+	l.log.gone.Store(true)
 	l.plug.Pull()
 	l.end()
 	return true
@@ -345,23 +346,13 @@ func (h *House) Holds(what string, during time.Duration, cond func() bool) {
 
 // pen is what one life writes with.
 type pen struct {
-	to *lab.Transcript
-
-	mu   sync.Mutex
-	gone bool
+	to   *lab.Transcript
+	gone atomic.Bool
 }
 
 func (p *pen) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gone {
+	if p.gone.Load() {
 		return len(b), nil
 	}
 	return p.to.Write(b)
-}
-
-func (p *pen) drop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gone = true
 }
