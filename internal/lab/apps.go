@@ -77,15 +77,9 @@ func DefaultAddOns(runParameters ...string) []AddOn {
 	if runParameters == nil {
 		runParameters = []string{}
 	}
-	options, _ := json.Marshal(struct { // strings and lists always marshal
-		ExternalHostname string   `json:"external_hostname"`
-		AdditionalHosts  []any    `json:"additional_hosts"`
-		TunnelName       string   `json:"tunnel_name"`
-		TunnelToken      string   `json:"tunnel_token"`
-		PostQuantum      bool     `json:"post_quantum"`
-		LogLevel         string   `json:"log_level"`
-		RunParameters    []string `json:"run_parameters"`
-	}{PublicHost, []any{map[string]string{"hostname": "files.example.com", "service": "http://files.internal:80"}}, "homeassistant", TunnelToken, false, "info", runParameters})
+	flags, _ := json.Marshal(runParameters) // strings always marshal
+	options := fmt.Appendf(nil, `{"external_hostname":%q,"additional_hosts":[{"hostname":"files.example.com","service":"http://files.internal:80"}],`+
+		`"tunnel_name":"homeassistant","tunnel_token":%q,"post_quantum":false,"log_level":"info","run_parameters":%s}`, PublicHost, TunnelToken, flags)
 	return []AddOn{
 		{Slug: DefaultSlug, Name: "Cloudflared", Version: cloudflaredVersion, Options: options},
 		{Slug: "core_mosquitto", Name: "Mosquitto broker", Version: "6.5.2", Options: json.RawMessage(`{"logins":[{"username":"house","password":"lab-mosquitto-password"}]}`)},
@@ -110,23 +104,33 @@ func (s *Supervisor) install() error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	for _, a := range addOns {
-		if a.State == "" {
-			a.State = evidence.StateStarted
-		}
-		if a.Options == nil {
-			a.Options = json.RawMessage(`{}`)
-		}
-		if _, err := members(a.Options); err != nil {
+		one := s.add(a)
+		if _, err := members(one.Options); err != nil {
 			return fmt.Errorf("options of %s: %w", a.Slug, err)
 		}
-		a.Options = slices.Clone(a.Options)
-		one := &app{AddOn: a, installed: true}
-		s.apps = append(s.apps, one)
 		if one == s.watched() && one.running() {
 			s.w.Connector.start(one)
 		}
 	}
 	return nil
+}
+
+// add puts an add-on in, or back. The caller holds mu.
+func (s *Supervisor) add(a AddOn) *app {
+	if a.State == "" {
+		a.State = evidence.StateStarted
+	}
+	if a.Options == nil {
+		a.Options = json.RawMessage(`{}`)
+	}
+	a.Options = slices.Clone(a.Options)
+	one := s.find(a.Slug)
+	if one == nil {
+		one = &app{}
+		s.apps = append(s.apps, one)
+	}
+	one.AddOn, one.installed = a, true
+	return one
 }
 
 // watched is the add-on whose connector the world has: the first Cloudflared one.
@@ -145,6 +149,14 @@ func (s *Supervisor) find(slug string) *app {
 		if a.Slug == slug {
 			return a
 		}
+	}
+	return nil
+}
+
+// installed is the add-on of this slug, nil if it is not there.
+func (s *Supervisor) installed(slug string) *app {
+	if a := s.find(slug); a != nil && a.installed {
+		return a
 	}
 	return nil
 }
@@ -269,7 +281,7 @@ func (s *Supervisor) setOptions(a *app, raw json.RawMessage) error {
 func (s *Supervisor) Options(slug string) json.RawMessage {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if a := s.find(slug); a != nil && a.installed {
+	if a := s.installed(slug); a != nil {
 		return slices.Clone(a.Options)
 	}
 	return nil
@@ -289,7 +301,7 @@ func (s *Supervisor) RunParameters() []string {
 func (s *Supervisor) State(slug string) evidence.AddOnState {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if a := s.find(slug); a != nil && a.installed {
+	if a := s.installed(slug); a != nil {
 		return a.State
 	}
 	return evidence.StateUnknown

@@ -82,28 +82,24 @@ func (w *control) handler() http.Handler {
 	mux.HandleFunc("GET /control/log", func(rw http.ResponseWriter, _ *http.Request) {
 		text(rw, http.StatusOK, w.Supervisor.Log(w.watchedSlug()))
 	})
-	mux.HandleFunc("POST /control/inject", func(rw http.ResponseWriter, req *http.Request) {
+	act := func(pattern string, do func(*http.Request) error) {
+		mux.HandleFunc(pattern, func(rw http.ResponseWriter, req *http.Request) { settled(rw, do(req)) })
+	}
+	act("POST /control/inject", func(req *http.Request) error {
 		var i Injection
-		err := readControl(req, &i)
-		if err == nil {
-			err = i.Check()
+		if err := readControl(req, &i); err != nil {
+			return err
 		}
-		if err == nil {
-			w.Supervisor.Inject(i)
-		}
-		settled(rw, err)
+		w.Supervisor.Inject(i)
+		return i.Check()
 	})
-	mux.HandleFunc("DELETE /control/inject", func(rw http.ResponseWriter, _ *http.Request) {
-		w.Supervisor.ClearInjections()
-		settled(rw, nil)
-	})
-	mux.HandleFunc("POST /control/user", func(rw http.ResponseWriter, req *http.Request) {
+	act("DELETE /control/inject", func(*http.Request) error { w.Supervisor.ClearInjections(); return nil })
+	act("POST /control/user", func(req *http.Request) error {
 		var u userAct
-		err := readControl(req, &u)
-		if err == nil {
-			err = w.user(u)
+		if err := readControl(req, &u); err != nil {
+			return err
 		}
-		settled(rw, err)
+		return w.user(u)
 	})
 	return mux
 }

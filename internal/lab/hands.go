@@ -18,8 +18,8 @@ type Hands struct{ w *World }
 func (h *Hands) SetsOptions(slug string, raw json.RawMessage) error {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
-	a := h.w.Supervisor.find(slug)
-	if a == nil || !a.installed {
+	a := h.w.Supervisor.installed(slug)
+	if a == nil {
 		return errors.New(slug + " is not installed")
 	}
 	return h.w.Supervisor.setOptions(a, raw)
@@ -96,21 +96,14 @@ func (h *Hands) Uninstalls(slug string) error {
 
 // Installs puts an add-on in, or back, and starts it if its state says so.
 func (h *Hands) Installs(a AddOn) error {
-	if a.Options == nil {
-		a.Options = json.RawMessage(`{}`)
-	}
 	start := a.State == "" || a.State == evidence.StateStarted
 	a.State = evidence.StateStopped
 	h.w.mu.Lock()
-	if have := h.w.Supervisor.find(a.Slug); have != nil {
-		if have.installed {
-			h.w.mu.Unlock()
-			return errors.New(a.Slug + " is installed already")
-		}
-		have.AddOn, have.installed = a, true
-	} else {
-		h.w.Supervisor.apps = append(h.w.Supervisor.apps, &app{AddOn: a, installed: true})
+	if h.w.Supervisor.installed(a.Slug) != nil {
+		h.w.mu.Unlock()
+		return errors.New(a.Slug + " is installed already")
 	}
+	h.w.Supervisor.add(a)
 	h.w.changed()
 	h.w.mu.Unlock()
 	if start {

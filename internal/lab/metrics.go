@@ -82,20 +82,22 @@ func (r *run) config() any {
 		OriginRequest map[string]any `json:"originRequest"`
 	}
 	rules := []rule{}
-	if r.opt.ExternalHostname != "" {
-		service := r.w.opt.ServiceURL
+	sends := func(host, service string) {
+		rules = append(rules, rule{Hostname: host, Service: service, OriginRequest: map[string]any{}})
+	}
+	if service := r.w.opt.ServiceURL; r.opt.ExternalHostname != "" {
 		if r.followed {
 			service = "http://homeassistant:" + strconv.Itoa(movedPort)
 		}
-		rules = append(rules, rule{Hostname: r.opt.ExternalHostname, Service: service, OriginRequest: map[string]any{}})
+		sends(r.opt.ExternalHostname, service)
 	}
 	for _, h := range r.opt.AdditionalHosts {
-		rules = append(rules, rule{Hostname: h.Hostname, Service: h.Service, OriginRequest: map[string]any{}})
+		sends(h.Hostname, h.Service)
 	}
 	for _, h := range r.w.opt.Hosts {
-		rules = append(rules, rule{Hostname: h, Service: r.w.opt.ServiceURL, OriginRequest: map[string]any{}})
+		sends(h, r.w.opt.ServiceURL)
 	}
-	rules = append(rules, rule{Service: "http_status:404", OriginRequest: map[string]any{}})
+	sends("", "http_status:404")
 	version := -1
 	if r.opt.TunnelToken != "" {
 		version = 7 // managed from outside

@@ -37,34 +37,27 @@ func (w *World) Requests() []Request {
 	return out
 }
 
-// record notes a request as it arrives; the function it gives notes its status.
-func (w *World) record(server string, req *http.Request, body string) func(status int) {
-	r := &Request{At: time.Now(), Server: server, Method: req.Method, Host: req.Host, Path: req.URL.Path, Query: req.URL.RawQuery, Header: req.Header.Clone(), Body: body}
+// watch records a request to one of the parts as it arrives; the function it gives notes its status.
+func (w *World) watch(server string, rw http.ResponseWriter, req *http.Request) (*watched, func()) {
+	r := &Request{At: time.Now(), Server: server, Method: req.Method, Host: req.Host, Path: req.URL.Path, Query: req.URL.RawQuery, Header: req.Header.Clone()}
+	if server == "supervisor" {
+		raw, _ := io.ReadAll(io.LimitReader(req.Body, bodyLimit)) // a body that breaks off is a short body
+		req.Body = io.NopCloser(bytes.NewReader(raw))
+		r.Body = string(raw)
+	}
+	out := &watched{ResponseWriter: rw}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.requests = append(w.requests, r); len(w.requests) > keptRequests {
 		w.requests = append([]*Request(nil), w.requests[keptRequests/2:]...)
 	}
 	w.changed()
-	return func(status int) {
+	return out, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		r.Status = status
+		r.Status = out.status
 		w.changed()
 	}
-}
-
-// watch records a request to one of the net/http parts.
-func (w *World) watch(server string, rw http.ResponseWriter, req *http.Request) (*watched, func()) {
-	body := ""
-	if server == "supervisor" {
-		raw, _ := io.ReadAll(io.LimitReader(req.Body, bodyLimit)) // a body that breaks off is a short body
-		req.Body = io.NopCloser(bytes.NewReader(raw))
-		body = string(raw)
-	}
-	note := w.record(server, req, body)
-	out := &watched{ResponseWriter: rw}
-	return out, func() { note(out.status) }
 }
 
 // watched notes the status on its way.
