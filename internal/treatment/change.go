@@ -16,7 +16,8 @@ import (
 // it ends.
 type change struct {
 	*Treatment
-	in journal.Intention
+	in     journal.Intention
+	called time.Time // when a restart or start was asked for last
 }
 
 // stopped is a change that ended before its last step, with the reason.
@@ -205,13 +206,19 @@ func (c *change) halted(ctx context.Context, info supervisor.Info) (bool, error)
 	return false, nil
 }
 
-// ending is how the app's last run ended, if one has begun since then.
+// ending is how the last run of the app, which is stopped, ended, if that has begun since
+// then or was signalled too late for the call to have done it. One that had hardly begun is
+// not the one that answered before, and an error would have left the app in another state.
 func (c *change) ending(ctx context.Context, since time.Time) tunnel.Ending {
 	text, err := c.Supervisor.Log(ctx, c.in.Slug)
 	if err != nil {
 		return tunnel.EndNotKnown
 	}
-	return tunnel.EndingOf(text, since)
+	how := tunnel.EndingOf(text, since, c.called.Add(c.Patience.Late))
+	if how == tunnel.HardlyBegan && c.in.Process != "" {
+		return tunnel.EndedBySignal
+	}
+	return how
 }
 
 // notRunning ends a change after whose restart the app is shown stopped: by a person,

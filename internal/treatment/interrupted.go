@@ -29,7 +29,7 @@ func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Ou
 	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
 		in.Begun = max(in.Begun, 1) // an earlier version of this program did not count
 	}
-	r := resuming{&change{t, in}, in.Begun}
+	r := resuming{&change{Treatment: t, in: in, called: in.At}, in.Begun}
 	out, err := outcome(r.run(ctx))
 	out.Sent = in.Stage == journal.Writing
 	out.Restarts = max(out.Restarts, r.least)
@@ -185,7 +185,7 @@ type leaving struct{ *change }
 // stage is the one that the interrupted change had reached. What could not be done
 // stands in the diary, and the next start does it.
 func (t *Treatment) Leave(ctx context.Context, in journal.Intention, restart bool) error {
-	l := leaving{&change{t, in}}
+	l := leaving{&change{Treatment: t, in: in, called: in.At}}
 	interrupted, writing := in.Stage == journal.Restarting, in.Stage == journal.Writing
 	// A diary that cannot be written must not keep the setting from going back.
 	unnoted := l.note(journal.Writing)

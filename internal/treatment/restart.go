@@ -112,6 +112,7 @@ func (r *restarting) ask(ctx context.Context) (refusal, err error) {
 		r.in.Begun -= r.cost
 		return nil, end(policy.Unkept, r.in.To)
 	}
+	r.called = time.Now()
 	refusal = call(ctx, r.in.Slug)
 	return refusal, ctx.Err()
 }

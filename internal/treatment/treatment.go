@@ -87,7 +87,7 @@ func DefaultPatience() Patience {
 // An error means that the outcome is not known, because the context ended: the
 // intention stays, and Resume takes it up.
 func (t *Treatment) Do(ctx context.Context, in journal.Intention) (policy.Outcome, error) {
-	c := &change{t, in}
+	c := &change{Treatment: t, in: in}
 	if in.NoRestart { // the running process was never started with what is taken back
 		return outcome(policy.Outcome{Result: policy.Settled, Setting: in.To, Transport: in.Before}, c.write(ctx))
 	}
@@ -99,7 +99,7 @@ func (t *Treatment) Do(ctx context.Context, in journal.Intention) (policy.Outcom
 func (t *Treatment) Undo(ctx context.Context, in journal.Intention, begun *journal.Intention) (policy.Outcome, error) {
 	if begun != nil && begun.Stage == journal.Writing && begun.To != in.To {
 		// A write whose answer got lost must not take effect behind our back.
-		if _, err := (&change{t, *begun}).settledOn(ctx, begun.At); err != nil {
+		if _, err := (&change{Treatment: t, in: *begun}).settledOn(ctx, begun.At); err != nil {
 			return outcome(policy.Outcome{}, err)
 		}
 	}

@@ -8,16 +8,19 @@ type Ending uint8
 const (
 	EndNotKnown   Ending = iota // the log does not say
 	NeverBegan                  // none began since: what it shows is how the one before was ended
+	HardlyBegan                 // cloudflared was not there yet, and nothing had gone wrong
 	EndedBySignal               // it was told to: by a person, or by Supervisor for one
 	EndedByError                // it ended on its own
 )
 
-// EndingOf reads how the last run ended, if that began since a moment: a run from before
-// may have been ended by a restart of ours.
-func EndingOf(text string, since time.Time) Ending {
-	end, begun, unsure := EndNotKnown, since.IsZero(), false
+// EndingOf reads how the last run of an app that is stopped ended, if that run began since a
+// moment: one from before may have been ended by a restart of ours. That signals before
+// late; what was signalled later was so by another hand.
+func EndingOf(text string, since, late time.Time) Ending {
+	end, begun, unsure, starting := EndNotKnown, since.IsZero(), false, false
 	r := read(text)
 	for _, e := range r.events {
+		starting = e.Kind == Began && e.At.IsZero() // the start script is
 		//exhaustive:ignore
 		switch e.Kind {
 		case Began:
@@ -28,6 +31,9 @@ func EndingOf(text string, since time.Time) Ending {
 			}
 		case Stopped:
 			end = EndedBySignal
+			if e.At.After(late) {
+				begun, unsure = true, false
+			}
 		case StartFailed, Failed:
 			if end != EndedBySignal && r.wouldTell(e.Kind) {
 				end = EndedByError
@@ -37,6 +43,8 @@ func EndingOf(text string, since time.Time) Ending {
 		}
 	}
 	switch {
+	case end == EndNotKnown && starting:
+		return HardlyBegan
 	case end == EndedBySignal && unsure:
 		return EndNotKnown
 	case end == EndedBySignal && !begun:

@@ -147,6 +147,41 @@ func TestAStopWhileAnInterruptedRestartIsWaitedForIsRespected(t *testing.T) {
 	})
 }
 
+// A crash, and while nobody watches a person stops the app: minutes later, so that no restart
+// of ours can have sent the signal that the log shows, or just after our restart, before
+// cloudflared has written a line.
+func TestAStopWhileNobodyWatchesIsRespected(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent bool
+		wait time.Duration
+	}{"the restart was never sent": {false, time.Minute}, "it was made": {true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			var trap house.Trap
+			house.Run(t, lab.Options{Tap: trap.Spring}, nil, func(h *house.House) {
+				h.Wait("a good look", 5*time.Minute, func() bool { return healthy(h) })
+				trap.Set("/restart", false, func() bool {
+					if c.sent {
+						go func() { _ = h.World.User.Restarts(lab.DefaultSlug) }() // by Supervisor, which had the call
+					}
+					return h.Crash()
+				})
+				h.World.ChangeFaults(func(f *lab.Faults) { f.Upgrade = lab.Stripped(1, quic).Upgrade })
+				h.Wait("the crash", 10*time.Minute, func() bool { return !h.Lives() })
+				h.Sleep(c.wait)
+				for h.World.User.Stops(lab.DefaultSlug) != nil {
+					h.Sleep(100 * time.Millisecond) // Supervisor is busy with the restart
+				}
+				h.Sleep(3 * time.Minute)
+				h.Start()
+				h.Holds("it stays stopped", 2*time.Hour, func() bool { return h.World.Supervisor.State(lab.DefaultSlug) == evidence.StateStopped })
+				if flagOf(h.World) != "" {
+					h.Errorf("what was not proven is stored: %s", flagOf(h.World))
+				}
+			})
+		})
+	}
+}
+
 // The API goes away between the question and the start: what our restart has stopped is
 // started within two minutes of its becoming possible, however long it took.
 func TestWhatOurRestartStoppedIsStartedAsSoonAsItCanBe(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/lab"
+	"tunnelmedic/internal/treatment"
 )
 
 // fault counts one; from now on there may be reason to act.
@@ -142,12 +143,18 @@ func (p *play) unseen(now evidence.Protocol) {
 func (p *play) stop() error {
 	ran := p.w.Supervisor.State(slug) == evidence.StateStarted
 	err := p.w.User.Stops(slug)
-	if err == nil && ran { // what does not run cannot be seen to be stopped
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.truth.stopped, p.truth.stoppedAt = true, time.Now()
+	if err != nil || !ran { // what does not run cannot be seen to be stopped
+		return err
 	}
-	return err
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Within these seconds the log cannot be told from that of a restart that Supervisor broke off.
+	alike := treatment.DefaultPatience().Late
+	if p.h.Lives() {
+		alike /= 2
+	}
+	p.truth.stopped, p.truth.stoppedAt = time.Since(p.truth.unsent) > alike, time.Now()
+	return nil
 }
 
 func (p *play) start() {

@@ -87,7 +87,8 @@ type truth struct {
 	own       []evidence.Protocol // each of them may be taken for the person's own setting
 	stopped   bool                // by a person
 	stoppedAt time.Time
-	gone      bool // uninstalled
+	unsent    time.Time // when the daemon was killed with a restart noted, and none sent
+	gone      bool      // uninstalled
 	foreign   string
 	reads     []reading // of the options, by the daemon, lately
 	edited    time.Time // when a person last saved options
@@ -297,6 +298,11 @@ func (p *play) tap(req *http.Request, effect func()) {
 		p.note("struck at %s", call)
 		sprung.strike()
 		if sprung.moment == beforeEffect {
+			if strings.HasSuffix(call, "/restart") {
+				p.mu.Lock()
+				p.truth.unsent = time.Now()
+				p.mu.Unlock()
+			}
 			return
 		}
 	}
