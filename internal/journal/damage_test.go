@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -207,51 +206,4 @@ func keptOn(t *testing.T, j *journal.Journal, disk *memory) (journal.Record, str
 	}
 	again, warning := on(t, disk)
 	return again.Record(), warning
-}
-
-// A journal that an earlier version wrote has no checksum. It is read whole, and what
-// is damaged in its structure is seen all the same.
-func TestAJournalWithoutAChecksumIsRead(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join("testdata", "journals", "without-a-sum.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newMemory()
-	d.files["/data/"], d.files["/data/journal.json"] = "", string(raw)
-	j, warning := on(t, d)
-	r := j.Record()
-	if warning != "" || r.Slug != "9074a9fa_cloudflared" || r.Intention == nil || r.Intention.To != evidence.HTTP2 || r.Policy.Trial == nil || r.Policy.Incident == nil || !r.Policy.OwnKnown {
-		t.Fatalf("%q, %+v", warning, r)
-	}
-	update(t, j, func(*journal.Record) {})
-	for _, name := range copies {
-		if !strings.HasPrefix(d.files["/data/"+name], "{\n \"sum\": \"") {
-			t.Errorf("%s is not sealed after the first look", name)
-		}
-	}
-	// An earlier version that ran in between, as after a downgrade, wrote the first alone:
-	// that is the truth, though the twin bears a number.
-	d.files["/data/journal.json"] = strings.Replace(string(raw), `"hold`, `"hold`, 1)
-	if again, warning := on(t, d); warning != "" || !reflect.DeepEqual(again.Record(), r) {
-		t.Errorf("after a downgrade and back: %q, %+v", warning, again.Record())
-	}
-	// Words and members cannot be damaged unseen; only digits and letters of a text can.
-	seen, silent := 0, map[string]int{}
-	for bit := range 8 * len(raw) {
-		b := slices.Clone(raw)
-		b[bit/8] ^= 1 << (bit % 8)
-		d := newMemory()
-		d.files["/data/"], d.files["/data/journal.json"] = "", string(b)
-		j, warning := on(t, d)
-		got := j.Record()
-		switch {
-		case warning != "":
-			seen++
-		case got.Policy.Own != r.Policy.Own || got.Policy.Set != r.Policy.Set || got.Policy.OwnKnown != r.Policy.OwnKnown:
-			t.Errorf("bit %d changes the own setting in silence: %+v", bit, got.Policy)
-		case !reflect.DeepEqual(got, r):
-			silent["another time, id or count"]++
-		}
-	}
-	t.Logf("of %d bits %d are seen, and %v change in silence", 8*len(raw), seen, silent)
 }

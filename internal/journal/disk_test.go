@@ -380,9 +380,9 @@ func TestACutBetweenAnyTwoCallsLeavesOneOrTheOther(t *testing.T) {
 }
 
 func TestADowngradeForgetsNothingThatMatters(t *testing.T) {
-	later := `{"version":2,"slug":"9074a9fa_cloudflared","mood":{"good":true},"policy":{"own":"quic","own_known":true,"set":"http2","mesmerised":1,
+	later := journal.Sealed(`{"version":2,"slug":"9074a9fa_cloudflared","mood":{"good":true},"policy":{"own":"quic","own_known":true,"set":"http2","mesmerised":1,
 		"incident":{"id":7},"trial":{"protocol":"http2","purpose":"trial","since":"2026-11-21T22:05:12Z","settled":true,"more":[]},
-		"restarts":["2026-11-21T22:00:00Z","2026-11-21T22:05:00Z"],"paused_until":"2026-11-22T00:00:00Z"}}`
+		"restarts":["2026-11-21T22:00:00Z","2026-11-21T22:05:00Z"],"paused_until":"2026-11-22T00:00:00Z"}}`)
 	d := newMemory()
 	d.files["/data/"], d.files["/data/journal.json"] = "", later
 	j, warning := on(t, d)
@@ -410,7 +410,8 @@ func TestADowngradeForgetsNothingThatMatters(t *testing.T) {
 		i := strings.Index(later, name+":")
 		end := i + strings.IndexByte(later[i:], ',')
 		d := newMemory()
-		d.files["/data/"], d.files["/data/journal.json"] = "", later[:i]+odd+later[end:]
+		_, body, _ := strings.Cut(later[:i]+odd+later[end:], `"generation": 1,`)
+		d.files["/data/"], d.files["/data/journal.json"] = "", journal.Sealed("{"+body)
 		if j, warning := on(t, d); j.Record().Policy.Doubt != policy.Unsure || warning == "" {
 			t.Errorf("%s: %+v, %q", odd, j.Record(), warning)
 		}

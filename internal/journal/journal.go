@@ -98,7 +98,7 @@ func OpenOn(d Disk, dir string, now time.Time) (j *Journal, warning string, err 
 		return nil, "", fmt.Errorf("the journal cannot be read now: %w", err)
 	}
 	j.sweep()
-	j.prune() // of a restored backup, or an earlier version, there may be any number
+	j.prune() // in a restored backup there may be any number
 	j.record, j.generation = l.record, l.generation
 	if l.current {
 		j.written, j.essence = marshal(j.record), marshal(j.record.essence())

@@ -111,36 +111,19 @@ func TestAnUnreadableJournalIsKeptAsideAndSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := func(change func(*journal.Record)) string {
-		r := journal.Record{Version: 1, Policy: sick()}
-		change(&r)
-		raw, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(raw)
-	}
 	for name, text := range map[string]string{
-		"empty":                          "",
-		"truncated":                      string(whole[:len(whole)/2]),
-		"zeros, as after a power cut":    strings.Repeat("\x00", 300),
-		"something behind it":            string(whole) + "{}",
-		"a list":                         "[]",
-		"null":                           "null",
-		"a wrong type":                   `{"version":1,"policy":{"own":7}}`,
-		"an unknown protocol":            `{"version":1,"policy":{"own":"h2mux"}}`,
-		"an unknown cause":               strings.Replace(string(whole), "upgrade-stripped", "gremlins", 1),
-		"a member that nobody knows":     strings.Replace(string(whole), `"own":`, `"owm":"","own":`, 1),
-		"no version":                     `{"policy":{}}`,
-		"a trial without incident":       with(func(r *journal.Record) { r.Policy.Incident = nil }),
-		"a fail-back without cure":       with(func(r *journal.Record) { r.Policy.Trial.Purpose = policy.Failback }),
-		"a return without cure":          with(func(r *journal.Record) { r.Policy.Trial.Purpose = policy.Return }),
-		"a trial without purpose":        with(func(r *journal.Record) { r.Policy.Trial.Purpose = policy.NoPurpose }),
-		"an incident without id":         with(func(r *journal.Record) { r.Policy.Incident.ID = "" }),
-		"an id that leads elsewhere":     with(func(r *journal.Record) { r.Policy.Incident.ID = "../../x" }),
-		"a hold below zero":              with(func(r *journal.Record) { r.Policy.HoldLevel = -1 }),
-		"a treatment of nobody knows":    with(func(r *journal.Record) { r.Policy.OwnKnown = false }),
-		"an intention without its stage": with(func(r *journal.Record) { r.Intention = &journal.Intention{Slug: "x"} }),
+		"empty":                       "",
+		"truncated":                   string(whole[:len(whole)/2]),
+		"zeros, as after a power cut": strings.Repeat("\x00", 300),
+		"something behind it":         string(whole) + "{}",
+		"a list":                      "[]",
+		"no checksum":                 string(whole),
+		"null":                        "null",
+		"a wrong type":                journal.Sealed(`{"version":1,"policy":{"own":7}}`),
+		"an unknown protocol":         journal.Sealed(`{"version":1,"policy":{"own":"h2mux"}}`),
+		"an unknown cause":            strings.Replace(string(whole), "upgrade-stripped", "gremlins", 1),
+		"a member that nobody knows":  strings.Replace(string(whole), `"own":`, `"owm":"","own":`, 1),
+		"no version":                  journal.Sealed(`{"policy":{}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -188,6 +171,43 @@ func TestAnUnreadableJournalIsKeptAsideAndSaid(t *testing.T) {
 			t.Errorf("warning %q, error %v", warning, err)
 		}
 	})
+}
+
+// A record that the program cannot have written is taken for what it still says of whose setting
+// is whose: what was under way becomes the way back.
+func TestARecordThatContradictsItselfIsNotActedOn(t *testing.T) {
+	for name, change := range map[string]func(*journal.Record){
+		"a trial without incident":       func(r *journal.Record) { r.Policy.Incident = nil },
+		"a fail-back without cure":       func(r *journal.Record) { r.Policy.Trial.Purpose = policy.Failback },
+		"a return without cure":          func(r *journal.Record) { r.Policy.Trial.Purpose = policy.Return },
+		"a trial without purpose":        func(r *journal.Record) { r.Policy.Trial.Purpose = policy.NoPurpose },
+		"an incident without id":         func(r *journal.Record) { r.Policy.Incident.ID = "" },
+		"an id that leads elsewhere":     func(r *journal.Record) { r.Policy.Incident.ID = "../../x" },
+		"a hold below zero":              func(r *journal.Record) { r.Policy.HoldLevel = -1 },
+		"a treatment of nobody knows":    func(r *journal.Record) { r.Policy.OwnKnown = false },
+		"an intention without its stage": func(r *journal.Record) { r.Intention = &journal.Intention{Slug: "x"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := journal.Record{Version: 1, Slug: "9074a9fa_cloudflared", Policy: sick()}
+			change(&r)
+			raw, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "journal.json"), []byte(journal.Sealed(string(raw))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j, warning, err := journal.Open(dir, night)
+			if err != nil || warning == "" {
+				t.Errorf("warning %q, error %v", warning, err)
+			}
+			p := j.Record().Policy
+			if p.Incident != nil || p.Trial != nil && p.Trial.Purpose != policy.HandBack || p.Doubt == policy.NoDoubt {
+				t.Errorf("it is acted on: %+v", p)
+			}
+		})
+	}
 }
 
 func TestWhatAKillInMidWriteLeftIsSwept(t *testing.T) {

@@ -30,9 +30,8 @@ type copyOf struct {
 	name       string
 	record     Record
 	generation uint64
-	sealed     bool
 	there      bool  // something stands in its place
-	whole      bool  // record is what this program, or an earlier version, wrote
+	whole      bool  // record is what this program wrote
 	newer      error // it is a later version's, and record but what is understood of it
 	bad        error
 }
@@ -66,9 +65,8 @@ func (f folder) readCopy(name string) (copyOf, error) {
 }
 
 func (c *copyOf) read(raw []byte) {
-	body, generation, sealed, err := unseal(raw)
-	if c.generation, c.sealed = generation, sealed; err != nil {
-		c.bad = err
+	var body []byte
+	if body, c.generation, c.bad = unseal(raw); c.bad != nil {
 		return
 	}
 	r, err := parse(body, c.name == essenceName)
@@ -77,11 +75,7 @@ func (c *copyOf) read(raw []byte) {
 		return
 	}
 	c.bad = err
-	// What bears a seal is as its writer meant it, and what names a later version too.
-	if v := versionOf(body); !sealed && v <= version {
-		return
-	}
-	if r, understood := salvage(body); understood {
+	if r, understood := salvage(body); understood { // what bears a seal is as its writer meant it
 		c.record, c.newer = r, err
 	}
 }
@@ -266,10 +260,9 @@ func (f folder) load() (l loaded, err error) {
 	}
 	l.aside = slices.DeleteFunc(slices.Clone(c[:]), func(c copyOf) bool { return c.bad == nil })
 	best, essence := whole(c[0], c[1]), c[2]
-	old := best.whole && !best.sealed
-	l.current = !old && c[0].generation == c[1].generation && !slices.ContainsFunc(c[:], func(c copyOf) bool { return !c.whole })
+	l.current = c[0].generation == c[1].generation && !slices.ContainsFunc(c[:], func(c copyOf) bool { return !c.whole })
 	switch {
-	case essence.usable() && !old && (!best.usable() || essence.generation > best.generation):
+	case essence.usable() && (!best.usable() || essence.generation > best.generation):
 		l.record, l.current = essence.record.wayBack(), false
 		l.warning = fmt.Sprintf("The journal was unreadable (%s). What matters was kept a second time: %s. The open incident is forgotten.", reasons(c[:2]), whose(l.record))
 	case best.whole:
@@ -289,9 +282,6 @@ func (f folder) load() (l loaded, err error) {
 
 // whole chooses between the two that hold all of it: the newer one that can be used.
 func whole(first, twin copyOf) copyOf {
-	if first.whole && !first.sealed { // an earlier version's, which knows of no other copy
-		return first
-	}
 	if !first.usable() || twin.usable() && twin.generation > first.generation {
 		return twin
 	}

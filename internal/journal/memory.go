@@ -69,19 +69,16 @@ func Refuse(dir, print string) error {
 	return nil
 }
 
-const (
-	besideName  = "refused-token"
-	fingerprint = 16 // digits
-)
+const besideName = "refused-token"
 
 func (f folder) refusedBeside() string {
 	raw, err := f.ReadFile(f.path(besideName))
 	if err != nil {
 		return ""
 	}
-	switch words := strings.Fields(string(raw)); {
-	case len(words) == 2 && words[1] == sum([]byte(words[0])), len(words) == 1 && len(words[0]) == fingerprint: // the latter by an earlier version
-		return words[0]
+	print, check, _ := strings.Cut(strings.TrimSpace(string(raw)), " ")
+	if check != sum([]byte(print)) {
+		return ""
 	}
-	return ""
+	return print
 }

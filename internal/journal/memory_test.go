@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -107,10 +108,17 @@ func TestPeekTouchesNothing(t *testing.T) {
 var oddJournals = []string{`{"version":1,"policy":{}}`, `{"version":2}`, `{}`, `null`, `{"version":1,"policy":{"Trial":{}}}`, `{"version":1,"worked":{"ha.example.com":{"auto":"2026-11-21"}}}`,
 	`{"version":1,"worked":{"h":{"ftp":"x"}}}`, `{"version":1,"intention":{"slug":"x","stage":"writing"}}`, "\x00", `{"version":1e99}`}
 
+func sealed(texts []string) (list []string) {
+	for _, text := range texts {
+		list = append(list, journal.Sealed(text))
+	}
+	return list
+}
+
 // It opens with what the program can have written, or begins afresh and keeps the
 // broken one aside; either way it can be written to.
 func TestAFolderThatHoldsAnythingCanBeOpened(t *testing.T) {
-	for _, raw := range oddJournals {
+	for _, raw := range slices.Concat(oddJournals, sealed(oddJournals)) {
 		t.Run(raw, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.MkdirAll(filepath.Join(dir, "incidents"), 0o700); err != nil {
@@ -125,7 +133,7 @@ func TestAFolderThatHoldsAnythingCanBeOpened(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			aside, _ := filepath.Glob(filepath.Join(dir, "journal.broken-*"))
+			aside, _ := filepath.Glob(filepath.Join(dir, "journal.*-*"))
 			if (warning != "") != (len(aside) == 1) {
 				t.Errorf("warning %q, set aside %v", warning, aside)
 			}
@@ -148,7 +156,7 @@ func FuzzJournal(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, raw string) {
-		if err := os.WriteFile(filepath.Join(dir, "journal.json"), []byte(raw), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "journal.json"), []byte(journal.Sealed(raw)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		r := journal.Peek(dir)

@@ -13,13 +13,11 @@ import (
 )
 
 // A sealed file is a JSON object whose first member is the checksum of all that
-// follows it, and whose second is the number of the write. A program that does not
-// know either reads the rest as ever.
+// follows it, and whose second is the number of the write.
 const (
 	sealHead  = "{\n \"sum\": \""
 	sealTail  = "\","
 	sealCount = "\n \"generation\": "
-	sumLength = 32 // hexadecimal digits of SHA-256's first half
 )
 
 var (
@@ -27,9 +25,10 @@ var (
 	errSum  = errors.New("its checksum does not fit")
 )
 
+// sum is the first half of SHA-256, in hexadecimal digits.
 func sum(b []byte) string {
 	s := sha256.Sum256(b)
-	return hex.EncodeToString(s[:sumLength/2])
+	return hex.EncodeToString(s[:sha256.Size/2])
 }
 
 // seal closes a JSON object that json.MarshalIndent has written.
@@ -38,31 +37,23 @@ func seal(body []byte, generation uint64) []byte {
 	return fmt.Appendf(nil, "%s%s%s%s", sealHead, sum(rest), sealTail, rest)
 }
 
-// unseal gives the object as it was before it was sealed. One without a seal is as
-// earlier versions wrote it; damage to the seal leaves members that no strict reader
-// knows.
-func unseal(raw []byte) (body []byte, generation uint64, sealed bool, err error) {
+// unseal gives the object as it was before it was sealed, and the number of the write.
+func unseal(raw []byte) (body []byte, generation uint64, err error) {
 	rest, sealed := bytes.CutPrefix(raw, []byte(sealHead))
 	if !sealed {
-		return raw, 0, false, nil
+		return nil, 0, errJSON
 	}
-	if len(rest) < sumLength+len(sealTail) {
-		return nil, 0, true, errSum
+	want, rest, ok := bytes.Cut(rest, []byte(sealTail))
+	if !ok || sum(rest) != string(want) {
+		return nil, 0, errSum
 	}
-	want, rest := string(rest[:sumLength]), rest[sumLength:]
-	rest, ok := bytes.CutPrefix(rest, []byte(sealTail))
-	if !ok || sum(rest) != want {
-		return nil, 0, true, errSum
-	}
-	rest, ok = bytes.CutPrefix(rest, []byte(sealCount))
+	rest, counted := bytes.CutPrefix(rest, []byte(sealCount))
 	digits, body, found := bytes.Cut(rest, []byte(","))
-	if !ok || !found {
-		return nil, 0, true, errSum
+	generation, err = strconv.ParseUint(string(digits), 10, 64)
+	if !counted || !found || err != nil {
+		return nil, 0, errSum
 	}
-	if generation, err = strconv.ParseUint(string(digits), 10, 64); err != nil {
-		return nil, 0, true, errSum
-	}
-	return append([]byte("{"), body...), generation, true, nil
+	return append([]byte("{"), body...), generation, nil
 }
 
 // strictly reads a JSON object that holds only what v has room for.
@@ -87,21 +78,12 @@ func sealedValue(v any) ([]byte, error) {
 	return seal(body, 0), nil
 }
 
-// unsealValue reads what sealedValue made, or what an earlier version wrote without
-// a seal. Members that are not known are passed over: it is for showing alone.
+// unsealValue reads what sealedValue made. Members that are not known are passed over: it is
+// for showing alone.
 func unsealValue(raw []byte, v any) error {
-	body, _, sealed, err := unseal(raw)
+	body, _, err := unseal(raw)
 	if err != nil {
 		return err
-	}
-	if !sealed {
-		var members map[string]json.RawMessage
-		if json.Unmarshal(body, &members) != nil {
-			return errJSON
-		}
-		if _, counted := members["generation"]; counted { // a seal was there once
-			return errSum
-		}
 	}
 	return json.Unmarshal(body, v)
 }

@@ -27,7 +27,7 @@ func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Ou
 	}
 	in.Ours = append(slices.Clone(in.Ours), in.To)
 	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
-		in.Begun = max(in.Begun, 1) // an earlier version of this program did not count
+		in.Begun = max(in.Begun, 1) // the journal's way back from an essence alone does not count
 	}
 	r := resuming{&change{Treatment: t, in: in, called: in.At}, in.Begun}
 	out, err := outcome(r.run(ctx))
