@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"tunnelmedic/internal/evidence"
-	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/lab"
 	"tunnelmedic/internal/lab/house"
 	"tunnelmedic/internal/policy"
@@ -233,44 +232,6 @@ func TestAMoveFromOneStoreToTheOther(t *testing.T) {
 			h.Errorf("done to the new one: %q", list)
 		}
 	})
-}
-
-// A journal may hold a change on an app that neither the state nor the search is about:
-// earlier versions wrote the new slug before the old change was at its end.
-func TestAStrayChangeIsPutBack(t *testing.T) {
-	for _, stage := range []journal.Stage{journal.Intended, journal.Writing, journal.Restarting, journal.Connecting} {
-		t.Run(string(stage), func(t *testing.T) {
-			const third = "local_cloudflared"
-			raw, _ := json.Marshal(map[string]any{"external_hostname": "x.example.com", "additional_hosts": []any{}, "run_parameters": []string{"--protocol=http2", "--region=us"}})
-			apps := append(lab.DefaultAddOns(own...), lab.AddOn{Slug: third, Name: "Cloudflared", Version: "dev", Options: raw})
-			house.Run(t, lab.Options{AddOns: apps}, map[string]string{"TUNNELMEDIC_CLOUDFLARED_SLUG": oldApp}, func(h *house.House) {
-				h.Wait("it is well", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
-				if err := h.Stop(); err != nil {
-					h.Error(err)
-				}
-				j, _, err := journal.Open(h.Dir(), time.Now())
-				if err != nil {
-					h.Fatal(err)
-				}
-				if err := j.Intend(journal.Intention{Slug: third, From: evidence.Auto, To: evidence.HTTP2, Back: evidence.Auto, Purpose: policy.Trial, Stage: stage, At: time.Now()}); err != nil {
-					h.Fatal(err)
-				}
-				h.Start()
-				h.Wait("it is well again", 10*time.Minute, func() bool { return h.Status().State == policy.Healthy })
-				want := []string{"--protocol=auto", "--region=us"}
-				if got := flags(h.World.Supervisor.Options(third)); !slices.Equal(got, want) {
-					h.Errorf("run_parameters are %q, want %q", got, want)
-				}
-				restarted := slices.Contains(posted(h.World, third), "/addons/"+third+"/restart")
-				if should := stage == journal.Restarting || stage == journal.Connecting; restarted != should || h.World.Supervisor.State(third) != evidence.StateStarted {
-					h.Errorf("restarted %t, want %t; it is %s", restarted, should, h.World.Supervisor.State(third))
-				}
-				if got := flags(h.World.Supervisor.Options(oldApp)); !slices.Equal(got, own) || h.Record().Intention != nil {
-					h.Errorf("the watched one's are %q, and open is %+v", got, h.Record().Intention)
-				}
-			})
-		})
-	}
 }
 
 func flags(raw json.RawMessage) (list []string) {

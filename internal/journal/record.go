@@ -118,7 +118,7 @@ func (r Record) check() error {
 	if p.HoldLevel < 0 || f != nil && f.Wait < 0 {
 		return errors.New("it holds a wait below zero")
 	}
-	if r.Intention != nil && !r.Intention.whole() {
+	if r.Intention != nil && (!r.Intention.whole() || r.Intention.Slug != r.Slug) { // both are written in one go
 		return errors.New("it holds a change that nobody can take up")
 	}
 	if !p.OwnKnown && (p.Trial != nil || p.Incident != nil || f != nil) {

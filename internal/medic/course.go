@@ -2,7 +2,6 @@ package medic
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -116,13 +115,6 @@ func (c *course) wayBack(begun *journal.Intention, now time.Time) (in journal.In
 	return in, false, true
 }
 
-// strayBack is the change that undoes one on an app that the state is not about.
-func (c *course) strayBack(begun journal.Intention, now time.Time) journal.Intention {
-	return journal.Intention{Slug: begun.Slug, From: begun.To, To: begun.Back, Back: begun.Back, Purpose: policy.Restore, StoppedByUs: begun.StoppedByUs, Stage: journal.Intended, At: now,
-		Ours: append([]evidence.Protocol{begun.From, begun.Back}, begun.Ours...), Most: c.rules.Left(c.state, now),
-		NoRestart: !restarted(&begun) && !begun.StoppedByUs}
-}
-
 // moveTo parts the state of one app from that of the next, "" for none: what stays of the
 // one is kept under its slug, and what was kept of the other comes back, in one write. It
 // gives what people are told of the app that is left.
@@ -150,13 +142,6 @@ func (c *course) moveTo(slug string, now time.Time) (steps []policy.Step) {
 	c.slug = slug
 	_ = c.journal.Update(func(r *journal.Record) { r.Policy, r.Slug, r.Intention, r.Elsewhere = c.state, slug, nil, elsewhere })
 	return steps
-}
-
-// charge counts restarts of an app that the state is not about.
-func (c *course) charge(restarts int, now time.Time) {
-	for range restarts {
-		c.state.Restarts = append(slices.Clone(c.state.Restarts), now)
-	}
 }
 
 // ownProtocol is the user's own setting, "" while it is not known.

@@ -403,37 +403,3 @@ func TestWithoutAJournalItWatchesAndTells(t *testing.T) {
 		}
 	})
 }
-
-// A change that is open on a third app, which neither the state nor the search is about: it
-// is taken back where nobody watches it.
-func TestAChangeOnAThirdAppIsTakenBack(t *testing.T) {
-	bubble(t, func(t *testing.T, h *home) {
-		h.install(other)
-		stray := h.apps[ours]
-		stray.options = stray.options.WithRunParameters([]string{"--protocol=http2"})
-		stray.runs = evidence.HTTP2
-		dir := t.TempDir()
-		j, _, err := journal.Open(dir, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := j.Update(func(r *journal.Record) {
-			r.Slug = other
-			r.Intention = &journal.Intention{Slug: ours, To: evidence.HTTP2, Purpose: policy.Trial, Stage: journal.Connecting, At: time.Now(), Most: 3, Begun: 1}
-		}); err != nil {
-			t.Fatal(err)
-		}
-		p := start(t, h, nil, dir, func(s *Settings) { s.Wish.Slug = other })
-		p.until(t, "the other one is watched", 15*time.Minute, p.phase(policy.Healthy))
-		if got := h.protocol(ours); got.Effective() != evidence.Auto {
-			t.Error("it was left with", got)
-		}
-		if s := p.Status(); s.Target.Slug != other || s.Restarts != 1 {
-			t.Errorf("it watches %s, after %d restarts of the day", s.Target.Slug, s.Restarts)
-		}
-		p.stop(t)
-		if in := p.journal.Record().Intention; in != nil {
-			t.Errorf("the intention is open: %+v", in)
-		}
-	})
-}

@@ -40,13 +40,6 @@ func (p *parting) over() { p.from, p.tries = "", 0 }
 // of ours is open on another.
 func (p *parting) free(ctx context.Context, slug string) bool {
 	c, in := p.course, p.course.begun()
-	if in != nil && in.Slug != c.slug && in.Slug != slug {
-		// Of a third one: nothing of it is in the state.
-		if !p.undoStray(ctx, *in) {
-			return false
-		}
-		in = nil
-	}
 	if slug == c.slug {
 		if t := c.state.Trial; p.under() && t != nil && !t.Settled {
 			t.Retry = time.Now() // so it is carried out as any other
@@ -122,28 +115,4 @@ func (p *parting) undo(ctx context.Context, begun *journal.Intention) (done bool
 		t.Retry = time.Time{} // it is tried again from here
 	}
 	return c.state.Trial == nil && !c.state.StoppedByUs
-}
-
-// undoStray puts back a change on an app that neither the state nor the search is about.
-func (p *parting) undoStray(ctx context.Context, begun journal.Intention) (done bool) {
-	in := p.course.strayBack(begun, time.Now())
-	p.holdOff(begun.Slug)
-	p.tries++
-	info, err := p.app.super.Info(ctx, begun.Slug)
-	switch {
-	case ctx.Err() != nil:
-		return false
-	case err == nil && info.Installed():
-		defer p.pulse.during()()
-		t := p.app.treatment(p.app.connectorFor(tunnel.Target{Slug: info.Slug, Hostname: info.Hostname}))
-		out, err := t.Undo(ctx, in, &begun)
-		if err != nil { // the program ends; the intention stays
-			return false
-		}
-		p.course.charge(out.Restarts, time.Now())
-	case err != nil && !supervisor.Is(err, supervisor.NotFound) && p.tries < maxPartings:
-		return false
-	}
-	_ = p.course.keep(nil)
-	return true
 }
