@@ -41,12 +41,6 @@ const (
 	NoHost              // of an origin
 	OriginTLS           // of an origin
 	OriginOff           // of an origin
-	ByDNSEntry          // of a start, and so all below
-	ByTunnelName
-	ByAuthentication
-	ByAPIAway
-	ByNoEdge
-	ByOther
 )
 
 // Event is what a line, or several lines of one moment, tell of.
@@ -56,16 +50,20 @@ type Event struct {
 	At        time.Time // zero: not known
 	Transport evidence.Transport
 	Reason    Reason
-	Line      string // the first of its lines, shortened, without secrets
+	Start     evidence.StartFailure // of StartFailed
+	Line      string                // the first of its lines, shortened, without secrets
 }
 
-// sign is a row of the table: which words, in the message and in the error, tell of what.
+// sign is a row of the table: which words, in lower case, in the message and in the error, tell of
+// what.
 type sign struct {
-	message string // in the message, in lower case; "" fits all
-	err     string // in the error, in lower case; "" fits all
+	message string // "" fits all
+	err     string // "" fits all
+	either  string // in the message or in the error; "" fits all
 	kind    EventKind
 	over    evidence.Transport
 	reason  Reason
+	start   evidence.StartFailure
 }
 
 // signs is the table, tried from above. It knows the outer event of a fault, which
@@ -88,11 +86,10 @@ var signs = []sign{
 	{message: "switching to fallback protocol", kind: FellBack},
 
 	{message: "initiating graceful shutdown", kind: Stopped},
-	{err: "context canceled", kind: Nothing},
-	{message: "context canceled", kind: Nothing},
+	{either: "context canceled", kind: Nothing},
 
 	// A request whose service could not be asked. The error may hold what strangers ask for.
-	{message: "rest request failed", kind: StartFailed, reason: ByAPIAway},                // of the app's start, below
+	{message: "rest request failed", kind: StartFailed, start: evidence.StartAPIAway},     // of the app's start, below
 	{message: "request failed", err: "canceled by remote with error code", kind: Nothing}, // a visitor who went away, over QUIC (CFD#1101, CFD#1300)
 	{message: "request failed", err: "no host in request url", kind: OriginFailed, reason: NoHost},
 	{message: "request failed", err: "server gave http response to https client", kind: OriginFailed, reason: OriginTLS},
@@ -104,12 +101,9 @@ var signs = []sign{
 	{message: "failed to serve incoming request", kind: OriginFailed},
 
 	// What the edge answers to a registration.
-	{err: "unauthorized: ", kind: Refused},
-	{message: "unauthorized: ", kind: Refused},
-	{err: "provided tunnel token is not valid", kind: Refused},
-	{message: "provided tunnel token is not valid", kind: Refused},
-	{err: "doesn't exist or is not a file", kind: Refused}, // the tunnel's credentials file
-	{message: "doesn't exist or is not a file", kind: Refused},
+	{either: "unauthorized: ", kind: Refused},
+	{either: "provided tunnel token is not valid", kind: Refused},
+	{either: "doesn't exist or is not a file", kind: Refused},                                            // the tunnel's credentials file
 	{message: "unable to establish connection.", err: "already connected to this server", kind: Nothing}, // it takes another address on its own
 	{message: "connection terminated", err: "already connected to this server", kind: Nothing},
 
@@ -135,8 +129,7 @@ var signs = []sign{
 	{err: "could not lookup srv records", kind: DialFailed, reason: Unresolved},
 	{message: "failed to resolve to tcp address", kind: DialFailed, reason: Unresolved},
 	{message: "failed to resolve to udp address", kind: DialFailed, reason: Unresolved},
-	{err: "no free edge addresses left", kind: StartFailed, reason: ByNoEdge},
-	{message: "no free edge addresses left", kind: StartFailed, reason: ByNoEdge},
+	{either: "no free edge addresses left", kind: StartFailed, start: evidence.StartNoEdge},
 
 	// A connection that is gone.
 	{message: "serve tunnel error", err: "connection with edge closed", kind: Broke, over: evidence.OverHTTP2},
@@ -157,8 +150,7 @@ var signs = []sign{
 	{err: "server gave http response to https client", kind: OriginFailed, reason: OriginTLS},
 	{err: "malformed http response", kind: OriginFailed, reason: OriginTLS},
 	{err: "first record does not look like a tls handshake", kind: OriginFailed, reason: OriginTLS},
-	{err: "unable to reach the origin service", kind: OriginFailed},
-	{message: "unable to reach the origin service", kind: OriginFailed},
+	{either: "unable to reach the origin service", kind: OriginFailed},
 	{err: "incoming request ended abruptly", kind: Nothing},
 	{err: "canceled by remote with error code", kind: Nothing},
 
@@ -169,16 +161,16 @@ var signs = []sign{
 	{message: "you have successfully logged in", kind: LoggedIn},
 	{message: "authentication successful", kind: LoggedIn},
 	{message: "existing certificate found", kind: LoggedIn},
-	{message: "code: 10000", kind: StartFailed, reason: ByAuthentication},
-	{message: "server returned: 401", kind: StartFailed, reason: ByAuthentication},
-	{message: "server returned: 403", kind: StartFailed, reason: ByAuthentication},
-	{message: "failed to add route: unauthorized", kind: StartFailed, reason: ByAuthentication},
-	{message: "failed to add route: code: ", kind: StartFailed, reason: ByDNSEntry},
-	{message: "failed to add route: ", kind: StartFailed, reason: ByAPIAway},
-	{message: "api call to ", kind: StartFailed, reason: ByAPIAway},
-	{message: "failed to fetch page. server returned: ", kind: StartFailed, reason: ByAPIAway},
-	{message: "failed to create dns entry", kind: StartFailed, reason: ByAPIAway}, // unless a line before it knows better
-	{message: "tunnel name does not match", kind: StartFailed, reason: ByTunnelName},
+	{message: "code: 10000", kind: StartFailed, start: evidence.StartAuthentication},
+	{message: "server returned: 401", kind: StartFailed, start: evidence.StartAuthentication},
+	{message: "server returned: 403", kind: StartFailed, start: evidence.StartAuthentication},
+	{message: "failed to add route: unauthorized", kind: StartFailed, start: evidence.StartAuthentication},
+	{message: "failed to add route: code: ", kind: StartFailed, start: evidence.StartDNSEntry},
+	{message: "failed to add route: ", kind: StartFailed, start: evidence.StartAPIAway},
+	{message: "api call to ", kind: StartFailed, start: evidence.StartAPIAway},
+	{message: "failed to fetch page. server returned: ", kind: StartFailed, start: evidence.StartAPIAway},
+	{message: "failed to create dns entry", kind: StartFailed, start: evidence.StartAPIAway}, // unless a line before it knows better
+	{message: "tunnel name does not match", kind: StartFailed, start: evidence.StartTunnelName},
 }
 
 // harmless are grave lines that stand in the log of every healthy tunnel.
@@ -199,49 +191,51 @@ var failing = []string{"error", "failed", "fatal", "panic", "couldn't", "could n
 
 // classify says what a line tells of: by the table, or, if it does not know the words and
 // the line is grave, that there was an error.
-func classify(e entry) (EventKind, evidence.Transport, Reason) {
+func classify(e entry) sign {
 	message, err := strings.ToLower(e.message), strings.ToLower(e.err)
-	if i := slices.IndexFunc(signs, func(s sign) bool { return s.fits(message, err, e.app) }); i >= 0 {
-		return signs[i].tells(message, err)
+	if i := slices.IndexFunc(signs, func(s sign) bool { return s.fits(message, err) }); i >= 0 {
+		return signs[i].read(message, err)
 	}
 	has := func(h string) bool { return strings.Contains(message, h) }
 	speaks := func(f string) bool { return strings.HasPrefix(message, f) }
 	switch {
 	case strings.HasPrefix(message, "connection ") && strings.HasSuffix(message, " registered"): // with its id in between, until 2022
-		return Registered, evidence.NoTransport, NoReason
+		return sign{kind: Registered}
 	case slices.ContainsFunc(harmless, has):
 	case e.app && e.level == grave && strings.Contains(e.text, "FATAL:"):
-		return StartFailed, evidence.NoTransport, ByOther
+		return sign{kind: StartFailed, start: evidence.StartOther}
 	case e.level == grave && message+err != "", e.level != info && err != "", e.level == plain && slices.ContainsFunc(failing, speaks):
-		return Failed, evidence.NoTransport, NoReason
+		return sign{kind: Failed}
 	}
-	return Nothing, evidence.NoTransport, NoReason
+	return sign{}
 }
 
-// tells gives what a line that fits the sign says.
-func (s sign) tells(message, err string) (EventKind, evidence.Transport, Reason) {
+// read is the sign with what the words of a line that fits it add.
+func (s sign) read(message, err string) sign {
 	switch {
 	case s.kind == Registered && strings.Contains(message, "unregistered"):
-		return Nothing, evidence.NoTransport, NoReason
+		return sign{}
 	case s.kind == DialFailed && s.reason == NoReason:
-		return s.kind, s.over, dialReason(err + message)
+		s.reason = reasonIn(err+message, dialReasons, MayBeBlocked)
 	case s.kind == OriginFailed && s.reason == NoReason:
-		return s.kind, s.over, originReason(err + message)
+		s.reason = reasonIn(err+message, originReasons, NoReason)
 	}
-	return s.kind, s.over, s.reason
+	return s
 }
 
-// fits says whether a line bears the sign. The start script's lines have no error of their own.
-func (s sign) fits(message, err string, app bool) bool {
-	return strings.Contains(message, s.message) && strings.Contains(err, s.err) && !(app && s.message == "")
+func (s sign) fits(message, err string) bool {
+	return strings.Contains(message, s.message) && strings.Contains(err, s.err) && (strings.Contains(message, s.either) || strings.Contains(err, s.either))
+}
+
+// why is a row of a table of reasons.
+type why struct {
+	words  string
+	reason Reason
 }
 
 // dialReasons tell failures that no block explains from those that one does. Words
 // that nobody knows count among the latter: newer cloudflareds reword them.
-var dialReasons = []struct {
-	words  string
-	reason Reason
-}{
+var dialReasons = []why{
 	{"no application protocol", MayBeBlocked}, {"crypto_error 0x178", MayBeBlocked}, // a network that rejects QUIC at TLS level (CFD#1736)
 	{"network is unreachable", Unroutable}, {"no route to host", Unroutable}, {"host is unreachable", Unroutable}, {"cannot assign requested address", Unroutable},
 	{"address family not supported", Unroutable},
@@ -251,20 +245,15 @@ var dialReasons = []struct {
 	{"internal_error (local): tls", Unspoken}, {"crypto_error", Unspoken},
 }
 
-func dialReason(words string) Reason {
-	for _, r := range dialReasons {
-		if strings.Contains(words, r.words) {
+var originReasons = []why{{"connection refused", OriginOff}, {"no route to host", OriginOff}, {"network is unreachable", OriginOff}, {"no such host", OriginOff},
+	{"host is unreachable", OriginOff}}
+
+// reasonIn is the reason of the first row whose words are said.
+func reasonIn(said string, table []why, otherwise Reason) Reason {
+	for _, r := range table {
+		if strings.Contains(said, r.words) {
 			return r.reason
 		}
 	}
-	return MayBeBlocked
-}
-
-func originReason(words string) Reason {
-	for _, off := range []string{"connection refused", "no route to host", "network is unreachable", "no such host", "host is unreachable"} {
-		if strings.Contains(words, off) {
-			return OriginOff
-		}
-	}
-	return NoReason
+	return otherwise
 }

@@ -44,9 +44,9 @@ func (r *reading) take(e entry) {
 	if !e.app && e.level != plain {
 		r.writes, r.informs = true, r.informs || e.level == info
 	}
-	kind, over, reason := classify(e)
+	s := classify(e)
 	//exhaustive:ignore
-	switch kind {
+	switch s.kind {
 	case Nothing:
 		r.noteMissingName(e)
 		return
@@ -55,21 +55,21 @@ func (r *reading) take(e entry) {
 			return
 		}
 	case Broke, DialFailed, Refused:
-		over = cmp.Or(over, r.over)
-		if r.orderly(e) || r.merged(e, kind, over, reason) {
+		s.over = cmp.Or(s.over, r.over)
+		if r.orderly(e) || r.merged(e, s) {
 			return
 		}
 		r.last[e.conn] = len(r.events)
 	default:
-		over = r.follow(e, kind, over)
+		s.over = r.follow(e, s)
 	}
-	r.events = append(r.events, Event{Kind: kind, Conn: e.conn, At: e.at, Transport: over, Reason: reason, Line: shortLine(e.text)})
+	r.events = append(r.events, Event{Kind: s.kind, Conn: e.conn, At: e.at, Transport: s.over, Reason: s.reason, Start: s.start, Line: shortLine(e.text)})
 }
 
 // follow keeps what the run has come to, and gives the transport that a line is about.
-func (r *reading) follow(e entry, kind EventKind, over evidence.Transport) evidence.Transport {
+func (r *reading) follow(e entry, s sign) evidence.Transport {
 	//exhaustive:ignore
-	switch kind {
+	switch s.kind {
 	case Began:
 		clear(r.last)
 		r.leaving, r.over = false, transportNamed(strings.ToLower(e.message), "initial protocol ")
@@ -85,7 +85,7 @@ func (r *reading) follow(e entry, kind EventKind, over evidence.Transport) evide
 	case Stopped:
 		r.leaving = true
 	}
-	return over
+	return s.over
 }
 
 // orderly says whether a connection ended because the program was told to stop.
@@ -96,31 +96,29 @@ func (r *reading) orderly(e entry) bool {
 // merged adds a line to the event of its connection that it is part of, if there is
 // one: of the same moment, with no new attempt in between. "Connection terminated"
 // comes only after the wait that follows the event, which may be a minute.
-func (r *reading) merged(e entry, kind EventKind, over evidence.Transport, reason Reason) bool {
+func (r *reading) merged(e entry, s sign) bool {
 	i, ok := r.last[e.conn]
 	if !ok {
 		return false
 	}
 	event := &r.events[i]
 	moment := oneMoment
-	if kind == DialFailed && event.Kind == DialFailed {
+	if s.kind == DialFailed && event.Kind == DialFailed {
 		moment = 0 // of a dial that fails there is one line, and the next may be a second later
 	}
 	switch repeats := terminated(e.message) && !terminated(event.Line); {
 	case repeats:
-	case (kind == DialFailed) != (event.Kind == DialFailed): // a dial is another attempt than what broke
+	case (s.kind == DialFailed) != (event.Kind == DialFailed): // a dial is another attempt than what broke
 		return false
-	case over != event.Transport && over != evidence.NoTransport && event.Transport != evidence.NoTransport:
+	case s.over != event.Transport && s.over != evidence.NoTransport && event.Transport != evidence.NoTransport:
 		return false
 	case !e.at.IsZero() && !event.At.IsZero() && e.at.Sub(event.At).Abs() > moment:
 		return false
 	}
-	if kind == Refused { // it says more than that the connection is gone
-		event.Kind, event.Reason = kind, reason
+	if s.kind == Refused { // it says more than that the connection is gone
+		event.Kind, event.Reason = s.kind, s.reason
 	}
-	if event.Transport == evidence.NoTransport {
-		event.Transport = over
-	}
+	event.Transport = cmp.Or(event.Transport, s.over)
 	return true
 }
 
@@ -135,8 +133,8 @@ func (r *reading) noteMissingName(e entry) {
 	if !ok || len(r.events) == 0 || strings.TrimSpace(name) != "" {
 		return
 	}
-	if last := &r.events[len(r.events)-1]; last.Kind == StartFailed && last.Reason == ByTunnelName {
-		last.Reason = ByAPIAway
+	if last := &r.events[len(r.events)-1]; last.Start == evidence.StartTunnelName {
+		last.Start = evidence.StartAPIAway
 	}
 }
 
@@ -221,7 +219,10 @@ func (t *tally) add(e Event) {
 		t.LoginWanted = true
 	case StartFailed:
 		t.Failures++
-		t.start(e.Reason)
+		// The first reason that is more than "something" stays, but for the one that a person can mend.
+		if t.StartFailed == evidence.StartClean || t.StartFailed == evidence.StartOther || e.Start == evidence.StartAuthentication {
+			t.StartFailed = e.Start
+		}
 	case Failed:
 		t.Failures++
 		t.Unknown++
@@ -277,18 +278,6 @@ func (t *tally) origin(e Event) {
 		t.OriginTLS++
 	case OriginOff:
 		t.OriginOff++
-	}
-}
-
-// start keeps why a start failed: the first reason that is more than "something".
-func (t *tally) start(r Reason) {
-	why := map[Reason]evidence.StartFailure{ByDNSEntry: evidence.StartDNSEntry, ByTunnelName: evidence.StartTunnelName, ByAuthentication: evidence.StartAuthentication,
-		ByAPIAway: evidence.StartAPIAway, ByNoEdge: evidence.StartNoEdge}[r]
-	if why == evidence.StartClean {
-		why = evidence.StartOther
-	}
-	if known := t.StartFailed; known == evidence.StartClean || known == evidence.StartOther || why == evidence.StartAuthentication {
-		t.StartFailed = why
 	}
 }
 

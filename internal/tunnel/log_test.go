@@ -18,8 +18,8 @@ func Events(text string) []Event { return read(text).events }
 var (
 	eventNames = [...]string{"nothing", "began", "attempted", "registered", "broke", "dial-failed", "refused", "fell-back", "origin-failed", "login-wanted", "logged-in",
 		"start-failed", "stopped", "failed"}
-	reasonNames = [...]string{"", "may be blocked", "unroutable", "untrusted", "unspoken", "unresolved", "no host", "origin TLS", "origin off",
-		"DNS entry", "tunnel name", "authentication", "API away", "no edge", "other"}
+	reasonNames = [...]string{"", "may be blocked", "unroutable", "untrusted", "unspoken", "unresolved", "no host", "origin TLS", "origin off"}
+	startNames  = [...]string{"", "DNS entry", "tunnel name", "authentication", "API away", "no edge", "other"}
 )
 
 // happened writes events down as the golden list below has them: what, of which
@@ -39,6 +39,9 @@ func happened(events []Event) string {
 		}
 		if e.Reason != NoReason {
 			s += " (" + reasonNames[e.Reason] + ")"
+		}
+		if e.Start != evidence.StartClean {
+			s += " (" + startNames[e.Start] + ")"
 		}
 		if !e.At.IsZero() {
 			s += e.At.UTC().Format(" 15:04:05")
