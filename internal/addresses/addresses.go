@@ -134,6 +134,9 @@ func (w *Watch) ask(ctx context.Context, a *address, target tunnel.Target, conne
 	seen := a.looks.Survey(ctx, survey.Home{Public: t, Slug: target.Slug, Connector: connector, Location: w.set.Location()}, survey.Moment{Beside: true})
 	d := diagnosis.Of(seen.Evidence)
 	s.Cause, s.Remedy, s.Particulars = d.Cause, d.Remedy, d.Particulars
+	if seen.Connector.Route.Asked { // as where it does not work
+		a.route, a.routeAt = seen.Connector.Route, s.At
+	}
 	p := seen.Public
 	s.TookMS, s.Status, s.Colo = p.Took.Milliseconds(), p.Status, p.Colo()
 	if d.Sign == diagnosis.OtherConnector || d.Sign == diagnosis.Healthy && d.Elsewhere {
@@ -172,7 +175,6 @@ func (w *Watch) keep(a *address, s medic.AddressStatus) {
 		a.due = s.At.Add(max(refusedEvery, w.set.Interval))
 	case !s.Well() && was.Well():
 		a.due = s.At.Add(min(doubtful, w.set.Interval))
-		a.routeAt = time.Time{}
 	}
 	w.say(a, was, s)
 	if w.set.Changed != nil {

@@ -20,6 +20,7 @@ type app struct {
 
 	target    tunnel.Target
 	connector *tunnel.Connector    // nil: none
+	theirs    *tunnel.Connector    // for others: a connector remembers what it was asked
 	treat     *treatment.Treatment // nil: none
 	sense     sensor.Sensor
 
@@ -39,13 +40,13 @@ func (a *app) attach(t tunnel.Target) (moved bool) {
 		if a.connector != nil {
 			a.connector.HangUp()
 		}
-		a.connector = a.connectorFor(t)
-		a.treat = a.treatment(a.connector)
+		a.connector, a.theirs = a.connectorFor(t), a.connectorFor(t)
+		a.treat = &treatment.Treatment{Supervisor: a.super, Connector: a.connector, Cloudflare: a.set.Cloudflare, Diary: a.journal, Log: a.log, Patience: a.set.Patience}
 		a.sense = sensor.Sensor{}
 	}
 	moved = a.target.URL == nil || t.URL == nil || a.target.URL.Host != t.URL.Host
 	a.target = t
-	a.shown.Store(&watched{t, a.connectorFor(t)}) // one of its own: a connector remembers what it was asked
+	a.shown.Store(&watched{t, a.theirs})
 	return moved
 }
 
@@ -60,10 +61,6 @@ func (a *app) detach() {
 
 func (a *app) connectorFor(t tunnel.Target) *tunnel.Connector {
 	return tunnel.ConnectorOf(t, a.set.ConnectorURL).Over(a.set.Public.Net)
-}
-
-func (a *app) treatment(c *tunnel.Connector) *treatment.Treatment {
-	return &treatment.Treatment{Supervisor: a.super, Connector: c, Cloudflare: a.set.Cloudflare, Diary: a.journal, Log: a.log, Patience: a.set.Patience}
 }
 
 // address is Home Assistant's public address, "" while it is not known.

@@ -178,6 +178,8 @@ type home struct {
 	away   error
 }
 
+func (h *home) Starts() int64 { return 0 }
+
 func (h *home) MQTT(context.Context) (supervisor.Broker, bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

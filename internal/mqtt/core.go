@@ -29,8 +29,8 @@ type mirror struct {
 // stale is what an entity holds whose state is sent to see whether Core still has it.
 const stale = "stale"
 
-// show shows the sensors for a while, after which a broker is asked for again.
-func (m *mirror) show(ctx context.Context, while time.Duration, forget chan chan error) error {
+// show shows the sensors for a while, or until another app runs, after which a broker is asked for again.
+func (m *mirror) show(ctx context.Context, while time.Duration, another func() bool, forget chan chan error) error {
 	until := time.NewTimer(while)
 	defer until.Stop()
 	again := time.NewTicker(min(m.pace.Resend/2, while))
@@ -46,6 +46,9 @@ func (m *mirror) show(ctx context.Context, while time.Duration, forget chan chan
 		case <-m.wake:
 			m.send(ctx)
 		case now := <-again.C:
+			if another() {
+				return nil
+			}
 			if now.Sub(m.last) >= m.pace.Resend { // nothing that changed has asked Core
 				m.told[shown()[0].key] = stale
 			}

@@ -22,6 +22,7 @@ import (
 // Supervisor is what is asked of it: where the broker is, and Core's states.
 type Supervisor interface {
 	MQTT(context.Context) (supervisor.Broker, bool, error)
+	Starts() int64 // grows when an app is seen running that was not before: it may be a broker
 	SetState(ctx context.Context, entity, state string, attributes map[string]any) (made bool, err error)
 	DeleteState(ctx context.Context, entity string) error
 }
@@ -51,7 +52,7 @@ type Config struct {
 
 // Pace is how long things are waited for. The zero value fits a real house.
 type Pace struct {
-	Ask     time.Duration // between questions for a broker, and for its new credentials (5 min)
+	Ask     time.Duration // between questions for a broker's new credentials, and for a broker, doubling to an hour (5 min)
 	Resend  time.Duration // until Core is asked whether it still has the states that do not change (2 min)
 	Publish time.Duration // for one message's acknowledgement (10 s)
 	Backoff time.Duration // before the first new attempt to connect, doubling to a minute (1 s)
@@ -124,19 +125,25 @@ var errForgotten = errors.New("forgotten")
 func (e *Entities) Run(ctx context.Context, hands Hands) {
 	warned := ""
 	core := &mirror{board: e.board, super: e.Supervisor, log: e.Log, pace: e.Pace, told: map[string]string{}}
+	wait, starts := e.Pace.Ask, e.Supervisor.Starts()
+	another := func() bool { return e.Supervisor.Starts() != starts }
 	for ctx.Err() == nil {
+		if another() { // perhaps a broker, which Supervisor may know of a moment later
+			wait, starts = e.Pace.Ask, e.Supervisor.Starts()
+		}
 		broker, ok, err := e.Supervisor.MQTT(ctx)
 		switch {
 		case err != nil:
 			e.Log.Debug().Err(err).Msg("Whether there is an MQTT broker is not known yet.")
-			err = core.show(ctx, e.Pace.Ask/10, e.forget)
+			err = core.show(ctx, e.Pace.Ask/10, another, e.forget)
 		case ok:
 			if err := core.clear(ctx); err != nil {
 				e.Log.Debug().Err(err).Msg("The plain states could not be removed.")
 			}
 			err = newBridge(e, broker, hands).show(ctx, e.forget)
 		default:
-			err = core.show(ctx, e.Pace.Ask, e.forget)
+			err = core.show(ctx, wait, another, e.forget)
+			wait = min(2*wait, 12*e.Pace.Ask)
 		}
 		if errors.Is(err, errForgotten) {
 			<-ctx.Done()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/plain"
@@ -17,13 +18,12 @@ type Apps struct{ line *line }
 
 // AddOn is an installed add-on as the list of all names it.
 type AddOn struct {
-	Slug            string              `json:"slug"`
-	Name            string              `json:"name"`
-	State           evidence.AddOnState `json:"state"`
-	Version         string              `json:"version"`
-	VersionLatest   string              `json:"version_latest"`
-	UpdateAvailable bool                `json:"update_available"`
-	Repository      string              `json:"repository"` // "local", "core", or the store's hash
+	Slug          string              `json:"slug"`
+	Name          string              `json:"name"`
+	State         evidence.AddOnState `json:"state"`
+	Version       string              `json:"version"`
+	VersionLatest string              `json:"version_latest"`
+	Repository    string              `json:"repository"` // "local", "core", or the store's hash
 }
 
 // AddOns lists the installed add-ons. It needs role manager.
@@ -41,19 +41,51 @@ func (a Apps) AddOns(ctx context.Context) ([]AddOn, error) {
 		a.Name, a.Version, a.VersionLatest = plain.Name(a.Name), plain.Name(a.Version), plain.Name(a.VersionLatest)
 		a.State = knownState(a.State)
 	}
+	a.line.running.see(*all.AddOns)
 	return *all.AddOns, nil
+}
+
+// running is which apps were seen running.
+type running struct {
+	mu     sync.Mutex
+	slugs  map[string]bool // nil: the apps were not listed yet
+	starts int64
+}
+
+func (r *running) see(list []AddOn) {
+	now := map[string]bool{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range list {
+		if a.State != evidence.StateStarted {
+			continue
+		}
+		now[a.Slug] = true
+		if r.slugs != nil && !r.slugs[a.Slug] {
+			r.starts++
+		}
+	}
+	r.slugs = now
+}
+
+// Starts is how often an app was seen running, by the lists that were asked for, that was not
+// running in the list before.
+func (a Apps) Starts() int64 {
+	r := &a.line.running
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.starts
 }
 
 // Info is what Supervisor knows of one add-on.
 type Info struct {
-	Slug            string              `json:"slug"`
-	Name            string              `json:"name"`
-	Hostname        string              `json:"hostname"`   // under which other add-ons reach it
-	IPAddress       string              `json:"ip_address"` // in Docker's network
-	State           evidence.AddOnState `json:"state"`
-	Version         string              `json:"version"` // "" if it is not installed
-	VersionLatest   string              `json:"version_latest"`
-	UpdateAvailable bool                `json:"update_available"`
+	Slug          string              `json:"slug"`
+	Name          string              `json:"name"`
+	Hostname      string              `json:"hostname"`   // under which other add-ons reach it
+	IPAddress     string              `json:"ip_address"` // in Docker's network
+	State         evidence.AddOnState `json:"state"`
+	Version       string              `json:"version"` // "" if it is not installed
+	VersionLatest string              `json:"version_latest"`
 
 	// Options is nil if they are not known: OptionsError then says why. Supervisor
 	// hides them behind {} from a caller without role manager, and {} taken for

@@ -27,7 +27,7 @@ func TestAddOnsAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []AddOn{
-		{Slug: slug, Name: "Cloudflared", State: evidence.StateStarted, Version: "6.0", VersionLatest: "6.1", UpdateAvailable: true, Repository: "9074a9fa"},
+		{Slug: slug, Name: "Cloudflared", State: evidence.StateStarted, Version: "6.0", VersionLatest: "6.1", Repository: "9074a9fa"},
 		{Slug: "x_y", Name: "Y", State: evidence.StateUnknown, Version: "1"},
 	}
 	if len(list) != 2 || list[0] != want[0] || list[1] != want[1] {

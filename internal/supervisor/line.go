@@ -32,6 +32,7 @@ type line struct {
 	scale  float64
 
 	tokenRefused atomic.Bool // Supervisor's last word on our token
+	running      running
 }
 
 // The sizes of answers that are read. A Supervisor with a hundred add-ons answers

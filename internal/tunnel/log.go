@@ -219,10 +219,7 @@ func (t *tally) add(e Event) {
 		t.LoginWanted = true
 	case StartFailed:
 		t.Failures++
-		// The first reason that is more than "something" stays, but for the one that a person can mend.
-		if t.StartFailed == evidence.StartClean || t.StartFailed == evidence.StartOther || e.Start == evidence.StartAuthentication {
-			t.StartFailed = e.Start
-		}
+		t.start(e.Start)
 	case Failed:
 		t.Failures++
 		t.Unknown++
@@ -278,6 +275,13 @@ func (t *tally) origin(e Event) {
 		t.OriginTLS++
 	case OriginOff:
 		t.OriginOff++
+	}
+}
+
+// start keeps why a start failed: the first reason that is more than "something".
+func (t *tally) start(why evidence.StartFailure) {
+	if known := t.StartFailed; known == evidence.StartClean || known == evidence.StartOther || why == evidence.StartAuthentication {
+		t.StartFailed = why
 	}
 }
 

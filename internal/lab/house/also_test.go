@@ -54,6 +54,15 @@ func TestAnAddressThatFailsAloneIsToldAndNotTreated(t *testing.T) {
 		if !healthy(h) || h.World.Supervisor.Restarts() != 0 || len(h.World.Core.Told().NotifyCalls) != 1 {
 			h.Errorf("the main address is %s; %d restarts; phones rang %d times", h.Status().Diagnosis.Cause, h.World.Supervisor.Restarts(), len(h.World.Core.Told().NotifyCalls))
 		}
+		var asked time.Time
+		for _, r := range h.World.Requests() {
+			if r.Path == "/config" && r.At.Sub(asked) < time.Second {
+				h.Error("one check asks for the tunnel's rules twice, at", r.At)
+			}
+			if r.Path == "/config" {
+				asked = r.At
+			}
+		}
 		h.World.ChangeFaults(func(f *lab.Faults) { f.Access = false })
 		h.Wait("its end is told, with its length", 5*time.Minute, func() bool { return told(h, "works again, after 2 h") })
 		h.Wait("the last word goes", 30*time.Minute, func() bool { return len(h.World.Core.Told().Notifications) == 0 })

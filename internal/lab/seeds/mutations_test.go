@@ -46,7 +46,7 @@ var mutants = []*mutation{
 	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
 		{"internal/journal/load.go", "	if !first.usable() || ", "	if "},
-		{"internal/journal/load.go", "	case essence.usable() && !old", "	case false && !old"}}},
+		{"internal/journal/load.go", "	case essence.usable() && (!best", "	case false && (!best"}}},
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/folder.go", "errors.Join(err, file.Sync(), file.Close())", "errors.Join(err, file.Close())"}}},
 	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !t.in.Unkept && !t.s.Unkept }", "{ return true }"},
 		{"internal/treatment/change.go", "	return c.Diary.Intend(in)\n}", "	_ = c.Diary.Intend(in)\n	return nil\n}"}}},
