@@ -1,61 +1,78 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 
 	"tunnelmedic/internal/detect"
 	"tunnelmedic/internal/evidence"
 )
 
-// candidates lists what is worth a restart in this incident, best expected first:
-// what has helped in this home, then their own, then what falls back on its own where
-// QUIC cannot pass.
-func (t *turn) candidates() []evidence.Protocol {
-	s, i := t.s, t.s.Incident
+// candidate is what is worth a restart in this incident most, if anything is: what has helped
+// in this home, else their own, else what falls back on its own where QUIC cannot pass. What is
+// but a gamble is worth it only where nothing gets through anyway. It is the transport that
+// matters: a protocol that would use one on which the fault was seen is but a new start, which
+// one is enough of; and one that needs QUIC where that seems to be blocked may take the tunnel
+// down.
+func (m *moment) candidate() (p evidence.Protocol, any bool) {
+	i := m.s.Incident
 	if i == nil {
-		return nil
+		return p, false
 	}
-	list, last := t.split()
-	if len(list) == 0 && i.share() == 1 {
-		list = last
+	best := m.best()
+	if best.gamble && i.share() < 1 {
+		return p, false
 	}
-	slices.SortStableFunc(list, func(a, b evidence.Protocol) int { return cmp.Compare(s.cured(i.Alarm, b), s.cured(i.Alarm, a)) })
-	return list
+	return best.protocol, best.any
 }
 
-// split parts what may be tried into what may well help and what is but a gamble,
-// worth it only where nothing gets through anyway. It is the transport that matters:
-// a protocol that would use one on which the fault was seen is but a new start, which
-// one is enough of; and one that needs QUIC where that seems to be blocked may take
-// the tunnel down.
-func (t *turn) split() (good, gambles []evidence.Protocol) {
-	s, i := t.s, t.s.Incident
+func (m *moment) best() (best pick) {
+	s, i := m.s, m.s.Incident
 	if s.QUICShut && s.Set.Effective() == evidence.HTTP2 && !i.tried(evidence.HTTP2) {
-		gambles = append(gambles, s.Set) // a new start takes no detour over QUIC
+		best.take(s, s.Set, true) // a new start takes no detour over QUIC
 	}
 	// The user's own first: of two that use the same transport, it need not go back.
 	for n, p := range [...]evidence.Protocol{s.Own, evidence.Auto, evidence.HTTP2, evidence.QUIC} {
 		switch {
-		case n > 0 && p == s.Own.Effective() || !t.untried(p) || i.expected(p) == evidence.NoTransport:
+		case n > 0 && p == s.Own.Effective() || !m.untried(p) || i.expected(p) == evidence.NoTransport:
 		case !s.gamble(p):
-			good = append(good, p)
+			best.take(s, p, false)
 		case s.shut(p) && p.Effective() == evidence.QUIC: // it would not connect, and never fall back
 		case s.shut(p) || len(i.Tried) == 0:
-			gambles = append(gambles, p)
+			best.take(s, p, true)
 		}
 	}
-	return good, gambles
+	return best
+}
+
+// pick is the best of what was gone through.
+type pick struct {
+	any      bool
+	protocol evidence.Protocol
+	gamble   bool
+}
+
+// take takes another in where that is better.
+func (b *pick) take(s *State, p evidence.Protocol, gamble bool) {
+	alarm := s.Incident.Alarm
+	if !b.any || b.gamble && !gamble || b.gamble == gamble && s.cured(alarm, p) > s.cured(alarm, b.protocol) {
+		*b = pick{true, p, gamble}
+	}
+}
+
+// left says whether there is any.
+func (m *moment) left() bool {
+	_, any := m.candidate()
+	return any
 }
 
 // untried says whether a protocol is another allowed one that has not had its chance.
-func (t *turn) untried(p evidence.Protocol) bool {
-	i, e := t.s.Incident, p.Effective()
-	return e != t.s.Set.Effective() && e != i.Setting.Effective() && t.r.allows(p) && !i.tried(e)
+func (m *moment) untried(p evidence.Protocol) bool {
+	i, e := m.s.Incident, p.Effective()
+	return e != m.s.Set.Effective() && e != i.Setting.Effective() && m.r.allows(p) && !i.tried(e)
 }
 
 // allows says whether a protocol is among those that may be tried.
-func (r Rules) allows(p evidence.Protocol) bool {
+func (r *Rules) allows(p evidence.Protocol) bool {
 	return slices.ContainsFunc(r.Allowed, func(a evidence.Protocol) bool { return a.Effective() == p.Effective() })
 }
 
@@ -78,7 +95,8 @@ func (s *State) shutOut() bool { return s.QUICShut && len(s.Incident.Tried) == 0
 // second if what was seen since, under the setting that went back, shows that the
 // refusal was wrong: a few probes can mislead.
 func (i *Incident) tried(p evidence.Protocol) bool {
-	n, wrong, failed := 0, false, 0
+	var fair *Attempt
+	n, failed := 0, 0
 	for k := range i.Tried {
 		switch a := &i.Tried[k]; {
 		case a.Protocol.Effective() != p:
@@ -87,21 +105,21 @@ func (i *Incident) tried(p evidence.Protocol) bool {
 		case a.unable():
 			failed++
 		case a.Fair:
-			n, wrong = n+1, i.misjudged(*a)
+			n, fair = n+1, a
 		}
 	}
-	return n > 1 || n == 1 && !wrong || failed > 1
+	return n > 1 || n == 1 && !i.misjudged(fair.Transport) || failed > 1
 }
 
-// misjudged says whether what was tried looks better than what is there now.
-func (i *Incident) misjudged(a Attempt) bool {
-	return detect.Better(i.over(a.Transport), i.total(), detect.Hint)
+// misjudged says whether a transport that was tried looks better than what is there now.
+func (i *Incident) misjudged(tr evidence.Transport) bool {
+	return detect.Better(i.over(tr), i.total(), detect.Hint)
 }
 
 // over is what all trials over a transport have shown.
 func (i *Incident) over(tr evidence.Transport) (t detect.Tally) {
-	for _, a := range i.Tried {
-		if a.Fair && a.Transport == tr {
+	for k := range i.Tried {
+		if a := &i.Tried[k]; a.Fair && a.Transport == tr {
 			t = t.Plus(a.Tally)
 		}
 	}
@@ -130,5 +148,5 @@ func (i *Incident) failedOver(t evidence.Transport) bool {
 	if onset == evidence.NoTransport {
 		onset = i.expected(i.Setting)
 	}
-	return t == onset || slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Transport == t && !i.misjudged(a) })
+	return t == onset || slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Fair && a.Transport == t }) && !i.misjudged(t)
 }

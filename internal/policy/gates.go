@@ -64,7 +64,7 @@ const (
 type gateRow struct {
 	gate   Gate
 	before act
-	open   func(t *turn) bool
+	open   func(m moment) bool
 }
 
 // gateTable is the one table of gates: which acts each stands before, and when it is
@@ -73,40 +73,39 @@ type gateRow struct {
 // that does not run cuts nobody off by its start, whatever the budget. What has let an
 // incident's first trial pass is not asked again before the next.
 var gateTable = []gateRow{
-	{GateMode, cutting | starting, func(t *turn) bool { return t.r.Heal }},
-	{GatePause, cutting&^byWish | tryingNext | starting, func(t *turn) bool { return !t.now.Before(t.s.PausedUntil) }},
-	{GateHold, trying | failingBack | restarting, func(t *turn) bool { return !t.now.Before(t.s.HoldUntil) }},
-	{GateCloudflare, trying | failingBack, func(t *turn) bool { return t.in.ThroughCloudflare }},
-	{GateDirect, cutting, func(t *turn) bool { return t.in.DirectWorks }},
+	{GateMode, cutting | starting, func(m moment) bool { return m.r.Heal }},
+	{GatePause, cutting&^byWish | tryingNext | starting, func(m moment) bool { return !m.now.Before(m.s.PausedUntil) }},
+	{GateHold, trying | failingBack | restarting, func(m moment) bool { return !m.now.Before(m.s.HoldUntil) }},
+	{GateCloudflare, trying | failingBack, func(m moment) bool { return m.in.ThroughCloudflare }},
+	{GateDirect, cutting, func(m moment) bool { return m.in.DirectWorks }},
 	// A cf-ray proves more than Supervisor's word, which rests on one address of its own.
-	{GateInternet, cutting, func(t *turn) bool { return t.in.Internet != evidence.InternetDown || t.in.ThroughCloudflare }},
-	{GateConnector, changing &^ byWish, func(t *turn) bool { return t.in.Running > 0 }},
-	{GateUptime, cutting &^ byWish, func(t *turn) bool { return t.in.Running == 0 || t.in.Running >= t.r.MinUptime }},
-	{GateSetting, cutting | starting | raising, func(t *turn) bool { return t.in.SettingKnown && t.s.OwnKnown }},
-	{GateSecret, changing, func(t *turn) bool { return !t.in.SecretAtRisk }},
-	{GateSupervisor, cutting, func(t *turn) bool { return t.in.SupervisorFree }},
+	{GateInternet, cutting, func(m moment) bool { return m.in.Internet != evidence.InternetDown || m.in.ThroughCloudflare }},
+	{GateConnector, changing &^ byWish, func(m moment) bool { return m.in.Running > 0 }},
+	{GateUptime, cutting &^ byWish, func(m moment) bool { return m.in.Running == 0 || m.in.Running >= m.r.MinUptime }},
+	{GateSetting, cutting | starting | raising, func(m moment) bool { return m.in.SettingKnown && m.s.OwnKnown }},
+	{GateSecret, changing, func(m moment) bool { return !m.in.SecretAtRisk }},
+	{GateSupervisor, cutting, func(m moment) bool { return m.in.SupervisorFree }},
 	// What cannot be noted is not begun; a start cuts nobody off.
-	{GateDisk, cutting | tryingNext, func(t *turn) bool { return !t.in.Unkept && !t.s.Unkept }},
-	{GateMemory, trying | failingBack, func(t *turn) bool { return t.s.Doubt != Unsure }},
-	{GateStart, cutting | starting | raising, func(t *turn) bool { return t.in.Startable != evidence.Off }},
-	{GateEvidence, trying, func(t *turn) bool { return t.s.Incident == nil || t.proven() }},
+	{GateDisk, cutting | tryingNext, func(m moment) bool { return !m.in.Unkept && !m.s.Unkept }},
+	{GateMemory, trying | failingBack, func(m moment) bool { return m.s.Doubt != Unsure }},
+	{GateStart, cutting | starting | raising, func(m moment) bool { return m.in.Startable != evidence.Off }},
+	{GateEvidence, trying, func(m moment) bool { return m.s.Incident == nil || m.proven() }},
 	// One for the trial, one for the way back.
-	{GateBudget, changing | tryingNext, func(t *turn) bool { return t.s.Spent(t.now)+2 <= t.r.Budget }},
-	{GateBudget, restarting, func(t *turn) bool { return t.s.Spent(t.now)+1 <= t.r.Budget }},
-	{GateCandidates, trying | tryingNext, func(t *turn) bool { return t.s.shutOut() || len(t.candidates()) > 0 }},
-	{GateQUIC, trying, func(t *turn) bool { return !t.s.shutOut() || len(t.candidates()) > 0 }},
-	{GateQUIC, failingBack, func(t *turn) bool { return t.s.Own.Effective() == evidence.HTTP2 || t.in.QUIC != evidence.Off }},
+	{GateBudget, changing | tryingNext, func(m moment) bool { return m.s.Spent(m.now)+2 <= m.r.Budget }},
+	{GateBudget, restarting, func(m moment) bool { return m.s.Spent(m.now)+1 <= m.r.Budget }},
+	{GateCandidates, trying | tryingNext, func(m moment) bool { return m.s.shutOut() || m.left() }},
+	{GateQUIC, trying, func(m moment) bool { return !m.s.shutOut() || m.left() }},
+	{GateQUIC, failingBack, func(m moment) bool { return m.s.Own.Effective() == evidence.HTTP2 || m.in.QUIC != evidence.Off }},
 	// What cuts the household off waits for a yes. A start cuts nobody off; and what a person asks for needs no second word.
-	{GateConsent, trying | tryingNext, func(t *turn) bool { return !t.r.Ask || t.s.agreed(Trial) }},
-	{GateConsent, failingBack, func(t *turn) bool { return !t.r.Ask || t.s.agreed(Failback) }},
-	{GateConsent, restarting, func(t *turn) bool { return !t.r.Ask || t.s.agreed(Revive) }},
+	{GateConsent, trying | tryingNext, func(m moment) bool { return !m.r.Ask || m.s.agreed(Trial) }},
+	{GateConsent, failingBack, func(m moment) bool { return !m.r.Ask || m.s.agreed(Failback) }},
+	{GateConsent, restarting, func(m moment) bool { return !m.r.Ask || m.s.agreed(Revive) }},
 }
 
 // gates lists what keeps the program from an act now.
 func (t *turn) gates(a act) (closed []Gate) {
-	asked := *t // so that nothing else of the turn need live on
 	for i := range gateTable {
-		if g := &gateTable[i]; g.before&a != 0 && !g.open(&asked) {
+		if g := &gateTable[i]; g.before&a != 0 && !g.open(t.moment) {
 			closed = append(closed, g.gate)
 		}
 	}

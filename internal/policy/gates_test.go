@@ -20,7 +20,7 @@ var signature = map[diagnosis.Cause]func(*Sight){
 }
 
 func closedTo(r Rules, a act, s State, now time.Time, in Sight) []Gate {
-	t := turn{r: &r, s: &s, now: now, in: &in}
+	t := turn{moment: moment{&r, &s, now, &in}}
 	return t.gates(a)
 }
 

@@ -58,7 +58,7 @@ func Forever(until time.Time) bool { return !until.Before(ForGood) }
 // user's own setting. An error is a Refusal.
 func (r Rules) Try(s State, now time.Time, in Sight, p evidence.Protocol) (State, Decision, error) {
 	s = s.clone()
-	t := turn{r: &r, s: &s, now: now, in: &in}
+	t := turn{moment: moment{&r, &s, now, &in}}
 	if why := t.refuse(p); why != nil {
 		return s, t.decided(), *why
 	}
@@ -94,7 +94,7 @@ func (t *turn) refuse(p evidence.Protocol) *Refusal {
 // changed.
 func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
 	s = s.clone()
-	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
+	t := turn{moment: moment{&r, &s, now, &Sight{}}}
 	switch {
 	case !Forever(until):
 		s.PausedFor = until.Sub(now)
@@ -110,7 +110,7 @@ func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
 // Resume ends a pause, and confirms a setting that is in doubt.
 func (r Rules) Resume(s State, now time.Time) (State, Decision) {
 	s = s.clone()
-	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
+	t := turn{moment: moment{&r, &s, now, &Sight{}}}
 	if now.Before(s.PausedUntil) {
 		t.tell(Step{Kind: StepResumed})
 	}

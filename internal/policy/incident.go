@@ -240,7 +240,7 @@ func later(a, b time.Time) time.Time {
 // try orders the next candidate.
 func (i *Incident) try(t *turn) {
 	s := t.s
-	next := t.candidates()[0]
+	next, _ := t.candidate()
 	if q := s.Question; q != nil && t.r.Ask { // what somebody said yes to, though another may look better by now
 		next = q.Protocol
 	}
@@ -288,7 +288,7 @@ func (s *State) worse() bool {
 func (i *Incident) hold(t *turn) {
 	s := t.s
 	s.Trial = nil
-	more := t.r.Ask && len(t.candidates()) > 0 // the next is not tried, but asked about: for that nobody need wait
+	more := t.r.Ask && t.left() // the next is not tried, but asked about: for that nobody need wait
 	i.moveTo(s.Set, s.Transport)
 	if more {
 		return
@@ -301,7 +301,7 @@ func (i *Incident) hold(t *turn) {
 	switch {
 	case s.Set != s.Own:
 		why = WhyUnclean
-	case len(t.candidates()) > 0 || slices.ContainsFunc(i.Tried, Attempt.unjudged):
+	case t.left() || slices.ContainsFunc(i.Tried, Attempt.unjudged):
 		why = WhyNotTried
 	}
 	t.tell(Step{Kind: StepHold, Protocol: s.Set, Why: why, Until: t.r.local(s.HoldUntil)})
@@ -311,6 +311,6 @@ func (i *Incident) hold(t *turn) {
 // protocol, and none is kept for being better than the user's own. A protocol that
 // could not be tried, or did not connect, has shown nothing of it.
 func (r *Rules) Exhausted(s *State) bool {
-	i, t := s.Incident, turn{r: r, s: s}
-	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && len(t.candidates()) == 0 && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
+	i, m := s.Incident, moment{r: r, s: s}
+	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && !m.left() && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
 }

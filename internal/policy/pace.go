@@ -14,7 +14,7 @@ const gathering = 450
 
 // Next is the time to the next look, after one at this moment that changes nothing.
 func (r *Rules) Next(s *State, now time.Time) time.Duration {
-	t := turn{r: r, s: s, now: now}
+	t := turn{moment: moment{r: r, s: s, now: now}}
 	return t.next()
 }
 

@@ -100,13 +100,18 @@ type Outcome struct {
 	Sent      bool // the setting was sent to Supervisor, and may yet take effect
 }
 
-// turn is one call upon a state: what it was given, and what comes of it.
-type turn struct {
+// moment is what there is to decide by.
+type moment struct {
 	r   *Rules
 	s   *State
 	now time.Time
 	in  *Sight
-	d   Decision
+}
+
+// turn is one call upon a state: what it was given, and what comes of it.
+type turn struct {
+	moment
+	d Decision
 }
 
 // Observe takes one look and decides.
@@ -119,7 +124,7 @@ func (r Rules) Observe(s State, now time.Time, in Sight) (State, Decision) {
 // Advance is Observe for whoever has no use for the state that was: the state itself
 // becomes the next one.
 func (r *Rules) Advance(s *State, now time.Time, in *Sight) Decision {
-	t := turn{r: r, s: s, now: now, in: in}
+	t := turn{moment: moment{r, s, now, in}}
 	t.forget()
 	s.Setting.note(&t)
 	s.Suspicion.note(now, in)
@@ -140,7 +145,7 @@ func (r *Rules) Advance(s *State, now time.Time, in *Sight) Decision {
 // Treated takes the outcome of the change that the last decision ordered.
 func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 	s = s.clone()
-	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
+	t := turn{moment: moment{&r, &s, now, &Sight{}}}
 	s.Restarts = append(s.Restarts, slices.Repeat([]time.Time{now}, out.Restarts)...)
 	if s.Incident != nil {
 		s.Incident.Restarts += out.Restarts
@@ -155,7 +160,7 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 // and of which nothing else is known is ordered again.
 func (r Rules) Awake(s State, now time.Time) State {
 	s = s.clone()
-	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
+	t := turn{moment: moment{&r, &s, now, &Sight{}}}
 	t.forget()
 	if s.Doubt == Unsure && !s.OwnKnown { // how many restarts were made is lost, too: as many as may be
 		s.Restarts = slices.Repeat([]time.Time{now}, r.Budget)
@@ -205,7 +210,7 @@ func (t *turn) phase() Phase {
 		return Blind
 	case s.Incident != nil && !t.r.Heal:
 		return Observing
-	case s.waits(), s.Incident != nil && (t.now.Before(s.HoldUntil) || len(t.candidates()) == 0):
+	case s.waits(), s.Incident != nil && (t.now.Before(s.HoldUntil) || !t.left()):
 		return Holding
 	case s.Incident != nil || s.Detector.Suspects():
 		return Suspect

@@ -1264,7 +1264,7 @@ func TestWhatIsThereAlreadyIsNotRestored(t *testing.T) {
 		Tried: []Attempt{{Protocol: evidence.Auto, Transport: quic, Tally: detect.Tally{Failures: 9, Probes: 10}, Fair: true}}}
 	h.follow(h.pure(func(s State) (State, Decision) {
 		s = s.clone()
-		turn := turn{r: &h.r, s: &s, now: h.now, in: &Sight{}}
+		turn := turn{moment: moment{&h.r, &s, h.now, &Sight{}}}
 		s.Incident.giveUp(&turn)
 		return s, turn.decided()
 	}))

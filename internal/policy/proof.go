@@ -8,14 +8,14 @@ const nothingPasses = 30
 
 // proven says whether the fault is certain enough for what would be tried. What was told of is proof at any time;
 // whatever else fails may be a hiccup of some seconds, however many looks fall into it.
-func (t *turn) proven() bool {
-	s, i := t.s, t.s.Incident
+func (m *moment) proven() bool {
+	s, i := m.s, m.s.Incident
 	seen := i.struck()
 	if seen.Probes < nothingPasses {
-		if c := t.candidates(); len(c) > 0 && s.gamble(c[0]) {
+		if p, any := m.candidate(); any && s.gamble(p) {
 			return false
 		}
 	}
 	told := detect.Tally{Failures: seen.Explicit, Explicit: seen.Explicit, Probes: seen.Probes}
-	return s.rare(told) || i.LastBad.Sub(i.Onset) >= 5*t.r.Burst && s.rare(seen)
+	return s.rare(told) || i.LastBad.Sub(i.Onset) >= 5*m.r.Burst && s.rare(seen)
 }

@@ -84,7 +84,7 @@ func questionID(now time.Time) string { return now.UTC().Format("20060102T150405
 // two people who do not agree leave the tunnel as it is. An error is a Refusal.
 func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decision, error) {
 	s = s.clone()
-	t := turn{r: &r, s: &s, now: now, in: &Sight{}}
+	t := turn{moment: moment{&r, &s, now, &Sight{}}}
 	var refused error
 	switch q := s.Question; {
 	case q == nil || q.ID != id || !now.Before(q.Until):

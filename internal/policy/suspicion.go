@@ -129,9 +129,7 @@ func (t *turn) alarmed() {
 	}
 	q := Question{Purpose: Trial}
 	if t.r.Ask {
-		if left := t.candidates(); len(left) > 0 {
-			q.Protocol = left[0]
-		}
+		q.Protocol, _ = t.candidate()
 	}
 	if t.d.Open = t.may(trying, q); t.d.Open {
 		s.Incident.try(t)

@@ -14,8 +14,8 @@ type patch struct{ file, from, to string }
 var mutants = []*mutation{
 	{"the budget is off", []string{"both strip WebSockets"}, []patch{
 		{"internal/policy/plan.go", "if now.Sub(t) < day {", "if now.Sub(t) < 0 {"},
-		{"internal/policy/gates.go", "return t.s.Spent(t.now)+2 <= t.r.Budget", "return true"},
-		{"internal/policy/gates.go", "return t.s.Spent(t.now)+1 <= t.r.Budget", "return true"}}},
+		{"internal/policy/gates.go", "return m.s.Spent(m.now)+2 <= m.r.Budget", "return true"},
+		{"internal/policy/gates.go", "return m.s.Spent(m.now)+1 <= m.r.Budget", "return true"}}},
 	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
@@ -29,7 +29,7 @@ var mutants = []*mutation{
 		{"internal/policy/trial.go", "lasts(o.Ended, lost)", "false"},
 		{"internal/policy/trial.go", "lasts(o.Since, proving)", "false"},
 		{"internal/policy/trial.go", "since(o.Silent, in.Vote == diagnosis.Abstains, now)", "time.Time{}"}}},
-	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return t.in.Running == 0 || t.in.Running >= t.r.MinUptime", "return false"}}},
+	{"the gate of uptime stays closed", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "return m.in.Running == 0 || m.in.Running >= m.r.MinUptime", "return false"}}},
 	{"only what is connected is treated", []string{"UDP is blocked"}, []patch{{"internal/policy/policy.go", "Running: e.Connector.Running, State", "Running: e.Connector.ObservedUp, State"}}},
 	{"a cure is told when it is tried", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "case policy.StepCured:", "case policy.StepCured, policy.StepTrial:"}}},
 	{"what lasts is not told", []string{"both strip WebSockets"}, []patch{{"internal/notify/compose.go", "	case policy.Holding:\n", "	case policy.Holding:\n		return nil\n"}}},
@@ -38,17 +38,17 @@ var mutants = []*mutation{
 		{"internal/policy/policy.go", "	if s.Trial != nil && !s.Trial.Settled {\n		s.Trial.Retry = now\n", "	if s.Trial != nil && !s.Trial.Settled {\n"}}},
 	{"the intention is not noted", []string{"quic strips WebSockets", "the daemon is killed at a call"}, []patch{{"internal/treatment/change.go", "	return c.Diary.Intend(in)\n}", "	return nil\n}"}}},
 	{"an app is restarted though it could not start", []string{"Cloudflare's API is away", "quic strips WebSockets"}, []patch{
-		{"internal/policy/gates.go", "return t.in.Startable != evidence.Off", "return true"},
+		{"internal/policy/gates.go", "return m.in.Startable != evidence.Off", "return true"},
 		{"internal/treatment/change.go", "case c.Cloudflare == nil || supervisor.Managed(o):", "case true:"}}},
 	{"what a restart stopped is forgotten", []string{"starts fail", "quic strips WebSockets"}, []patch{{"internal/policy/revive.go", "		p.StoppedByUs = p.StoppedByUs || change != Revive || out.Restarts > 0", "		p.StoppedByUs = false"}}},
 	{"what did not help stays", []string{"both strip WebSockets"}, []patch{{"internal/policy/incident.go", "	case !worse && s.Set != s.Own:", "	case false:"}}},
-	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return t.r.Heal }", "{ return true }"}}},
+	{"observing acts", []string{"quic strips WebSockets"}, []patch{{"internal/policy/gates.go", "{ return m.r.Heal }", "{ return true }"}}},
 	{"a damaged journal counts as none", []string{"quic strips WebSockets", "the journal is damaged, and the daemon starts anew"}, []patch{{"internal/journal/load.go", "	lost := slices.ContainsFunc(c, func(c copyOf) bool { return c.there })\n", "	lost := false\n	return Record{}, \"\"\n"},
 		{"internal/journal/load.go", "twin.usable() && twin.generation > first.generation", "false"},
 		{"internal/journal/load.go", "	if !first.usable() || ", "	if "},
 		{"internal/journal/load.go", "	case essence.usable() && (!best", "	case false && (!best"}}},
 	{"what is written is not forced to the disk", []string{"quic strips WebSockets", "the power is cut while a protocol is proven"}, []patch{{"internal/journal/folder.go", "errors.Join(err, file.Sync(), file.Close())", "errors.Join(err, file.Close())"}}},
-	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !t.in.Unkept && !t.s.Unkept }", "{ return true }"},
+	{"a full disk stops nobody", []string{"the disk is full", "quic strips WebSockets", "the daemon is killed while a protocol is proven"}, []patch{{"internal/policy/gates.go", "{ return !m.in.Unkept && !m.s.Unkept }", "{ return true }"},
 		{"internal/treatment/change.go", "	return c.Diary.Intend(in)\n}", "	_ = c.Diary.Intend(in)\n	return nil\n}"}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
 		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
