@@ -230,6 +230,13 @@ func since(t time.Time, is bool, now time.Time) time.Time {
 	return t
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

@@ -95,15 +95,13 @@ func (s State) Elsewhere(kept State) State {
 func (t *turn) forget() {
 	s, now := t.s, t.now
 	atMost := func(at *time.Time, wait time.Duration) {
-		if limit := now.Add(wait); at.After(limit) {
-			*at = limit
+		if at.After(now) {
+			*at = earlier(*at, now.Add(wait))
 		}
 	}
 	past := func(times ...*time.Time) {
 		for _, at := range times {
-			if at.After(now) {
-				*at = now
-			}
+			*at = earlier(*at, now)
 		}
 	}
 	atMost(&s.HoldUntil, holdSteps*t.r.HoldBase)
