@@ -51,7 +51,10 @@ func (n Noise) Rarity(t Tally, rest time.Duration, p *Passing) Rarity {
 // Rare says whether that is seldom enough for a restart.
 func (n Noise) Rare(t Tally, rest time.Duration, p *Passing) bool {
 	seen := n.seen(t)
-	return seen.atMost(rest) >= Rarely && seen.years(rest, p, Rarely) >= Rarely
+	if seen.silent > 0 && seen.atMost(rest) < Rarely { // what is explicit is rare at once, or never
+		return false
+	}
+	return seen.years(rest, p, Rarely) >= Rarely
 }
 
 // seen is a tally beside the noise that it is held against.

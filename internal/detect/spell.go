@@ -47,7 +47,11 @@ func (p *Passing) Fail(sent, now time.Time, l Look, t Tally, n Noise, s Spell) {
 	at := func(t time.Time) float64 { return float64(t.UnixNano()) / float64(slot) }
 	noise, _ := n.rates()
 	fails := s.Share/noise + 1 - s.Share
-	p.pass(at(sent), t, math.Pow(fails, float64(min(max(t.Failures-t.Explicit-1, 0), slots))), s.Yearly*slot.Hours()/(365*24), 1-s.Share)
+	begin := s.Yearly * slot.Hours() / (365 * 24)
+	if p.last == 0 {
+		begin *= math.Pow(fails, float64(min(max(t.Failures-t.Explicit-1, 0), slots)))
+	}
+	p.pass(at(sent), t.good()-p.good, begin, 1-s.Share)
 	if l == Explicit {
 		fails = 1 - s.Share
 	}
@@ -60,24 +64,17 @@ func (p *Passing) Fail(sent, now time.Time, l Look, t Tally, n Noise, s Spell) {
 // pass lets time pass until the next look that fails: spells end, and begin, so many in a slot. Of the first
 // such look any that began before may be the reason; so it may for what failed before a start of the program, one look
 // in each slot at most.
-func (p *Passing) pass(to float64, t Tally, before, begin, works float64) {
-	good := t.good() - p.good
+func (p *Passing) pass(to, good, begin, works float64) {
 	if p.last == 0 {
-		*p, good, begin = Passing{last: to - slots}, 0, begin*before
+		*p, good = Passing{last: to - slots}, 0
 	}
-	worked := func(part float64) float64 { // a part of the good looks
-		if good == 0 {
-			return 1
-		}
-		return math.Pow(works, good*part)
-	}
+	worked := func(part float64) float64 { return math.Pow(works, good*part) } // a part of the good looks
 	half, all := worked(0.5), worked(1)
-	left := func(slot int, at float64) float64 { return min(max(1-(at-float64(slot))/slots, 0), 1) } // of those that began then
 	for i := range p.on {
 		if b := &p.on[i]; b.ratio > 0 {
-			lasts := left(b.slot, to)
+			lasts := b.left(to)
 			if lasts > 0 {
-				lasts /= max(left(b.slot, p.last), 1e-9)
+				lasts /= max(b.left(p.last), 1e-9)
 			}
 			p.over += b.ratio * (1 - lasts) * half
 			b.ratio *= lasts * all
@@ -89,8 +86,13 @@ func (p *Passing) pass(to float64, t Tally, before, begin, works float64) {
 			p.over += b.ratio
 			*b = beginning{slot: slot}
 		}
-		from, until := max(float64(slot), p.last), min(float64(slot+1), to)
-		since := max(to-until, 0) / max(to-p.last, 1e-9)
-		b.ratio += begin * max(until-from, 0) * left(slot, to) * worked(since)
+		from, until, share := max(float64(slot), p.last), min(float64(slot+1), to), 1.0
+		if good != 0 {
+			share = worked(max(to-until, 0) / max(to-p.last, 1e-9))
+		}
+		b.ratio += begin * max(until-from, 0) * b.left(to) * share
 	}
 }
+
+// left is the part of the spells which began then that are there still.
+func (b *beginning) left(at float64) float64 { return min(max(1-(at-float64(b.slot))/slots, 0), 1) }

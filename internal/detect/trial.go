@@ -140,4 +140,4 @@ func luck(p, alpha float64) int {
 
 // Ending says whether so many good looks in a row make it likely that a fault with this
 // share is over: it leaves them by luck once in five times.
-func Ending(run int, share float64) bool { return run >= luck(share, 0.2) }
+func Ending(run int, share float64) bool { return run > 0 && run >= luck(share, 0.2) }

@@ -319,5 +319,5 @@ func (i *Incident) hold(t *turn) {
 // could not be tried, or did not connect, has shown nothing of it.
 func (r *Rules) Exhausted(s *State) bool {
 	i, m := s.Incident, moment{r: r, s: s}
-	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && !m.left() && !slices.ContainsFunc(i.Tried, Attempt.unjudged)
+	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && !slices.ContainsFunc(i.Tried, Attempt.unjudged) && !m.left()
 }

@@ -3,6 +3,7 @@
 package sensor
 
 import (
+	"slices"
 	"time"
 
 	"tunnelmedic/internal/evidence"
@@ -72,8 +73,8 @@ func (s *Sensor) Standby() time.Time { return s.standby }
 // mayCall says whether refused requests may call for one more probe, and notes that
 // they do.
 func (s *Sensor) mayCall(now time.Time, longest time.Duration) bool {
-	for len(s.refused) > 0 && now.Sub(s.refused[0]) >= within*longest {
-		s.refused = s.refused[1:]
+	if len(s.refused) > 0 && now.Sub(s.refused[0]) >= within*longest {
+		s.refused = slices.DeleteFunc(s.refused, func(at time.Time) bool { return now.Sub(at) >= within*longest })
 	}
 	if len(s.refused) >= mostRefused {
 		return false

@@ -220,11 +220,12 @@ func (c *care) passes() bool {
 	if c.state.Transport != quic && c.shut(c.now) != 0 { // the edge is asked over QUIC
 		return false
 	}
-	d, now := c.state.Detector, c.now
+	var d detect.Detector
+	now := c.now
 	c.drawn = c.drawn[:0]
 	for {
 		now += c.pace.Bad
-		d.Count(c.clock(now), detect.Silent, c.state.Noise)
+		d.Count(time.Time{}, detect.Silent, c.state.Noise)
 		left := d.Left()
 		if d.Certain() || now+time.Duration(left)*(c.rules.Burst+c.pace.Good) > until {
 			return false

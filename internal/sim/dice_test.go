@@ -15,8 +15,8 @@ func TestWholeIsExact(t *testing.T) {
 		if rng.IntN(2) == 0 { // a rounding away from a whole quotient
 			u = math.Nextafter(math.Exp(of*float64(rng.IntN(30))), float64(rng.IntN(3)-1))
 		}
-		if u > 0 && u <= 1 && whole(u, of) != int64(math.Log(u)/of) {
-			t.Fatalf("of %v and %v it is %d", u, of, whole(u, of))
+		if u > 0 && u <= 1 && whole(u, of, 1/of) != int64(math.Log(u)/of) {
+			t.Fatalf("of %v and %v it is %d", u, of, whole(u, of, 1/of))
 		}
 	}
 }

@@ -166,7 +166,10 @@ func virtually(seed uint64, real outcome, i incident) outcome {
 	onset := warmUp + time.Duration(seed%uint64(t.ProbeInterval/time.Second))*time.Second
 	world := AsStated()
 	world.Visits = 1e-6 // there is nobody in this test
-	s := &story{start: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), own: i.own, noUDP: i.noUDP, world: world, pace: pace, salt: seed, end: onset + i.lasts()}
+	s := &story{start: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC), own: i.own, world: world, pace: pace, salt: seed, end: onset + i.lasts()}
+	if i.noUDP {
+		s.noQUIC = always
+	}
 	from := onset
 	for _, p := range i.phases {
 		sp := spell{from: from, to: from + p.lasts, loss: p.loss, cause: diagnosis.UpgradeStripped, mends: i.mends, hangs: i.hangs}
@@ -176,7 +179,7 @@ func virtually(seed uint64, real outcome, i incident) outcome {
 		switch from = sp.to; {
 		case p.blocked:
 			sp.kind, sp.loss, sp.to = blocked, [3]float64{quic: 1}, sp.to+t.BackOverQUIC
-			s.spells = append(s.spells, sp)
+			s.spells, s.noQUIC = append(s.spells, sp), span{sp.from, sp.to}
 		case p.stands > 0:
 			// Connections that break come back one by one, and stand from the last on.
 			for at := sp.from + p.stands; at < sp.to; at += i.away + t.All - t.First + p.stands {

@@ -66,7 +66,7 @@ func TestLeftAloneAHomeIsCutOffForAsLongAsTheFaultLasts(t *testing.T) {
 			var want float64
 			for _, sp := range s.spells {
 				tr := over(s.own)
-				if s.noUDP {
+				if s.noQUIC == always {
 					tr = http2
 				}
 				want += sp.share(tr) * (sp.until(tr) - sp.from).Seconds()
@@ -94,7 +94,7 @@ func TestARestartCostsWhatFactsSay(t *testing.T) {
 	if !reflect.DeepEqual(seen, map[float64]bool{4: true, 12: true}) {
 		t.Errorf("seconds: %v", seen)
 	}
-	s.noUDP = true
+	s.noQUIC = always
 	c := alone(s, evidence.Auto)
 	if c.transport() != http2 {
 		t.Errorf("auto is on %s", c.transport())

@@ -19,6 +19,11 @@ import (
 	"tunnelmedic/internal/evidence"
 )
 
+// span is a stretch of time.
+type span struct{ from, to time.Duration }
+
+var always = span{math.MinInt64, never}
+
 // spell is a time in which something is wrong.
 type spell struct {
 	from, to time.Duration // since the story's start
@@ -56,9 +61,9 @@ type story struct {
 	index  int
 	start  time.Time
 	own    evidence.Protocol
-	noUDP  bool
 	spells []spell       // in order, never two at once
 	end    time.Duration // when the last of them is over
+	noQUIC span          // in which the network keeps it out
 	noise  float64       // the share of handshakes that fails at any time, for no lasting reason
 	world  Assumptions
 	pace   Pace
@@ -82,13 +87,8 @@ func (s *story) clock(t time.Duration) time.Time { return s.start.Add(t) }
 
 // shut is until when the network keeps QUIC out at a moment; 0 if it does not.
 func (s *story) shut(t time.Duration) time.Duration {
-	if s.noUDP {
-		return never
-	}
-	for i := range s.spells {
-		if sp := &s.spells[i]; sp.kind == blocked && sp.from <= t && t < sp.to {
-			return sp.to
-		}
+	if n := s.noQUIC; n.from <= t && t < n.to {
+		return n.to
 	}
 	return 0
 }
@@ -246,7 +246,7 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 			t += on + hours(5.0/60, 1)
 		}
 	case NoUDP:
-		s.noUDP = true
+		s.noQUIC = always
 		for s.own == evidence.QUIC { // such a home would never have worked
 			s.own = owner(rng)
 		}
@@ -256,7 +256,8 @@ func draw(f Family, index int, seed uint64, world Assumptions, pace Pace, zone *
 		// changed the router, in some for months. A home that its people rely on is not left so for
 		// longer than two weeks, as in G.
 		s.overQUIC(rng)
-		s.spells = []spell{{from: onset, to: onset + hours(1, 14*24), kind: blocked, loss: [3]float64{quic: 1}}}
+		s.noQUIC = span{onset, onset + hours(1, 14*24)}
+		s.spells = []spell{{from: onset, to: s.noQUIC.to, kind: blocked, loss: [3]float64{quic: 1}}}
 	case Breaking:
 		// By the logs in the reports: away for 2 s (APP#581), 10 s (APP#671), and 33 s with 31 and
 		// 54 s in between (CFD#1105). Whatever cloudflared dials in vain meanwhile is left out: it

@@ -38,7 +38,7 @@ type mark struct {
 
 // newTunnel is one that was started with a protocol long before the story begins.
 func newTunnel(s *story, p evidence.Protocol) *tunnel {
-	t := &tunnel{story: s, setting: p, fell: s.noUDP && p != evidence.QUIC}
+	t := &tunnel{story: s, setting: p, fell: s.noQUIC == always && p != evidence.QUIC}
 	t.mark(0, false)
 	return t
 }
@@ -48,7 +48,7 @@ func (t *tunnel) transport() evidence.Transport {
 	switch {
 	case t.setting == evidence.HTTP2, t.fell:
 		return http2
-	case t.noUDP:
+	case t.noQUIC == always:
 		return evidence.NoTransport
 	}
 	return quic
