@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,8 +15,7 @@ const (
 	AccountID = "01a7362d577a6c3019a474fd6f485823"
 )
 
-// Cloudflare is what Cloudflare tells of itself in this world, and how its telling
-// can go wrong. The forms are Statuspage's and those of Cloudflare's API reference.
+// Cloudflare is what Cloudflare tells of itself in this world. The forms are Statuspage's and those of Cloudflare's API reference.
 type Cloudflare struct {
 	Rules    string    // version of the managed DDoS L7 rule set
 	RulesAt  time.Time // its last update
@@ -27,26 +25,7 @@ type Cloudflare struct {
 
 	// Missing are rights that the token lacks: zone, dns, tunnel, settings, tls, rules.
 	Missing []string
-
-	// What goes wrong with each: the page, the API.
-	Page, API Trouble
 }
-
-// Trouble is what goes wrong with a service of the world outside.
-type Trouble string
-
-// The troubles. A service that is away refuses nothing: the whole outside does
-// that (see Faults.ResolverDown).
-const (
-	Well        Trouble = ""
-	Slow        Trouble = "slow"      // no answer until the asker goes
-	Garbled     Trouble = "garbled"   // not even JSON
-	RateLimited Trouble = "limited"   // 429
-	Failing     Trouble = "failing"   // 500 with a page
-	Endless     Trouble = "endless"   // an answer of 64 MiB
-	Redirecting Trouble = "elsewhere" // 302 to another host
-	Strange     Trouble = "strange"   // JSON of another kind
-)
 
 // Report is an incident on the status page.
 type Report struct {
@@ -72,41 +51,12 @@ func (o *Outside) Push(version string, at time.Time) {
 	o.Change(func(c *Cloudflare) { c.Rules, c.RulesAt = version, at })
 }
 
-// troubled answers for a service that something is wrong with.
-func (o *Outside) troubled(t Trouble, rw http.ResponseWriter, req *http.Request) bool {
-	switch t {
-	case Slow:
-		o.w.silence(req)
-	case Garbled:
-		rw.Header().Set("Content-Type", "text/html")
-		_, _ = rw.Write([]byte("<html>Sorry, something"))
-	case Strange:
-		writeJSON(rw, http.StatusOK, []int{1, 2, 3})
-	case RateLimited:
-		rw.Header().Set("Retry-After", "300")
-		writeJSON(rw, http.StatusTooManyRequests, map[string]any{"success": false, "errors": []any{map[string]any{"code": 971, "message": "Please wait and consider throttling your request speed"}}, "result": nil})
-	case Failing:
-		http.Error(rw, "<html>500</html>", http.StatusInternalServerError)
-	case Redirecting:
-		http.Redirect(rw, req, o.w.Edge.door.url()+"/elsewhere", http.StatusFound)
-	case Endless:
-		_, _ = io.WriteString(rw, `{"incidents":"`)
-		fill(rw, 64<<20)
-	default:
-		return false
-	}
-	return true
-}
-
 // statusPage is Statuspage's format.
 func (o *Outside) statusPage(rw http.ResponseWriter, req *http.Request, what string) {
 	o.w.mu.Lock()
 	c := o.cloudflare
 	reports := slices.Clone(c.Reports)
 	o.w.mu.Unlock()
-	if o.troubled(c.Page, rw, req) {
-		return
-	}
 	page := sample("status page", map[string]any{"updated_at": o.w.started.UTC().Format(time.RFC3339)})
 	all, open := []any{}, []any{}
 	for i, r := range reports {
@@ -153,9 +103,6 @@ func (o *Outside) api(rw http.ResponseWriter, req *http.Request, path string) {
 	o.w.mu.Lock()
 	c, f := o.cloudflare, o.w.faults
 	o.w.mu.Unlock()
-	if o.troubled(c.API, rw, req) {
-		return
-	}
 	if f.APIAway {
 		o.w.silence(req)
 	}

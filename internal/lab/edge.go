@@ -1,13 +1,13 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -25,9 +25,9 @@ type Edge struct {
 	caFile string // of the CA that signs its certificates
 
 	// World.mu guards these.
-	cache map[string]cached // by path: what it keeps
-	rng   *rand.Rand        // draws whom a fault hits
-	rays  *rand.Rand        // draws ids, apart from the former so that plain requests change nothing
+	cache map[string]*httptest.ResponseRecorder // by path: what it keeps
+	rng   *rand.Rand                            // draws whom a fault hits
+	rays  *rand.Rand                            // draws ids, apart from the former so that plain requests change nothing
 }
 
 // serve is Cloudflare's edge, and the network before it.
@@ -81,13 +81,6 @@ func (a *EdgeAnswer) meant(ws bool) bool {
 	return a != nil && (a.To == "" || ws == (a.To == "websocket"))
 }
 
-// cached is an answer that the edge keeps.
-type cached struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
 // fromCache answers as an edge does that is told to cache everything: the first answer
 // stands for all later ones.
 func (e *Edge) fromCache(rw *watched, req *http.Request, f Faults, ray string) {
@@ -95,40 +88,27 @@ func (e *Edge) fromCache(rw *watched, req *http.Request, f Faults, ray string) {
 	kept, hit := e.cache[req.URL.Path]
 	e.w.mu.Unlock()
 	if !hit {
-		var b bytes.Buffer
 		in := req.Clone(req.Context())
 		in.Method = http.MethodGet // the edge fetches the whole
-		catch := &caught{header: http.Header{}, body: &b}
-		e.tunnelled(&watched{ResponseWriter: catch}, in, f, false, ray)
-		kept = cached{catch.status, catch.header, b.Bytes()}
-		if kept.status == http.StatusOK || kept.status == http.StatusNotFound {
+		kept = httptest.NewRecorder()
+		e.tunnelled(&watched{ResponseWriter: kept}, in, f, false, ray)
+		if kept.Code == http.StatusOK || kept.Code == http.StatusNotFound {
 			e.w.mu.Lock()
 			if e.cache == nil {
-				e.cache = map[string]cached{}
+				e.cache = map[string]*httptest.ResponseRecorder{}
 			}
 			e.cache[req.URL.Path] = kept
 			e.w.mu.Unlock()
 		}
 	}
-	maps.Copy(rw.Header(), kept.header)
+	maps.Copy(rw.Header(), kept.Header())
 	rw.Header()["CF-RAY"], rw.Header()["Server"] = []string{ray}, []string{"cloudflare"}
 	rw.Header().Set("Cf-Cache-Status", map[bool]string{true: "HIT", false: "MISS"}[hit])
-	rw.WriteHeader(kept.status)
+	rw.WriteHeader(kept.Code)
 	if req.Method != http.MethodHead {
-		_, _ = rw.Write(kept.body)
+		_, _ = rw.Write(kept.Body.Bytes())
 	}
 }
-
-// caught is an answer on its way into the cache.
-type caught struct {
-	status int
-	header http.Header
-	body   io.Writer
-}
-
-func (c *caught) Header() http.Header         { return c.header }
-func (c *caught) WriteHeader(status int)      { c.status = status }
-func (c *caught) Write(p []byte) (int, error) { return c.body.Write(p) }
 
 // ray draws a request's id, 16 hex digits and the data centre.
 func (e *Edge) ray() string {

@@ -5,27 +5,29 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Injection spoils calls of Supervisor's API, Core's behind it included. One of
+// Injection spoils calls of Supervisor's API, Core's behind it included, or of what is asked outside. One of
 // Status, Hang, Reset and Huge says how; with none of them the call is only
 // delayed. The first injection that fits a call is taken.
 type Injection struct {
 	Method string `json:"method,omitempty"` // "" is any
 	Path   string `json:"path,omitempty"`   // "" is any; * stands for one part of a path, /** at the end for all below
 
-	Delay       Duration `json:"delay,omitempty"`        // before anything else
-	AfterEffect bool     `json:"after_effect,omitempty"` // the call takes effect first, and only then is its answer spoiled
-	Status      int      `json:"status,omitempty"`
-	ContentType string   `json:"content_type,omitempty"` // "" is application/json if Body begins with {, else text/plain
-	Body        string   `json:"body,omitempty"`
-	Hang        bool     `json:"hang,omitempty"`  // no answer until the caller goes, or the injection is cleared
-	Reset       bool     `json:"reset,omitempty"` // the connection is reset
-	Huge        int64    `json:"huge,omitempty"`  // 200 with a JSON body of this many bytes
+	Delay       Duration          `json:"delay,omitempty"`        // before anything else
+	AfterEffect bool              `json:"after_effect,omitempty"` // the call takes effect first, and only then is its answer spoiled
+	Status      int               `json:"status,omitempty"`
+	ContentType string            `json:"content_type,omitempty"` // "" is application/json if Body begins with {, else text/plain
+	Header      map[string]string `json:"header,omitempty"`
+	Body        string            `json:"body,omitempty"`
+	Hang        bool              `json:"hang,omitempty"`  // no answer until the caller goes, or the injection is cleared
+	Reset       bool              `json:"reset,omitempty"` // the connection is reset
+	Huge        int64             `json:"huge,omitempty"`  // 200 with a JSON body of this many bytes
 
 	Times int `json:"times,omitempty"` // 0: until cleared
 
@@ -53,10 +55,16 @@ func (i Injection) Check() error {
 	return nil
 }
 
+// spoilable is a part of the world whose calls can be spoiled. World.mu guards the injections.
+type spoilable struct {
+	w          *World
+	injections []*Injection
+}
+
 // Inject adds an injection, after those that are there. The function it gives
 // takes it away again, and lets go what hangs. An injection that Check refuses
 // does nothing.
-func (s *Supervisor) Inject(i Injection) (clear func()) {
+func (s *spoilable) Inject(i Injection) (clear func()) {
 	if i.Check() != nil {
 		return func() {}
 	}
@@ -81,7 +89,7 @@ func (i *Injection) clear() {
 }
 
 // ClearInjections takes all injections away.
-func (s *Supervisor) ClearInjections() {
+func (s *spoilable) ClearInjections() {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	for _, i := range s.injections {
@@ -91,7 +99,7 @@ func (s *Supervisor) ClearInjections() {
 }
 
 // injection takes the one that fits the call, nil if none does.
-func (s *Supervisor) injection(req *http.Request) *Injection {
+func (s *spoilable) injection(req *http.Request) *Injection {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	for at, i := range s.injections {
@@ -114,6 +122,13 @@ func pathFits(pattern, p string) bool {
 	return pattern == "" || regexp.MustCompile("^"+parts+"$").MatchString(p)
 }
 
+// spoilOr spoils the call if an injection says so, and else lets it take effect.
+func (s *spoilable) spoilOr(rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) {
+	if i := s.injection(req); i == nil || !i.spoil(s.w, rw, req, effect) {
+		effect(rw)
+	}
+}
+
 // spoil does what the injection says. It says whether the call is answered, or
 // never will be, so that nothing is left to do.
 func (i *Injection) spoil(w *World, rw http.ResponseWriter, req *http.Request, effect func(http.ResponseWriter)) bool {
@@ -124,7 +139,7 @@ func (i *Injection) spoil(w *World, rw http.ResponseWriter, req *http.Request, e
 		return false
 	}
 	if i.AfterEffect {
-		effect(&caught{header: http.Header{}, body: io.Discard})
+		effect(httptest.NewRecorder())
 	}
 	switch {
 	case i.Hang:
@@ -144,6 +159,9 @@ func (i *Injection) spoil(w *World, rw http.ResponseWriter, req *http.Request, e
 			kind = "application/json; charset=utf-8"
 		} else if kind == "" {
 			kind = plainText
+		}
+		for name, value := range i.Header {
+			rw.Header().Set(name, value)
 		}
 		respond(rw, i.Status, kind, i.Body)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Outside is the rest of the internet.
 type Outside struct {
-	w          *World
+	spoilable
 	door       *door
 	cloudflare Cloudflare // World.mu guards it
 }
@@ -22,16 +22,18 @@ type Outside struct {
 func (o *Outside) serve(out http.ResponseWriter, req *http.Request) {
 	rw, done := o.w.watch("outside", out, req)
 	defer done()
-	switch p := req.URL.Path; {
-	case p == "/dns-query":
-		o.resolve(rw, req)
-	case strings.HasPrefix(p, "/api/v2/"):
-		o.statusPage(rw, req, strings.TrimPrefix(p, "/api/v2/"))
-	case strings.HasPrefix(p, "/client/v4/"):
-		o.api(rw, req, strings.TrimPrefix(p, "/client/v4"))
-	default:
-		http.NotFound(rw, req)
-	}
+	o.spoilOr(rw, req, func(rw http.ResponseWriter) {
+		switch p := req.URL.Path; {
+		case p == "/dns-query":
+			o.resolve(rw, req)
+		case strings.HasPrefix(p, "/api/v2/"):
+			o.statusPage(rw, req, strings.TrimPrefix(p, "/api/v2/"))
+		case strings.HasPrefix(p, "/client/v4/"):
+			o.api(rw, req, strings.TrimPrefix(p, "/client/v4"))
+		default:
+			http.NotFound(rw, req)
+		}
+	})
 }
 
 // resolve answers DNS over HTTPS (RFC 8484, POST). It knows the public name only.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,17 +20,16 @@ import (
 // Supervisor is Home Assistant's Supervisor: its API, and the apps that it runs. World.mu
 // guards what it remembers.
 type Supervisor struct {
-	w    *World
+	spoilable
 	door *door
 	api  *api
 
-	apps       []*app
-	injections []*Injection
-	restarts   int
+	apps     []*app
+	restarts int
 }
 
 func newSupervisor(w *World) *Supervisor {
-	s := &Supervisor{w: w}
+	s := &Supervisor{spoilable: spoilable{w: w}}
 	s.api = &api{Supervisor: s}
 	s.api.mux = s.api.routes()
 	return s
@@ -58,17 +58,13 @@ func (s *Supervisor) serve(out http.ResponseWriter, req *http.Request) {
 	rw, done := s.w.watch("supervisor", out, req)
 	defer done()
 	req = req.WithContext(context.WithValue(req.Context(), arrival{}, time.Now()))
-	answer := func(rw http.ResponseWriter) {
+	s.spoilOr(rw, req, func(rw http.ResponseWriter) {
 		if s.w.opt.Tap == nil {
 			s.api.answer(rw, req)
 			return
 		}
 		s.w.opt.Tap(req, func() { s.api.answer(rw, req) })
-	}
-	if i := s.injection(req); i != nil && i.spoil(s.w, rw, req, answer) {
-		return
-	}
-	answer(rw)
+	})
 }
 
 // What an app may call, by Supervisor's api/middleware/security.py.
@@ -109,12 +105,12 @@ func (s *api) answer(rw http.ResponseWriter, req *http.Request) {
 // route finds the call, or answers as aiohttp does for one that there is not.
 func (s *api) route(rw http.ResponseWriter, req *http.Request) {
 	if no, pattern := s.mux.Handler(req); pattern == "" {
-		lost := &caught{header: http.Header{}, body: io.Discard}
+		lost := httptest.NewRecorder()
 		no.ServeHTTP(lost, req)
-		if allowed := lost.header.Get("Allow"); allowed != "" {
+		if allowed := lost.Header().Get("Allow"); allowed != "" {
 			rw.Header().Set("Allow", strings.ReplaceAll(allowed, " ", ""))
 		}
-		plain(rw, lost.status)
+		plain(rw, lost.Code)
 		return
 	}
 	s.mux.ServeHTTP(rw, req)

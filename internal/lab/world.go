@@ -59,7 +59,7 @@ func New(opt Options) (_ *World, err error) {
 	w.Core = &Core{w: w, told: Told{Notifications: map[string]Notification{}, EntityStates: map[string]json.RawMessage{}}, sockets: map[*socket]struct{}{}}
 	w.Supervisor = newSupervisor(w)
 	w.Edge = &Edge{w: w, rng: rand.New(rand.NewPCG(opt.Seed, 1652)), rays: rand.New(rand.NewPCG(opt.Seed, 1653))}
-	w.Outside = &Outside{w: w}
+	w.Outside = &Outside{spoilable: spoilable{w: w}}
 	w.different = func() { w.settleDoors(); w.changed() }
 	if opt.Net != nil {
 		w.way = opt.Net.Plug().Network()

@@ -152,16 +152,32 @@ func TestWithoutATokenOnlyTheStatusPageIsAsked(t *testing.T) {
 	}
 }
 
+type trouble struct {
+	lab.Injection
+	want string
+}
+
+// troubles are what may go wrong with one of Cloudflare's services, and what is said of it.
+func troubles(w *lab.World, path string) map[string]trouble {
+	return map[string]trouble{
+		"slow":      {lab.Injection{Path: path, Hang: true}, "timed out"},
+		"garbled":   {lab.Injection{Path: path, Status: 200, ContentType: "text/html", Body: "<html>Sorry, something"}, "an unexpected format"},
+		"strange":   {lab.Injection{Path: path, Status: 200, ContentType: "application/json", Body: "[1,2,3]"}, "an unexpected format"},
+		"limited":   {lab.Injection{Path: path, Status: 429, Header: map[string]string{"Retry-After": "300"}, Body: `{"success":false,"errors":[{"code":971}],"result":null}`}, "asked too often (HTTP 429)"},
+		"failing":   {lab.Injection{Path: path, Status: 500, Body: "<html>500</html>"}, "HTTP 500"},
+		"endless":   {lab.Injection{Path: path, Huge: 64 << 20}, "too large"},
+		"elsewhere": {lab.Injection{Path: path, Status: 302, Header: map[string]string{"Location": w.Edge.URL() + "/elsewhere"}}, "HTTP 302"},
+	}
+}
+
 func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 	w := world(t)
-	for trouble, want := range map[lab.Trouble]string{
-		lab.Slow: "timed out", lab.Garbled: "an unexpected format", lab.Strange: "an unexpected format", lab.RateLimited: "asked too often (HTTP 429)",
-		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "HTTP 302",
-	} {
-		w.Outside.Change(func(c *lab.Cloudflare) { c.API = trouble })
+	for trouble, c := range troubles(w, "/client/v4/**") {
+		mended := w.Outside.Inject(c.Injection)
 		began := time.Now()
 		u := ask(t, w, lab.CloudflareToken)
-		if len(u.Troubles) != 1 || !strings.Contains(said(u), want) || strings.ContainsAny(said(u), "\n<") {
+		mended()
+		if len(u.Troubles) != 1 || !strings.Contains(said(u), c.want) || strings.ContainsAny(said(u), "\n<") {
 			t.Errorf("%s: %q", trouble, said(u))
 		}
 		if time.Since(began) > 5*time.Second {
@@ -180,13 +196,11 @@ func TestTroublesOfTheAPIAreOneSentence(t *testing.T) {
 
 func TestTroublesOfThePageAreOneSentence(t *testing.T) {
 	w := world(t)
-	for trouble, want := range map[lab.Trouble]string{
-		lab.Slow: "timed out", lab.Garbled: "an unexpected format", lab.Strange: "an unexpected format", lab.RateLimited: "asked too often (HTTP 429)",
-		lab.Failing: "HTTP 500", lab.Endless: "too large", lab.Redirecting: "HTTP 302",
-	} {
-		w.Outside.Change(func(c *lab.Cloudflare) { c.Page = trouble })
+	for trouble, c := range troubles(w, "/api/v2/**") {
+		mended := w.Outside.Inject(c.Injection)
 		u := ask(t, w, lab.CloudflareToken)
-		if len(u.Troubles) != 1 || !strings.Contains(said(u), want) || u.PageAsked || u.Zone == "" {
+		mended()
+		if len(u.Troubles) != 1 || !strings.Contains(said(u), c.want) || u.PageAsked || u.Zone == "" {
 			t.Errorf("%s: %q %v", trouble, said(u), u.Zone)
 		}
 	}

@@ -137,11 +137,13 @@ func TestTheReportOfTheRollBackSaysThatTheCureWasNotNeeded(t *testing.T) {
 }
 
 func TestHealingGoesOnWithoutCloudflaresWord(t *testing.T) {
-	for _, trouble := range []lab.Trouble{lab.Slow, lab.Garbled, lab.RateLimited, lab.Endless} {
-		t.Run(string(trouble), func(t *testing.T) {
+	for name, trouble := range map[string]lab.Injection{"slow": {Hang: true}, "garbled": {Status: 200, Body: "<html>Sorry, something"}, "limited": {Status: 429}, "endless": {Huge: 64 << 20}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			house.Run(t, lab.Options{}, asking(), func(h *house.House) {
-				h.World.Outside.Change(func(c *lab.Cloudflare) { c.Page, c.API = trouble, trouble })
+				for _, trouble.Path = range []string{"/api/v2/**", "/client/v4/**"} {
+					h.World.Outside.Inject(trouble)
+				}
 				h.Wait("a good look", 5*time.Minute, func() bool { return h.Status().State == policy.Healthy })
 				h.World.SetFaults(lab.Stripped(1, quic))
 				h.Wait("the cure", 15*time.Minute, func() bool { return h.Status().State == policy.Healthy && h.Status().Protocol.Setting == "http2" })
