@@ -146,14 +146,12 @@ func (c *conversation) hold(_ context.Context, t probe.Talk) error {
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.framer.MaxHeaderListSize = maxHead
 	c.framer.SetMaxReadFrameSize(1 << 14)
-	if _, err := io.WriteString(t.Conn(), http2.ClientPreface); err != nil {
+	if _, err := io.WriteString(t.Conn(), http2.ClientPreface); c.sent("connection preface (PRI * HTTP/2.0)", err) != nil {
 		return err
 	}
-	c.note(true, "connection preface (PRI * HTTP/2.0)")
-	if err := c.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 0}); err != nil {
+	if err := c.sent("SETTINGS ENABLE_PUSH=0", c.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 0})); err != nil {
 		return err
 	}
-	c.note(true, "SETTINGS ENABLE_PUSH=0")
 	// With TLS the server has agreed to HTTP/2 already. A request goes out at once, as
 	// browsers send it.
 	c.spoken = c.seen.TLS != nil
@@ -171,7 +169,8 @@ func (c *conversation) hold(_ context.Context, t probe.Talk) error {
 		}
 	}
 	t.Answered()
-	c.leave()
+	// A goodbye. The look is over: that it is not heard makes no difference.
+	_ = c.sent("GOAWAY last_stream=0 code=NO_ERROR", c.framer.WriteGoAway(0, http2.ErrCodeNo, nil))
 	return nil
 }
 
@@ -213,18 +212,12 @@ func (c *conversation) send() error {
 		field(strings.ToLower(name), h.Get(name), strings.HasPrefix(name, "Cf-Access-") || strings.HasPrefix(name, "CF-Access-"))
 	}
 	alone := c.shape == HeadersAlone
-	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: h2Stream, BlockFragment: block.Bytes(), EndStream: alone, EndHeaders: true}); err != nil {
+	text := "HEADERS stream=1" + flag(alone, "END_STREAM") + " " + strings.Join(shown, " ")
+	err := c.sent(text, c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: h2Stream, BlockFragment: block.Bytes(), EndStream: alone, EndHeaders: true}))
+	if err != nil || alone {
 		return err
 	}
-	c.note(true, "HEADERS stream=1"+flag(alone, "END_STREAM")+" "+strings.Join(shown, " "))
-	if c.shape != EmptyData {
-		return nil
-	}
-	if err := c.framer.WriteData(h2Stream, true, nil); err != nil {
-		return err
-	}
-	c.note(true, "DATA stream=1 length=0 END_STREAM")
-	return nil
+	return c.sent("DATA stream=1 length=0 END_STREAM", c.framer.WriteData(h2Stream, true, nil))
 }
 
 // take answers a frame of the server's as a client must, and notes what it says.
@@ -233,40 +226,39 @@ func (c *conversation) take(f http2.Frame) error {
 	case *http2.SettingsFrame:
 		return c.takeSettings(f)
 	case *http2.PingFrame:
-		c.note(false, "PING"+flag(f.IsAck(), "ACK"))
+		c.came("PING%s", flag(f.IsAck(), "ACK"))
 		if f.IsAck() {
 			return nil
 		}
-		c.note(true, "PING ACK")
-		return c.framer.WritePing(true, f.Data)
+		return c.sent("PING ACK", c.framer.WritePing(true, f.Data))
 	case *http2.WindowUpdateFrame:
-		c.note(false, fmt.Sprintf("WINDOW_UPDATE stream=%d increment=%d", f.StreamID, f.Increment))
+		c.came("WINDOW_UPDATE stream=%d increment=%d", f.StreamID, f.Increment)
 	case *http2.MetaHeadersFrame:
 		return c.takeHeaders(f)
 	case *http2.DataFrame:
 		return c.takeData(f)
 	case *http2.RSTStreamFrame:
-		c.note(false, fmt.Sprintf("RST_STREAM stream=%d code=%s", f.StreamID, f.ErrCode))
+		c.came("RST_STREAM stream=%d code=%s", f.StreamID, f.ErrCode)
 		if f.StreamID == h2Stream {
 			c.ended, c.look.Code = "RST_STREAM", f.ErrCode.String()
 			return fmt.Errorf("%w: RST_STREAM %s", errEnded, f.ErrCode)
 		}
 	case *http2.GoAwayFrame:
-		c.note(false, fmt.Sprintf("GOAWAY last_stream=%d code=%s %q", f.LastStreamID, f.ErrCode, c.talk.Line(string(f.DebugData()))))
+		c.came("GOAWAY last_stream=%d code=%s %q", f.LastStreamID, f.ErrCode, c.talk.Line(string(f.DebugData())))
 		if f.LastStreamID < h2Stream || f.ErrCode != http2.ErrCodeNo {
 			c.ended, c.look.Code = "GOAWAY", f.ErrCode.String()
 			return fmt.Errorf("%w: GOAWAY %s", errEnded, f.ErrCode)
 		}
 	default:
 		h := f.Header()
-		c.note(false, fmt.Sprintf("%s stream=%d length=%d", h.Type, h.StreamID, h.Length))
+		c.came("%s stream=%d length=%d", h.Type, h.StreamID, h.Length)
 	}
 	return nil
 }
 
 func (c *conversation) takeSettings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
-		c.note(false, "SETTINGS ACK")
+		c.came("SETTINGS ACK")
 		return nil
 	}
 	var shown []string
@@ -274,12 +266,8 @@ func (c *conversation) takeSettings(f *http2.SettingsFrame) error {
 		shown = append(shown, s.String()[1:len(s.String())-1])
 		return nil
 	})
-	c.note(false, strings.TrimSpace("SETTINGS "+strings.Join(shown, " ")))
-	if err := c.framer.WriteSettingsAck(); err != nil {
-		return err
-	}
-	c.note(true, "SETTINGS ACK")
-	return nil
+	c.came("%s", strings.TrimSpace("SETTINGS "+strings.Join(shown, " ")))
+	return c.sent("SETTINGS ACK", c.framer.WriteSettingsAck())
 }
 
 func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
@@ -292,11 +280,11 @@ func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
 		}
 	}
 	const few = 12
-	text := "HEADERS stream=" + strconv.Itoa(int(f.StreamID)) + flag(f.StreamEnded(), "END_STREAM") + " " + strings.Join(shown[:min(few, len(shown))], " ")
+	more := ""
 	if len(shown) > few {
-		text += fmt.Sprintf(" and %d more", len(shown)-few)
+		more = fmt.Sprintf(" and %d more", len(shown)-few)
 	}
-	c.note(false, text)
+	c.came("HEADERS stream=%d%s %s%s", f.StreamID, flag(f.StreamEnded(), "END_STREAM"), strings.Join(shown[:min(few, len(shown))], " "), more)
 	if f.StreamID != h2Stream || c.seen.Status >= 200 {
 		c.over = c.over || f.StreamID == h2Stream && f.StreamEnded() // trailers
 		return nil
@@ -314,7 +302,7 @@ func (c *conversation) takeHeaders(f *http2.MetaHeadersFrame) error {
 }
 
 func (c *conversation) takeData(f *http2.DataFrame) error {
-	c.note(false, fmt.Sprintf("DATA stream=%d length=%d%s", f.StreamID, len(f.Data()), flag(f.StreamEnded(), "END_STREAM")))
+	c.came("DATA stream=%d length=%d%s", f.StreamID, len(f.Data()), flag(f.StreamEnded(), "END_STREAM"))
 	c.received += len(f.Data())
 	if c.body.Len() < 64<<10 {
 		c.body.Write(f.Data())
@@ -332,12 +320,16 @@ func (c *conversation) takeData(f *http2.DataFrame) error {
 	return c.framer.WriteWindowUpdate(h2Stream, f.Length)
 }
 
-// leave says goodbye. The look is over: that it is not heard makes no difference.
-func (c *conversation) leave() {
-	if c.framer.WriteGoAway(0, http2.ErrCodeNo, nil) == nil {
-		c.note(true, "GOAWAY last_stream=0 code=NO_ERROR")
+// sent notes what was sent, unless it could not be.
+func (c *conversation) sent(text string, err error) error {
+	if err == nil {
+		c.note(true, text)
 	}
+	return err
 }
+
+// came notes what was received.
+func (c *conversation) came(format string, args ...any) { c.note(false, fmt.Sprintf(format, args...)) }
 
 func (c *conversation) note(ours bool, text string) {
 	if len(c.frames) < maxFrames {
