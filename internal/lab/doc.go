@@ -7,9 +7,10 @@
 // [Hands] of people; docs/LAB.md is the table of what Supervisor answers, and of the faults.
 //
 // The world answers as the real systems do (their texts, headers, orders and
-// oddities), and its [Faults] can be changed while it runs. Beside the faults
-// there are single [Injection]s, which spoil one call of the Supervisor's API,
-// and the user's hands ([Hands]).
+// oddities), and its [Faults] can be changed while it runs. What is always the same of
+// their words stands beside the code: samples.json, cloudflared.txt, metrics.txt. Beside
+// the faults there are single [Injection]s, which spoil one call of Supervisor's API or of
+// what is asked outside, and the user's hands ([Hands]).
 //
 // A stranger can drive it by hand, with the URL that [World.ControlURL] gives:
 //
