@@ -58,7 +58,7 @@ func TestSeeds(t *testing.T) {
 	if testing.Short() {
 		n = 8
 	}
-	hunt(t, 1, n)
+	hunt(t, 1, n, Draw)
 }
 
 // TestFresh plays episodes that nobody has played yet.
@@ -67,15 +67,29 @@ func TestFresh(t *testing.T) {
 	if n == 0 {
 		t.Skip("-episodes says how many")
 	}
-	start := *first
+	draw := Draw
+	if *near != "" {
+		draw = func(seed uint64) Plan { return Draw(seed).near(strings.Split(*near, ";")) }
+	}
+	hunt(t, *first, n, draw)
+}
+
+// TestNear plays fresh episodes of the sound program where each of the mutants hurts, a
+// quarter as many: what chance seldom brings together, they have.
+func TestNear(t *testing.T) {
+	if *episodes == 0 {
+		t.Skip("-episodes says how many")
+	}
+	aimed := slices.DeleteFunc(slices.Clone(mutants), func(m *mutation) bool { return len(m.near) == 0 })
+	hunt(t, *first, (*episodes+3)/4, func(seed uint64) Plan { return Draw(seed).near(aimed[seed%uint64(len(aimed))].near) })
+}
+
+// hunt plays so many episodes from a seed on, which is drawn if it is 0, on every processor,
+// until enough are broken.
+func hunt(t *testing.T, start uint64, n int, draw func(seed uint64) Plan) {
 	if start == 0 {
 		start = rand.Uint64N(1 << 48)
 	}
-	hunt(t, start, n)
-}
-
-// hunt plays so many episodes from a seed on, on every processor, until enough are broken.
-func hunt(t *testing.T, start uint64, n int) {
 	began := time.Now()
 	var mu sync.Mutex
 	var sum Tally
@@ -97,10 +111,7 @@ func hunt(t *testing.T, start uint64, n int) {
 					return
 				}
 				mu.Unlock()
-				plan := Draw(seed)
-				if *near != "" {
-					plan = plan.near(strings.Split(*near, ";"))
-				}
+				plan := draw(seed)
 				res := Play(t, plan)
 				mu.Lock()
 				sum.add(res.Tally)
