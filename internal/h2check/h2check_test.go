@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -39,9 +40,11 @@ const (
 	hangUp
 )
 
-func (s *h2Server) start(t *testing.T) *url.URL {
+// start has the server listen in a network of memory.
+func (s *h2Server) start(t *testing.T) probe.Target {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	way := wire.New().Plug().Network()
+	ln, err := way.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func (s *h2Server) start(t *testing.T) *url.URL {
 			})
 		}
 	})
-	return &url.URL{Scheme: "http", Host: ln.Addr().String()}
+	return probe.Target{URL: &url.URL{Scheme: "http", Host: ln.Addr().String()}, Net: way}
 }
 
 func (s *h2Server) serve(c net.Conn) {
@@ -123,10 +126,10 @@ func block(fields ...string) []byte {
 	return b.Bytes()
 }
 
-func examine(t *testing.T, u *url.URL, count int) h2check.Report {
+func examine(t *testing.T, to probe.Target, count int) h2check.Report {
 	t.Helper()
-	p := doctor.Place{Public: probe.Target{URL: u, Timeout: 500 * time.Millisecond, Access: probe.Access{ID: "an-id.access", Secret: "a-secret-of-access"}}}
-	return h2check.Examine(t.Context(), p, "/manifest.json", count, nil)
+	to.Timeout, to.Access = 5*time.Second, probe.Access{ID: "an-id.access", Secret: "a-secret-of-access"}
+	return h2check.Examine(t.Context(), doctor.Place{Public: to}, "/manifest.json", count, nil)
 }
 
 func TestAServerThatMishandlesTheEmptyDataFrameIsFound(t *testing.T) {
@@ -139,46 +142,49 @@ func TestAServerThatMishandlesTheEmptyDataFrameIsFound(t *testing.T) {
 		"it hangs up every fifth": {hangUp, func(t h2check.Tally) int { return t.Ended }},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			t.Parallel()
-			var seen atomic.Int64
-			s := &h2Server{treat: func(_ int64, empty bool) fate {
-				if empty && seen.Add(1)%5 == 0 {
-					return c.fate
+			synctest.Test(t, func(t *testing.T) {
+				var seen atomic.Int64
+				s := &h2Server{treat: func(_ int64, empty bool) fate {
+					if empty && seen.Add(1)%5 == 0 {
+						return c.fate
+					}
+					return answer
+				}}
+				r := examine(t, s.start(t), 40)
+				plain, empty := r.Tallies[0], r.Tallies[1]
+				if plain.Answered != 40 || plain.Failures() != 0 {
+					t.Errorf("HEADERS alone: %+v", plain)
 				}
-				return answer
-			}}
-			r := examine(t, s.start(t), 40)
-			plain, empty := r.Tallies[0], r.Tallies[1]
-			if plain.Answered != 40 || plain.Failures() != 0 {
-				t.Errorf("HEADERS alone: %+v", plain)
-			}
-			if empty.Answered != 32 || c.of(empty) != 8 {
-				t.Errorf("HEADERS + empty DATA: %d answered, %d timed out, %d reset, %d ended", empty.Answered, empty.TimedOut, empty.Reset, empty.Ended)
-			}
-			if empty.Low > 0.2 || empty.High < 0.2 || empty.Low < 0.05 || empty.High > 0.4 {
-				t.Errorf("one in five lies outside %.3f–%.3f", empty.Low, empty.High)
-			}
-			if r.Code != doctor.Ill || !strings.Contains(empty.Curl, "-T -") || plain.Curl != "" {
-				t.Errorf("code %d, curl %q and %q", r.Code, empty.Curl, plain.Curl)
-			}
-			var text strings.Builder
-			if err := r.Write(&text); err != nil {
-				t.Fatal(err)
-			}
-			for _, want := range []string{"about one in 5", "→ DATA stream=1 length=0 END_STREAM", "← SETTINGS", "the first that failed", "something on the way there mishandles it", "cf-access-client-secret=[hidden]"} {
-				if !strings.Contains(text.String(), want) {
-					t.Errorf("the report lacks %q:\n%s", want, text.String())
+				if empty.Answered != 32 || c.of(empty) != 8 {
+					t.Errorf("HEADERS + empty DATA: %d answered, %d timed out, %d reset, %d ended", empty.Answered, empty.TimedOut, empty.Reset, empty.Ended)
 				}
-			}
-			raw, err := json.Marshal(r)
-			if err != nil || strings.Contains(string(raw)+text.String(), "a-secret-of-access") {
-				t.Errorf("the secret is in the report, or it cannot be written: %v", err)
-			}
+				if empty.Low > 0.2 || empty.High < 0.2 || empty.Low < 0.05 || empty.High > 0.4 {
+					t.Errorf("one in five lies outside %.3f–%.3f", empty.Low, empty.High)
+				}
+				if r.Code != doctor.Ill || !strings.Contains(empty.Curl, "-T -") || plain.Curl != "" {
+					t.Errorf("code %d, curl %q and %q", r.Code, empty.Curl, plain.Curl)
+				}
+				var text strings.Builder
+				if err := r.Write(&text); err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range []string{"about one in 5", "→ DATA stream=1 length=0 END_STREAM", "← SETTINGS", "the first that failed", "something on the way there mishandles it", "cf-access-client-secret=[hidden]"} {
+					if !strings.Contains(text.String(), want) {
+						t.Errorf("the report lacks %q:\n%s", want, text.String())
+					}
+				}
+				raw, err := json.Marshal(r)
+				if err != nil || strings.Contains(string(raw)+text.String(), "a-secret-of-access") {
+					t.Errorf("the secret is in the report, or it cannot be written: %v", err)
+				}
+			})
 		})
 	}
 }
 
-func TestTheTwoShapesAreToldApartByNumbersAlone(t *testing.T) {
+func TestTheTwoShapesAreToldApartByNumbersAlone(t *testing.T) { synctest.Test(t, testTheTwoShapes) }
+
+func testTheTwoShapes(t *testing.T) {
 	always := &h2Server{treat: func(_ int64, empty bool) fate {
 		if empty {
 			return reset
@@ -218,12 +224,12 @@ func TestAServerWithoutHTTP2CannotBeTold(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	r := examine(t, &url.URL{Scheme: "http", Host: ln.Addr().String()}, 2)
+	r := examine(t, probe.Target{URL: &url.URL{Scheme: "http", Host: ln.Addr().String()}}, 2)
 	if r.Code != doctor.CantTell {
 		t.Errorf("code %d: %v", r.Code, r.Said)
 	}
 	_ = ln.Close()
-	if r := examine(t, &url.URL{Scheme: "http", Host: ln.Addr().String()}, 1); r.Code != doctor.CantTell {
+	if r := examine(t, probe.Target{URL: &url.URL{Scheme: "http", Host: ln.Addr().String()}}, 1); r.Code != doctor.CantTell {
 		t.Errorf("a server that is not there: code %d: %v", r.Code, r.Said)
 	}
 }
