@@ -175,13 +175,13 @@ var catalogue = []Row{
 		Cause: NotProxied, ID: "not-proxied", Remedy: Tell, Place: ToCloudflare, Blinds: true,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return answered(e.Public) && e.Public.CFRay() == "" && e.Public.Outside
+			return e.Public.Answered() && e.Public.CFRay() == "" && e.Public.Outside
 		},
 	},
 	{
 		Cause: NotCloudflare, ID: "not-cloudflare", Remedy: Tell, Place: ToCloudflare, Blinds: true,
 		Source: "community guides on split DNS",
-		match:  func(e evidence.Evidence) bool { return answered(e.Public) && e.Public.CFRay() == "" },
+		match:  func(e evidence.Evidence) bool { return e.Public.Answered() && e.Public.CFRay() == "" },
 	},
 	{
 		Cause: Challenged, ID: "challenged", Remedy: Tell, Place: AtCloudflare, Blinds: true,
@@ -457,7 +457,7 @@ var catalogue = []Row{
 		Cause: OriginMoved, ID: "origin-moved", Remedy: Tell, Place: ToHomeAssistant,
 		Variants: []string{"restart", "token", "known"},
 		Source:   "APP#1048, APP#1056, APP#1060",
-		match:    func(e evidence.Evidence) bool { return unasked(e) && moved(e) && !answered(e.Service) },
+		match:    func(e evidence.Evidence) bool { return unasked(e) && moved(e) && !e.Service.Answered() },
 		fit:      originMovedTo,
 	},
 	{
@@ -516,7 +516,7 @@ var catalogue = []Row{
 		Cause: EdgeUnreachable, ID: "edge-unreachable", Remedy: Wait, Place: ToCloudflare,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return unanswered(e.Public) && e.Public.Stage >= evidence.Resolved && reachTrouble(e.Public) && !answered(e.Page)
+			return unanswered(e.Public) && e.Public.Stage >= evidence.Resolved && reachTrouble(e.Public) && !e.Page.Answered()
 		},
 	},
 	{

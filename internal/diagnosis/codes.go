@@ -105,5 +105,5 @@ var otherTexts = []string{"bad gateway", "service unavailable", "gateway timeout
 // otherServer says whether a refusal is in the words of a web server that is neither
 // Home Assistant nor Cloudflare.
 func otherServer(l evidence.Look) bool {
-	return answered(l) && l.Status >= 400 && !homeAssistants(l) && (slices.Contains(otherTexts, strings.ToLower(trimmed(l))) || says(l, otherServers))
+	return l.Answered() && l.Status >= 400 && !homeAssistants(l) && (slices.Contains(otherTexts, strings.ToLower(trimmed(l))) || says(l, otherServers))
 }

@@ -31,8 +31,7 @@ const (
 	breaks = 3
 )
 
-func answered(l evidence.Look) bool   { return l.Stage >= evidence.Answered }
-func unanswered(l evidence.Look) bool { return l.Done() && !answered(l) }
+func unanswered(l evidence.Look) bool { return l.Done() && !l.Answered() }
 
 // address is where a look was made, the empty one if that is no address.
 func address(l evidence.Look) *url.URL {
@@ -55,7 +54,7 @@ func reachTrouble(l evidence.Look) bool {
 }
 
 // cloudflare says whether the answer came through Cloudflare's edge.
-func cloudflare(l evidence.Look) bool { return answered(l) && l.CFRay() != "" }
+func cloudflare(l evidence.Look) bool { return l.Answered() && l.CFRay() != "" }
 
 // refusal says whether Cloudflare's edge answered with an error status, so that
 // its error codes may be looked for in the body.
@@ -144,7 +143,7 @@ func tunnelAlone(e evidence.Evidence) bool {
 	// A handshake that the edge could not hand over leaves no trace here; then the
 	// page, which passed, must have left one, or both went elsewhere.
 	page, known := e.Connector.CarriedPage()
-	return !answered(e.Public) && known && page.Requests > 0
+	return !e.Public.Answered() && known && page.Requests > 0
 }
 
 // proxyBlamed says that the tunnel leads to something in front of Home Assistant
@@ -152,12 +151,12 @@ func tunnelAlone(e evidence.Evidence) bool {
 // where it answered us, and refused.
 func proxyBlamed(e evidence.Evidence) bool {
 	r := e.Connector.Route
-	return r.Asked && r.Found && !e.Service.Healthy() && (!r.HomeAssistant || answered(e.Service))
+	return r.Asked && r.Found && !e.Service.Healthy() && (!r.HomeAssistant || e.Service.Answered())
 }
 
 // fromBehind says that an answer was certainly made behind the tunnel, not by the edge.
 func fromBehind(l evidence.Look) bool {
-	return l.CFRay() != "" && !l.Healthy() && (l.Stage == evidence.Upgraded || answered(l) && (homeAssistants(l) || originText(l) || l.Status == 404 && trimmed(l) == ""))
+	return l.CFRay() != "" && !l.Healthy() && (l.Stage == evidence.Upgraded || l.Answered() && (homeAssistants(l) || originText(l) || l.Status == 404 && trimmed(l) == ""))
 }
 
 func serverError(l evidence.Look) bool { return cloudflare(l) && l.Status >= 500 }

@@ -14,7 +14,7 @@ func (x *examination) curls() []string {
 	t := x.place.Public
 	var list []string
 	add := func(l evidence.Look, network string, websocket bool) {
-		if !l.Done() || l.Trouble == evidence.Unusable || websocket && l.Healthy() || !websocket && l.Stage >= evidence.Answered && l.Status < 400 {
+		if !l.Done() || l.Trouble == evidence.Unusable || websocket && l.Healthy() || !websocket && l.Answered() && l.Status < 400 {
 			return
 		}
 		path := "/manifest.json"

@@ -197,7 +197,7 @@ func pageRow(x *examination, f survey.Finding) row {
 	switch {
 	case !l.Done():
 		r.verdict = Unsure
-	case l.Stage >= evidence.Answered && l.Status < 400:
+	case l.Answered() && l.Status < 400:
 		r.verdict = Good
 	}
 	return r

@@ -162,15 +162,6 @@ var internetNames = []string{"unknown", "up", "down"}
 
 func (i Internet) String() string { return enum.Name(internetNames, i) }
 
-// MarshalText writes unknown, up or down.
-func (i Internet) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
-
-// UnmarshalText reads what MarshalText wrote; anything else is not known.
-func (i *Internet) UnmarshalText(b []byte) error {
-	_ = enum.Parse(internetNames, "internet", b, i)
-	return nil
-}
-
 // Switch is something that is on, off, or not known.
 type Switch uint8
 

@@ -128,6 +128,9 @@ var Kept = []string{"Cf-Ray", "Cf-Mitigated", "Cf-Access-", "Cf-Cache-Status", "
 // Done says whether the look was made and says something.
 func (l Look) Done() bool { return l.Stage != NotAsked && l.Trouble != Interrupted }
 
+// Answered says whether a whole HTTP answer head came.
+func (l Look) Answered() bool { return l.Stage >= Answered }
+
 // Healthy says whether Home Assistant greeted through this look.
 func (l Look) Healthy() bool { return l.Stage >= Greeted && l.Trouble == NoTrouble }
 

@@ -13,7 +13,6 @@ import (
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/tunnel"
-	"tunnelmedic/internal/words"
 )
 
 // namesLimit bounds the question to the resolvers.
@@ -32,14 +31,18 @@ func (r *round) within(t probe.Target) probe.Target {
 	return t
 }
 
-// at is where Home Assistant listens.
+// at is where Home Assistant listens, asked once a round.
 func (r *round) at(ctx context.Context) tunnel.Home {
-	return r.origin.get(func() tunnel.Home {
-		if r.set.Supervisor == nil {
-			return tunnel.Home{}
-		}
-		return tunnel.HomeOf(ctx, r.set.Supervisor, r.set.OriginURL)
-	})
+	if r.set.Supervisor == nil {
+		return tunnel.Home{}
+	}
+	home := <-r.origin // whoever looks next waits for the answer of whoever asks
+	defer func() { r.origin <- home }()
+	if home == nil {
+		asked := tunnel.HomeOf(ctx, r.set.Supervisor, r.set.OriginURL)
+		home = &asked
+	}
+	return *home
 }
 
 // totals reads the connector's counters.
@@ -94,12 +97,6 @@ func lookPublic(ctx context.Context, r *round) (fill, error) {
 	before := r.totals(ctx)
 	l, names := r.way.Handshake(ctx, t, known.Names)
 	after := r.totals(ctx)
-	switch n := r.way.Note(); {
-	case n.Warning:
-		r.set.Log.Warn().Msg(words.English().Text(n.Text))
-	case n.Text.Key != "":
-		r.set.Log.Info().Msg(words.English().Text(n.Text))
-	}
 	r.answered(l)
 	if l.Stage > evidence.Asked && !r.moment.Whole {
 		names = evidence.Names{} // the house's addresses are nobody's business but where they are missing

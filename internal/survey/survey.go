@@ -142,7 +142,7 @@ func New(set Settings) *Surveyor {
 
 // forget drops what is remembered of a home.
 func (s *Surveyor) forget() {
-	s.way = Way{World: s.set.World}
+	s.way = Way{World: s.set.World, Log: s.set.Log}
 	s.kept = [allNames]answer{}
 	s.page = startPage{}
 	s.recollection = recollection{edges: tunnel.QUICEdges(evidence.Connector{}, s.set.Edge, s.set.ConnectorURL)}
@@ -154,7 +154,8 @@ func (s *Surveyor) Survey(ctx context.Context, home Home, m Moment) Seen {
 		s.forget()
 	}
 	s.home = home
-	r := &round{Surveyor: s, moment: m}
+	r := &round{Surveyor: s, moment: m, origin: make(chan *tunnel.Home, 1)}
+	r.origin <- nil
 	r.seen.At, r.seen.Zone = time.Now(), home.Zone
 	for i := range r.done {
 		r.done[i] = make(chan struct{})
@@ -182,7 +183,7 @@ type round struct {
 	*Surveyor
 	moment Moment
 	done   [allNames]chan struct{}
-	origin once[tunnel.Home]
+	origin chan *tunnel.Home // one: where Home Assistant listens, nil until somebody has asked
 
 	mu   sync.Mutex // guards seen
 	seen Seen
@@ -258,28 +259,4 @@ func (r *round) away(err error) {
 	if why != "" {
 		r.seen.SupervisorAway = why
 	}
-}
-
-// once is an answer that several looks need and one of them asks for. They wait on a
-// channel, since time in a test's bubble stands still for who waits on a lock.
-type once[T any] struct {
-	lock   sync.Mutex
-	asked  chan struct{}
-	answer T
-}
-
-func (o *once[T]) get(ask func() T) T {
-	o.lock.Lock()
-	mine := o.asked == nil
-	if mine {
-		o.asked = make(chan struct{})
-	}
-	o.lock.Unlock()
-	if mine {
-		defer close(o.asked)
-		o.answer = ask()
-		return o.answer
-	}
-	<-o.asked
-	return o.answer
 }

@@ -1,5 +1,3 @@
-// Package survey holds the rules of looking that the daemon and the doctor share: where
-// the public name is looked up, and the looks that are made seldom.
 package survey
 
 import (
@@ -8,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
@@ -33,19 +33,13 @@ const (
 // outside. One goroutine at a time may use it.
 type Way struct {
 	World *probe.Resolver // nil: nobody outside can be asked
+	Log   zerolog.Logger  // told when the name is looked up outside from now on
 
 	outside bool      // the house's answer was of no use
 	well    bool      // the last look was healthy: there is time to try the house's answer again
 	bare    bool      // the last look was made at an address inside the house, with nothing shown
 	checked time.Time // when the house's answer was tried last
 	told    time.Time // when it was last said that the name is looked up outside
-	note    Note
-}
-
-// Note is what the log is to say. The zero value is nothing.
-type Note struct {
-	Text    words.Text
-	Warning bool
 }
 
 // Handshake is probe.Handshake through the public name, by the one rule of where it is
@@ -65,7 +59,7 @@ type Note struct {
 func (w *Way) Handshake(ctx context.Context, t probe.Target, known evidence.Names) (evidence.Look, evidence.Names) {
 	w.bare = false
 	now := time.Now()
-	if _, err := netip.ParseAddr(hostOf(t)); err == nil || w.World == nil || hostOf(t) == "" {
+	if !w.asks(t) {
 		return probe.Handshake(ctx, t), known
 	}
 	if w.outside && (now.Sub(w.checked) < askHome || !w.well) {
@@ -85,7 +79,7 @@ func (w *Way) Handshake(ctx context.Context, t probe.Target, known evidence.Name
 // Where gives the target for looks that are no handshake and have none beside them: by
 // the resolvers' answers alone, as far as they tell.
 func (w *Way) Where(ctx context.Context, t probe.Target) probe.Target {
-	if _, err := netip.ParseAddr(hostOf(t)); err == nil || w.World == nil || hostOf(t) == "" {
+	if !w.asks(t) {
 		return t
 	}
 	x := &search{way: w, target: t}
@@ -115,11 +109,10 @@ func (w *Way) Like(t probe.Target) probe.Target {
 	return t
 }
 
-// Note gives what there is to say since it was last asked.
-func (w *Way) Note() Note {
-	n := w.note
-	w.note = Note{}
-	return n
+// asks says whether resolvers may differ: an address has none, and somebody outside is needed.
+func (w *Way) asks(t probe.Target) bool {
+	_, err := netip.ParseAddr(t.URL.Hostname())
+	return err != nil && w.World != nil
 }
 
 func (w *Way) from(t probe.Target) probe.Target {
@@ -128,12 +121,12 @@ func (w *Way) from(t probe.Target) probe.Target {
 }
 
 // turn notes that the name is looked up outside from now on.
-func (w *Way) turn(why words.Text, warning bool) {
-	was := w.outside
-	w.outside = true
-	if now := time.Now(); !was && (w.told.IsZero() || now.Sub(w.told) >= tellAgain) {
-		w.told, w.note = now, Note{Text: why, Warning: warning}
+func (w *Way) turn(level zerolog.Level, why words.Text) {
+	if now := time.Now(); !w.outside && (w.told.IsZero() || now.Sub(w.told) >= tellAgain) {
+		w.told = now
+		w.Log.WithLevel(level).Msg(words.English().Text(why))
 	}
+	w.outside = true
 }
 
 // search is one look by the rule.
@@ -169,17 +162,17 @@ func (x *search) unnamed(ctx context.Context) evidence.Look {
 	if o.CFRay() == "" && o.Trouble != evidence.Interrupted {
 		return l
 	}
-	x.way.turn(words.Of("log.way.unnamed", words.With{"trouble": words.Trouble(l.Trouble)}), true)
+	x.way.turn(zerolog.WarnLevel, words.Of("log.way.unnamed", words.With{"trouble": words.Trouble(l.Trouble)}))
 	return o
 }
 
 // indoors: the house's resolver gives an address inside the house.
 func (x *search) indoors(ctx context.Context) evidence.Look {
 	at := x.target
-	if other := x.elsewhere(ctx); other {
+	if x.elsewhere(ctx) {
 		o := probe.Handshake(ctx, x.way.from(x.target))
 		if o.Stage >= evidence.Connected || o.Trouble == evidence.Interrupted {
-			x.way.turn(words.Of("log.way.indoors"), false)
+			x.way.turn(zerolog.InfoLevel, words.Of("log.way.indoors"))
 			return o
 		}
 		at.Timeout = second(at.Timeout)
@@ -212,7 +205,7 @@ func (x *search) public(ctx context.Context) evidence.Look {
 		x.way.outside = false
 		return l
 	}
-	x.way.turn(words.Of("log.way.astray", words.With{"trouble": what(l)}), false)
+	x.way.turn(zerolog.InfoLevel, words.Of("log.way.astray", words.With{"trouble": what(l)}))
 	return there
 }
 
@@ -234,7 +227,7 @@ func (x *search) same() bool {
 
 // confirmed marks an answer from an address which the world gives, too.
 func (x *search) confirmed(l evidence.Look) evidence.Look {
-	l.Outside = l.Outside || answered(l) && l.CFRay() == "" && x.same()
+	l.Outside = l.Outside || l.Answered() && l.CFRay() == "" && x.same()
 	return l
 }
 
@@ -252,14 +245,12 @@ func astray(l evidence.Look) bool {
 	case evidence.Interrupted, evidence.Unusable, evidence.CertificateWanted:
 		return false
 	}
-	return l.Stage < evidence.Secured || answered(l) && l.CFRay() == ""
+	return l.Stage < evidence.Secured || l.Answered() && l.CFRay() == ""
 }
-
-func answered(l evidence.Look) bool { return l.Stage >= evidence.Answered }
 
 // what says in a few words what came of a look.
 func what(l evidence.Look) words.Text {
-	if answered(l) {
+	if l.Answered() {
 		return words.Of("log.way.unmarked")
 	}
 	return words.Trouble(l.Trouble)
@@ -278,13 +269,6 @@ func second(first time.Duration) time.Duration {
 		first = probe.DefaultTimeout
 	}
 	return min(first, max(leastSecond, first/2))
-}
-
-func hostOf(t probe.Target) string {
-	if t.URL == nil {
-		return ""
-	}
-	return t.URL.Hostname()
 }
 
 var (
