@@ -57,8 +57,7 @@ func Forever(until time.Time) bool { return !until.Before(ForGood) }
 // With an incident open it is one of its trials; without one, what proves good becomes the
 // user's own setting. An error is a Refusal.
 func (r Rules) Try(s State, now time.Time, in Sight, p evidence.Protocol) (State, Decision, error) {
-	s = s.clone()
-	t := turn{moment: moment{&r, &s, now, &in}}
+	t := r.on(&s, now, &in)
 	if why := t.refuse(p); why != nil {
 		return s, t.decided(), *why
 	}
@@ -93,8 +92,7 @@ func (t *turn) refuse(p evidence.Protocol) *Refusal {
 // Pause asks for quiet until the given time, or for good (ForGood); probes go on, nothing is
 // changed.
 func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
-	s = s.clone()
-	t := turn{moment: moment{&r, &s, now, &Sight{}}}
+	t := r.on(&s, now, &Sight{})
 	switch {
 	case !Forever(until):
 		s.PausedFor = until.Sub(now)
@@ -109,8 +107,7 @@ func (r Rules) Pause(s State, now, until time.Time) (State, Decision) {
 
 // Resume ends a pause, and confirms a setting that is in doubt.
 func (r Rules) Resume(s State, now time.Time) (State, Decision) {
-	s = s.clone()
-	t := turn{moment: moment{&r, &s, now, &Sight{}}}
+	t := r.on(&s, now, &Sight{})
 	if now.Before(s.PausedUntil) {
 		t.tell(Step{Kind: StepResumed})
 	}

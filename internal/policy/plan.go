@@ -147,4 +147,4 @@ func (r Rules) Quiet(now time.Time) bool {
 
 // hasty says whether times of day do not count: fail-back times below an hour are those of
 // tests, which cannot wait for the night.
-func (r Rules) hasty() bool { return r.Failback < time.Hour }
+func (r Rules) hasty() bool { return r.Failback > 0 && r.Failback < time.Hour }

@@ -142,10 +142,15 @@ func (r *Rules) Advance(s *State, now time.Time, in *Sight) Decision {
 	return t.decided()
 }
 
+// on begins a turn upon a state, which becomes a copy of its own.
+func (r *Rules) on(s *State, now time.Time, in *Sight) turn {
+	*s = s.clone()
+	return turn{moment: moment{r, s, now, in}}
+}
+
 // Treated takes the outcome of the change that the last decision ordered.
 func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
-	s = s.clone()
-	t := turn{moment: moment{&r, &s, now, &Sight{}}}
+	t := r.on(&s, now, &Sight{})
 	s.Restarts = append(s.Restarts, slices.Repeat([]time.Time{now}, out.Restarts)...)
 	if s.Incident != nil {
 		s.Incident.Restarts += out.Restarts
@@ -159,8 +164,7 @@ func (r Rules) Treated(s State, now time.Time, out Outcome) (State, Decision) {
 // Awake takes up the state after a start of the program. A change that was ordered
 // and of which nothing else is known is ordered again.
 func (r Rules) Awake(s State, now time.Time) State {
-	s = s.clone()
-	t := turn{moment: moment{&r, &s, now, &Sight{}}}
+	t := r.on(&s, now, &Sight{})
 	t.forget()
 	if s.Doubt == Unsure && !s.OwnKnown { // how many restarts were made is lost, too: as many as may be
 		s.Restarts = slices.Repeat([]time.Time{now}, r.Budget)
@@ -214,7 +218,7 @@ func (t *turn) phase() Phase {
 		return Holding
 	case s.Incident != nil || s.Detector.Suspects():
 		return Suspect
-	case !s.Looked:
+	case s.TroubleSince.IsZero(): // nothing was seen yet
 		return Starting
 	case s.Trouble.ChecksSucceed():
 		return Healthy

@@ -564,18 +564,26 @@ func TestAnOrderThatCouldNotBeCarriedOutIsNotLost(t *testing.T) {
 	}
 }
 
-func TestAWayBackThatSupervisorRejectsIsMadeUpForLater(t *testing.T) {
-	h := stripped(t, evidence.Auto, quic, http2)
-	h.outcome = func(c Change) *Outcome {
-		if c.Purpose == Restore {
-			return &Outcome{Result: Rejected, Setting: evidence.HTTP2}
+// Also where the user's own setting is never tried again after a cure: this was none.
+func TestAWayBackThatSupervisorRejectsIsMadeUpForInTheNight(t *testing.T) {
+	for _, after := range []time.Duration{day, 0} {
+		h := stripped(t, evidence.Auto, quic, http2)
+		h.r.Failback = after
+		h.outcome = func(c Change) *Outcome {
+			if c.Purpose == Restore {
+				return &Outcome{Result: Rejected, Setting: evidence.HTTP2}
+			}
+			return nil
 		}
-		return nil
+		h.run("the way back", func() bool { return h.told(StepRestoring) > 0 })
+		h.runFor(15 * time.Hour) // it is nine in the morning
+		h.lossy, h.outcome = nil, nil
+		h.run("own again", func() bool { return h.setting == evidence.Auto && h.s.Trial == nil })
+		at := h.steps[slices.IndexFunc(h.steps, func(s Step) bool { return s.Kind == StepFailback })].At.In(berlin)
+		if at.Hour() < quietFrom || at.Hour() >= quietTo {
+			t.Errorf("with fail-back after %s it was tried at %s", after, at)
+		}
 	}
-	h.run("the way back", func() bool { return h.told(StepRestoring) > 0 })
-	h.runFor(time.Hour)
-	h.lossy, h.outcome = nil, nil
-	h.run("own again", func() bool { return h.setting == evidence.Auto && h.s.Trial == nil })
 }
 
 func TestFailbackWaitsForAQuietHourOfTheHouse(t *testing.T) {

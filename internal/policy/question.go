@@ -15,7 +15,6 @@ type Question struct {
 	ID       string            `json:"id"`
 	Purpose  Purpose           `json:"purpose"`
 	Protocol evidence.Protocol `json:"protocol"`
-	Why      Why               `json:"why,omitempty"` // of a restart
 	Asked    time.Time         `json:"asked"`
 	Until    time.Time         `json:"until"`         // the answer counts; once it is yes, what was agreed to may be done
 	Yes      bool              `json:"yes,omitempty"` // somebody has agreed, and it is about to be done
@@ -83,8 +82,7 @@ func questionID(now time.Time) string { return now.UTC().Format("20060102T150405
 // Answer takes a person's answer. The first yes counts until what it agrees to has begun; a no counts after a yes, too:
 // two people who do not agree leave the tunnel as it is. An error is a Refusal.
 func (r Rules) Answer(s State, now time.Time, id string, yes bool) (State, Decision, error) {
-	s = s.clone()
-	t := turn{moment: moment{&r, &s, now, &Sight{}}}
+	t := r.on(&s, now, &Sight{})
 	var refused error
 	switch q := s.Question; {
 	case q == nil || q.ID != id || !now.Before(q.Until):

@@ -260,7 +260,7 @@ func TestARestartIsAskedAbout(t *testing.T) {
 	h := newHome(t, evidence.Auto)
 	h.r.Ask, h.sight = true, hung
 	h.run("a question", func() bool { return h.s.Question != nil })
-	if q := h.s.Question; q.Purpose != Revive || q.Why != WhyHangs {
+	if q := h.s.Question; q.Purpose != Revive {
 		t.Fatalf("%+v", q)
 	}
 	h.answer(true)

@@ -21,7 +21,7 @@ func (p *Plan) revive(t *turn) {
 	if a == 0 || t.now.Before(p.mayRevive(t, a)) {
 		return
 	}
-	if t.may(a, Question{Purpose: Revive, Protocol: t.s.Set, Why: why}) {
+	if t.may(a, Question{Purpose: Revive, Protocol: t.s.Set}) {
 		p.Revivals, p.RevivedAt, p.RevivedFor = p.Revivals+1, t.now, t.in.Cause
 		t.begin(t.s.Set, Revive, Step{Why: why, Span: lasted.Round(time.Second)})
 	}

@@ -12,12 +12,11 @@ import (
 // Suspicion is what looks have shown so far. None of it is kept: it changes with every
 // look, and gathers again within seconds.
 type Suspicion struct {
-	Looked       bool            `json:"-"` // something was seen since the program started
 	Last         detect.Look     `json:"-"` // what the last look showed
 	LastGood     time.Time       `json:"-"`
 	Trouble      diagnosis.Cause `json:"-"` // the last look's cause; Healthy if there is none
 	Sign         diagnosis.Cause `json:"-"` // what that look alone showed
-	TroubleSince time.Time       `json:"-"` // since when that
+	TroubleSince time.Time       `json:"-"` // since when that; zero: nothing was seen since the program started
 	Stops        int             `json:"-"` // looks in a row that showed the app stopped, not by us
 	QUICShut     bool            `json:"-"` // the edge was asked over QUIC, and no handshake stood: this network seems to keep it out
 
@@ -31,7 +30,6 @@ func (s *Suspicion) note(now time.Time, in *Sight) {
 	if in.Blind != "" {
 		return
 	}
-	s.Looked = true
 	if s.Last = in.look(); s.Last == detect.Good {
 		s.LastGood = now
 	}

@@ -116,7 +116,7 @@ func (c *care) live(limit time.Duration) {
 // idle says whether nothing is under way, so that a good look would change nothing.
 func (c *care) idle() bool {
 	s := &c.state
-	return s.Looked && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up && !c.missing
+	return !s.TroubleSince.IsZero() && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up && !c.missing
 }
 
 func (c *care) troubled() bool { return c.spell(c.now) != nil }
