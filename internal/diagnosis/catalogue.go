@@ -193,9 +193,7 @@ var catalogue = []Row{
 	{
 		Cause: RateLimited, ID: "rate-limited", Remedy: Wait, Place: AtCloudflare, Blinds: true,
 		Source: "DOC",
-		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && (e.Public.Status == 429 || named(e.Public, rateCodes))
-		},
+		match:  func(e evidence.Evidence) bool { return answers(e.Public, 429) || named(e.Public, rateCodes) },
 	},
 	{
 		Cause: RecordNotTunnel, ID: "record-not-tunnel", Remedy: Tell, Place: AtCloudflare,
@@ -215,9 +213,7 @@ var catalogue = []Row{
 	{
 		Cause: ClientCertificateRefused, ID: "client-certificate-refused", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "DOC; CFD#1066",
-		match: func(e evidence.Evidence) bool {
-			return wantsClientCertificate(e.Public) && e.Public.Showed.Certificate
-		},
+		match:  func(e evidence.Evidence) bool { return wantsClientCertificate(e.Public) && e.Public.Showed.Certificate },
 	},
 	{
 		Cause: ClientCertificateRequired, ID: "client-certificate-required", Remedy: Tell, Place: AtCloudflare, Blinds: true,
@@ -227,15 +223,13 @@ var catalogue = []Row{
 	{
 		Cause: ProbeBanned, ID: "probe-banned", Remedy: Tell, Place: AtHomeAssistant, Blinds: true,
 		Source: "Home Assistant's http.ban",
-		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 403 && trimmed(e.Public) == "403: Forbidden"
-		},
+		match:  func(e evidence.Evidence) bool { return answers(e.Public, 403) && trimmed(e.Public) == "403: Forbidden" },
 	},
 	{
 		Cause: Firewalled, ID: "firewalled", Remedy: Tell, Place: AtCloudflare, Blinds: true,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return blockPage(e.Public) || cloudflare(e.Public) && e.Public.Status == 403 && (named(e.Public, firewallCodes) || neverCarried(e) && !otherServer(e.Public))
+			return blockPage(e.Public) || answers(e.Public, 403) && (named(e.Public, firewallCodes) || neverCarried(e) && !otherServer(e.Public))
 		},
 	},
 	{
@@ -297,8 +291,7 @@ var catalogue = []Row{
 		Variants: []string{"known"},
 		Source:   "inferred",
 		match: func(e evidence.Evidence) bool {
-			return (handshakeRefused(e) || upgradeHung(e) || cloudflare(e.Public) && e.Public.Status == 502) &&
-				pageWorks(e) && e.Direct.Healthy() && proxyBlamed(e)
+			return (handshakeRefused(e) || upgradeHung(e) || answers(e.Public, 502)) && pageWorks(e) && e.Direct.Healthy() && proxyBlamed(e)
 		},
 		fit: servedAt,
 	},
@@ -319,9 +312,7 @@ var catalogue = []Row{
 	{
 		Cause: UpgradeRefused, ID: "upgrade-refused", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
 		Source: "CFD#1208, CFD#560",
-		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 502 && connectorsOwn502(e) && tunnelAlone(e)
-		},
+		match:  func(e evidence.Evidence) bool { return answers(e.Public, 502) && connectorsOwn502(e) && tunnelAlone(e) },
 	},
 	{
 		Cause: UpgradeSilent, ID: "upgrade-silent", Remedy: Rotate, Place: AtTunnel, LosesUpgrade: true,
@@ -331,9 +322,7 @@ var catalogue = []Row{
 	{
 		Cause: ConnectorMissing, ID: "connector-missing", Remedy: Tell, Place: AtTunnel,
 		Source: "own finding",
-		match: func(e evidence.Evidence) bool {
-			return e.AddOn.Asked && !e.AddOn.Installed && !e.Connector.Up()
-		},
+		match:  func(e evidence.Evidence) bool { return e.AddOn.Asked && !e.AddOn.Installed && !e.Connector.Up() },
 	},
 	{
 		Cause: StartRefused, ID: "start-refused", Remedy: Tell, Place: AtTunnel,
@@ -346,9 +335,7 @@ var catalogue = []Row{
 	{
 		Cause: ConnectorStopped, ID: "connector-stopped", Remedy: Tell, Place: AtTunnel,
 		Source: "APP#600",
-		match: func(e evidence.Evidence) bool {
-			return e.AddOn.Asked && ended(e)
-		},
+		match:  func(e evidence.Evidence) bool { return e.AddOn.Asked && ended(e) },
 		// An app that ended with an error may be started; one that a person stopped stays stopped.
 		fit: func(e evidence.Evidence, d *Diagnosis) {
 			if e.AddOn.State == evidence.StateError {
@@ -389,7 +376,7 @@ var catalogue = []Row{
 	{
 		Cause: ConnectorRejected, ID: "connector-rejected", Remedy: Tell, Place: AtTunnel,
 		Source: "CFD#426, APP#323",
-		match:  func(e evidence.Evidence) bool { return noConnector(e.Public) && without(e) && e.Log.Rejected > 0 },
+		match:  func(e evidence.Evidence) bool { return offline(e) && e.Log.Rejected > 0 },
 	},
 	{
 		Cause: EdgeUnroutable, ID: "edge-unroutable", Remedy: Tell, Place: AtTunnel,
@@ -398,7 +385,7 @@ var catalogue = []Row{
 		// nothing else is known to be wrong.
 		match: func(e evidence.Evidence) bool {
 			l := e.Log
-			return noConnector(e.Public) && without(e) && e.Internet != evidence.InternetDown && l.Unroutable > 0 && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
+			return offline(e) && e.Internet != evidence.InternetDown && l.Unroutable > 0 && l.QUICFailed == 0 && l.HTTP2Failed == 0 && l.Rejected == 0
 		},
 	},
 	{
@@ -410,7 +397,7 @@ var catalogue = []Row{
 		Cause: TunnelBlocked, ID: "tunnel-blocked", Remedy: Tell, Place: AtTunnel,
 		Source: "DOC",
 		match: func(e evidence.Evidence) bool {
-			return noConnector(e.Public) && without(e) && e.Log.HTTP2Failed >= 2 && e.Internet != evidence.InternetDown
+			return offline(e) && e.Internet != evidence.InternetDown && e.Log.HTTP2Failed >= 2
 		},
 	},
 	{
@@ -487,7 +474,7 @@ var catalogue = []Row{
 		Variants: []string{"known"},
 		Source:   "DOC",
 		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 502 && e.Page.Status == 502 && e.Direct.Healthy() && connectorsOwn502(e) && ours(e)
+			return answers(e.Public, 502) && e.Page.Status == 502 && e.Direct.Healthy() && connectorsOwn502(e) && ours(e)
 		},
 		fit: servedAt,
 	},
@@ -500,7 +487,7 @@ var catalogue = []Row{
 		Cause: HostnameUnrouted, ID: "hostname-unrouted", Remedy: Tell, Place: ToHomeAssistant,
 		Source: "APP#437",
 		match: func(e evidence.Evidence) bool {
-			return cloudflare(e.Public) && e.Public.Status == 404 && e.Page.Status == 404 &&
+			return answers(e.Public, 404) && e.Page.Status == 404 &&
 				(e.Connector.Route.Asked && !e.Connector.Route.Found || trimmed(e.Public) == "" && e.Direct.Healthy())
 		},
 	},
@@ -508,8 +495,9 @@ var catalogue = []Row{
 		Cause: NotHomeAssistant, ID: "not-home-assistant", Remedy: Tell, Place: ToHomeAssistant, Blinds: true,
 		Source: "own finding",
 		match: func(e evidence.Evidence) bool {
-			foreign := e.Public.Status >= 200 && e.Public.Status < 300 || slices.Contains([]int{404, 405, 426, 501}, e.Public.Status) && trimmed(e.Public) != "" && !homeAssistants(e.Public)
-			return cloudflare(e.Public) && (foreign || otherServer(e.Public)) && e.Direct.Healthy()
+			l := e.Public
+			foreign := l.Status >= 200 && l.Status < 300 || answers(l, 404, 405, 426, 501) && trimmed(l) != "" && !homeAssistants(l)
+			return cloudflare(l) && (foreign || otherServer(l)) && e.Direct.Healthy()
 		},
 	},
 	{

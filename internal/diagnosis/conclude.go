@@ -1,7 +1,6 @@
 package diagnosis
 
 import (
-	"iter"
 	"slices"
 	"time"
 
@@ -66,15 +65,16 @@ func Of(e evidence.Evidence) Diagnosis {
 
 // sign is the row that one moment's evidence fits.
 func sign(e evidence.Evidence) *Row {
-	if !e.Public.Done() || e.Public.Trouble == evidence.Unusable {
-		// Nothing was asked, so nothing can be said of the way.
+	if !e.Public.Done() || e.Public.Trouble == evidence.Unusable { // nothing was asked, so nothing can be said of the way
 		if e.SupervisorAway != "" {
 			return SupervisorAway.row()
 		}
 		return Unknown.row()
 	}
-	for row := range fitting(e) {
-		return row
+	for i := range catalogue {
+		if catalogue[i].fits(e) {
+			return &catalogue[i]
+		}
 	}
 	return Unknown.row()
 }
@@ -83,21 +83,15 @@ func sign(e evidence.Evidence) *Row {
 // tried: the first is the verdict, the others are what it stands before. It is for the
 // test that holds the order of the catalogue.
 func Fitting(e evidence.Evidence) (list []Cause) {
-	for row := range fitting(e) {
-		list = append(list, row.Cause)
+	for i := range catalogue {
+		if catalogue[i].fits(e) {
+			list = append(list, catalogue[i].Cause)
+		}
 	}
 	return list
 }
 
-func fitting(e evidence.Evidence) iter.Seq[*Row] {
-	return func(yield func(*Row) bool) {
-		for i := range catalogue {
-			if row := &catalogue[i]; row.match != nil && row.match(e) && !yield(row) {
-				return
-			}
-		}
-	}
-}
+func (r *Row) fits(e evidence.Evidence) bool { return r.match != nil && r.match(e) }
 
 // everywhere is the cause where the fault was seen under every protocol that may be tried:
 // where no WebSocket was ever seen to pass, the zone's switch is the likely one; where one

@@ -56,6 +56,11 @@ func reachTrouble(l evidence.Look) bool {
 // cloudflare says whether the answer came through Cloudflare's edge.
 func cloudflare(l evidence.Look) bool { return l.Answered() && l.CFRay() != "" }
 
+// answers says whether one with such a status did.
+func answers(l evidence.Look, status ...int) bool {
+	return cloudflare(l) && slices.Contains(status, l.Status)
+}
+
 // refusal says whether Cloudflare's edge answered with an error status, so that
 // its error codes may be looked for in the body.
 func refusal(l evidence.Look) bool { return cloudflare(l) && l.Status >= 400 }
@@ -77,13 +82,13 @@ func startsWith(l evidence.Look, beginnings ...string) bool {
 }
 
 func handshake400(l evidence.Look, beginnings ...string) bool {
-	return cloudflare(l) && l.Status == 400 && startsWith(l, beginnings...)
+	return answers(l, 400) && startsWith(l, beginnings...)
 }
 
 // hidden400 is a refused handshake whose text an error page hides: the status, and
 // the connector's count of 400s that rose during the probe.
 func hidden400(e evidence.Evidence) bool {
-	return cloudflare(e.Public) && e.Public.Status == 400 && !homeAssistants(e.Public) && !otherServer(e.Public) && carriedAnswer(e)
+	return answers(e.Public, 400) && !homeAssistants(e.Public) && !otherServer(e.Public) && carriedAnswer(e)
 }
 
 func handshakeRefused(e evidence.Evidence) bool {
@@ -108,7 +113,7 @@ func pageWorks(e evidence.Evidence) bool {
 // pagePasses says whether an ordinary request came through to whatever serves the
 // name, even if that does not know the page: it is the way that is asked about.
 func pagePasses(e evidence.Evidence) bool {
-	return pageWorks(e) || cloudflare(e.Page) && (e.Page.Status == 401 || e.Page.Status == 404)
+	return pageWorks(e) || answers(e.Page, 401, 404)
 }
 
 // ours says that nothing speaks against the probe's having been carried by this
@@ -171,8 +176,11 @@ func without(e evidence.Evidence) bool {
 	return e.Connector.Asked && e.Connector.Status == 503
 }
 
+// offline is Cloudflare's word for it, too.
+func offline(e evidence.Evidence) bool { return noConnector(e.Public) && without(e) }
+
 func quicBlocked(e evidence.Evidence) bool {
-	if !noConnector(e.Public) || !without(e) || e.Internet == evidence.InternetDown {
+	if !offline(e) || e.Internet == evidence.InternetDown {
 		return false
 	}
 	l := e.Log
@@ -206,7 +214,7 @@ func hung(e evidence.Evidence) bool {
 		return false
 	}
 	if without(e) {
-		return noConnector(e.Public) && l.Quiet() && c.ObservedDown >= hungTime && e.AddOn.State == evidence.StateStarted
+		return offline(e) && l.Quiet() && c.ObservedDown >= hungTime && e.AddOn.State == evidence.StateStarted
 	}
 	if !named1033(e.Public) || !c.Up() || e.Zone.Connected == evidence.On || !neverCarried(e) {
 		return false
@@ -254,7 +262,7 @@ func cloudflaresOwn5xx(e evidence.Evidence) bool {
 // untrusted: with Home Assistant's text; or with none, where ordinary pages get the same
 // and Home Assistant itself is well. Another server's page for its own 400 is not that.
 func untrusted(e evidence.Evidence) bool {
-	if !cloudflare(e.Public) || e.Public.Status != 400 || e.Page.Done() && e.Page.Status != 400 || aiohttpText(e.Public) {
+	if !answers(e.Public, 400) || e.Page.Done() && e.Page.Status != 400 || aiohttpText(e.Public) {
 		return false
 	}
 	return trimmed(e.Public) == "400: Bad Request" || trimmed(e.Public) == "" && e.Page.Status == 400 && e.Direct.Healthy() && carriedAnswer(e)
@@ -271,7 +279,7 @@ func carriedAnswer(e evidence.Evidence) bool {
 // carried them.
 func proxyRefuses(e evidence.Evidence) bool {
 	l := e.Public
-	if !cloudflare(l) || homeAssistants(l) || !slices.Contains([]int{400, 401, 403, 502, 503, 504}, l.Status) || unanswered(e.Direct) || connectorsFault(e) {
+	if !answers(l, 400, 401, 403, 502, 503, 504) || homeAssistants(l) || unanswered(e.Direct) || connectorsFault(e) {
 		return false
 	}
 	_, known := e.Connector.Carried()
@@ -287,7 +295,7 @@ func connectorsFault(e evidence.Evidence) bool {
 // record says that the DNS record of the name does not lead to a tunnel of this account.
 func record(e evidence.Evidence) bool {
 	l := e.Public
-	return named(l, recordCodes) || refusal(l) && slices.Contains(recordStatuses, l.Status) && !carriedAnswer(e)
+	return named(l, recordCodes) || answers(l, recordStatuses...) && !carriedAnswer(e)
 }
 
 // ended says that the app does not run.
@@ -302,7 +310,7 @@ func coreRuns(e evidence.Evidence) bool {
 
 // unasked is cloudflared's own 502 for everything, while Home Assistant is well.
 func unasked(e evidence.Evidence) bool {
-	return cloudflare(e.Public) && e.Public.Status == 502 && !pagePasses(e) && connectorsOwn502(e) && ours(e) && (e.Direct.Healthy() || coreRuns(e))
+	return answers(e.Public, 502) && !pagePasses(e) && connectorsOwn502(e) && ours(e) && (e.Direct.Healthy() || coreRuns(e))
 }
 
 // moved says that the tunnel leads to Home Assistant's name, and to another port than
@@ -343,13 +351,10 @@ func originText(l evidence.Look) bool {
 
 // accessStands says that Cloudflare Access answered in Home Assistant's place.
 func accessStands(l evidence.Look) bool {
-	if !cloudflare(l) {
-		return false
-	}
 	if to := redirect(l); to != nil {
 		return strings.HasSuffix(strings.ToLower(to.Hostname()), ".cloudflareaccess.com") || strings.HasPrefix(to.Path, "/cdn-cgi/access/")
 	}
-	if l.Status != 401 && l.Status != 403 {
+	if !answers(l, 401, 403) {
 		return false
 	}
 	for name := range l.Header {
@@ -367,7 +372,7 @@ func wantsClientCertificate(l evidence.Look) bool {
 	if l.Trouble == evidence.CertificateWanted {
 		return true
 	}
-	if !cloudflare(l) || l.Status != 403 && l.Status != 400 {
+	if !answers(l, 400, 403) {
 		return false
 	}
 	return says(l, certificateWords) || l.Status == 403 && l.Showed.CertificateWanted && !homeAssistants(l)
