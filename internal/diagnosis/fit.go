@@ -24,11 +24,7 @@ func healthyBut(e evidence.Evidence, d *Diagnosis) {
 // closedAs notes what says that sign-ins break off: what was counted, Home Assistant's log
 // or both, and whether the zone has what is suspected.
 func closedAs(_ evidence.Evidence, d *Diagnosis) {
-	c := d.Closing
-	if c == nil {
-		return
-	}
-	switch {
+	switch c := d.Closing; {
 	case c.Brief > 0 && c.Logged > 0:
 		d.Variant = "both"
 	case c.Logged > 0:
@@ -36,7 +32,7 @@ func closedAs(_ evidence.Evidence, d *Diagnosis) {
 	default:
 		d.Variant = "counted"
 	}
-	d.Basis = map[evidence.Switch]string{evidence.On: "suspect", evidence.Off: "cleared"}[c.Suspect]
+	d.Basis = map[evidence.Switch]string{evidence.On: "suspect", evidence.Off: "cleared"}[d.Closing.Suspect]
 }
 
 // startRefusedBy notes why the app ended at its start. What can have passed is tried

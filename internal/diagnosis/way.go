@@ -2,8 +2,6 @@ package diagnosis
 
 import (
 	"encoding/json"
-	"slices"
-	"strings"
 
 	"tunnelmedic/internal/enum"
 	"tunnelmedic/internal/evidence"
@@ -95,7 +93,7 @@ func WayIn(e evidence.Evidence, d Diagnosis) (w Way) {
 	w[AtTunnel] = seen(through || e.Connector.Up(), e.Connector.Asked || e.AddOn.Asked && e.AddOn.State != evidence.StateStarted)
 	w[AtHomeAssistant] = seen(through || e.Direct.Healthy(), e.Direct.Done())
 	// A page may be anybody's whom the checks do not get past, a login's or a cache's.
-	page := cloudflare(e.Page) && e.Page.Status == 200 && !cached(e.Page) && !d.Cause.Blinds()
+	page := cloudflare(e.Page) && e.Page.Status == 200 && !e.Page.FromCache() && !d.Cause.Blinds()
 	if through || page && !d.Elsewhere {
 		w[ToHomeAssistant] = Passes
 	}
@@ -130,10 +128,4 @@ func (w *Way) Mark(c Cause, s Sight) {
 	if p := c.Place(); p != Nowhere {
 		w[p] = s
 	}
-}
-
-// cached says that Cloudflare gave the answer without asking anyone behind it
-// (developers.cloudflare.com/cache/concepts/cache-responses).
-func cached(l evidence.Look) bool {
-	return slices.Contains([]string{"HIT", "STALE", "UPDATING"}, strings.ToUpper(l.HeaderValue("Cf-Cache-Status")))
 }

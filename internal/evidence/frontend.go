@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -27,10 +26,9 @@ type Frontend struct {
 // Done says whether the start page was asked for.
 func (f Frontend) Done() bool { return f.Page.Done() }
 
-// Cached says that Cloudflare gave the start page from its cache
-// (developers.cloudflare.com/cache/concepts/cache-responses).
+// Cached says that Cloudflare gave the start page from its cache, asking Home Assistant or not.
 func (f Frontend) Cached() bool {
-	return f.Script != "" && slices.Contains([]string{"HIT", "STALE", "UPDATING", "REVALIDATED"}, strings.ToUpper(f.Page.HeaderValue("Cf-Cache-Status")))
+	return f.Script != "" && (f.Page.FromCache() || strings.EqualFold(f.Page.HeaderValue("Cf-Cache-Status"), "REVALIDATED"))
 }
 
 // Stale says that the public name gives a start page, or a 404 for its script, that

@@ -6,6 +6,7 @@ package evidence
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +150,12 @@ func (l Look) QUICPasses() Switch {
 
 // HeaderValue gives a kept header, "" if it was not there.
 func (l Look) HeaderValue(name string) string { return l.Header[http.CanonicalHeaderKey(name)] }
+
+// FromCache says that Cloudflare gave the answer without asking anyone behind it
+// (developers.cloudflare.com/cache/concepts/cache-responses).
+func (l Look) FromCache() bool {
+	return slices.Contains([]string{"HIT", "STALE", "UPDATING"}, strings.ToUpper(l.HeaderValue("Cf-Cache-Status")))
+}
 
 // CFRay gives Cloudflare's id of the request, "" if the answer did not pass
 // Cloudflare: every answer of its edge bears one.

@@ -58,9 +58,12 @@ type RuleSet struct {
 
 // Said gives what the API said in the form the diagnosis reads.
 func (u Upstream) Said() Zone {
-	z := Zone{SignIn: u.signIn()}
-	if s := u.WebSockets; s != nil {
-		z.WebSockets = map[string]Switch{"on": On, "off": Off}[s.Value]
+	z := Zone{WebSockets: u.WebSockets.is()}
+	switch tls, http3 := u.MutualTLS.is(), u.HTTP3.is(); {
+	case tls == Off || http3 == Off:
+		z.SignIn = Off
+	case tls == On && http3 == On:
+		z.SignIn = On
 	}
 	if u.Connectors != nil {
 		z.Connected = Off
@@ -71,14 +74,9 @@ func (u Upstream) Said() Zone {
 	return z
 }
 
-func (u Upstream) signIn() Switch {
-	switch {
-	case u.MutualTLS == nil && u.HTTP3 == nil:
+func (s *Setting) is() Switch {
+	if s == nil {
 		return NotKnown
-	case u.MutualTLS != nil && u.MutualTLS.Value == "off", u.HTTP3 != nil && u.HTTP3.Value == "off":
-		return Off
-	case u.MutualTLS != nil && u.HTTP3 != nil:
-		return On
 	}
-	return NotKnown
+	return map[string]Switch{"on": On, "off": Off}[s.Value]
 }
