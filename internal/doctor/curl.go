@@ -25,7 +25,7 @@ func (x *examination) curls() []string {
 	}
 	first := ""
 	if x.seen.Others != "" {
-		first = map[string]string{"tcp4": "tcp6", "tcp6": "tcp4"}[x.seen.Others]
+		first = x.seen.Network
 	}
 	add(x.seen.Public, first, true)
 	add(x.seen.Other, x.seen.Others, true)

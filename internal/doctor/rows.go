@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,14 +73,14 @@ var table = [...]rowOf{
 
 func houseName(x *examination, f survey.Finding) row {
 	l := f.Seen.Names.House
-	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil {
-		return row{} // an address needs no resolver
+	if !x.named() {
+		return row{}
 	}
 	r := row{name: words.Of("doctor.row.name"), asked: l.Asked, came: words.Lookup(l), took: l.Took, verdict: Bad, do: words.Of("doctor.do.dns")}
 	switch {
 	case l.Trouble == evidence.NameNotFound && !f.Seen.Names.World.Found():
 		r.do = words.Of("doctor.do.record")
-	case l.Found() && private(l.Addrs):
+	case l.Found() && !slices.ContainsFunc(l.Addrs, func(a string) bool { return !survey.Inside(a) }):
 		r.verdict, r.do = Beside, nothing
 		r.came = append(r.came, words.Of("doctor.came.inside"))
 	case l.Found():
@@ -90,7 +91,7 @@ func houseName(x *examination, f survey.Finding) row {
 
 func worldName(x *examination, f survey.Finding) row {
 	l := f.Seen.Names.World
-	if _, err := netip.ParseAddr(x.place.Public.URL.Hostname()); err == nil || !l.Done() {
+	if !x.named() || !l.Done() {
 		return row{}
 	}
 	r := row{name: words.Of("doctor.row.outside"), asked: l.Asked, came: words.Lookup(l), took: l.Took, verdict: Good}
@@ -103,14 +104,10 @@ func worldName(x *examination, f survey.Finding) row {
 	return r
 }
 
-// private says whether all addresses are of a home's network or this machine's.
-func private(addrs []string) bool {
-	for _, a := range addrs {
-		if ip, err := netip.ParseAddr(a); err != nil || !survey.Inside(ip) {
-			return false
-		}
-	}
-	return true
+// named says whether resolvers are needed: an address needs none.
+func (x *examination) named() bool {
+	_, err := netip.ParseAddr(x.place.Public.URL.Hostname())
+	return err != nil
 }
 
 func publicRow(x *examination, f survey.Finding) row {

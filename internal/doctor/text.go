@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // The table's columns: their heads and widths. What stands in a cell is wrapped.
@@ -57,53 +56,44 @@ func WriteCurls(b *strings.Builder, list []string) {
 
 // line writes the cells of one row, over several lines where they need it.
 func line(b *strings.Builder, cells ...string) {
-	wrapped := make([][]string, len(cells))
-	height := 1
+	wrapped, height := make([][]string, len(cells)), 1
 	for i, c := range cells {
 		wrapped[i] = wrap(c, columns[i].width)
 		height = max(height, len(wrapped[i]))
 	}
 	for n := range height {
 		var out strings.Builder
-		for i := range cells {
+		for i, lines := range wrapped {
 			text := ""
-			if n < len(wrapped[i]) {
-				text = wrapped[i][n]
+			if n < len(lines) {
+				text = lines[n]
 			}
-			out.WriteString(text + strings.Repeat(" ", max(0, columns[i].width-utf8.RuneCountInString(text))) + "  ")
+			fmt.Fprintf(&out, "%-*s  ", columns[i].width, text)
 		}
-		b.WriteString(strings.TrimRight(out.String(), " ") + "\n")
+		fmt.Fprintln(b, strings.TrimRight(out.String(), " "))
 	}
 }
 
 // wrap breaks a text at its spaces into lines of at most width characters; a word
 // that is longer is broken where it must be.
-func wrap(text string, width int) []string {
-	var lines []string
-	at := ""
-	for _, word := range strings.Fields(text) {
-		for {
-			room := width - utf8.RuneCountInString(at)
-			if at != "" {
-				room--
-			}
-			if utf8.RuneCountInString(word) <= room {
-				if at != "" {
-					at += " "
-				}
-				at += word
-				break
-			}
-			if at != "" {
-				lines, at = append(lines, at), ""
-				continue
-			}
-			runes := []rune(word)
-			lines, word = append(lines, string(runes[:width])), string(runes[width:])
+func wrap(text string, width int) (lines []string) {
+	var at []rune
+	for _, field := range strings.Fields(text) {
+		word := []rune(field)
+		if at != nil && len(at)+1+len(word) <= width {
+			at = append(append(at, ' '), word...)
+			continue
 		}
+		if at != nil {
+			lines = append(lines, string(at))
+		}
+		for ; len(word) > width; word = word[width:] {
+			lines = append(lines, string(word[:width]))
+		}
+		at = word
 	}
-	if at != "" {
-		lines = append(lines, at)
+	if at != nil {
+		lines = append(lines, string(at))
 	}
 	return lines
 }

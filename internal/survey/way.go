@@ -85,7 +85,7 @@ func (w *Way) Where(ctx context.Context, t probe.Target) probe.Target {
 	x := &search{way: w, target: t}
 	x.names.House = probe.Lookup(ctx, x.asking(t))
 	house := x.names.House
-	indoors := slices.ContainsFunc(house.Addrs, inside)
+	indoors := slices.ContainsFunc(house.Addrs, Inside)
 	switch {
 	case house.Found() && !indoors:
 		return t
@@ -146,7 +146,7 @@ func (x *search) run(ctx context.Context) evidence.Look {
 		return unresolved(x.target, house)
 	case !house.Found():
 		return x.unnamed(ctx)
-	case slices.ContainsFunc(house.Addrs, inside):
+	case slices.ContainsFunc(house.Addrs, Inside):
 		return x.indoors(ctx)
 	}
 	return x.public(ctx)
@@ -278,13 +278,9 @@ var (
 
 // Inside says whether an address cannot be reached from outside the house: private, unique
 // local, loopback, link-local, unspecified, or of a provider's NAT.
-func Inside(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() ||
-		ip.Is4() && (sharedSpace.Contains(ip) || thisNetwork.Contains(ip))
-}
-
-func inside(text string) bool {
-	ip, err := netip.ParseAddr(text)
-	return err == nil && Inside(ip.WithZone(""))
+func Inside(addr string) bool {
+	ip, err := netip.ParseAddr(addr)
+	ip = ip.Unmap().WithZone("")
+	return err == nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() ||
+		ip.Is4() && (sharedSpace.Contains(ip) || thisNetwork.Contains(ip)))
 }
