@@ -245,7 +245,7 @@ var catalogue = []Row{
 		match:    untrusted,
 		// Where trusted proxies are set in this Core.
 		fit: func(e evidence.Evidence, d *Diagnosis) {
-			d.Variant = map[evidence.Switch]string{evidence.On: "screen", evidence.Off: "file"}[since(e.Core.Version, 2026, 8)]
+			d.Variant = map[evidence.Switch]string{evidence.On: "screen", evidence.Off: "file"}[screen(e.Core)]
 		},
 	},
 	{

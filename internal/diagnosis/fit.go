@@ -101,9 +101,9 @@ func servedAt(e evidence.Evidence, d *Diagnosis) {
 }
 
 // addresses notes where the tunnel leads, where Home Assistant listens, and where that
-// is set: since Core 2026.8 on a screen, before that in configuration.yaml.
+// is set.
 func (d *Diagnosis) addresses(e evidence.Evidence) {
-	d.Service, d.Here, d.Screen = e.Connector.Route.Service, coreAddress(e), since(e.Core.Version, 2026, 8)
+	d.Service, d.Here, d.Screen = e.Connector.Route.Service, coreAddress(e), screen(e.Core)
 }
 
 // coreAddress is where Home Assistant listens on the internal network, "" if that is
@@ -116,13 +116,14 @@ func coreAddress(e evidence.Evidence) string {
 	return scheme + "://homeassistant:" + strconv.Itoa(e.Core.Port)
 }
 
-// since says whether a version of Core is this one or newer; not known without one.
-func since(version string, year, month int) evidence.Switch {
-	var y, m int
-	switch n, _ := fmt.Sscanf(version, "%d.%d", &y, &m); {
+// screen says whether this Core has its HTTP settings on a screen, as since 2026.8, or in
+// configuration.yaml.
+func screen(c evidence.Core) evidence.Switch {
+	var year, month int
+	switch n, _ := fmt.Sscanf(c.Version, "%d.%d", &year, &month); {
 	case n < 2:
 		return evidence.NotKnown
-	case y > year || y == year && m >= month:
+	case year > 2026 || year == 2026 && month >= 8:
 		return evidence.On
 	}
 	return evidence.Off

@@ -58,11 +58,7 @@ func look(ctx context.Context, t Target, path string, ask func(context.Context, 
 	v.look = evidence.Look{Asked: "GET " + t.address(path), At: time.Now(), Stage: evidence.Asked}
 	v.look.Showed.ServiceToken = !t.Access.empty() && !t.direct
 
-	timeout := t.Timeout
-	if timeout <= 0 {
-		timeout = DefaultTimeout
-	}
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := context.WithTimeout(ctx, t.Limit())
 	defer cancel()
 	err := v.attempt(limited, ask)
 	v.done()

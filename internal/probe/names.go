@@ -32,7 +32,7 @@ func Lookup(ctx context.Context, t Target) (l evidence.Lookup) {
 	}
 	l.Asked = t.URL.Hostname() + " at " + l.Asked
 	v := &visit{target: t}
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(max(t.Timeout, 0), DefaultTimeout))
+	limited, cancel := context.WithTimeout(ctx, t.Limit())
 	defer cancel()
 	addrs, err := v.resolve(limited)
 	slices.SortStableFunc(addrs, func(a, b netip.Addr) int { return cmp.Compare(a.Unmap().BitLen(), b.Unmap().BitLen()) })

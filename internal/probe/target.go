@@ -7,6 +7,7 @@
 package probe
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -67,6 +68,9 @@ func ServiceTarget(service *url.URL, public *url.URL, timeout time.Duration, kee
 	t.host = public.Host
 	return t
 }
+
+// Limit is how long a look may take.
+func (t Target) Limit() time.Duration { return cmp.Or(max(t.Timeout, 0), DefaultTimeout) }
 
 // Bare is the target without a credential, for an address that is not known to be
 // this home's.

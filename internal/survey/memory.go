@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tunnelmedic/internal/evidence"
-	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/tunnel"
 )
 
@@ -37,10 +36,7 @@ const (
 
 // patience is how long a probe may take now.
 func (s *Surveyor) patience(suspected bool) time.Duration {
-	full := s.home.Public.Timeout
-	if full <= 0 {
-		full = probe.DefaultTimeout
-	}
+	full := s.home.Public.Limit()
 	if s.typical == 0 || !suspected {
 		return full
 	}

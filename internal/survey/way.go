@@ -1,7 +1,6 @@
 package survey
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -175,7 +174,7 @@ func (x *search) indoors(ctx context.Context) evidence.Look {
 			x.way.turn(zerolog.InfoLevel, words.Of("log.way.indoors"))
 			return o
 		}
-		at.Timeout = second(at.Timeout)
+		at.Timeout = second(at)
 	}
 	if !x.same() {
 		at, x.way.bare = at.Bare(), true
@@ -196,7 +195,7 @@ func (x *search) public(ctx context.Context) evidence.Look {
 		return x.confirmed(l)
 	}
 	o := x.way.from(x.target)
-	o.Timeout = second(o.Timeout)
+	o.Timeout = second(o)
 	there := probe.Handshake(ctx, o)
 	if there.Trouble == evidence.Interrupted {
 		return there
@@ -233,7 +232,7 @@ func (x *search) confirmed(l evidence.Look) evidence.Look {
 
 // asking gives a target for the question to a resolver.
 func (x *search) asking(t probe.Target) probe.Target {
-	t.Timeout = min(cmp.Or(max(t.Timeout, 0), probe.DefaultTimeout), nameLimit)
+	t.Timeout = min(t.Limit(), nameLimit)
 	return t
 }
 
@@ -264,12 +263,7 @@ func unresolved(t probe.Target, names evidence.Lookup) evidence.Look {
 }
 
 // second is the time of a second attempt.
-func second(first time.Duration) time.Duration {
-	if first <= 0 {
-		first = probe.DefaultTimeout
-	}
-	return min(first, max(leastSecond, first/2))
-}
+func second(t probe.Target) time.Duration { return min(t.Limit(), max(leastSecond, t.Limit()/2)) }
 
 var (
 	sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598: between a provider's NAT and the house
