@@ -300,7 +300,7 @@ func record(e evidence.Evidence) bool {
 
 // ended says that the app does not run.
 func ended(e evidence.Evidence) bool {
-	return (e.AddOn.State == evidence.StateError || e.AddOn.State == evidence.StateStopped) && !e.Connector.Up()
+	return e.AddOn.State.Ended() && !e.Connector.Up()
 }
 
 // coreRuns is Core's own word that it runs.

@@ -136,6 +136,9 @@ const (
 	StateUnknown AddOnState = "unknown"
 )
 
+// Ended says whether it does not run.
+func (s AddOnState) Ended() bool { return s == StateStopped || s == StateError }
+
 // Core is Home Assistant Core's answer through Supervisor's proxy.
 type Core struct {
 	Asked  bool

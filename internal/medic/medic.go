@@ -161,7 +161,7 @@ func (m *Medic) round(ctx context.Context) (next time.Duration, err error) {
 	e := seen.Evidence
 	m.chron.Look(journal.Seen{Evidence: e, Diagnosis: d, Setting: m.state.Set, Transport: m.state.Transport, Blind: m.eyes.blind != ""}, time.Now())
 	sight := sight(seen, d)
-	sight.Blind, sight.Unkept = m.eyes.blind, m.journal.Trouble().Err != nil
+	sight.Blind, sight.Unkept = m.eyes.blind != "", m.journal.Trouble().Err != nil
 	if seen.Info != nil {
 		m.warned.say(m.log, optionsTrouble(*seen.Info))
 	}

@@ -114,7 +114,7 @@ var kindsOfEvidence = map[string]func(*Sight){
 			in.Remedy = diagnosis.Start
 		}
 	},
-	"nothing to look at": func(in *Sight) { *in = Sight{Blind: "nothing is installed"} },
+	"nothing to look at": func(in *Sight) { *in = Sight{Blind: true} },
 }
 
 var appStates = []evidence.AddOnState{"", evidence.StateStartup, evidence.StateStarted, evidence.StateStopped, evidence.StateError, evidence.StateUnknown}

@@ -83,7 +83,7 @@ func (t *turn) refuse(p evidence.Protocol) *Refusal {
 		return &Refusal{Because: SetAlready, Protocol: p}
 	case len(closed) > 0:
 		return &Refusal{Because: GatesShut, Gates: closed}
-	case t.in.Blind != "" || t.in.Cause.Blinds():
+	case t.in.Blind || t.in.Cause.Blinds():
 		return &Refusal{Because: NotSeen, Cause: t.in.Cause}
 	}
 	return nil

@@ -188,18 +188,15 @@ func (i *Incident) followed(t *turn) (over bool) {
 	if i.Run == 0 || i.pausing(t.now) {
 		return false
 	}
-	passed, noise := detect.Over(i.Run, i.share()), s.Noise.Refutes(i.Later)
+	step, passed := Step{Kind: StepRecovered}, detect.Over(i.Run, i.share())
 	switch {
-	case !passed && !noise:
-		return false
-	case !s.rare(i.struck()): // as far as can be told, this home's noise
+	case (passed || s.Noise.Refutes(i.Later)) && !s.rare(i.struck()): // as far as can be told, this home's noise
 		s.Noise.Learn(i.struck().First())
-		t.shut(Step{Kind: StepRecovered, Why: WhyNoise, Seen: i.struck()})
-	case passed:
-		t.shut(Step{Kind: StepRecovered})
-	default:
+		step.Why, step.Seen = WhyNoise, i.struck()
+	case !passed:
 		return false
 	}
+	t.shut(step)
 	return true
 }
 

@@ -100,7 +100,7 @@ const (
 
 // note keeps what a look says of the plans.
 func (p *Plan) note(in *Sight) {
-	if in.Vote == diagnosis.Works && in.Blind == "" {
+	if in.Vote == diagnosis.Works && !in.Blind {
 		p.RevivedFor = diagnosis.Unknown
 	}
 	p.StoppedByUs = p.StoppedByUs && !in.SupervisorFree
@@ -117,7 +117,7 @@ func (p *Plan) failBack(t *turn) {
 		return
 	}
 	// A yes in the evening is one for the night.
-	if asks := t.r.Ask && p.Question == nil; asks && !t.awake() || !asks && !t.convenient() ||
+	if asks := t.r.Ask && p.Question == nil; asks && !t.r.between(awakeFrom, awakeTo, t.now) || !asks && !t.convenient() ||
 		!t.may(failingBack, Question{Purpose: Failback, Protocol: t.s.Own, Until: t.morning()}) {
 		return
 	}
@@ -140,9 +140,12 @@ func (r *Rules) FailbackDue(s *State, now time.Time) bool {
 }
 
 // Quiet says whether the return to the user's own setting may come now, by the clock.
-func (r Rules) Quiet(now time.Time) bool {
+func (r Rules) Quiet(now time.Time) bool { return r.between(quietFrom, quietTo, now) }
+
+// between says whether it lies between two hours of the house's clock.
+func (r Rules) between(from, to int, now time.Time) bool {
 	h := r.local(now).Hour()
-	return r.hasty() || quietFrom <= h && h < quietTo
+	return r.hasty() || from <= h && h < to
 }
 
 // hasty says whether times of day do not count: fail-back times below an hour are those of

@@ -41,7 +41,7 @@ type Sight struct {
 	Cause  diagnosis.Cause
 	Remedy diagnosis.Remedy
 	Sign   diagnosis.Cause // what the look alone shows; Unknown: the same as Cause
-	Blind  string          // why there is nothing to look at, "" if there is
+	Blind  bool            // there is nothing to look at
 
 	Setting      evidence.Protocol // as Supervisor has it stored
 	SettingKnown bool              // false: it could not be read
@@ -134,7 +134,7 @@ func (r *Rules) Advance(s *State, now time.Time, in *Sight) Decision {
 	switch {
 	case s.Trial != nil:
 		s.Trial.judge(&t)
-	case in.Blind == "":
+	case !in.Blind:
 		t.watch()
 	}
 	s.Case.lapse(&t)
@@ -197,7 +197,7 @@ func (t *turn) decided() Decision {
 		s.Phase, s.Since = p, t.now
 	}
 	t.d.Next = t.next()
-	if t.in.Blind != "" && s.Trial == nil {
+	if t.in.Blind && s.Trial == nil {
 		t.d.Next = t.r.Interval
 	}
 	return t.d
@@ -210,7 +210,7 @@ func (t *turn) phase() Phase {
 		return Treating
 	case t.now.Before(s.PausedUntil):
 		return Paused
-	case t.in.Blind != "":
+	case t.in.Blind:
 		return Blind
 	case s.Incident != nil && !t.r.Heal:
 		return Observing

@@ -683,7 +683,7 @@ func TestBlindIsNeitherGoodNorBad(t *testing.T) {
 	h := newHome(t, evidence.Auto)
 	h.times(2, fails)
 	before := h.s.Detector
-	h.sight = func(in *Sight) { in.Blind = "no add-on" }
+	h.sight = func(in *Sight) { in.Blind = true }
 	h.times(10, fails)
 	if h.s.Phase != Blind || h.s.Detector != before {
 		t.Errorf("%s %+v", h.s.Phase, h.s.Detector)
@@ -724,7 +724,7 @@ func TestAfterAStartAnOpenOrderIsGivenAgain(t *testing.T) {
 	h.outcome = func(c Change) *Outcome { return &Outcome{Result: NotAvailable, Setting: evidence.Auto} }
 	h.untilOrder()
 	s, d := h.r.Observe(State{Setting: Setting{OwnKnown: true, Own: evidence.Auto, Set: evidence.HTTP2},
-		Case: Case{Incident: h.s.Incident, Trial: &OnTrial{Protocol: evidence.Auto, Purpose: Restore, Since: h.now}}}, h.now, Sight{Blind: "not yet"})
+		Case: Case{Incident: h.s.Incident, Trial: &OnTrial{Protocol: evidence.Auto, Purpose: Restore, Since: h.now}}}, h.now, Sight{Blind: true})
 	if d.Change != nil {
 		t.Fatal("an order under way was given twice")
 	}
@@ -732,7 +732,7 @@ func TestAfterAStartAnOpenOrderIsGivenAgain(t *testing.T) {
 	if s.Phase != Starting {
 		t.Error(s.Phase)
 	}
-	if _, d = h.r.Observe(s, h.now, Sight{Blind: "not yet"}); d.Change == nil || *d.Change != (Change{evidence.Auto, Restore}) {
+	if _, d = h.r.Observe(s, h.now, Sight{Blind: true}); d.Change == nil || *d.Change != (Change{evidence.Auto, Restore}) {
 		t.Errorf("%+v", d.Change)
 	}
 }

@@ -75,7 +75,7 @@ func TestWhateverHappens(t *testing.T) {
 			case 6:
 				in.Running, shut = time.Minute, GateUptime
 			case 7:
-				in.Blind = "no add-on"
+				in.Blind = true
 			case 8:
 				in.QUIC = evidence.Switch(rng.IntN(3))
 			case 9:

@@ -40,11 +40,6 @@ func (q Question) standing(r *Rules) time.Duration {
 // Waking hours, in which people are asked about what can wait.
 const awakeFrom, awakeTo = 9, 21
 
-func (t *turn) awake() bool {
-	h := t.r.local(t.now).Hour()
-	return t.r.hasty() || awakeFrom <= h && h < awakeTo
-}
-
 // morning is when the next quiet hours end, until which a yes to the return counts.
 func (t *turn) morning() time.Time {
 	if t.r.hasty() {
@@ -162,7 +157,7 @@ func (q Question) moot(t *turn) bool {
 		return s.Failback == nil || s.Incident != nil || q.Protocol != s.Own || s.Set == s.Own
 	}
 	a, _ := s.revival(t.in)
-	return q.Protocol != s.Set || a != restarting && t.in.Blind == ""
+	return q.Protocol != s.Set || a != restarting && !t.in.Blind
 }
 
 // stillAgreed keeps a yes to what could not be done now through no fault of anybody's: nobody is asked twice about it.

@@ -138,7 +138,7 @@ func TestANoCountsAfterAYes(t *testing.T) {
 
 func TestAYesWhileNothingCanBeSeenWaitsAndLapses(t *testing.T) {
 	h := asked(t)
-	h.sight = func(in *Sight) { *in = Sight{Blind: "Supervisor is away"} }
+	h.sight = func(in *Sight) { *in = Sight{Blind: true} }
 	h.look(diagnosis.Fails)
 	h.answer(true)
 	h.look(diagnosis.Fails)
@@ -149,7 +149,7 @@ func TestAYesWhileNothingCanBeSeenWaitsAndLapses(t *testing.T) {
 
 	h = asked(t)
 	h.answer(true)
-	h.sight = func(in *Sight) { *in = Sight{Blind: "Supervisor is away"} }
+	h.sight = func(in *Sight) { *in = Sight{Blind: true} }
 	h.until(h.now.Add(time.Hour), func() {})
 	if s := h.last(StepExpired); s.Why != WhyUndone || h.s.Question != nil {
 		t.Errorf("%+v", s)

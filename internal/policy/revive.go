@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"tunnelmedic/internal/diagnosis"
-	"tunnelmedic/internal/evidence"
 )
 
 // stuck is after how many MinUptimes without a connection a tunnel counts as one
@@ -30,9 +29,8 @@ func (p *Plan) revive(t *turn) {
 // revival says which act a look calls for, 0 for none, and why. A tunnel that is down may
 // come back on its own, so it is restarted only after a while.
 func (p *Plan) revival(in *Sight) (act, Why) {
-	down := in.State == evidence.StateError || in.State == evidence.StateStopped
 	switch {
-	case p.StoppedByUs && down:
+	case p.StoppedByUs && in.State.Ended():
 		return raising, WhyNotRunning
 	case in.Remedy == diagnosis.Start:
 		return starting, WhyFailed

@@ -27,7 +27,7 @@ type Suspicion struct {
 
 // note keeps what the last look said.
 func (s *Suspicion) note(now time.Time, in *Sight) {
-	if in.Blind != "" {
+	if in.Blind {
 		return
 	}
 	if s.Last = in.look(); s.Last == detect.Good {

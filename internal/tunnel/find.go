@@ -178,7 +178,7 @@ func Find(ctx context.Context, s Source, w Wish, connector func(Target) *Connect
 		return t, nil
 	case supervisor.Is(err, supervisor.Away) || supervisor.Is(err, supervisor.CoreAway) || supervisor.Is(err, supervisor.Interrupted):
 		return t, fmt.Errorf("looking for the public address: %w", err)
-	case info.State == evidence.StateStopped || info.State == evidence.StateError:
+	case info.State.Ended():
 		return t, trouble("blind.not-running")
 	}
 	return t, trouble("blind.no-address")
