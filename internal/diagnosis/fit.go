@@ -13,8 +13,8 @@ import (
 
 // healthyBut notes what is not as it should be though the way is open.
 func healthyBut(e evidence.Evidence, d *Diagnosis) {
-	switch refused := e.Public.SignIn; {
-	case refused == evidence.TokenRefused || refused == evidence.TokenWithheld:
+	switch {
+	case e.Public.SignIn.Refused():
 		d.Variant = "token-refused"
 	case d.Elsewhere:
 		d.Variant = "elsewhere"

@@ -130,10 +130,7 @@ func (x *examination) find(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	wish.Home = look.OriginURL
-	t, err := tunnel.Find(ctx, look.Supervisor, wish, func(t tunnel.Target) *tunnel.Connector {
-		x.conn = x.connector(t)
-		return x.conn
-	})
+	t, err := tunnel.Find(ctx, look.Supervisor, wish, x.connector)
 	x.target, x.found = t, err
 	if t.Slug != "" || look.ConnectorURL != "" {
 		x.conn = x.connector(t)

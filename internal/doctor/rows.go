@@ -133,7 +133,7 @@ func (x *examination) handshakeRow(family string, l evidence.Look, second bool) 
 		r.verdict, r.came = Unsure, append(r.came, words.Of("doctor.came.not-cloudflare"))
 	case l.Healthy():
 		r.verdict = Good
-		if l.SignIn == evidence.TokenRefused || l.SignIn == evidence.TokenWithheld {
+		if l.SignIn.Refused() {
 			r.do = words.Of("doctor.do.token")
 		}
 	default:
@@ -323,13 +323,22 @@ func carriedRow(x *examination, f survey.Finding) row {
 }
 
 func logRow(_ *examination, f survey.Finding) row {
-	l := f.Seen.Log
-	if !l.Asked {
+	return telling(f.Seen.Log.Asked, row{name: words.Of("doctor.row.log"), asked: "telling lines of the connector's present run", came: words.AppLog(f.Seen.Log)})
+}
+
+func coreLogRow(_ *examination, f survey.Finding) row {
+	return telling(f.Seen.CoreLog.Asked, row{name: words.Of("doctor.row.core-log"), asked: "refused requests, of the last half hour", came: words.CoreLog(f.Seen.CoreLog), took: f.Took})
+}
+
+// telling is the row of a log, if it was read. What stands there is for a person to weigh.
+func telling(asked bool, r row) row {
+	switch {
+	case !asked:
 		return row{}
-	}
-	r := row{name: words.Of("doctor.row.log"), asked: "telling lines of the connector's present run", came: words.AppLog(l), verdict: Unsure}
-	if len(r.came) == 0 {
+	case len(r.came) == 0:
 		r.came, r.verdict = said("doctor.came.none"), Good
+	default:
+		r.verdict = Unsure
 	}
 	return r
 }
@@ -361,18 +370,6 @@ func startPageRow(_ *examination, f survey.Finding) row {
 		r.verdict = Beside
 	case page.Cached():
 		r.verdict, r.do = Unsure, words.Of("doctor.do.exempt")
-	}
-	return r
-}
-
-func coreLogRow(_ *examination, f survey.Finding) row {
-	l := f.Seen.CoreLog
-	if !l.Asked {
-		return row{}
-	}
-	r := row{name: words.Of("doctor.row.core-log"), asked: "refused requests, of the last half hour", came: words.CoreLog(l), took: f.Took, verdict: Unsure}
-	if len(r.came) == 0 {
-		r.came, r.verdict = said("doctor.came.none"), Good
 	}
 	return r
 }

@@ -79,6 +79,9 @@ const (
 	TokenKept                   // the greeting did not come from Cloudflare, so it was not sent
 )
 
+// Refused says that Home Assistant does not take the token, now or before.
+func (s SignIn) Refused() bool { return s == TokenRefused || s == TokenWithheld }
+
 // BodyLimit is how much of an answer's body a look keeps, in bytes.
 const BodyLimit = 1024
 

@@ -68,7 +68,7 @@ func SightOf(e evidence.Evidence, d diagnosis.Diagnosis) Sight {
 		Vote: d.Vote, Cause: d.Cause, Remedy: d.Remedy, Sign: d.Sign,
 		Took: e.Public.Took, Transport: e.Connector.Transport, Running: e.Connector.Running, State: e.AddOn.State, Startable: e.AddOn.Startable,
 		// A handshake that hangs has no answer to bear a cf-ray; that of the page at the same moment then tells the way.
-		ThroughCloudflare: e.Public.CFRay() != "" || e.Public.Stage < evidence.Answered && e.Page.CFRay() != "",
+		ThroughCloudflare: e.Public.CFRay() != "" || !e.Public.Answered() && e.Page.CFRay() != "",
 		DirectWorks:       e.Direct.Healthy() || e.Public.Healthy(),
 		Internet:          e.Internet,
 		QUIC:              e.QUIC.QUICPasses(),
