@@ -21,13 +21,6 @@ type Scenario struct {
 	Limit       time.Duration // 0: 30 s
 }
 
-func (s Scenario) limit() time.Duration {
-	if s.Limit == 0 {
-		return 30 * time.Second
-	}
-	return s.Limit
-}
-
 // Named gives the scenario of this name.
 func Named(name string) (Scenario, error) {
 	var names []string

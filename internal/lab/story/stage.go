@@ -4,6 +4,7 @@ package story
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -83,17 +84,17 @@ func Play(ctx context.Context, sc Scenario, seed uint64, daemon Daemon, out io.W
 	began := time.Now()
 	env["TUNNELMEDIC_LOG_FORMAT"] = "json"
 	s := &Stage{World: w, tell: &teller{out: out, began: began}, url: "http://" + env["TUNNELMEDIC_LISTEN"]}
-	before := w.Supervisor.Options(lab.DefaultSlug)
+	before, flags := w.Supervisor.Options(lab.DefaultSlug), w.Supervisor.RunParameters()
 	s.tell.say("story", "%s: %s", sc.Name, sc.About)
 	s.tell.say("lab", "Home Assistant at %s from outside; the daemon's page at %s while this runs.", w.Edge.URL(), s.url)
 	s.tell.say("lab", "Time is short here: a check every %.1f s, where a home has one every two minutes.", w.Timings().ProbeInterval.Seconds())
-	s.play(ctx, sc, func(life context.Context) error { return daemon(life, lab.Environ(env), &logReader{tell: s.tell}) })
+	s.play(ctx, sc, func(life context.Context) error { return daemon(life, lab.Environ(env), logReader{s.tell}) })
 	if err := ctx.Err(); err != nil {
 		return Result{}, err // it was broken off, so nothing can be said of it
 	}
 	s.compareOptions(before)
 	r := Result{Scenario: sc.Name, Took: time.Since(began), CutOff: w.CutOff(), Restarts: w.Supervisor.Restarts(), Failures: s.failures}
-	s.summary(r, before)
+	s.summary(r, flags, before)
 	return r, nil
 }
 
@@ -121,7 +122,7 @@ func home(ctx context.Context, opt lab.Options) (w *lab.World, env map[string]st
 
 // play lets script, daemon and watcher go side by side, until the script is at its end.
 func (s *Stage) play(ctx context.Context, sc Scenario, daemon func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, sc.limit())
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(sc.Limit, 30*time.Second))
 	defer cancel()
 	s.ctx = ctx
 	life, end := context.WithCancel(ctx)
@@ -307,22 +308,13 @@ func withoutFlags(raw json.RawMessage) map[string]json.RawMessage {
 	return m
 }
 
-func flagsOf(raw json.RawMessage) []string {
-	var o struct {
-		Flags []string `json:"run_parameters"`
-	}
-	_ = json.Unmarshal(raw, &o)
-	return o.Flags
-}
-
-func (s *Stage) summary(r Result, before json.RawMessage) {
-	was, is := flagsOf(before), s.World.Supervisor.RunParameters()
+func (s *Stage) summary(r Result, had []string, options json.RawMessage) {
 	changed := "nothing"
-	if strings.Join(was, " ") != strings.Join(is, " ") {
-		changed = fmt.Sprintf("run_parameters %q → %q", was, is)
+	if has := s.World.Supervisor.RunParameters(); !slices.Equal(had, has) {
+		changed = fmt.Sprintf("run_parameters %q → %q", had, has)
 	}
 	s.tell.say("story", "The end. Cut off %s, restarts %d, changed: %s, untouched: %d other options.",
-		r.CutOff.Round(10*time.Millisecond), r.Restarts, changed, len(withoutFlags(before)))
+		r.CutOff.Round(10*time.Millisecond), r.Restarts, changed, len(withoutFlags(options)))
 	for _, f := range r.Failures {
 		s.tell.say("story", "NOT AS IT SHOULD BE: %s", f)
 	}
@@ -344,25 +336,14 @@ func (t *teller) say(who, format string, args ...any) {
 	fmt.Fprintf(t.out, "%6.2fs  %-7s %s\n", time.Since(t.began).Seconds(), who, fmt.Sprintf(format, args...))
 }
 
-// logReader tells the daemon's log lines.
-type logReader struct {
-	tell *teller
-	rest []byte
-}
+// logReader tells the daemon's log, which comes in whole lines.
+type logReader struct{ tell *teller }
 
-func (l *logReader) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
-		if !ok {
-			return len(p), nil
-		}
-		l.rest = rest
-		var rec struct{ Message string }
-		if json.Unmarshal(line, &rec) != nil {
-			l.tell.say("medic", "%s", line)
-			continue
-		}
+func (l logReader) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(p) {
+		rec := struct{ Message string }{string(bytes.TrimSpace(line))} // stays where a line is no JSON
+		_ = json.Unmarshal(line, &rec)
 		l.tell.say("medic", "%s", rec.Message)
 	}
+	return len(p), nil
 }
