@@ -70,7 +70,7 @@ func TestDiagLeavesOutTheProtocolOfHTTP2AndTheIndexZero(t *testing.T) {
 
 func TestConfigTellsWhichHostLeadsHome(t *testing.T) {
 	w := ready(t, Options{ServiceURL: "http://homeassistant:8123"})
-	want(t, get(t, w.Connector.URL()+"/config"), 200, `"version":7`, `"ingress":[{"hostname":"ha.example.com"`, `"service":"http://homeassistant:8123"`, `"service":"http_status:404"`)
+	want(t, get(t, w.Connector.URL()+"/config"), 200, `"version":7`, `"hostname":"ha.example.com","originRequest":{},"path":"","service":"http://homeassistant:8123"`, `"service":"http_status:404"`)
 	local := ready(t, Options{AddOns: []AddOn{{Slug: DefaultSlug, Name: "Cloudflared", Options: json.RawMessage(`{"external_hostname":"x.example.com","additional_hosts":[]}`)}}})
 	want(t, get(t, local.Connector.URL()+"/config"), 200, `"version":-1`, `"hostname":"x.example.com"`)
 }

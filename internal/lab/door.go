@@ -37,7 +37,9 @@ func newDoor(w *World, addr string, serve http.Handler) (*door, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &door{w: w, addr: addr, serve: serve, hold: hold}, nil
+	d := &door{w: w, addr: addr, serve: serve, hold: hold}
+	w.doors = append(w.doors, d)
+	return d, nil
 }
 
 func (d *door) url() string { return "http://" + d.addr }

@@ -28,6 +28,10 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 	if r == nil || !r.listening {
 		panic(http.ErrAbortHandler) // the door is being shut
 	}
+	asJSON := func(answer any) {
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(answer)
+	}
 	switch req.URL.Path {
 	case "/ready":
 		status := http.StatusOK
@@ -44,27 +48,15 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 			EdgeAddress string `json:"edgeAddress,omitempty"`
 			Index       int    `json:"index,omitempty"` // 0 is left out
 		}
-		answer := struct {
-			TunnelID    string       `json:"tunnelID"`
-			ConnectorID string       `json:"connectorID"`
-			Connections []connection `json:"connections"`
-			ICMP        []string     `json:"icmp_sources"`
-		}{tunnelID, r.id, []connection{}, []string{"192.168.1.20"}}
+		conns := []connection{}
 		for i, up := range r.conns {
-			if !up {
-				continue
+			if up {
+				conns = append(conns, connection{true, map[evidence.Transport]int{evidence.OverQUIC: 1}[r.transport], fmt.Sprintf("198.41.192.%d", 7+i*20), i})
 			}
-			c := connection{IsConnected: true, EdgeAddress: fmt.Sprintf("198.41.192.%d", 7+i*20), Index: i}
-			if r.transport == evidence.OverQUIC {
-				c.Protocol = 1
-			}
-			answer.Connections = append(answer.Connections, c)
 		}
-		rw.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(rw).Encode(answer)
+		asJSON(map[string]any{"tunnelID": tunnelID, "connectorID": r.id, "connections": conns, "icmp_sources": []string{"192.168.1.20"}})
 	case "/config":
-		rw.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(rw).Encode(r.config())
+		asJSON(r.config())
 	case "/metrics":
 		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores")
 		r.expose(rw)
@@ -74,16 +66,9 @@ func (n *Connector) serve(rw http.ResponseWriter, req *http.Request) {
 }
 
 func (r *run) config() any {
-	type rule struct {
-		Hostname      string         `json:"hostname"`
-		Path          string         `json:"path"`
-		Service       string         `json:"service"`
-		Handlers      any            `json:"Handlers"`
-		OriginRequest map[string]any `json:"originRequest"`
-	}
-	rules := []rule{}
+	rules := []any{}
 	sends := func(host, service string) {
-		rules = append(rules, rule{Hostname: host, Service: service, OriginRequest: map[string]any{}})
+		rules = append(rules, sample("ingress rule", map[string]any{"hostname": host, "service": service}))
 	}
 	if service := r.w.opt.ServiceURL; r.opt.ExternalHostname != "" {
 		if r.followed {

@@ -9,7 +9,7 @@ import (
 //go:embed samples.json
 var samplesFile []byte
 
-// samples are answers of Supervisor's, Core's and Cloudflare's.
+// samples are answers of Supervisor's, Core's, cloudflared's and Cloudflare's.
 var samples = func() (all map[string]map[string]any) {
 	if err := json.Unmarshal(samplesFile, &all); err != nil {
 		panic(err) // the file is part of the program

@@ -30,7 +30,8 @@ type World struct {
 	dir     string // for files the daemon reads
 	started time.Time
 
-	proxy, control *door // proxy is nil where none stands between connector and Home Assistant
+	doors          []*door // all of them
+	proxy, control *door   // proxy is nil where none stands between connector and Home Assistant
 	listen         string
 	metrics        string
 	kept           []io.Closer     // hold the ports of these two
@@ -76,9 +77,7 @@ func New(opt Options) (_ *World, err error) {
 	if err := w.openDoors(); err != nil {
 		return nil, fmt.Errorf("opening the lab: %w", err)
 	}
-	if w.opt.ExternalURL == "" {
-		w.opt.ExternalURL = w.Edge.url
-	}
+	w.opt.ExternalURL = cmp.Or(w.opt.ExternalURL, w.Edge.url)
 	if err := w.Supervisor.install(); err != nil {
 		return nil, fmt.Errorf("installing the lab's add-ons: %w", err)
 	}
@@ -103,18 +102,16 @@ func (w *World) openDoors() (err error) {
 		}
 	}
 	w.Connector.door.idle = 10 * time.Second // cloudflared's own (docs/FACTS.md)
+	service := "http://homeassistant:" + c.port()
 	if w.proxy != nil {
+		service = w.proxy.url()
 		if err := w.proxy.open(); err != nil {
 			return err
 		}
 	}
+	w.opt.ServiceURL = cmp.Or(w.opt.ServiceURL, service)
 	if err := w.Edge.open(); err != nil {
 		return err
-	}
-	if w.opt.ServiceURL == "" && w.proxy != nil {
-		w.opt.ServiceURL = w.proxy.url()
-	} else if w.opt.ServiceURL == "" {
-		w.opt.ServiceURL = "http://homeassistant:" + c.port()
 	}
 	// The daemon's own pages: nobody else is given their ports until the daemon takes them.
 	for _, own := range []*string{&w.listen, &w.metrics} {
@@ -158,10 +155,8 @@ func (w *World) Close() {
 	w.closed = true
 	w.mu.Unlock()
 	w.cancel()
-	for _, d := range []*door{w.control, w.Supervisor.door, w.Outside.door, w.Edge.door, w.Connector.door, w.proxy, w.Core.door} {
-		if d != nil {
-			d.close()
-		}
+	for _, d := range w.doors {
+		d.close()
 	}
 	w.mu.Lock()
 	if w.Connector.run != nil {
