@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -82,10 +83,10 @@ func (w *control) handler() http.Handler {
 	mux.HandleFunc("GET /control/log", func(rw http.ResponseWriter, _ *http.Request) {
 		text(rw, http.StatusOK, w.Supervisor.Log(w.watchedSlug()))
 	})
-	act := func(pattern string, do func(*http.Request) error) {
+	change := func(pattern string, do func(*http.Request) error) {
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, req *http.Request) { settled(rw, do(req)) })
 	}
-	act("POST /control/inject", func(req *http.Request) error {
+	change("POST /control/inject", func(req *http.Request) error {
 		var i Injection
 		if err := readControl(req, &i); err != nil {
 			return err
@@ -93,8 +94,8 @@ func (w *control) handler() http.Handler {
 		w.Supervisor.Inject(i)
 		return i.Check()
 	})
-	act("DELETE /control/inject", func(*http.Request) error { w.Supervisor.ClearInjections(); return nil })
-	act("POST /control/user", func(req *http.Request) error {
+	change("DELETE /control/inject", func(*http.Request) error { w.Supervisor.ClearInjections(); return nil })
+	change("POST /control/user", func(req *http.Request) error {
 		var u userAct
 		if err := readControl(req, &u); err != nil {
 			return err
@@ -125,35 +126,39 @@ type userAct struct {
 	Options  json.RawMessage `json:"options"`
 }
 
-func (w *control) user(u userAct) error {
-	if u.Slug == "" {
-		u.Slug = w.watchedSlug()
-	}
-	switch u.Action {
-	case "stop":
-		return w.User.Stops(u.Slug)
-	case "start":
-		return w.User.Starts(u.Slug)
-	case "restart":
-		return w.User.Restarts(u.Slug)
-	case "uninstall":
-		return w.User.Uninstalls(u.Slug)
-	case "crash":
-		w.Connector.Crash()
-	case "core-restart":
-		w.User.RestartsCore()
-	case "options":
-		return w.User.SetsOptions(u.Slug, u.Options)
-	case "protocol":
+// act is something that people can do. The demonstration offers what has words.
+type act struct {
+	Action, Words string
+	do            func(*Hands, userAct) error
+}
+
+var acts = []act{
+	{"core-restart", "restart Home Assistant", func(h *Hands, _ userAct) error { h.RestartsCore(); return nil }},
+	{"restart", "restart the Cloudflared app", func(h *Hands, u userAct) error { return h.Restarts(u.Slug) }},
+	{"stop", "stop the Cloudflared app", func(h *Hands, u userAct) error { return h.Stops(u.Slug) }},
+	{"start", "start the Cloudflared app", func(h *Hands, u userAct) error { return h.Starts(u.Slug) }},
+	{"crash", "cloudflared crashes", func(h *Hands, _ userAct) error { h.w.Connector.Crash(); return nil }},
+	{"uninstall", "", func(h *Hands, u userAct) error { return h.Uninstalls(u.Slug) }},
+	{"options", "", func(h *Hands, u userAct) error { return h.SetsOptions(u.Slug, u.Options) }},
+	{"protocol", "", func(h *Hands, u userAct) error {
 		p, err := evidence.ParseProtocol(u.Protocol)
 		if err != nil {
 			return err
 		}
-		return w.User.SetsProtocol(u.Slug, p)
-	default:
-		return fmt.Errorf("action %q is not one of stop, start, restart, uninstall, crash, core-restart, protocol, options", u.Action)
+		return h.SetsProtocol(u.Slug, p)
+	}},
+}
+
+func (w *control) user(u userAct) error {
+	u.Slug = cmp.Or(u.Slug, w.watchedSlug())
+	var names []string
+	for _, a := range acts {
+		if a.Action == u.Action {
+			return a.do(w.User, u)
+		}
+		names = append(names, a.Action)
 	}
-	return nil
+	return fmt.Errorf("action %.60q is not one of %s", u.Action, strings.Join(names, ", "))
 }
 
 func (w *control) watchedSlug() string {

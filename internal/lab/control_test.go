@@ -74,7 +74,7 @@ func TestTheUsersHandsByHand(t *testing.T) {
 	want(t, user(`{"action":"options","options":{}}`), 400, "additional_hosts")
 	want(t, user(`{"action":"uninstall"}`), 200)
 	want(t, user(`{"action":"stop"}`), 400, "is not installed")
-	want(t, user(`{"action":"dance"}`), 400, `"dance" is not one of stop, start`)
+	want(t, user(`{"action":"dance"}`), 400, `"dance" is not one of core-restart, restart`)
 	want(t, user(`{"action":"protocol","protocol":"tcp"}`), 400, "is not one of auto, quic, http2")
 	want(t, get(t, w.ControlURL()+"/control/log"), 200)
 }

@@ -17,12 +17,6 @@ var demoHTML string
 // read: what changes the world is a form.
 var demoPage = template.Must(template.New("demo").Parse(demoHTML))
 
-// demoHands are what people do, as userAct names it.
-var demoHands = []struct{ Action, Words string }{
-	{"core-restart", "restart Home Assistant"}, {"restart", "restart the Cloudflared app"}, {"stop", "stop the Cloudflared app"},
-	{"start", "start the Cloudflared app"}, {"crash", "cloudflared crashes"},
-}
-
 func (w *control) demo(rw http.ResponseWriter, _ *http.Request) {
 	s := w.Snapshot()
 	rung := make([]string, 0, len(s.NotifyCalls))
@@ -39,7 +33,7 @@ func (w *control) demo(rw http.ResponseWriter, _ *http.Request) {
 	slices.SortFunc(told, func(a, b Notification) int { return strings.Compare(a.ID, b.ID) })
 	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = demoPage.Execute(rw, map[string]any{"Open": s.OpenShare, "Transport": s.Transport, "Restarts": s.Restarts, "Page": "http://" + w.listen + "/",
-		"Damages": s.Faults.Damages(), "Hands": demoHands, "Told": told, "Rung": rung})
+		"Damages": s.Faults.Damages(), "Hands": acts, "Told": told, "Rung": rung})
 }
 
 // demoAct changes the world as a button of the page says, and leads back to it.
@@ -55,7 +49,7 @@ func (w *control) demoAct(rw http.ResponseWriter, req *http.Request) {
 
 func (w *control) demoDo(path, what string) error {
 	if path == "/do" {
-		if !slices.ContainsFunc(demoHands, func(h struct{ Action, Words string }) bool { return h.Action == what }) {
+		if !slices.ContainsFunc(acts, func(a act) bool { return a.Words != "" && a.Action == what }) {
 			return fmt.Errorf("%.60q is nothing that people do here", what)
 		}
 		return w.user(userAct{Action: what})
