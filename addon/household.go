@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -32,43 +32,34 @@ type household struct {
 	log     zerolog.Logger
 	voice   *words.Voice
 	changed func() // called when it knows better than before; nil: nobody waits for it
-
-	mu      sync.Mutex
-	zone    *time.Location
-	path    string // the page's path in Home Assistant, "" if not known
-	slug    string
-	origin  string // the address of the store that the app came from, "" if not known
-	core    string // Home Assistant's version, "" if not known
+	known   atomic.Pointer[place]
 	strange string // a time zone that is not known here, which was said
+}
+
+// place is what is known of it; a text is "" while it is not.
+type place struct {
+	zone   *time.Location
+	page   string // the page's path in Home Assistant
+	slug   string
+	origin string // the address of the store that the app came from
+	core   string // Home Assistant's version
 }
 
 // newHousehold asks Supervisor where the program is. That none of it is to be had keeps nothing
 // from working, and is asked again.
 func newHousehold(ctx context.Context, super *supervisor.Client, log zerolog.Logger, voice *words.Voice) *household {
-	h := &household{super: super, log: log, zone: time.Local, voice: voice}
+	h := &household{super: super, log: log, voice: voice}
+	h.known.Store(&place{zone: time.Local})
 	h.ask(ctx)
 	return h
 }
 
-func (h *household) location() *time.Location {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.zone
-}
-
-func (h *household) page() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.path
-}
+func (h *household) location() *time.Location { return h.known.Load().zone }
+func (h *household) page() string             { return h.known.Load().page }
 
 // support is the address where the program came from, for people who want to know more, or to
 // report something; "" for one's own folder.
-func (h *household) support() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.origin
-}
+func (h *household) support() string { return h.known.Load().origin }
 
 // store is the address of a store, without the branch; "" if it is none that a browser opens, or
 // holds somebody's password.
@@ -90,9 +81,8 @@ func (h *household) store(ctx context.Context, slug string) string {
 
 // screens are Home Assistant's own for the app of this slug, and for ours.
 func (h *household) screens(slug string) web.Screens {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return web.Screens{App: screenPath(slug, "info", h.core), Own: screenPath(h.slug, "config", h.core), Blueprint: importPath(h.origin)}
+	p := h.known.Load()
+	return web.Screens{App: screenPath(slug, "info", p.core), Own: screenPath(p.slug, "config", p.core), Blueprint: importPath(p.origin)}
 }
 
 // blueprint is the file that importPath leads to.
@@ -146,29 +136,37 @@ func (h *household) ask(ctx context.Context) bool {
 	if err3 == nil {
 		h.voice.Speak(core.Language)
 	}
-	origin := h.store(ctx, self.Repository)
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	p := *h.known.Load()
 	if err == nil && info.TimeZone != "" {
-		switch zone, bad := time.LoadLocation(info.TimeZone); {
-		case bad == nil:
-			h.zone, h.strange = zone, ""
-		case h.strange != info.TimeZone:
-			h.zone, h.strange = time.UTC, info.TimeZone
-			h.log.Warn().Msgf("The time zone %q, which Supervisor names, is not known here: the quiet hours, and the times on the page, are taken as UTC.", info.TimeZone)
-		}
+		p.zone = h.zone(info.TimeZone, p.zone)
 	}
 	if err2 == nil {
-		h.slug = self.Slug
-		h.origin = cmp.Or(origin, h.origin)
+		p.slug, p.origin = self.Slug, cmp.Or(h.store(ctx, self.Repository), p.origin)
 	}
 	if err == nil {
-		h.core = info.HomeAssistant
+		p.core = info.HomeAssistant
 	}
-	if h.slug != "" && (err == nil || h.path == "") {
-		h.path = pagePath(h.slug, info.HomeAssistant)
+	if p.slug != "" && (err == nil || p.page == "") {
+		p.page = pagePath(p.slug, info.HomeAssistant)
 	}
+	h.known.Store(&p)
 	return err == nil && err2 == nil && err3 == nil
+}
+
+// zone is the time zone of this name; the one before, where it was said of it already that it is
+// not known here.
+func (h *household) zone(name string, before *time.Location) *time.Location {
+	zone, err := time.LoadLocation(name)
+	switch {
+	case err == nil:
+		h.strange = ""
+		return zone
+	case h.strange == name:
+		return before
+	}
+	h.strange = name
+	h.log.Warn().Msgf("The time zone %q, which Supervisor names, is not known here: the quiet hours, and the times on the page, are taken as UTC.", name)
+	return time.UTC
 }
 
 // pagePath is where Home Assistant shows an app's page: /app/<slug> since 2026.2. The

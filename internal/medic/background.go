@@ -25,8 +25,34 @@ func (b *background) run(what string, limit time.Duration, do func(context.Conte
 	})
 }
 
-// over says that the loop has ended, or ends.
-func (b *background) over() bool { return b.life.Err() != nil }
+// errand is something that is asked for in the background, one at a time.
+type errand[T any] struct {
+	out   bool
+	found chan *T // nil: nothing came of it
+}
+
+func newErrand[T any]() errand[T] { return errand[T]{found: make(chan *T, 1)} }
+
+func (e *errand[T]) run(b *background, what string, limit time.Duration, ask func(context.Context) T) {
+	e.out = true
+	b.run(what, limit, func(ctx context.Context) {
+		var found *T
+		defer func() { e.found <- found }()     // one at a time: there is room
+		if f := ask(ctx); b.life.Err() == nil { // what was not heard because the program ends says nothing
+			found = &f
+		}
+	})
+}
+
+// take takes what was found meanwhile; nil for nothing.
+func (e *errand[T]) take() (found *T) {
+	select {
+	case found = <-e.found:
+		e.out = false
+	default:
+	}
+	return found
+}
 
 // survive does something whose own fault must not take the rest down.
 func survive(log zerolog.Logger, what string, do func()) {

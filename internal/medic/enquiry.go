@@ -56,21 +56,19 @@ type enquiries struct {
 	background *background
 	log        zerolog.Logger
 
-	asking  bool
-	again   time.Time         // when to ask once more; zero: not planned
-	id      string            // the incident that is then asked about, "" for none
-	onset   time.Time         // its onset
-	answers chan *answer      // nil: nothing was heard
-	said    evidence.Upstream // the last answer
+	asking errand[answer]
+	again  time.Time         // when to ask once more; zero: not planned
+	id     string            // the incident that is then asked about, "" for none
+	onset  time.Time         // its onset
+	said   evidence.Upstream // the last answer
 
-	stocking bool
+	stocking errand[stock]
 	stockAt  time.Time
-	stocks   chan *stock
 	open     string // the incident at the last stock-taking
 }
 
 func newEnquiries(set Settings, s Installation, c *journal.Chronicle, b *background, log zerolog.Logger) *enquiries {
-	return &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: c, background: b, log: log, answers: make(chan *answer, 1), stocks: make(chan *stock, 1)}
+	return &enquiries{upstream: set.Upstream, system: set.System, super: s, chron: c, background: b, log: log, asking: newErrand[answer](), stocking: newErrand[stock]()}
 }
 
 // answer is what Cloudflare said, and the incident it is for.
@@ -106,31 +104,21 @@ func (q *enquiries) due(s subject, now time.Time) {
 	if i := q.chron.Open(); i != nil && i.ID != q.open {
 		q.open, q.stockAt = i.ID, time.Time{} // what has changed meanwhile?
 	}
-	if s.slug != "" && !q.stocking && (now.Sub(q.stockAt) >= stockEvery || now.Before(q.stockAt)) {
+	if s.slug != "" && !q.stocking.out && (now.Sub(q.stockAt) >= stockEvery || now.Before(q.stockAt)) {
 		q.takeStock(s.slug, now)
 	}
 }
 
 // receive takes what was answered meanwhile.
 func (q *enquiries) receive(now time.Time) {
-	select {
-	case h := <-q.answers:
-		q.asking = false
-		if h == nil {
-			break
-		}
+	if h := q.asking.take(); h != nil {
 		q.said = h.up
 		for _, t := range q.chron.Hear(h.up, h.incident, now) { // said once, not daily
 			q.log.Warn().Msg(words.English().Say("log.gap", words.With{"what": words.Gap(t)}))
 		}
-	default:
 	}
-	select {
-	case s := <-q.stocks:
-		if q.stocking = false; s != nil {
-			q.chron.Installed(now, s.versions, s.settings)
-		}
-	default:
+	if s := q.stocking.take(); s != nil {
+		q.chron.Installed(now, s.versions, s.settings)
 	}
 }
 
@@ -147,26 +135,18 @@ func (q *enquiries) ask(s subject, now time.Time) {
 	if q.upstream == nil || s.host == "" {
 		return
 	}
-	if q.asking { // what is under way may be too old for what it is wanted for
+	if q.asking.out { // what is under way may be too old for what it is wanted for
 		q.again = now
 		return
 	}
-	q.asking = true
 	q.chron.Asking(now)
 	question, id := upstream.Question{}, q.id
 	if id != "" {
 		question.Reports, question.Colos, question.From = true, q.chron.Colos(), q.onset.Add(-3*24*time.Hour)
 	}
-	q.background.run("asking Cloudflare", askTimeout, func(ctx context.Context) {
-		var h *answer
-		defer func() { q.answers <- h }() // one at a time: there is room
-		question.Hosts = hosts(ctx, s.host, s.connector)
-		question.Tunnel = s.connector.TunnelID
-		up := q.upstream.Ask(ctx, question)
-		if q.background.over() {
-			return // the program ends: what was not heard says nothing
-		}
-		h = &answer{up, id}
+	q.asking.run(q.background, "asking Cloudflare", askTimeout, func(ctx context.Context) answer {
+		question.Hosts, question.Tunnel = hosts(ctx, s.host, s.connector), s.connector.TunnelID
+		return answer{q.upstream.Ask(ctx, question), id}
 	})
 }
 
@@ -192,11 +172,8 @@ func hosts(ctx context.Context, host string, c *tunnel.Connector) []string {
 // takeStock asks for the versions and settings in force: what changed just before a fault
 // is worth knowing.
 func (q *enquiries) takeStock(slug string, now time.Time) {
-	q.stocking, q.stockAt = true, now
-	q.background.run("taking stock", stockTimeout, func(ctx context.Context) {
-		var taken *stock
-		defer func() { q.stocks <- taken }() // one at a time: there is room
-		var s stock
+	q.stockAt = now
+	q.stocking.run(q.background, "taking stock", stockTimeout, func(ctx context.Context) (s stock) {
 		if q.system != nil {
 			if i, err := q.system(ctx); err == nil {
 				s.versions = journal.Versions{Supervisor: i.Supervisor, Core: i.HomeAssistant, OS: i.OperatingSystem, Machine: i.Machine}
@@ -208,9 +185,7 @@ func (q *enquiries) takeStock(slug string, now time.Time) {
 		if i, err := q.super.Info(ctx, slug); err == nil && i.Installed() && i.OptionsError == nil {
 			s.settings.Flags = tunnel.FlagNames(i.Options)
 		}
-		if !q.background.over() {
-			taken = &s
-		}
+		return s
 	})
 }
 
