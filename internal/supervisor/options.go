@@ -61,14 +61,9 @@ func (o Options) WithRunParameters(list []string) Options {
 // with "!secret ". Some Supervisors store such a reference resolved to plain text when
 // it is written back, so options that hold one must not be written.
 func (o Options) HoldsSecretReference() bool {
-	for _, raw := range o {
-		var v any
-		// A value that cannot be read cannot be cleared of the suspicion.
-		if json.Unmarshal(raw, &v) != nil || anyText(v, func(s string) bool { return strings.HasPrefix(s, "!secret ") }) {
-			return true
-		}
-	}
-	return false
+	held := false
+	readable := o.texts(func(_, text string) { held = held || strings.HasPrefix(text, "!secret ") })
+	return held || !readable // a value that cannot be read cannot be cleared of the suspicion
 }
 
 // Managed says whether the options make the Cloudflared app run a tunnel that is managed
@@ -159,52 +154,41 @@ func (o Options) body() []byte {
 }
 
 // secrets gives the texts in options whose names say that they are secret.
-func (o Options) secrets() []string {
-	var found []string
-	for key, raw := range o {
-		var v any
-		if json.Unmarshal(raw, &v) == nil {
-			found = append(found, secretTexts(key, v)...)
+func (o Options) secrets() (found []string) {
+	o.texts(func(name, text string) {
+		says := func(sign string) bool { return strings.Contains(strings.ToLower(name), sign) }
+		if slices.ContainsFunc([]string{"token", "secret", "password", "credential", "_key"}, says) && !strings.HasPrefix(text, "!secret ") {
+			found = append(found, text)
 		}
-	}
+	})
 	return found
 }
 
-func secretTexts(key string, v any) (found []string) {
+// texts gives each text in the values, however deep, with the name that it stands under, and says
+// whether all values could be read.
+func (o Options) texts(take func(name, text string)) (readable bool) {
+	readable = true
+	for name, raw := range o {
+		var v any
+		readable = json.Unmarshal(raw, &v) == nil && readable
+		textsIn(name, v, take)
+	}
+	return readable
+}
+
+func textsIn(name string, v any, take func(name, text string)) {
 	switch v := v.(type) {
 	case string:
-		key = strings.ToLower(key)
-		for _, sign := range []string{"token", "secret", "password", "credential", "_key"} {
-			if strings.Contains(key, sign) && !strings.HasPrefix(v, "!secret ") {
-				return []string{v}
-			}
-		}
+		take(name, v)
 	case []any:
 		for _, x := range v {
-			found = append(found, secretTexts(key, x)...)
+			textsIn(name, x, take)
 		}
 	case map[string]any:
 		for k, x := range v {
-			found = append(found, secretTexts(k, x)...)
+			textsIn(k, x, take)
 		}
 	}
-	return found
-}
-
-func anyText(v any, is func(string) bool) bool {
-	switch v := v.(type) {
-	case string:
-		return is(v)
-	case []any:
-		return slices.ContainsFunc(v, func(x any) bool { return anyText(x, is) })
-	case map[string]any:
-		for _, x := range v {
-			if anyText(x, is) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func sameJSON(a, b json.RawMessage) bool {

@@ -23,16 +23,25 @@ func ProtocolOf(o supervisor.Options) (evidence.Protocol, error) {
 	if err != nil {
 		return evidence.Default, err
 	}
+	v, set := last(list, flag)
+	if !set {
+		return evidence.Default, nil
+	}
+	p, err := evidence.ParseProtocol(v)
+	if err != nil || v == "" {
+		return evidence.Default, fmt.Errorf("the run parameters of the Cloudflared app contain %s%.40s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
+	}
+	return p, nil
+}
+
+// last gives the value of the last of several flags.
+func last(list []string, flag string) (value string, set bool) {
 	for _, s := range slices.Backward(list) {
-		if v, ok := strings.CutPrefix(s, flag); ok {
-			p, err := evidence.ParseProtocol(v)
-			if err != nil || v == "" {
-				return evidence.Default, fmt.Errorf("the run parameters of the Cloudflared app contain %s%.40s, which cloudflared does not know; it takes auto, quic or http2", flag, v)
-			}
-			return p, nil
+		if value, set = strings.CutPrefix(s, flag); set {
+			return value, true
 		}
 	}
-	return evidence.Default, nil
+	return "", false
 }
 
 // WithProtocol gives options that differ in the protocol alone: other flags stay,
@@ -43,10 +52,10 @@ func WithProtocol(o supervisor.Options, p evidence.Protocol) (supervisor.Options
 	if err != nil {
 		return nil, err
 	}
-	var last = -1
+	stood := -1 // the last one
 	for i, s := range list {
 		if strings.HasPrefix(s, flag) {
-			last = i
+			stood = i
 		}
 	}
 	var out []string
@@ -54,11 +63,11 @@ func WithProtocol(o supervisor.Options, p evidence.Protocol) (supervisor.Options
 		switch {
 		case !strings.HasPrefix(s, flag):
 			out = append(out, s)
-		case i == last && p != evidence.Default:
+		case i == stood && p != evidence.Default:
 			out = append(out, flag+p.Flag())
 		}
 	}
-	if last < 0 && p != evidence.Default {
+	if stood < 0 && p != evidence.Default {
 		out = append(out, flag+p.Flag())
 	}
 	return o.WithRunParameters(slices.Clip(out)), nil
@@ -76,12 +85,8 @@ const (
 // cannot be read. Of several flags the last counts.
 func GraceOf(o supervisor.Options) string {
 	list, _ := o.RunParameters()
-	for _, s := range slices.Backward(list) {
-		if v, ok := strings.CutPrefix(s, grace); ok {
-			return v
-		}
-	}
-	return ""
+	period, _ := last(list, grace)
+	return period
 }
 
 // ErrGrace is what a person has set, and is left alone.
