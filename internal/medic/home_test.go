@@ -189,7 +189,7 @@ func (b bridge) AddOns(ctx context.Context) (list []supervisor.AddOn, err error)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, slug := range slices.Sorted(maps.Keys(b.apps)) {
-		list = append(list, supervisor.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", State: b.apps[slug].state, Repository: strings.TrimSuffix(slug, "_cloudflared")})
+		list = append(list, supervisor.AddOn{Slug: slug, Name: "Cloudflared", Version: "6.0.3", State: b.apps[slug].state})
 	}
 	return list, nil
 }

@@ -64,7 +64,6 @@ type Medic struct {
 	wishes
 	*board
 	set        Settings
-	super      Supervisor
 	log        zerolog.Logger
 	tell       []Teller
 	pulse      pulse
@@ -89,7 +88,7 @@ type Medic struct {
 // New makes the loop. Tellers are called in order, from the loop's goroutine.
 func New(set Settings, s Supervisor, j *journal.Journal, log zerolog.Logger, tell ...Teller) *Medic {
 	now, rec := time.Now(), j.Record()
-	m := &Medic{wishes: newWishes(), set: set, super: s, log: log, tell: tell, background: &background{life: context.Background(), log: log},
+	m := &Medic{wishes: newWishes(), set: set, log: log, tell: tell, background: &background{life: context.Background(), log: log},
 		course: course{rules: set.Rules, journal: j, state: set.Rules.Awake(rec.Policy, now), slug: rec.Slug}, disk: diskWatch{journal: j, log: log}}
 	m.board = newBoard(set, m.state)
 	m.others.Refused.Said = rec.ClientsTold

@@ -18,12 +18,10 @@ type Apps struct{ line *line }
 
 // AddOn is an installed add-on as the list of all names it.
 type AddOn struct {
-	Slug          string              `json:"slug"`
-	Name          string              `json:"name"`
-	State         evidence.AddOnState `json:"state"`
-	Version       string              `json:"version"`
-	VersionLatest string              `json:"version_latest"`
-	Repository    string              `json:"repository"` // "local", "core", or the store's hash
+	Slug    string              `json:"slug"`
+	Name    string              `json:"name"`
+	State   evidence.AddOnState `json:"state"`
+	Version string              `json:"version"`
 }
 
 // AddOns lists the installed add-ons. It needs role manager.
@@ -38,8 +36,7 @@ func (a Apps) AddOns(ctx context.Context) ([]AddOn, error) {
 	for i := range *all.AddOns {
 		a := &(*all.AddOns)[i]
 		// Whoever made the app chose these.
-		a.Name, a.Version, a.VersionLatest = plain.Name(a.Name), plain.Name(a.Version), plain.Name(a.VersionLatest)
-		a.State = knownState(a.State)
+		a.Name, a.Version, a.State = plain.Name(a.Name), plain.Name(a.Version), knownState(a.State)
 	}
 	a.line.running.see(*all.AddOns)
 	return *all.AddOns, nil
@@ -79,13 +76,11 @@ func (a Apps) Starts() int64 {
 
 // Info is what Supervisor knows of one add-on.
 type Info struct {
-	Slug          string              `json:"slug"`
-	Name          string              `json:"name"`
-	Hostname      string              `json:"hostname"`   // under which other add-ons reach it
-	IPAddress     string              `json:"ip_address"` // in Docker's network
-	State         evidence.AddOnState `json:"state"`
-	Version       string              `json:"version"` // "" if it is not installed
-	VersionLatest string              `json:"version_latest"`
+	Slug     string              `json:"slug"`
+	Name     string              `json:"name"`
+	Hostname string              `json:"hostname"` // under which other add-ons reach it
+	State    evidence.AddOnState `json:"state"`
+	Version  string              `json:"version"` // "" if it is not installed
 
 	// Options is nil if they are not known: OptionsError then says why. Supervisor
 	// hides them behind {} from a caller without role manager, and {} taken for
@@ -123,7 +118,7 @@ func (a Apps) Info(ctx context.Context, slug string) (Info, error) {
 		return Info{}, err
 	}
 	info, q := data.Info, call{op: "reading the options of " + slug}
-	info.Name, info.Version, info.VersionLatest, info.State = plain.Name(info.Name), plain.Name(info.Version), plain.Name(info.VersionLatest), knownState(info.State)
+	info.Name, info.Version, info.State = plain.Name(info.Name), plain.Name(info.Version), knownState(info.State)
 	var options Options
 	switch {
 	case !info.Installed():
@@ -165,11 +160,7 @@ func knownState(s evidence.AddOnState) evidence.AddOnState {
 // Self is this add-on as Supervisor sees it.
 type Self struct {
 	Slug       string `json:"slug"`
-	Name       string `json:"name"`
-	Version    string `json:"version"`
-	Hostname   string `json:"hostname"`
-	Entry      string `json:"ingress_entry"` // the same without the slash at the end
-	Repository string `json:"repository"`    // the store's slug; "local" for one's own folder
+	Repository string `json:"repository"` // the store's slug; "local" for one's own folder
 }
 
 // Self reads this add-on.
@@ -265,7 +256,6 @@ func (l *line) log(ctx context.Context, of string, path ...string) (string, erro
 
 // Repository is a store that apps are installed from.
 type Repository struct {
-	Slug   string `json:"slug"`   // the first part of its apps' slugs
 	Source string `json:"source"` // the address that a person has entered, with #branch where there is one
 }
 

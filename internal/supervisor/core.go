@@ -26,12 +26,10 @@ type Core struct {
 
 // CoreInfo is Supervisor's word on Home Assistant Core.
 type CoreInfo struct {
-	Version       string `json:"version"`
-	VersionLatest string `json:"version_latest"`
-	Port          int    `json:"port"`
-	SSL           bool   `json:"ssl"`
-	IPAddress     string `json:"ip_address"` // in Docker's network
-	Machine       string `json:"machine"`
+	Version   string `json:"version"`
+	Port      int    `json:"port"`
+	SSL       bool   `json:"ssl"`
+	IPAddress string `json:"ip_address"` // in Docker's network
 }
 
 // CoreInfo reads where Core listens.
@@ -60,9 +58,7 @@ func (c *Core) CoreRuns(ctx context.Context) evidence.Switch {
 	if c.stopped.Load() {
 		return evidence.Off
 	}
-	_, err := read[struct {
-		CPU float64 `json:"cpu_percent"`
-	}](ctx, c.line, "reading Core's load", nil, "core", "stats")
+	_, err := read[struct{}](ctx, c.line, "reading Core's load", nil, "core", "stats")
 	switch {
 	case err == nil:
 		return evidence.On
@@ -81,12 +77,10 @@ func (c *Core) CoreLog(ctx context.Context) (string, error) {
 
 // CoreConfig is Core's own word on itself.
 type CoreConfig struct {
-	ExternalURL  string `json:"external_url"` // "" if not set
-	Version      string `json:"version"`
-	State        string `json:"state"` // RUNNING, STARTING, NOT_RUNNING…
-	TimeZone     string `json:"time_zone"`
-	LocationName string `json:"location_name"`
-	Language     string `json:"language"` // such as "de" or "pt-BR"
+	ExternalURL string `json:"external_url"` // "" if not set
+	Version     string `json:"version"`
+	State       string `json:"state"`    // RUNNING, STARTING, NOT_RUNNING…
+	Language    string `json:"language"` // such as "de" or "pt-BR"
 }
 
 // CoreConfig reads Core's configuration; kind CoreAway while Core is down or starting.
@@ -96,7 +90,7 @@ func (c *Core) CoreConfig(ctx context.Context) (CoreConfig, error) {
 		return cfg, err
 	}
 	c.stopped.Store(false)
-	for _, text := range []*string{&cfg.Version, &cfg.State, &cfg.LocationName, &cfg.Language} {
+	for _, text := range []*string{&cfg.Version, &cfg.State, &cfg.Language} {
 		*text = plain.Name(*text)
 	}
 	return cfg, nil

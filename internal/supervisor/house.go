@@ -18,9 +18,7 @@ type System struct {
 	HomeAssistant   string `json:"homeassistant"`    // version of Core
 	OperatingSystem string `json:"operating_system"` // "Home Assistant OS 16.2"
 	Machine         string `json:"machine"`          // "raspberrypi4-64"
-	Arch            string `json:"arch"`             // "aarch64"
 	TimeZone        string `json:"timezone"`         // "Europe/Vienna"
-	State           string `json:"state"`            // of Supervisor: "running", "startup", "freeze"…
 }
 
 // SystemInfo reads versions, machine and time zone.

@@ -64,7 +64,7 @@ func (h house) Repository(_ context.Context, slug string) (supervisor.Repository
 	if !ok {
 		return supervisor.Repository{}, &supervisor.Error{Kind: supervisor.NotFound, Status: 404}
 	}
-	return supervisor.Repository{Slug: slug, Source: source}, nil
+	return supervisor.Repository{Source: source}, nil
 }
 
 const known = "9074a9fa_cloudflared"
