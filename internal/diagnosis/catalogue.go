@@ -282,7 +282,7 @@ var catalogue = []Row{
 		Source: "APP#925, APP#896, APP#590, APP#472",
 		// The app is in its first start, and waits for a person.
 		match: func(e evidence.Evidence) bool {
-			runs := e.AddOn.State == evidence.StateStarted || e.AddOn.State == evidence.StateStartup
+			runs := e.AddOn.State.Runs()
 			return runs && e.Connector.Asked && e.Connector.Trouble == evidence.Refused && e.Log.LoginWanted
 		},
 	},

@@ -139,6 +139,9 @@ const (
 // Ended says whether it does not run.
 func (s AddOnState) Ended() bool { return s == StateStopped || s == StateError }
 
+// Runs says whether its container runs.
+func (s AddOnState) Runs() bool { return s == StateStartup || s == StateStarted }
+
 // Core is Home Assistant Core's answer through Supervisor's proxy.
 type Core struct {
 	Asked  bool

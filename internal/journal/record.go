@@ -79,6 +79,9 @@ func (i Intention) Knows(p evidence.Protocol) bool {
 	return p == i.From || p == i.To || slices.Contains(i.Ours, p)
 }
 
+// Restarted says whether the app may have been restarted for it.
+func (i Intention) Restarted() bool { return i.Stage == Restarting || i.Stage == Connecting }
+
 // Incident is one incident's record, for the people.
 type Incident struct {
 	ID        string             `json:"id"`

@@ -46,10 +46,6 @@ func (c *course) change(to evidence.Protocol, why policy.Purpose, now time.Time)
 		Ours: []evidence.Protocol{to}, Most: c.rules.Left(c.state, now)}
 }
 
-func restarted(begun *journal.Intention) bool {
-	return begun != nil && (begun.Stage == journal.Restarting || begun.Stage == journal.Connecting)
-}
-
 // retreat plans the way back from an unproven change, for the program's end, and writes it
 // down. restart says that it takes one; without ok there is no way back, or it is under way.
 func (c *course) retreat(now time.Time) (in journal.Intention, restart, ok bool, err error) {
@@ -66,12 +62,12 @@ func (c *course) retreat(now time.Time) (in journal.Intention, restart, ok bool,
 	in.Ours, in.Stage, in.At = []evidence.Protocol{was.Protocol, to.Protocol}, journal.Intended, now
 	restart = c.state.Set != to.Protocol
 	if begun != nil {
-		if begun.To == to.Protocol && restarted(begun) {
+		if begun.To == to.Protocol && begun.Restarted() {
 			return in, false, false, nil
 		}
 		in.Stage = begun.Stage
 		in.Ours = append(in.Ours, begun.Ours...)
-		if restarted(begun) {
+		if begun.Restarted() {
 			restart = true
 			c.state.Restarts = append(c.state.Restarts, begun.At) // whose end is not waited for
 		}
@@ -110,7 +106,7 @@ func (c *course) wayBack(begun *journal.Intention, now time.Time) (in journal.In
 	if begun != nil {
 		in.Ours = append(append(in.Ours, begun.From, begun.To), begun.Ours...)
 	}
-	in.NoRestart = !took && !restarted(begun) && !c.state.StoppedByUs
+	in.NoRestart = !took && (begun == nil || !begun.Restarted()) && !c.state.StoppedByUs
 	c.state.Trial = &policy.OnTrial{Protocol: to.Protocol, Purpose: to.Purpose, Back: to.Back, Since: now}
 	return in, false, true
 }

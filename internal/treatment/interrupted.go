@@ -26,7 +26,7 @@ func (t *Treatment) Resume(ctx context.Context, in journal.Intention) (policy.Ou
 		return t.Do(ctx, in)
 	}
 	in.Ours = append(slices.Clone(in.Ours), in.To)
-	if in.Stage == journal.Restarting || in.Stage == journal.Connecting {
+	if in.Restarted() {
 		in.Begun = max(in.Begun, 1) // the journal's way back from an essence alone does not count
 	}
 	r := resuming{&change{Treatment: t, in: in, called: in.At}, in.Begun}
@@ -154,7 +154,7 @@ func (r *resuming) stands(info supervisor.Info) bool {
 // process than before the restart, or over a transport that only it can have brought.
 // silent says that the app runs, and that nothing of cloudflared answers yet.
 func (r *resuming) runs(ctx context.Context, info supervisor.Info) (done, silent bool) {
-	if info.State != evidence.StateStarted && info.State != evidence.StateStartup {
+	if !info.State.Runs() {
 		return false, false
 	}
 	now := r.Connector.Inspect(ctx, time.Now())

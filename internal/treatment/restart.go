@@ -182,7 +182,7 @@ func (r *restarting) aftermath(ctx context.Context) (condition, error) {
 		if err != nil {
 			return down, err
 		}
-		if info.State != evidence.StateStarted && info.State != evidence.StateStartup {
+		if !info.State.Runs() {
 			// The restart may have been done, and a person have stopped what it started, while
 			// its answer was waited for.
 			if info.State == evidence.StateStopped && r.ending(ctx, r.began) == tunnel.EndedBySignal {

@@ -95,7 +95,7 @@ func candidates(installed []supervisor.AddOn, w Wish) (all, mine, running []supe
 			continue
 		}
 		mine = append(mine, a)
-		if a.State == evidence.StateStarted || a.State == evidence.StateStartup {
+		if a.State.Runs() {
 			running = append(running, a)
 		}
 	}
