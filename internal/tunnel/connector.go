@@ -272,6 +272,18 @@ func (c *Connector) connections(ctx context.Context) (evidence.Transport, []stri
 	return transport, edges, nil
 }
 
+// TunnelID asks the connector which tunnel it belongs to; "" if it does not say. It
+// writes two lines to the add-on's log, so it is asked seldom.
+func (c *Connector) TunnelID(ctx context.Context) string {
+	var body struct {
+		ID string `json:"tunnelID"`
+	}
+	if c.get(ctx, "/diag/tunnel", &body) != nil {
+		return ""
+	}
+	return body.ID
+}
+
 // Ingress reads which host name leads to which service, for remotely managed
 // tunnels too.
 func (c *Connector) Ingress(ctx context.Context) ([]Rule, error) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/net/idna"
 
@@ -234,7 +235,7 @@ func external(ctx context.Context, s Source) (*url.URL, error) {
 // writes them from the options. nil if neither names one.
 func (f *finder) byApp(o supervisor.Options, ingress func() ([]Rule, error)) (*url.URL, string) {
 	if o != nil && o.Text("tunnel_token") == "" {
-		own := address(hostOf(o.Text("external_hostname")))
+		own := address(o.Text("external_hostname"))
 		u := own
 		if own == nil || !probe.Loopback(own.Hostname()) {
 			u = f.byRules(written(o, own, f.home))
@@ -285,7 +286,7 @@ func (f *finder) named(rules []Rule) (best *url.URL, only bool) {
 			open = true
 			continue
 		}
-		u := address(hostOf(r.Hostname))
+		u := address(r.Hostname)
 		if u == nil {
 			continue
 		}
@@ -338,55 +339,44 @@ func additional(o supervisor.Options) []Rule {
 	return list
 }
 
-// hostOf reads a host name as people write it into the app's options: with a scheme,
+// address is where a host name leads, as people write it into the app's options: with a scheme,
 // a port or a path, in capitals, with a dot at the end, or with letters outside a–z,
-// which cloudflared looks up in their xn-- form. "" if it is none. The tunnel's names
+// which cloudflared looks up in their xn-- form. nil if it is none. The tunnel's names
 // are reached at Cloudflare, so the port is never part of it; only this machine
 // itself, which no tunnel serves, keeps it.
-func hostOf(text string) string {
+func address(text string) *url.URL {
 	text = strings.TrimSpace(text)
 	if !strings.Contains(text, "://") {
 		text = "https://" + text
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.User != nil {
-		return ""
+		return nil
 	}
-	if probe.Loopback(u.Hostname()) {
-		return u.Scheme + "://" + u.Host
+	at, host := u.Scheme+"://"+u.Host, strings.TrimSuffix(u.Hostname(), ".")
+	switch {
+	case probe.Loopback(host):
+	case isAddress(host):
+		return nil
+	default:
+		at = "https://" + lookedUp(host)
 	}
-	host := strings.TrimSuffix(u.Hostname(), ".")
-	if isAddress(host) {
-		return ""
+	if u, err = probe.CheckURL(at); err != nil {
+		return nil
 	}
-	return ascii(host)
+	return u
 }
 
-// ascii is a name in lower case, and in the form in which it is looked up.
-func ascii(host string) string {
-	if !strings.ContainsFunc(host, func(r rune) bool { return r > 127 }) {
-		return strings.ToLower(host)
+// lookedUp is a name in the form in which it is looked up; "" if there is none.
+func lookedUp(host string) string {
+	if !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return host
 	}
 	puny, err := idna.Lookup.ToASCII(host)
 	if err != nil {
 		return ""
 	}
 	return puny
-}
-
-// address is a host as hostOf gives it, as a URL; nil if it is none.
-func address(host string) *url.URL {
-	if host == "" {
-		return nil
-	}
-	if !strings.Contains(host, "://") {
-		host = "https://" + host
-	}
-	u, err := probe.CheckURL(host)
-	if err != nil {
-		return nil
-	}
-	return u
 }
 
 func isAddress(host string) bool {
