@@ -79,7 +79,7 @@ func TestAnEndlessHeadNeitherHoldsNorFills(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			_, _ = r.Lookup(ctx, "ha.example.com")
+			_, _ = r.LookupNetIP(ctx, "ip", "ha.example.com")
 		},
 		"Supervisor": func(ctx context.Context, u *url.URL) {
 			_, _ = supervisor.New(supervisor.Config{BaseURL: u.String(), Token: "token-of-the-test", TimeScale: 0.01}).Info(ctx, "9074a9fa_cloudflared")

@@ -18,7 +18,7 @@ func TestARealDiskThatIsFull(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
 	j := open(t, dir)
-	update(t, j, func(r *journal.Record) { r.Policy = sick() })
+	update(t, j, func(r *journal.Record) { r.Policy, r.Slug = sick(), intention().Slug })
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("it is not full: %v", err)
@@ -32,7 +32,7 @@ func TestARealDiskThatIsFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Retry(); err != nil || open(t, dir).Record().Policy.HoldLevel != 1 {
+	if err := j.Intend(intention()); err != nil || open(t, dir).Record().Policy.HoldLevel != 1 {
 		t.Errorf("with room again: %v", err)
 	}
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {

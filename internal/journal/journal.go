@@ -165,13 +165,6 @@ func (j *Journal) Intend(i Intention) error {
 	return j.flush(true)
 }
 
-// Retry tries the disk now, if there is anything that it has not taken.
-func (j *Journal) Retry() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.flush(true)
-}
-
 // flush writes what the disk has not taken yet.
 func (j *Journal) flush(now bool) error {
 	raw, err := json.MarshalIndent(j.record, "", " ")

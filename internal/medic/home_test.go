@@ -235,17 +235,8 @@ func (b bridge) CoreConfig(ctx context.Context) (supervisor.CoreConfig, error) {
 	return supervisor.CoreConfig{ExternalURL: "https://ha.example.com"}, b.ask(ctx)
 }
 
-func (b bridge) CoreState(ctx context.Context) (evidence.Core, error) {
-	return evidence.Core{}, b.ask(ctx)
-}
-
-func (b bridge) Network(ctx context.Context) (evidence.Internet, error) {
-	return evidence.InternetUp, b.ask(ctx)
-}
 func (bridge) Addresses(context.Context) ([]netip.Addr, error) { return nil, nil }
-func (bridge) CoreRuns(context.Context) evidence.Switch        { return evidence.On }
 func (bridge) Log(context.Context, string) (string, error)     { return "", nil }
-func (bridge) CoreLog(context.Context) (string, error)         { return "", nil }
 
 // Survey sees what is so.
 func (b bridge) Survey(ctx context.Context, at survey.Home, _ survey.Moment) (s survey.Seen) {

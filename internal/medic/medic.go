@@ -15,7 +15,6 @@ import (
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/probe"
-	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 	"tunnelmedic/internal/tunnel"
@@ -26,12 +25,6 @@ import (
 type Supervisor interface {
 	tunnel.Source
 	treatment.Supervisor
-	CoreState(context.Context) (evidence.Core, error)
-	CoreInfo(context.Context) (supervisor.CoreInfo, error)
-	Network(context.Context) (evidence.Internet, error)
-	CoreRuns(context.Context) evidence.Switch
-	Log(ctx context.Context, slug string) (string, error)
-	CoreLog(ctx context.Context) (string, error)
 }
 
 // Settings are what the loop is given besides its rooms.

@@ -61,7 +61,7 @@ func (v *visit) resolve(ctx context.Context) ([]netip.Addr, error) {
 	family := map[string]string{"tcp4": "ip4", "tcp6": "ip6"}[v.target.Network]
 	if v.target.Outside != nil {
 		v.look.Outside = true
-		return v.target.Outside.lookup(ctx, cmp.Or(family, "ip"), host)
+		return v.target.Outside.LookupNetIP(ctx, cmp.Or(family, "ip"), host)
 	}
 	addrs, err := v.target.Net.Lookup(ctx, cmp.Or(family, "ip"), host)
 	if err != nil {

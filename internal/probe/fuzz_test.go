@@ -79,7 +79,7 @@ func FuzzDoH(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		addrs, err := r.Over(wire.Saying(wire.HTTP("200 OK", "application/dns-message", message))).Lookup(t.Context(), "ha.example.com")
+		addrs, err := r.Over(wire.Saying(wire.HTTP("200 OK", "application/dns-message", message))).LookupNetIP(t.Context(), "ip", "ha.example.com")
 		if (err == nil) != (len(addrs) > 0) {
 			t.Errorf("%v, %v", addrs, err)
 		}

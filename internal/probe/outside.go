@@ -83,15 +83,10 @@ func (r *Resolver) Over(n network.Network) *Resolver {
 	return r
 }
 
-// Lookup gives the addresses of a host name, IPv4 first: the houses that cannot
-// reach IPv4 are the fewer. The error is a *net.DNSError with IsNotFound where the
-// name has no address, ErrResolver where nobody could say.
-func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	return r.lookup(ctx, "ip", host)
-}
-
-// lookup takes "ip", "ip4" or "ip6", as net.Resolver does.
-func (r *Resolver) lookup(ctx context.Context, network, host string) ([]netip.Addr, error) {
+// LookupNetIP gives the addresses of a host name, IPv4 first: the houses that cannot
+// reach IPv4 are the fewer. It takes "ip", "ip4" or "ip6", as net.Resolver does. The error is a
+// *net.DNSError with IsNotFound where the name has no address, ErrResolver where nobody could say.
+func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	now, key := time.Now(), network+" "+strings.ToLower(host)
 	r.mu.Lock()
 	last, known := r.kept[key]

@@ -41,7 +41,7 @@ func TestLookup(t *testing.T) {
 		"more than a message holds":  {zone: zone{answer: func([]byte) []byte { return make([]byte, 1<<20) }}, resolver: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := c.zone.outside(t).Lookup(t.Context(), "ha.example.com")
+			got, err := c.zone.outside(t).LookupNetIP(t.Context(), "ip", "ha.example.com")
 			var wanted []netip.Addr
 			for _, s := range c.addrs {
 				wanted = append(wanted, netip.MustParseAddr(s))
@@ -79,14 +79,14 @@ func TestLookupOverWhatIsNoDoHServer(t *testing.T) {
 		"a cut in the middle": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := resolverFor(t, h).Lookup(t.Context(), "ha.example.com")
+			got, err := resolverFor(t, h).LookupNetIP(t.Context(), "ip", "ha.example.com")
 			if got != nil || !errors.Is(err, probe.ErrResolver) {
 				t.Errorf("%v, %v", got, err)
 			}
 		})
 	}
 	t.Run("a name that fits no question", func(t *testing.T) {
-		if _, err := addrs("192.0.2.1").outside(t).Lookup(t.Context(), strings.Repeat("a", 300)); !errors.Is(err, probe.ErrResolver) {
+		if _, err := addrs("192.0.2.1").outside(t).LookupNetIP(t.Context(), "ip", strings.Repeat("a", 300)); !errors.Is(err, probe.ErrResolver) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -94,7 +94,7 @@ func TestLookupOverWhatIsNoDoHServer(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), short)
 		defer cancel()
 		r := resolverFor(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }))
-		if _, err := r.Lookup(ctx, "ha.example.com"); !errors.Is(err, probe.ErrResolver) {
+		if _, err := r.LookupNetIP(ctx, "ip", "ha.example.com"); !errors.Is(err, probe.ErrResolver) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -116,7 +116,7 @@ func TestLookupOverHTTPSChecksTheCertificate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.Lookup(t.Context(), "ha.example.com"); (err == nil) != c.ok || (len(got) == 1) != c.ok {
+		if got, err := r.LookupNetIP(t.Context(), "ip", "ha.example.com"); (err == nil) != c.ok || (len(got) == 1) != c.ok {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
