@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/words"
