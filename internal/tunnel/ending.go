@@ -17,40 +17,49 @@ const (
 // moment: one from before may have been ended by a restart of ours. That signals before
 // late; what was signalled later was so by another hand.
 func EndingOf(text string, since, late time.Time) Ending {
-	end, begun, unsure, starting := EndNotKnown, since.IsZero(), false, false
-	r := read(text)
+	r, last := read(text), lastRun{begun: since.IsZero()}
 	for _, e := range r.events {
-		starting = e.Kind == Began && e.At.IsZero() // the start script is
-		//exhaustive:ignore
-		switch e.Kind {
-		case Began:
-			// The log's times are whole seconds, and the start script's lines have none.
-			if end = EndNotKnown; !e.At.IsZero() {
-				begun = !e.At.Before(since)
-				unsure = !begun && e.At.Add(time.Second).After(since)
-			}
-		case Stopped:
-			end = EndedBySignal
-			if e.At.After(late) {
-				begun, unsure = true, false
-			}
-		case StartFailed, Failed:
-			if end != EndedBySignal && r.wouldTell(e.Kind) {
-				end = EndedByError
-			}
-		case Registered:
-			end = EndNotKnown
-		}
+		last.take(e, since, late, r.wouldTell(e.Kind))
 	}
 	switch {
-	case end == EndNotKnown && starting:
+	case last.end == EndNotKnown && last.starting:
 		return HardlyBegan
-	case end == EndedBySignal && unsure:
+	case last.end == EndedBySignal && last.unsure:
 		return EndNotKnown
-	case end == EndedBySignal && !begun:
+	case last.end == EndedBySignal && !last.begun:
 		return NeverBegan
 	}
-	return end
+	return last.end
+}
+
+// lastRun is the last run as far as the log was read.
+type lastRun struct {
+	end           Ending
+	starting      bool // the start script is
+	begun, unsure bool // since the moment that is asked about; not for certain, as the log's times are whole seconds
+}
+
+func (l *lastRun) take(e Event, since, late time.Time, tells bool) {
+	l.starting = e.Kind == Began && e.At.IsZero() // the start script's lines have no time
+	//exhaustive:ignore
+	switch e.Kind {
+	case Began:
+		if l.end = EndNotKnown; !e.At.IsZero() {
+			l.begun = !e.At.Before(since)
+			l.unsure = !l.begun && e.At.Add(time.Second).After(since)
+		}
+	case Stopped:
+		l.end = EndedBySignal
+		if e.At.After(late) {
+			l.begun, l.unsure = true, false
+		}
+	case StartFailed, Failed:
+		if l.end != EndedBySignal && tells {
+			l.end = EndedByError
+		}
+	case Registered:
+		l.end = EndNotKnown
+	}
 }
 
 // wouldTell says whether a failure stands for the end of the run, without our doing. Where the lines of
