@@ -1,12 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -26,8 +26,8 @@ const (
 	bodyLimit   = 4 << 10
 	// actPatience is how long a person waits for the loop's answer.
 	actPatience = 12 * time.Second
-	maxPause    = 7 * 24 * 60 // minutes
-	testEvery   = 10          // seconds between test notifications: phones ring for each
+	maxPause    = 7 * 24 * 60      // minutes
+	testEvery   = 10 * time.Second // between test notifications: phones ring for each
 )
 
 // Hands carry out what a person asks for. A policy.Refusal is a sentence for them.
@@ -66,16 +66,15 @@ func not(status int, key words.Key, with ...words.With) answer {
 // act answers a POST: to a script with JSON, to a form with a page.
 func (p *pages) act(name string, do act) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		a, form, bad := p.parse(w, r)
-		if bad == nil {
+		a, form, got := p.parse(w, r)
+		if got.OK {
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actPatience + writeLimit))
 			ctx, cancel := context.WithTimeout(r.Context(), actPatience)
 			defer cancel()
-			got := do(ctx, a)
-			bad = &got
+			got = do(ctx, a)
 			p.Log.Info().Str("by", user(r)).Str("protocol", a.Protocol).Bool("done", got.OK).Msgf("Asked on the page: %s. %s", name, words.English().Text(got.text))
 		}
-		p.respond(w, r, form, name, *bad)
+		p.respond(w, r, form, name, got)
 	}
 }
 
@@ -93,12 +92,10 @@ func (p *pages) respond(w http.ResponseWriter, r *http.Request, form bool, name 
 	}
 }
 
-// parse takes the body in, and checks that it comes from this page.
-func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form bool, bad *answer) {
-	refuse := func(status int, why words.Key) (asked, bool, *answer) {
-		b := not(status, why)
-		return asked{}, form, &b
-	}
+// parse takes the body in, and checks that it comes from this page. Where may is not OK, it says
+// why nothing is done.
+func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form bool, may answer) {
+	refuse := func(status int, why words.Key) (asked, bool, answer) { return asked{}, form, not(status, why) }
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
 	token := r.Header.Get(tokenHeader)
@@ -141,7 +138,7 @@ func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form boo
 	if status, why := p.mayPress(r); why != "" {
 		return refuse(status, why)
 	}
-	return a, form, nil
+	return a, form, answer{OK: true}
 }
 
 // mayPress says why a person may not press a button; "" if they may. Every user of Home
@@ -163,12 +160,21 @@ func (p *pages) mayPress(r *http.Request) (status int, why words.Key) {
 		p.Log.Warn().Err(err).Str("by", user(r)).Msg("A button was pressed, and Home Assistant could not be asked who may.")
 		return http.StatusServiceUnavailable, "page.not.asked"
 	case !admin:
-		if now, last := time.Now().Unix(), p.denied.Load(); now-last >= 60 && p.denied.CompareAndSwap(last, now) { // a child may press for hours
+		if !p.denied.within(time.Minute) { // a child may press for hours
 			p.Log.Info().Str("by", user(r)).Msg("A button was pressed by someone who is not an administrator of Home Assistant; nothing was done.")
 		}
 		return http.StatusForbidden, "page.not.administrator"
 	}
 	return 0, ""
+}
+
+// lately is when something was last done.
+type lately struct{ at atomic.Int64 }
+
+// within says whether that is less than a span ago, and notes that it is done now if not.
+func (l *lately) within(span time.Duration) bool {
+	now, last := time.Now().UnixNano(), l.at.Load()
+	return now >= last && now-last < int64(span) || !l.at.CompareAndSwap(last, now)
 }
 
 func tooLarge(err error) int {
@@ -181,43 +187,42 @@ func tooLarge(err error) int {
 
 // user is who Home Assistant says it is, for the log.
 func user(r *http.Request) string {
-	name := r.Header.Get("X-Remote-User-Display-Name")
-	if name == "" {
-		name = r.Header.Get("X-Remote-User-Name")
-	}
-	return plain.Name(name)
-}
-
-// presses is what the buttons do.
-type presses struct {
-	Config
-	tested atomic.Int64 // Unix time of the last test notification
+	return plain.Name(cmp.Or(r.Header.Get("X-Remote-User-Display-Name"), r.Header.Get("X-Remote-User-Name")))
 }
 
 // act does what a button is for.
 type act func(ctx context.Context, a asked) answer
 
 // acts are those that the program is fit for, by the names of their addresses.
-func (p *presses) acts() map[string]act {
-	all := map[string]act{"probe": p.probe}
-	if p.Hands != nil {
-		maps.Copy(all, map[string]act{"try": p.try, "answer": p.answer, "pause": p.pause, "resume": p.resume, "shorten": p.shorten})
-	}
-	if p.Forget != nil {
-		all["forget"] = p.forget
-	}
-	if p.Test != nil {
-		all["test"] = p.test
+func (p *pages) acts() map[string]act {
+	all := map[string]act{}
+	for _, row := range []struct {
+		name string
+		fit  bool
+		do   act
+	}{
+		{"probe", true, p.probe},
+		{"try", p.Hands != nil, p.try},
+		{"answer", p.Hands != nil, p.answer},
+		{"pause", p.Hands != nil, p.pause},
+		{"resume", p.Hands != nil, p.resume},
+		{"shorten", p.Hands != nil, p.shorten},
+		{"forget", p.Forget != nil, p.forget},
+		{"test", p.Test != nil, p.test},
+	} {
+		if row.fit {
+			all[row.name] = row.do
+		}
 	}
 	return all
 }
 
-func (p *presses) probe(context.Context, asked) answer {
+func (p *pages) probe(context.Context, asked) answer {
 	p.Medic.Probe() // pressed twice, it is one probe: the loop keeps its distance
 	return done("page.done.probe")
 }
 
-func (p *presses) try(ctx context.Context, a asked) answer {
+func (p *pages) try(ctx context.Context, a asked) answer {
 	protocol, err := evidence.ParseProtocol(a.Protocol)
 	if err != nil || a.Protocol == "" {
 		return not(http.StatusBadRequest, "page.not.protocol")
@@ -229,14 +234,14 @@ func (p *presses) try(ctx context.Context, a asked) answer {
 		not(http.StatusServiceUnavailable, "page.not.busy"))
 }
 
-func (p *presses) answer(ctx context.Context, a asked) answer {
+func (p *pages) answer(ctx context.Context, a asked) answer {
 	if a.Question == "" || a.Yes == nil {
 		return not(http.StatusBadRequest, "page.not.answer")
 	}
 	return granted(p.Hands.Answer(ctx, a.Question, *a.Yes), done("page.done.answer"), done("page.done.answer"))
 }
 
-func (p *presses) pause(ctx context.Context, a asked) answer {
+func (p *pages) pause(ctx context.Context, a asked) answer {
 	minutes := 60
 	if a.Minutes != nil {
 		minutes = *a.Minutes
@@ -248,7 +253,7 @@ func (p *presses) pause(ctx context.Context, a asked) answer {
 }
 
 // shorten takes a yes for shorter restarts, and a no for the end of them.
-func (p *presses) shorten(ctx context.Context, a asked) answer {
+func (p *pages) shorten(ctx context.Context, a asked) answer {
 	if a.Yes == nil {
 		return not(http.StatusBadRequest, "page.not.consent")
 	}
@@ -259,23 +264,23 @@ func (p *presses) shorten(ctx context.Context, a asked) answer {
 	return granted(p.Hands.Shorten(ctx, *a.Yes), good, not(http.StatusServiceUnavailable, "page.not.busy"))
 }
 
-func (p *presses) resume(ctx context.Context, _ asked) answer {
+func (p *pages) resume(ctx context.Context, _ asked) answer {
 	return granted(p.Hands.Resume(ctx), done("page.done.resume"), done("page.done.resume-later"))
 }
 
-func (p *presses) forget(ctx context.Context, _ asked) answer {
-	if err := p.Forget(ctx); err != nil {
+func (p *pages) forget(ctx context.Context, _ asked) answer {
+	if err := p.Config.Forget(ctx); err != nil {
 		p.Log.Warn().Err(err).Msg("What was put into Home Assistant could not be removed.")
 		return not(http.StatusBadGateway, "page.not.away")
 	}
 	return done("page.done.forget")
 }
 
-func (p *presses) test(ctx context.Context, _ asked) answer {
-	if now, last := time.Now().Unix(), p.tested.Load(); now-last < testEvery && now >= last || !p.tested.CompareAndSwap(last, now) {
+func (p *pages) test(ctx context.Context, _ asked) answer {
+	if p.tested.within(testEvery) {
 		return not(http.StatusTooManyRequests, "page.not.often")
 	}
-	switch reached, failed, err := p.Test(ctx); {
+	switch reached, failed, err := p.Config.Test(ctx); {
 	case err != nil:
 		p.Log.Warn().Err(err).Msg("The test notification could not be shown in Home Assistant.")
 		return not(http.StatusBadGateway, "page.not.away")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -17,15 +18,7 @@ type DoctorRow struct {
 
 // Class is the row's colour and shape.
 func (r DoctorRow) Class() string {
-	switch r.Verdict {
-	case "good":
-		return "healthy"
-	case "bad":
-		return "holding"
-	case "unsure":
-		return "suspect"
-	}
-	return "starting"
+	return cmp.Or(map[string]string{"good": "healthy", "bad": "holding", "unsure": "suspect"}[r.Verdict], "starting")
 }
 
 // doctorLimit is how long all looks may take together.
@@ -34,13 +27,12 @@ const doctorLimit = 90 * time.Second
 // doctor makes every look once: to a script it sends each row as a line of JSON as
 // soon as it is there, a form gets a page with all of them.
 func (p *pages) doctor(w http.ResponseWriter, r *http.Request) {
-	_, form, bad := p.parse(w, r)
-	if bad == nil && !p.examining.TryLock() {
-		busy := not(http.StatusConflict, "page.not.doctor")
-		bad = &busy
+	_, form, may := p.parse(w, r)
+	if may.OK && !p.examining.TryLock() {
+		may = not(http.StatusConflict, "page.not.doctor")
 	}
-	if bad != nil {
-		p.respond(w, r, form, "doctor", *bad)
+	if !may.OK {
+		p.respond(w, r, form, "doctor", may)
 		return
 	}
 	defer p.examining.Unlock()
@@ -50,17 +42,7 @@ func (p *pages) doctor(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), doctorLimit)
 	defer cancel()
 	p.Log.Info().Str("by", user(r)).Msg("Asked on the page: the doctor.")
-	if form {
-		var rows []DoctorRow
-		summary, err := p.Doctor(ctx, p.lang(r), func(row DoctorRow) { rows = append(rows, row) })
-		if err != nil {
-			summary = err.Error()
-		}
-		p.show(w, r, http.StatusOK, summary, err != nil, rows...)
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store, no-transform")
+
 	line := func(v any) {
 		raw, err := json.Marshal(v)
 		if err == nil {
@@ -68,14 +50,25 @@ func (p *pages) doctor(w http.ResponseWriter, r *http.Request) {
 			_ = out.Flush()
 		}
 	}
-	summary, err := p.Doctor(ctx, p.lang(r), func(row DoctorRow) {
-		line(struct {
-			DoctorRow
-			Class string `json:"class"`
-		}{row, row.Class()})
-	})
+	var rows []DoctorRow
+	look := func(row DoctorRow) { rows = append(rows, row) }
+	if !form {
+		w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store, no-transform")
+		look = func(row DoctorRow) {
+			line(struct {
+				DoctorRow
+				Class string `json:"class"`
+			}{row, row.Class()})
+		}
+	}
+	summary, err := p.Doctor(ctx, p.lang(r), look)
 	if err != nil {
 		summary = err.Error()
+	}
+	if form {
+		p.show(w, r, http.StatusOK, summary, err != nil, rows...)
+		return
 	}
 	line(map[string]any{"summary": summary, "ok": err == nil})
 }

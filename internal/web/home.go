@@ -72,7 +72,7 @@ func (v *homeView) troubleSection() g.Node {
 	if v.config.Wrong != nil {
 		wrong = v.Texts(v.config.Wrong())
 	}
-	return el("section", id("troubles"), class("card wide"), live, hiddenIf(len(v.Troubles)+len(wrong) == 0), aria("label", v.Say("page.troubles")),
+	return news("troubles", v.Say("page.troubles"), len(v.Troubles)+len(wrong) > 0,
 		g.Map(v.Troubles, para),
 		g.Map(wrong, func(line string) g.Node {
 			return el("p", text(line), blank, screen(v.screens.Own, v.Say("page.configuration")))
@@ -84,14 +84,14 @@ func (v *homeView) troubleSection() g.Node {
 func (v *homeView) questionSection() g.Node {
 	q := v.Question
 	if q == nil {
-		return el("section", id("question"), class("card wide"), live, attr("hidden"))
+		return news("question", v.Say("page.question"), false)
 	}
 	answer := func(yes string, button ...g.Node) g.Node {
 		return v.form("answer", acts, field("question", q.ID), field("yes", yes), el("button", button...))
 	}
 	cannot := g.If(v.config.Hands == nil, attr("disabled"))
-	return el("section", id("question"), class("card wide"), live, aria("labelledby", "h-question"),
-		el("h2", id("h-question"), v.say("page.question")),
+	return news("question", v.Say("page.question"), true,
+		el("h2", v.say("page.question")),
 		para(q.Text),
 		quiet(text(v.Text(words.Standing(q.Question, v.hour(q.Until))))),
 		el("div", class("row"), g.If(!q.Yes, answer("true", class("main"), cannot, v.say("page.yes"))), answer("false", cannot, v.say("page.no"))),
@@ -120,7 +120,7 @@ func (v *homeView) nowSection() g.Node {
 			progress = v.Say("page.trial-failures", words.With{"checks": good, "failures": words.Count{N: t.Failures, Of: "count.failures"}})
 		}
 	}
-	return el("section", id("now"), class("card wide"), live, hiddenIf(!going && progress == ""), aria("label", v.Say("page.now")),
+	return news("now", v.Say("page.now"), going || progress != "",
 		g.If(going, el("h2", v.say("page.now"))),
 		el("div", role("log"), aria("label", v.Say("page.steps")),
 			el("ol", id("steps"), class("steps"), attr("data-log"), v.steps(steps)),
@@ -135,7 +135,7 @@ func (v *homeView) adviceSection() g.Node {
 	if v.Healthy() || v.State == policy.Starting || v.State == policy.Treating {
 		d.Advice = nil
 	}
-	return el("section", id("advice"), class("card wide"), live, hiddenIf(len(d.Advice) == 0), aria("label", v.Say("page.todo")),
+	return news("advice", v.Say("page.todo"), len(d.Advice) > 0,
 		g.If(len(d.Advice) > 0, g.Group{
 			el("h2", v.say("page.todo")),
 			el("ol", class("advice"), g.Map(d.Advice, func(line string) g.Node { return el("li", text(line)) })),

@@ -1,9 +1,6 @@
 package web
 
 import (
-	"maps"
-	"slices"
-
 	g "maragu.dev/gomponents"
 
 	"tunnelmedic/internal/evidence"
@@ -64,22 +61,25 @@ func (v *incidentView) inShort() g.Node {
 	)
 }
 
-// outcome is how an incident ended, with the state whose colour and shape that has.
-func (c clock) outcome(i journal.Incident) (kind, said string) {
-	//exhaustive:ignore
-	switch i.Outcome {
-	case policy.StepCured, policy.StepKept: // the latter is what a person tried
-		return "healthy", c.Say("page.outcome.cured", words.With{"protocol": mendedBy(i)})
-	case policy.StepRecovered:
-		return "healthy", c.Say("page.outcome.recovered")
-	case policy.StepUser:
-		return "paused", c.Say("page.outcome.changed-by-hand")
-	case policy.NoStep:
-		return "holding", c.Say("page.outcome.open")
-	case policy.StepLapsed:
-		return "paused", c.Say("page.outcome.lapsed")
+// outcomes are how an incident may end, with the state whose colour and shape that has.
+var outcomes = map[policy.StepKind]struct {
+	class string
+	said  words.Key
+}{
+	policy.NoStep:        {"holding", "page.outcome.open"},
+	policy.StepCured:     {"healthy", "page.outcome.cured"},
+	policy.StepKept:      {"healthy", "page.outcome.cured"}, // what a person tried
+	policy.StepRecovered: {"healthy", "page.outcome.recovered"},
+	policy.StepUser:      {"paused", "page.outcome.changed-by-hand"},
+	policy.StepLapsed:    {"paused", "page.outcome.lapsed"},
+}
+
+func (c clock) outcome(i journal.Incident) (class, said string) {
+	o, known := outcomes[i.Outcome]
+	if !known {
+		o.class, o.said = "paused", "page.outcome.ended"
 	}
-	return "paused", c.Say("page.outcome.ended")
+	return o.class, c.Say(o.said, words.With{"protocol": mendedBy(i)})
 }
 
 // mendedBy is the protocol that ended the incident. What was set later, in the
@@ -126,29 +126,12 @@ func stepClass(k policy.StepKind) string {
 	return "paused"
 }
 
-// evidenceNames are the looks, in the order of the way from outside to Home Assistant,
-// with the keys of their names.
-var evidenceNames = []struct {
-	look string
-	name words.Key
-}{
-	{"public", "page.seen.public"}, {"page", "page.seen.page"}, {"connector", "page.seen.connector"}, {"quic", "page.seen.quic"}, {"addon", "page.seen.addon"},
-	{"service", "page.seen.service"}, {"direct", "page.seen.direct"}, {"core", "page.seen.core"}, {"core log", "page.seen.core-log"}, {"start page", "page.seen.start-page"},
-	{"changed before", "page.seen.changed-before"}, {"turned away", "page.seen.turned-away"}, {"internet", "page.seen.internet"}, {"supervisor", "page.seen.supervisor"},
-	{"carried", "page.seen.carried"}, {"log", "page.seen.log"}, {"zone", "page.seen.zone"}, {"name at home", "page.seen.name-at-home"}, {"name outside", "page.seen.name-outside"},
-}
-
 // evidence is what the looks saw.
 func (c clock) evidence(seen map[string]string) (list g.Group) {
-	rest := maps.Clone(seen)
-	for _, n := range evidenceNames {
-		delete(rest, n.look)
-		if said := seen[n.look]; said != "" {
-			list = append(list, fact(c.Say(n.name), el("code", text(said))))
+	for _, s := range words.Sights() {
+		if said := seen[s.Name]; said != "" {
+			list = append(list, fact(c.Say(s.Title), el("code", text(said))))
 		}
-	}
-	for _, look := range slices.Sorted(maps.Keys(rest)) { // of an incident that an earlier version has kept
-		list = append(list, fact(look, el("code", text(rest[look]))))
 	}
 	return list
 }

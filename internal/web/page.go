@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	g "maragu.dev/gomponents"
@@ -36,7 +35,8 @@ type pages struct {
 	Config
 	token     string
 	examining sync.Mutex        // the doctor is at work
-	denied    atomic.Int64      // Unix time when it was last logged that somebody may not press a button
+	denied    lately            // that somebody may not press a button
+	tested    lately            // a test notification
 	version   map[string]string // of the assets, by name: a changed one has a new address
 
 	mu   sync.Mutex // guards the list below

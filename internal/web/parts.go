@@ -62,6 +62,11 @@ func card(kind, name, title string, content ...g.Node) g.Node {
 	return el("section", class(strings.TrimSpace("card "+kind)), aria("labelledby", "h-"+name), el("h2", id("h-"+name), text(title)), g.Group(content))
 }
 
+// news is a section that is there while it has something to say; the script brings it up to date.
+func news(name, label string, some bool, content ...g.Node) g.Node {
+	return el("section", id(name), class("card wide"), live, hiddenIf(!some), aria("label", label), g.Group(content))
+}
+
 // facts is a list of names and values; fact is one of them.
 func facts(content ...g.Node) g.Node { return el("dl", class("facts"), g.Group(content)) }
 

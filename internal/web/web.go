@@ -100,7 +100,7 @@ func Handler(c Config) http.Handler {
 	page.HandleFunc("GET /{$}", p.home)
 	page.HandleFunc("GET /incidents/{name}", p.incident)
 	page.HandleFunc("GET /assets/{version}/{name}", p.asset)
-	for name, do := range (&presses{Config: c}).acts() {
+	for name, do := range p.acts() {
 		page.HandleFunc("POST /api/"+name, p.act(name, do))
 	}
 	if c.Doctor != nil {

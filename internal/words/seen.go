@@ -11,42 +11,60 @@ import (
 // Pieces are said one after the other, parted by commas: texts, and what a machine said.
 type Pieces []any
 
+// Sight is something that is looked at, as a piece of evidence.
+type Sight struct {
+	Name  string // of the look, as it is kept
+	Title Key
+
+	said func(evidence.Evidence) Pieces // nil: others say it
+}
+
+// Sights are all there are, in the order of the way from outside to Home Assistant.
+func Sights() []Sight {
+	return []Sight{
+		{"public", "page.seen.public", func(e evidence.Evidence) Pieces { return when(e.Public.Stage != evidence.NotAsked, Look(e.Public)) }},
+		{"page", "page.seen.page", func(e evidence.Evidence) Pieces { return when(e.Page.Stage != evidence.NotAsked, Look(e.Page)) }},
+		{"connector", "page.seen.connector", func(e evidence.Evidence) Pieces { return Connector(e.Connector) }},
+		{"quic", "page.seen.quic", func(e evidence.Evidence) Pieces { return QUIC(e.QUIC) }},
+		{"addon", "page.seen.addon", func(e evidence.Evidence) Pieces { return addOn(e.AddOn) }},
+		{"service", "page.seen.service", func(e evidence.Evidence) Pieces { return when(e.Service.Stage != evidence.NotAsked, Look(e.Service)) }},
+		{"direct", "page.seen.direct", func(e evidence.Evidence) Pieces { return when(e.Direct.Stage != evidence.NotAsked, Look(e.Direct)) }},
+		{"core", "page.seen.core", func(e evidence.Evidence) Pieces { return core(e.Core) }},
+		{"core log", "page.seen.core-log", func(e evidence.Evidence) Pieces { return CoreLog(e.CoreLog) }},
+		{"start page", "page.seen.start-page", func(e evidence.Evidence) Pieces { return StartPage(e.Frontend) }},
+		{"changed before", "page.seen.changed-before", nil},
+		{"turned away", "page.seen.turned-away", nil},
+		{"internet", "page.seen.internet", func(e evidence.Evidence) Pieces {
+			return when(e.Internet != evidence.InternetUnknown, Internet(e.Internet))
+		}},
+		{"supervisor", "page.seen.supervisor", func(e evidence.Evidence) Pieces { return Pieces{e.SupervisorAway} }},
+		{"carried", "page.seen.carried", func(e evidence.Evidence) Pieces { return Carried(e.Connector) }},
+		{"log", "page.seen.log", func(e evidence.Evidence) Pieces { return AppLog(e.Log) }},
+		{"zone", "page.seen.zone", func(e evidence.Evidence) Pieces { return Pieces{member("seen.websockets.", e.Zone.WebSockets)} }},
+		{"name at home", "page.seen.name-at-home", func(e evidence.Evidence) Pieces { return when(e.Names.House.Done(), Lookup(e.Names.House)) }},
+		{"name outside", "page.seen.name-outside", func(e evidence.Evidence) Pieces { return when(e.Names.World.Done(), Lookup(e.Names.World)) }},
+	}
+}
+
+func when(known bool, p Pieces) Pieces {
+	if known {
+		return p
+	}
+	return nil
+}
+
 // Seen gives the evidence in short, by name of the look.
 func (l *Lang) Seen(e evidence.Evidence) map[string]string {
-	s := map[string]string{}
-	put := func(name string, p Pieces) {
-		if len(p) > 0 {
-			s[name] = l.Write(p)
+	seen := map[string]string{}
+	for _, s := range Sights() {
+		if s.said == nil {
+			continue
+		}
+		if said := l.Write(s.said(e)); said != "" {
+			seen[s.Name] = said
 		}
 	}
-	for name, look := range map[string]evidence.Look{"public": e.Public, "page": e.Page, "direct": e.Direct, "service": e.Service} {
-		if look.Stage != evidence.NotAsked {
-			put(name, Look(look))
-		}
-	}
-	for name, look := range map[string]evidence.Lookup{"name at home": e.Names.House, "name outside": e.Names.World} {
-		if look.Done() {
-			put(name, Lookup(look))
-		}
-	}
-	put("quic", QUIC(e.QUIC))
-	put("connector", Connector(e.Connector))
-	put("carried", Carried(e.Connector))
-	put("log", AppLog(e.Log))
-	put("core log", CoreLog(e.CoreLog))
-	put("start page", StartPage(e.Frontend))
-	put("addon", addOn(e.AddOn))
-	put("core", core(e.Core))
-	if e.Internet != evidence.InternetUnknown {
-		put("internet", Internet(e.Internet))
-	}
-	if e.Zone.WebSockets != evidence.NotKnown {
-		put("zone", Pieces{member("seen.websockets.", e.Zone.WebSockets)})
-	}
-	if e.SupervisorAway != "" {
-		put("supervisor", Pieces{e.SupervisorAway})
-	}
-	return s
+	return seen
 }
 
 // Trouble is what ended a look.
