@@ -3,7 +3,6 @@ package mqtt
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -79,19 +78,12 @@ type board struct {
 	story   struct{ incident, cause string } // of the incident whose story is being told
 }
 
-func (b *board) signal() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
-
 // change changes what is shown, and has it sent.
 func (b *board) change(f func()) {
 	b.mu.Lock()
 	f()
 	b.mu.Unlock()
-	b.signal()
+	say(b.wake, struct{}{})
 }
 
 // note takes the present status and what led to it. A single failed probe, which may be a hiccup,
@@ -177,18 +169,18 @@ func (b *board) messages() ([]message, error) {
 			values[e.key] = map[bool]string{true: on, false: off}[is]
 		}
 	}
-	config, err := b.discovery()
-	state, err2 := json.Marshal(values)
-	attrs, err3 := json.Marshal(b.attributes())
-	found, err4 := json.Marshal(b.found)
-	list := []message{{topic: discoveryTopic, payload: string(config)}, {topic: stateTopic, payload: b.scrub(string(state))}, {topic: attributesTopic, payload: b.scrub(string(attrs))},
-		{topic: foundTopic, payload: b.scrub(string(found))}, {topic: availabilityTopic, payload: online}}
-	errs := []error{err, err2, err3, err4}
-	for _, o := range b.events {
-		raw, err := json.Marshal(o)
-		list, errs = append(list, message{topic: eventTopic, payload: b.scrub(string(raw)), event: o.number}), append(errs, err)
+	config, failed := b.discovery()
+	written := func(v any) string {
+		raw, err := json.Marshal(v)
+		failed = cmp.Or(failed, err)
+		return b.scrub(string(raw))
 	}
-	return list, errors.Join(errs...)
+	list := []message{{topic: discoveryTopic, payload: string(config)}, {topic: stateTopic, payload: written(values)}, {topic: attributesTopic, payload: written(b.attributes())},
+		{topic: foundTopic, payload: written(b.found)}, {topic: availabilityTopic, payload: online}}
+	for _, o := range b.events {
+		list = append(list, message{topic: eventTopic, payload: written(o), event: o.number})
+	}
+	return list, failed
 }
 
 func (b *board) attributes() attributes {

@@ -4,6 +4,7 @@
 package mqtt
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -59,15 +60,7 @@ type Pace struct {
 }
 
 func (p Pace) filled() Pace {
-	for _, f := range []struct {
-		d *time.Duration
-		v time.Duration
-	}{{&p.Ask, 5 * time.Minute}, {&p.Resend, 2 * time.Minute}, {&p.Publish, 10 * time.Second}, {&p.Backoff, time.Second}} {
-		if *f.d == 0 {
-			*f.d = f.v
-		}
-	}
-	return p
+	return Pace{cmp.Or(p.Ask, 5*time.Minute), cmp.Or(p.Resend, 2*time.Minute), cmp.Or(p.Publish, 10*time.Second), cmp.Or(p.Backoff, time.Second)}
 }
 
 // farewell is how long the last word may take.
@@ -154,16 +147,10 @@ func (e *Entities) Run(ctx context.Context, hands Hands) {
 				warned = text
 				e.Log.Warn().Msg(text)
 			}
-			sleep(ctx, e.Pace.Ask)
+			select {
+			case <-ctx.Done():
+			case <-time.After(e.Pace.Ask):
+			}
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

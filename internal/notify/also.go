@@ -49,7 +49,7 @@ func (n *Notifier) tellAddress(i int, t *also, a medic.AddressStatus, now time.T
 		said := a.In(lang)
 		text := composer{lang, medic.Status{Diagnosis: medic.DiagnosisStatus{Said: said.Said}}}
 		msg := notice{Title: lang.Say("notify.address.title", words.With{"address": host}), Message: parts(plain.Markdown(said.Summary), text.md("notify.address.main"), text.advice()),
-			short: sentences(said.Summary, lang.Say("notify.address.main"))}
+			short: words.Sentences(said.Summary, lang.Say("notify.address.main"))}
 		n.tellAside(i, msg)
 		*t = also{told: now, clean: true}
 	case a.Well() && !t.told.IsZero() && !t.ended:

@@ -77,12 +77,12 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 			Message: parts(c.away()+" "+c.fixing(), c.nothing(), c.done())}
 	case policy.Holding:
 		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: holding}, rings: !c.declined(), buttons: c.buttons(),
-			Message: parts(c.away()+" "+plain.Markdown(sentences(s.Diagnosis.Summary, c.inForce())), c.before(), c.md("notify.watching"), c.advice(), c.done()),
-			short:   sentences(s.Diagnosis.Summary, c.inForce(), c.Say("notify.watching"))}
+			Message: parts(c.away()+" "+plain.Markdown(words.Sentences(s.Diagnosis.Summary, c.inForce())), c.before(), c.md("notify.watching"), c.advice(), c.done()),
+			short:   words.Sentences(s.Diagnosis.Summary, c.inForce(), c.Say("notify.watching"))}
 	case policy.Observing:
 		return &notice{Title: c.Say("notify.down.title"), about: subject{kind: observing}, rings: true,
 			Message: parts(c.away()+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), c.md("notify.down.observing")),
-			short:   sentences(s.Diagnosis.Summary, c.Say("notify.down.observing-short"))}
+			short:   words.Sentences(s.Diagnosis.Summary, c.Say("notify.down.observing-short"))}
 	case policy.Blind:
 		if s.Why.Key != "" && now.Sub(s.Since) >= patience { // at a boot much is not ready for a moment
 			return &notice{Title: c.Say("notify.blind.title"), about: subject{kind: blind, gates: string(s.Why.Key)}, Message: plain.Markdown(s.Blind)}
@@ -105,7 +105,7 @@ func (c composer) message(now time.Time, patience time.Duration) *notice {
 		return &notice{Title: c.Say("notify.turned-away.title"), about: subject{kind: turned}, daily: true, Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice())}
 	}
 	return &notice{Title: c.Say("notify.you.title"), about: subject{kind: needsYou}, rings: s.Diagnosis.Cause != diagnosis.NotCloudflare,
-		Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice()), short: sentences(s.Diagnosis.Summary, c.Say("notify.on-page"))}
+		Message: parts(plain.Markdown(s.Diagnosis.Summary), c.before(), c.advice()), short: words.Sentences(s.Diagnosis.Summary, c.Say("notify.on-page"))}
 }
 
 // asking asks. It rings once for each question, whatever the incident.
@@ -130,7 +130,7 @@ func (c composer) asking(q medic.Question) *notice {
 	}
 	n.facts.todo = string(standing.Key)
 	n.Message = parts(plain.Markdown(why), "**"+plain.Markdown(q.Text)+"**", plain.Markdown(c.Text(standing)), where)
-	n.short = sentences(why, q.Text, c.Text(standing))
+	n.short = words.Sentences(why, q.Text, c.Text(standing))
 	return n
 }
 
@@ -215,14 +215,14 @@ func (c composer) shut(now time.Time, patience time.Duration) *notice {
 	var ours []string
 	for _, g := range s.Gates {
 		if a := c.Text(words.GateAdvice(g)); a != "" {
-			why = sentences(why, a)
+			why = words.Sentences(why, a)
 			ours = append(ours, g.String())
 		}
 	}
 	slices.Sort(ours)
 	return &notice{Title: c.Say("notify.down.title"), about: subject{kind: gated, gates: strings.Join(ours, " ")}, rings: true,
 		Message: parts(c.away()+" "+plain.Markdown(s.Diagnosis.Summary), c.before(), plain.Markdown(why)+" "+c.md("notify.watching")),
-		short:   sentences(s.Diagnosis.Summary, why)}
+		short:   words.Sentences(s.Diagnosis.Summary, why)}
 }
 
 // longEnough is how long people may be cut off by what passes on its own, or ends with a
@@ -236,7 +236,7 @@ func (c composer) lasts(now time.Time) *notice {
 	}
 	return &notice{Title: c.Say("notify.down.title"), about: subject{kind: lasting}, rings: true,
 		Message: parts(plain.Markdown(c.s.Diagnosis.Summary)+" "+c.md("notify.down.lasting"), c.before(), c.md("notify.watching"), c.advice()),
-		short:   sentences(c.s.Diagnosis.Summary, c.Say("notify.down.lasting"), c.Say("notify.watching"))}
+		short:   words.Sentences(c.s.Diagnosis.Summary, c.Say("notify.down.lasting"), c.Say("notify.watching"))}
 }
 
 // before tells what changed just before: what people would ask first. It need not be the
@@ -273,7 +273,7 @@ func (c composer) closing(steps []policy.Step) *notice {
 // good is the word of an end that is good.
 func (c composer) good(text, kind string) *notice {
 	return &notice{Title: c.Say("notify.good.title"), about: subject{kind: kind}, rings: true, closing: true,
-		Message: parts(plain.Markdown(text), c.nothing()), short: sentences(text, c.Say("notify.nothing"))}
+		Message: parts(plain.Markdown(text), c.nothing()), short: words.Sentences(text, c.Say("notify.nothing"))}
 }
 
 // recent is how many steps of the story a message tells; the page tells them all.
@@ -310,11 +310,5 @@ func (c composer) advice() string {
 	return strings.Join(lines, "\n")
 }
 
-// parts are the paragraphs of a message, sentences those of a line; empty ones are left
-// out.
-func parts(list ...string) string     { return joined("\n\n", list) }
-func sentences(list ...string) string { return joined(" ", list) }
-
-func joined(with string, list []string) string {
-	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), with)
-}
+// parts are the paragraphs of a message; empty ones are left out.
+func parts(list ...string) string { return words.Joined("\n\n", list...) }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"slices"
-	"strings"
 
 	g "maragu.dev/gomponents"
 
@@ -45,22 +44,22 @@ func (t told) meaning() (headline, text string) {
 	case policy.Unwatched, policy.Starting:
 		return t.Say("page.face.starting"), t.Say("page.face.starting-text")
 	case policy.Healthy:
-		return t.Say("page.face.healthy"), sentences(t.Say("page.face.healthy-text"), t.lastGood())
+		return t.Say("page.face.healthy"), words.Sentences(t.Say("page.face.healthy-text"), t.lastGood())
 	case policy.Suspect:
 		return t.suspect()
 	case policy.Treating:
 		return t.treating()
 	case policy.Holding:
 		if slices.Contains(t.Gates, policy.GateQUIC) {
-			summary = sentences(summary, t.closed(policy.GateQUIC))
+			summary = words.Sentences(summary, t.closed(policy.GateQUIC))
 		}
 		if t.now.Before(t.HoldUntil) {
-			summary = sentences(summary, t.Say("page.face.hold", words.With{"hour": t.hour(t.HoldUntil)}))
+			summary = words.Sentences(summary, t.Say("page.face.hold", words.With{"hour": t.hour(t.HoldUntil)}))
 		}
 	case policy.Blind:
 		return t.Say("page.face.blind"), summary
 	case policy.Observing:
-		return down, sentences(summary, t.Say("page.face.observing"))
+		return down, words.Sentences(summary, t.Say("page.face.observing"))
 	case policy.Paused:
 		return t.paused()
 	}
@@ -84,7 +83,7 @@ func (t told) suspect() (headline, text string) {
 		headline, text = t.Say("page.face.closely"), t.Say("page.face.closely-text")
 	}
 	if len(t.Gates) > 0 {
-		text = sentences(t.Diagnosis.Summary, t.closed(t.Gates...))
+		text = words.Sentences(t.Diagnosis.Summary, t.closed(t.Gates...))
 	}
 	return headline, text
 }
@@ -100,9 +99,9 @@ func (t told) paused() (headline, text string) {
 		headline, text = t.Say("page.face.off"), t.Say("page.face.off-text")
 	}
 	if t.Healthy() {
-		return headline, sentences(text, t.Say("page.face.paused-well"), t.lastGood())
+		return headline, words.Sentences(text, t.Say("page.face.paused-well"), t.lastGood())
 	}
-	return headline, sentences(text, t.Diagnosis.Summary)
+	return headline, words.Sentences(text, t.Diagnosis.Summary)
 }
 
 func (t told) treating() (headline, text string) {
@@ -128,9 +127,4 @@ func (t told) treating() (headline, text string) {
 		return headline, t.Say("page.face.waits", words.With{"result": words.Result(why)})
 	}
 	return headline, t.Say("page.face.restarting", to)
-}
-
-// sentences stand one after the other; empty ones are left out.
-func sentences(list ...string) string {
-	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), " ")
 }

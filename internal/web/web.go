@@ -14,12 +14,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/rs/zerolog"
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/words"
 )
 
@@ -189,12 +189,7 @@ func (l serverLog) Write(p []byte) (int, error) {
 	if stack != "" {
 		e = e.Str("stack", stack)
 	}
-	e.Msg("The page's server: " + strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, said))
+	e.Msg("The page's server: " + plain.Sentence(said))
 	return len(p), nil
 }
 

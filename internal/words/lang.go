@@ -87,28 +87,28 @@ func (e *entry) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// load reads a language's file, which is part of the program.
-func load(tag string) (*Lang, error) {
-	raw, err := files.ReadFile(tag + ".json")
-	if err != nil {
-		return nil, err
+// spoken are the languages, each read when somebody first asks for it: one is some hundred kilobytes.
+var spoken = func() map[string]func() *Lang {
+	all := map[string]func() *Lang{}
+	for _, tag := range Tags {
+		all[tag] = sync.OnceValue(func() *Lang {
+			l := &Lang{Tag: tag}
+			raw, err := files.ReadFile(tag + ".json")
+			if err == nil {
+				err = json.Unmarshal(raw, &l.texts)
+			}
+			if err != nil {
+				panic(fmt.Errorf("%s.json: %w", tag, err)) // it is part of the program
+			}
+			return l
+		})
 	}
-	l := &Lang{Tag: tag}
-	if err := json.Unmarshal(raw, &l.texts); err != nil {
-		return nil, fmt.Errorf("%s.json: %w", tag, err)
-	}
-	return l, nil
-}
+	return all
+}()
 
 // English is the language of the log and of reports, and of whoever reads none that the
 // program speaks.
-var English = sync.OnceValue(func() *Lang {
-	l, err := load("en")
-	if err != nil {
-		panic(err) // it is part of the program
-	}
-	return l
-})
+func English() *Lang { return spoken["en"]() }
 
 // Say gives a sentence with its values as Write writes them. A count chooses between the
 // forms for one and for more where it is called n.

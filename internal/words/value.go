@@ -3,6 +3,7 @@ package words
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,6 +171,14 @@ func (l *Lang) moment(m Moment) string {
 	case DayAndHour:
 	}
 	return l.Say("date.moment", with)
+}
+
+// Sentences stand one after the other; empty ones are left out.
+func Sentences(list ...string) string { return Joined(" ", list...) }
+
+// Joined puts what is not empty together, with something in between.
+func Joined(between string, list ...string) string {
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), between)
 }
 
 // row writes values in a row, the last with "and".
