@@ -15,6 +15,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ type Action struct {
 
 const (
 	standing  = 24 * time.Hour // how long a button counts at most
-	remember  = 64             // buttons that count no more, and are still told from ones that never did
+	remember  = 3 * standing   // for how long one that counts no more is told from one that never did
 	maxHeard  = 16             // presses that wait for their turn
 	patience  = 20 * time.Second
 	firstWait = 2 * time.Second // before the WebSocket is opened again; doubles
@@ -84,6 +85,7 @@ type offer struct {
 	about   string // what the notification is about
 	wish    Wish
 	until   time.Time
+	past    bool // it counts no more
 }
 
 // Buttons are those that are out there.
@@ -96,13 +98,11 @@ type Buttons struct {
 	wake  chan struct{}
 	heard chan press
 
-	mu    sync.Mutex
-	out   map[string]offer // by name
-	past  map[string]offer
-	order []string // of past, oldest first
-	deaf  time.Time
-	told  bool      // that it is deaf
-	said  time.Time // when a line on a stranger's button was last written
+	mu   sync.Mutex
+	made map[string]offer // by name
+	deaf time.Time
+	told bool      // that it is deaf
+	said time.Time // when a line on a stranger's button was last written
 }
 
 // press is a button that was pressed, as the event tells it.
@@ -113,8 +113,7 @@ type press struct {
 
 // New makes the room. reply says something on a phone, by its notify service; it must not block.
 func New(core Core, hands Hands, log zerolog.Logger, reply func(service string, text words.Text)) *Buttons {
-	return &Buttons{core: core, hands: hands, log: log, reply: reply, wake: make(chan struct{}, 1), heard: make(chan press, maxHeard),
-		out: map[string]offer{}, past: map[string]offer{}}
+	return &Buttons{core: core, hands: hands, log: log, reply: reply, wake: make(chan struct{}, 1), heard: make(chan press, maxHeard), made: map[string]offer{}}
 }
 
 // Offer puts buttons on a phone, in the place of those it had about the same. about is what they are about.
@@ -125,7 +124,7 @@ func (b *Buttons) Offer(service, about string, buttons []Button) []Action {
 	actions := make([]Action, len(buttons))
 	for i, button := range buttons {
 		name := Prefix + rand.Text()
-		b.out[name] = offer{service, about, button.Wish, time.Now().Add(standing)}
+		b.made[name] = offer{service: service, about: about, wish: button.Wish, until: time.Now().Add(standing)}
 		actions[i] = Action{Action: name, Title: button.Title}
 	}
 	b.poke()
@@ -142,15 +141,10 @@ func (b *Buttons) Withdraw(about string) {
 
 // retire makes buttons those of the past. The caller holds mu.
 func (b *Buttons) retire(which func(offer) bool) {
-	for name, o := range b.out {
-		if !which(o) {
-			continue
-		}
-		delete(b.out, name)
-		b.past[name] = o
-		if b.order = append(b.order, name); len(b.order) > remember {
-			delete(b.past, b.order[0])
-			b.order = b.order[1:]
+	for name, o := range b.made {
+		if which(o) {
+			o.past = true
+			b.made[name] = o
 		}
 	}
 }
@@ -168,9 +162,12 @@ func (b *Buttons) due(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.retire(func(o offer) bool { return !now.Before(o.until) })
+	maps.DeleteFunc(b.made, func(_ string, o offer) bool { return now.Sub(o.until) >= remember })
 	longest := time.Duration(0)
-	for _, o := range b.out {
-		longest = max(longest, o.until.Sub(now))
+	for _, o := range b.made {
+		if !o.past {
+			longest = max(longest, o.until.Sub(now))
+		}
 	}
 	return longest
 }
@@ -288,17 +285,13 @@ func (b *Buttons) judgeAll(ctx context.Context) {
 
 // judge takes a button that was pressed: it counts on the phone that it was made for, once.
 func (b *Buttons) judge(ctx context.Context, p press) {
-	o, found := b.find(p)
-	switch found {
-	case counts:
-	case outOfDate:
+	o, known := b.find(p.Action)
+	switch {
+	case !known:
+		return
+	case o.past:
 		b.log.Info().Str("by", o.service).Msg("A button of a notification that is out of date was pressed; nothing was done.")
 		b.reply(o.service, words.Of("phone.not.past"))
-		return
-	case unheardOf:
-		b.log.Info().Msg("A button was pressed that this program has not made, or made before it was restarted; nothing was done.")
-		return
-	case passedOver:
 		return
 	}
 	if p.Device != "" {
@@ -333,45 +326,34 @@ func (b *Buttons) judge(ctx context.Context, p press) {
 	}
 }
 
-// finding is what is known of a button that was pressed.
-type finding uint8
-
-const (
-	counts     finding = iota
-	outOfDate          // it was ours, and is told so once
-	unheardOf          // it never was, or before a restart
-	passedOver         // the same, lately: whoever sends these may do so for hours
-)
-
-// find looks for the button that was pressed.
-func (b *Buttons) find(p press) (offer, finding) {
+// find gives the button that was pressed, and forgets one that is told to be out of date: whoever
+// presses it again may do so for hours.
+func (b *Buttons) find(name string) (o offer, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if o, known := b.out[p.Action]; known && now.Before(o.until) {
-		return o, counts
+	o, known = b.made[name]
+	if o.past = o.past || !now.Before(o.until); o.past {
+		delete(b.made, name)
 	}
-	if o, known := b.past[p.Action]; known {
-		delete(b.past, p.Action)
-		return o, outOfDate
+	if !known && now.Sub(b.said) >= sayEvery {
+		b.said = now
+		b.log.Info().Msg("A button was pressed that this program has not made, or made before it was restarted; nothing was done.")
 	}
-	if now.Sub(b.said) < sayEvery {
-		return offer{}, passedOver
-	}
-	b.said = now
-	return offer{}, unheardOf
+	return o, known
 }
 
 // use uses a button up, with the others under the same notification; false if it is not out there any more.
 func (b *Buttons) use(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	used, ok := b.out[name]
-	if ok {
-		b.retire(func(o offer) bool { return o.service == used.service && o.about == used.about })
-		b.poke()
+	used, known := b.made[name]
+	if !known || used.past {
+		return false
 	}
-	return ok
+	b.retire(func(o offer) bool { return o.service == used.service && o.about == used.about })
+	b.poke()
+	return true
 }
 
 func (b *Buttons) carryOut(ctx context.Context, w Wish) error {

@@ -282,13 +282,29 @@ func TestAFlood(t *testing.T) {
 		for i := range 10_000 {
 			w.heard(json.RawMessage(fmt.Sprintf(`{"action":"%s%d","device_id":"1"}`, Prefix, i)))
 		}
-		for i := range 500 {
+		for i := range 500 { // far more than notifications may ring
 			b.Offer("mobile_app_a", "x", asked)
 			b.Offer("mobile_app_a", fmt.Sprint(i), nil)
 		}
 		synctest.Wait()
-		if len(b.out) != 2 || len(b.past) > remember || len(b.order) > remember || w.logged("\n") > 2 {
-			t.Errorf("%d out, %d past, %d lines", len(b.out), len(b.past), w.logged("\n"))
+		count := func(past bool) (n int) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			for _, m := range b.made {
+				if m.past == past {
+					n++
+				}
+			}
+			return n
+		}
+		if n := count(false); n != 2 || w.logged("\n") > 2 {
+			t.Errorf("%d count, %d lines", n, w.logged("\n"))
+		}
+		time.Sleep(standing + remember)
+		b.Withdraw("nothing")
+		synctest.Wait()
+		if n := count(true); n != 0 {
+			t.Errorf("%d of the past are kept for good", n)
 		}
 	})
 }
