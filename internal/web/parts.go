@@ -21,7 +21,7 @@ func (f *frame) document(content ...g.Node) g.Node {
 			el("script", attr("src", f.Script), attr("defer")),
 		),
 		el("body",
-			sprite,
+			g.Raw(shapes),
 			el("main", attr("data-base", f.Base), g.Group(content)),
 		),
 	)}
