@@ -147,7 +147,7 @@ func (p *pages) parse(w http.ResponseWriter, r *http.Request) (a asked, form boo
 // api/ingress.py).
 func (p *pages) mayPress(r *http.Request) (status int, why words.Key) {
 	id := r.Header.Get("X-Remote-User-Id")
-	if p.Admin == nil || id == "" && loopback(r) { // on this machine itself: a developer without an ingress
+	if id == "" && loopback(r) { // on this machine itself: a developer without an ingress
 		return 0, ""
 	}
 	if id == "" {
@@ -193,28 +193,9 @@ func user(r *http.Request) string {
 // act does what a button is for.
 type act func(ctx context.Context, a asked) answer
 
-// acts are those that the program is fit for, by the names of their addresses.
+// acts are what the buttons do, by the names of their addresses.
 func (p *pages) acts() map[string]act {
-	all := map[string]act{}
-	for _, row := range []struct {
-		name string
-		fit  bool
-		do   act
-	}{
-		{"probe", true, p.probe},
-		{"try", p.Hands != nil, p.try},
-		{"answer", p.Hands != nil, p.answer},
-		{"pause", p.Hands != nil, p.pause},
-		{"resume", p.Hands != nil, p.resume},
-		{"shorten", p.Hands != nil, p.shorten},
-		{"forget", p.Forget != nil, p.forget},
-		{"test", p.Test != nil, p.test},
-	} {
-		if row.fit {
-			all[row.name] = row.do
-		}
-	}
-	return all
+	return map[string]act{"probe": p.probe, "try": p.try, "answer": p.answer, "pause": p.pause, "resume": p.resume, "shorten": p.shorten, "forget": p.forget, "test": p.test}
 }
 
 func (p *pages) probe(context.Context, asked) answer {

@@ -161,9 +161,6 @@ func (c clock) share(w journal.Watch) (share, lost string) {
 }
 
 func (v *homeView) availableSection() g.Node {
-	if v.available == nil {
-		return nil
-	}
 	return card("wide", "available", v.Say("month.open"), el("div", id("available"), live,
 		v.available,
 		g.If(len(v.Notes) > 0, facts(fact(v.Say("page.cloudflare"), g.Map(v.Notes, para), quiet(v.say("page.cloudflare-note"))))),

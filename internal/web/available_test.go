@@ -109,8 +109,8 @@ func BenchmarkFirstPageWithAHundredIncidents(b *testing.B) {
 	}
 	f := NewFeed()
 	busyWeek(f)
-	p := newPages(Config{Medic: &loop{status: wellNow()}, Hands: &loop{}, Incidents: list, Feed: f, Log: zerolog.Nop(),
-		History: func() journal.History { return account(time.Now(), 62) }}, "token")
+	p := newPages(Whole(Config{Incidents: list, Feed: f, Log: zerolog.Nop(),
+		History: func() journal.History { return account(time.Now(), 62) }}), "token")
 	r := httptest.NewRequest(http.MethodGet, "/?all", nil)
 	for b.Loop() {
 		p.read = false // as after news

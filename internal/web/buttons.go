@@ -11,9 +11,11 @@ import (
 func (v *homeView) buttonsSection() g.Node {
 	return el("section", class("card acts wide"), aria("label", v.Say("page.actions")),
 		v.form("probe", acts, el("button", class("main"), v.say("page.check-now"))),
-		g.If(v.config.Doctor != nil, v.form("doctor", attr("data-doctor"), el("button", v.say("page.doctor")))),
-		g.If(v.config.Hands != nil, g.Group{v.pauseForm(), v.tryForms(), v.shorterForms()}),
-		g.If(v.config.Test != nil, v.form("test", acts, el("button", v.say("page.test")))),
+		v.form("doctor", attr("data-doctor"), el("button", v.say("page.doctor"))),
+		v.pauseForm(),
+		v.tryForms(),
+		v.shorterForms(),
+		v.form("test", acts, el("button", v.say("page.test"))),
 		v.doctorRows(),
 	)
 }

@@ -43,7 +43,7 @@ func page(t *testing.T, peers ...string) http.Handler {
 	for _, p := range peers {
 		c.Peers = append(c.Peers, netip.MustParseAddr(p))
 	}
-	return web.Handler(c)
+	return web.Handler(web.Whole(c))
 }
 
 func ask(h http.Handler, method, path, from string) *httptest.ResponseRecorder {
@@ -216,7 +216,7 @@ func TestALoopThatHangsIsNotWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h := web.Handler(web.Config{Medic: medic.New(medic.Settings{}, nil, j, zerolog.Nop()), Incidents: j, Log: zerolog.Nop()})
+		h := web.Handler(web.Whole(web.Config{Medic: medic.New(medic.Settings{}, nil, j, zerolog.Nop()), Incidents: j, Log: zerolog.Nop()}))
 		if got := ask(h, "GET", "/healthz", "127.0.0.1:1"); got.Code != 200 || got.Body.String() != "ok\n" {
 			t.Errorf("begun just now: %d", got.Code)
 		}

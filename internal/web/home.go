@@ -18,9 +18,9 @@ type homeView struct {
 	told
 	config    Config
 	message   string
-	bad       bool   // the message says that something was not done
-	week      bool   // is drawn, and not the day alone
-	available g.Node // nil: nobody keeps account
+	bad       bool // the message says that something was not done
+	week      bool // is drawn, and not the day alone
+	available g.Node
 	past      []journal.Incident
 	more      int         // past ones that are not shown
 	rows      []DoctorRow // of the doctor, on a page without script
@@ -68,10 +68,7 @@ func (v *homeView) messages() g.Node {
 
 // troubleSection says what keeps Tunnel Medic itself from its work.
 func (v *homeView) troubleSection() g.Node {
-	var wrong []string
-	if v.config.Wrong != nil {
-		wrong = v.Texts(v.config.Wrong())
-	}
+	wrong := v.Texts(v.config.Wrong())
 	return news("troubles", v.Say("page.troubles"), len(v.Troubles)+len(wrong) > 0,
 		g.Map(v.Troubles, para),
 		g.Map(wrong, func(line string) g.Node {
@@ -89,19 +86,18 @@ func (v *homeView) questionSection() g.Node {
 	answer := func(yes string, button ...g.Node) g.Node {
 		return v.form("answer", acts, field("question", q.ID), field("yes", yes), el("button", button...))
 	}
-	cannot := g.If(v.config.Hands == nil, attr("disabled"))
 	return news("question", v.Say("page.question"), true,
 		el("h2", v.say("page.question")),
 		para(q.Text),
 		quiet(text(v.Text(words.Standing(q.Question, v.hour(q.Until))))),
-		el("div", class("row"), g.If(!q.Yes, answer("true", class("main"), cannot, v.say("page.yes"))), answer("false", cannot, v.say("page.no"))),
+		el("div", class("row"), g.If(!q.Yes, answer("true", class("main"), v.say("page.yes"))), answer("false", v.say("page.no"))),
 	)
 }
 
 // nowSection is what goes on: an incident, or a trial that belongs to none; and how a protocol that has to
 // prove itself does.
 func (v *homeView) nowSection() g.Node {
-	going, steps, progress := v.Incident != nil || v.Trial != nil && v.config.Feed != nil, []policy.Step(nil), ""
+	going, steps, progress := v.Incident != nil || v.Trial != nil, []policy.Step(nil), ""
 	switch {
 	case v.Incident != nil:
 		steps = v.Incident.Steps
@@ -222,10 +218,10 @@ func (v *homeView) ownSetting() string {
 func (v *homeView) footer() g.Node {
 	return el("footer",
 		quiet(text("Tunnel Medic "+v.Version), g.If(v.screens.Blueprint != "", g.Group{text(" · "), screen(v.screens.Blueprint, v.Say("page.blueprint"))})),
-		g.If(v.config.Forget != nil, el("details", el("summary", v.say("page.uninstall")),
+		el("details", el("summary", v.say("page.uninstall")),
 			el("p", v.say("page.uninstall-text")),
 			v.form("forget", acts, el("button", v.say("page.uninstall-button"))),
-		)),
+		),
 	)
 }
 

@@ -126,9 +126,6 @@ func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, page 
 // incidents gives the kept ones; they are read from the disk again only when
 // something has happened since.
 func (p *pages) incidents() []journal.Incident {
-	if p.Feed == nil {
-		return p.Incidents.Incidents()
-	}
 	_, _, seq := p.Feed.since(1<<63 - 1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,15 +151,10 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 	c := p.clock(r)
 	s := p.Medic.Status().In(c.Lang)
 	v := homeView{frame: p.frame(r, "Tunnel Medic"), told: told{c, s}, config: p.Config, message: message, bad: bad, rows: rows,
-		week: r.URL.Query().Get("range") == "7d"}
+		week: r.URL.Query().Get("range") == "7d", screens: p.Screens(s.Target.Slug)}
 	v.Class = s.State.String()
-	if p.Screens != nil {
-		v.screens = p.Screens(s.Target.Slug)
-	}
 	list := p.incidents()
-	if p.History != nil {
-		v.available = c.available(p.History(), list)
-	}
+	v.available = c.available(p.History(), list)
 	if !r.URL.Query().Has("all") {
 		v.more = max(0, len(list)-shown)
 	}
@@ -179,11 +171,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, status int, message
 const shown = 8
 
 func (p *pages) clock(r *http.Request) clock {
-	in := time.UTC
-	if p.Location != nil {
-		in = p.Location()
-	}
-	return clock{p.lang(r), time.Now(), in}
+	return clock{p.lang(r), time.Now(), p.Location()}
 }
 
 func (p *pages) incident(w http.ResponseWriter, r *http.Request) {

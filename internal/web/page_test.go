@@ -126,13 +126,12 @@ type house struct {
 func newHouse(t *testing.T, change ...func(*Config)) *house {
 	t.Helper()
 	h := &house{t: t, loop: &loop{status: wellNow()}, feed: NewFeed()}
-	c := Config{Medic: h.loop, Hands: h.loop, Incidents: shelf{past()}, Feed: h.feed, Log: zerolog.Nop(), Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
-		Report: func(i journal.Incident) string { return "# " + i.ID + "\n" + i.Steps[len(i.Steps)-1].Text }}
+	c := Config{Medic: h.loop, Hands: h.loop, Incidents: shelf{past()}, Feed: h.feed, Log: zerolog.Nop(), Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
 	for _, f := range change {
 		f(&c)
 	}
 	s := httptest.NewUnstartedServer(nil)
-	s.Config = Server(c)
+	s.Config = Server(Whole(c))
 	s.Start()
 	h.url = s.URL
 	t.Cleanup(func() { h.feed.Close(); s.Close() })
@@ -385,9 +384,9 @@ func TestEvilWordsStayWordsWhereverTheyStand(t *testing.T) {
 	s.Protocol = medic.ProtocolStatus{Own: evil, Setting: "x" + evil, Transport: evil}
 	s.Diagnosis = medic.DiagnosisStatus{Cause: diagnosis.OriginMoved, Seen: ill.Seen, Particulars: diagnosis.Particulars{Variant: "known", Service: evil, Here: evil}}
 	s.LastProbe.Colo, s.Way.Core = evil, evil
-	p := newPages(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), History: func() journal.History {
+	p := newPages(Whole(Config{Medic: &loop{status: s}, Hands: &loop{}, Incidents: shelf{past(), ill}, Log: zerolog.Nop(), History: func() journal.History {
 		return journal.History{Days: []journal.Day{{Date: time.Now().UTC().Format(time.DateOnly), Watched: time.Hour, Lost: time.Minute, LostBy: map[string]time.Duration{evil: time.Minute}}}}
-	}}, evil)
+	}}), evil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	main, incident := httptest.NewRecorder(), httptest.NewRecorder()
 	p.show(main, r, http.StatusOK, evil, true, DoctorRow{Component: evil, Came: evil, Verdict: evil, Do: evil})
@@ -794,7 +793,7 @@ func TestNoMoreThanAHousefulMayListen(t *testing.T) {
 func TestAStreamOutlivesTheTimeForARequest(t *testing.T) {
 	h := newHouse(t, func(*Config) {})
 	s := httptest.NewUnstartedServer(nil)
-	s.Config = Server(Config{Medic: h.loop, Incidents: shelf{}, Feed: h.feed, Log: zerolog.Nop(), Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
+	s.Config = Server(Whole(Config{Medic: h.loop, Feed: h.feed, Log: zerolog.Nop(), Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}))
 	s.Config.ReadTimeout = 100 * time.Millisecond
 	s.Start()
 	defer s.Close()

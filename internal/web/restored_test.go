@@ -48,7 +48,7 @@ func restored(t testing.TB) (first func() int) {
 	}
 	m := medic.New(medic.Settings{Rules: policy.Rules{Budget: 6, Interval: time.Minute}}, nil, j, zerolog.Nop())
 	return func() int {
-		h := Handler(Config{Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Medic: m, Incidents: j, Log: zerolog.Nop()})
+		h := Handler(Whole(Config{Peers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Medic: m, Incidents: j, Log: zerolog.Nop()}))
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = "127.0.0.1:1"
 		got := httptest.NewRecorder()

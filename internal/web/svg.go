@@ -8,8 +8,8 @@ import (
 	g "maragu.dev/gomponents"
 )
 
-// decorative keeps a drawing from screen readers, and from the Tab key.
-var decorative = g.Group{aria("hidden", "true"), attr("focusable", "false")}
+// decorative keeps a drawing from screen readers.
+var decorative = aria("hidden", "true")
 
 // picture makes a drawing one thing for screen readers, which read its meaning.
 func picture(meaning string) g.Node {

@@ -12,9 +12,9 @@ import (
 	"tunnelmedic/internal/words"
 )
 
-// The drawing's own units; the browser stretches it to the width there is.
+// The drawing's own units, ten to a sample at most; the browser stretches it to the width there is.
 const (
-	drawWidth  = 1000
+	drawWidth  = 10 * maxSamples
 	stripTall  = 30
 	probesTall = 80
 )
@@ -55,10 +55,6 @@ func (c clock) timelineSection(base string, f *Feed, isWeek bool) g.Node {
 // timeline is a day or a week: the states as a strip, and below it how long the probes took and
 // which failed; and the same as a list, for those who would rather read it.
 func (c clock) timeline(f *Feed, isWeek bool) g.Node {
-	none := quiet(c.say("page.timeline-none"))
-	if f == nil {
-		return none
-	}
 	longest, said := day, words.Key("page.timeline-said-day")
 	if isWeek {
 		longest, said = week, "page.timeline-said-week"
@@ -66,7 +62,7 @@ func (c clock) timeline(f *Feed, isWeek bool) g.Node {
 	back, samples := f.reach(c.now, longest)
 	states, probes := f.look(c.now, back, samples)
 	if len(states) == 0 {
-		return none
+		return quiet(c.say("page.timeline-none"))
 	}
 	legend, list := c.legend(states)
 	told := c.Say(said, words.With{"states": list}) + c.inWords(probes)
@@ -75,10 +71,10 @@ func (c clock) timeline(f *Feed, isWeek bool) g.Node {
 		el("figure",
 			el("div", class("chart"),
 				stretched("strip", drawWidth, stripTall, picture(told), bar("ground", 0, 0, drawWidth, stripTall), c.strip(states, back)),
-				el("div", class("axis"), aria("hidden", "true"), g.Map([]any{words.Millis(top), words.Millis(top / 2), 0}, func(v any) g.Node { return el("span", text(c.Write(v))) })),
+				el("div", class("axis"), decorative, g.Map([]any{words.Millis(top), words.Millis(top / 2), 0}, func(v any) g.Node { return el("span", text(c.Write(v))) })),
 				el("div", id("probes"), attr("tabindex", "0"), role("group"), aria("label", c.Say("page.timeline-took")), c.probes(probes, back, top)),
 				el("p", id("reading"), class("quiet"), role("status")),
-				el("div", class("marks"), aria("hidden", "true"), c.marks(back)),
+				el("div", class("marks"), decorative, c.marks(back)),
 			),
 			el("figcaption", el("ul", class("legend"), legend), quiet(c.say("page.timeline-legend"))),
 		),
@@ -130,7 +126,7 @@ func (c clock) marks(back time.Duration) (list g.Group) {
 		how = words.WeekdayMark
 	}
 	for i := range time.Duration(4) {
-		list = append(list, el("span", text(c.Write(c.at(c.now.Add(back*i/4-back), how)))))
+		list = append(list, el("span", text(c.Write(c.at(c.now.Add(i*back/4-back), how)))))
 	}
 	return append(list, el("span", c.say("page.timeline-now")))
 }
@@ -169,7 +165,7 @@ func (c clock) probes(probes []sample, back time.Duration, top int) g.Node {
 	}
 	shut(len(probes))
 	return stretched("probes", drawWidth, probesTall, decorative,
-		path("M0 40h1000M0 80h1000M250 0v80M500 0v80M750 0v80", class("grid")),
+		path("M0 40h960M0 80h960M240 0v80M480 0v80M720 0v80", class("grid")),
 		path(area.String(), class("area")),
 		path(line.String(), class("latency")),
 		misses(probes, step),

@@ -39,32 +39,30 @@ type Incidents interface {
 // Config is what the page needs.
 type Config struct {
 	Medic     Medic
+	Hands     Hands // the buttons
 	Incidents Incidents
-	Peers     []netip.Addr // who may ask
+	History   func() journal.History // the account of the days
+	Feed      *Feed                  // timeline and events
+	Peers     []netip.Addr           // who may ask
 	Log       zerolog.Logger
+	Location  func() *time.Location         // of the house
+	Voice     *words.Voice                  // the household's language; nil: English
 	Report    func(journal.Incident) string // an incident as a text to pass on
+	Doctor    func(context.Context, *words.Lang, func(DoctorRow)) (summary string, err error)
+	Forget    func(context.Context) error // takes everything out of Home Assistant again
 
-	// What may be missing: the page does without.
-	Feed     *Feed                  // timeline and events
-	Hands    Hands                  // the buttons
-	Location func() *time.Location  // of the house; nil = UTC
-	History  func() journal.History // the account of the days
-	Voice    *words.Voice           // the household's language; nil: English
-	Doctor   func(context.Context, *words.Lang, func(DoctorRow)) (summary string, err error)
-	limit    time.Duration               // for tests: how long a reader who does not read is waited for; 0 = writeLimit
-	Forget   func(context.Context) error // takes everything out of Home Assistant again
-
-	// Test sends a test notification, and says which notify services took it; nil: there is no button.
+	// Test sends a test notification, and says which notify services took it.
 	Test func(context.Context) (reached, failed []string, err error)
-	// Wrong says what else keeps the program from its work; nil: nothing.
+	// Wrong says what else keeps the program from its work.
 	Wrong func() []words.Text
-	// Screens are Home Assistant's own screens for an app, by its slug; nil: no links to them.
+	// Screens are Home Assistant's own screens for an app, by its slug.
 	Screens func(slug string) Screens
-
-	// Admin says whether a user, by Home Assistant's id, may press the buttons; nil: everybody may.
+	// Admin says whether a user, by Home Assistant's id, may press the buttons.
 	Admin func(ctx context.Context, user string) (bool, error)
-	// Sick says why the container had better be restarted, "" if it need not; nil: never.
+	// Sick says why the container had better be restarted, "" if it need not.
 	Sick func() string
+
+	limit time.Duration // for tests: how long a reader who does not read is waited for; 0 = writeLimit
 }
 
 // Screens are paths of Home Assistant's own frontend, "" where one is not known.
@@ -103,12 +101,8 @@ func Handler(c Config) http.Handler {
 	for name, do := range p.acts() {
 		page.HandleFunc("POST /api/"+name, p.act(name, do))
 	}
-	if c.Doctor != nil {
-		page.HandleFunc("POST /api/doctor", p.doctor)
-	}
-	if c.Feed != nil {
-		page.HandleFunc("GET /api/events", p.events)
-	}
+	page.HandleFunc("POST /api/doctor", p.doctor)
+	page.HandleFunc("GET /api/events", p.events)
 	guarded := c.only(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -131,11 +125,9 @@ func (c Config) health(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The loop gives no sign of life.", http.StatusServiceUnavailable)
 		return
 	}
-	if c.Sick != nil {
-		if why := c.Sick(); why != "" {
-			http.Error(w, why, http.StatusServiceUnavailable)
-			return
-		}
+	if why := c.Sick(); why != "" {
+		http.Error(w, why, http.StatusServiceUnavailable)
+		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
 }
@@ -203,8 +195,6 @@ func Server(c Config) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(serverLog{c.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
 	}
-	if c.Feed != nil {
-		s.RegisterOnShutdown(c.Feed.Close)
-	}
+	s.RegisterOnShutdown(c.Feed.Close)
 	return s
 }
