@@ -23,6 +23,14 @@ type view struct {
 	today journal.Watch // since midnight, by UTC
 }
 
+// probe is the last one, nothing if there was none.
+func (v view) probe() (p medic.ProbeStatus) {
+	if v.LastProbe != nil {
+		p = *v.LastProbe
+	}
+	return p
+}
+
 func (v view) heals() bool { return v.Mode != "observe" }
 
 // Findings are what the doctor found.
@@ -65,7 +73,7 @@ type board struct {
 	voice   *words.Voice
 	version string
 	scrub   func(string) string
-	history func() journal.History // nil: there is none
+	history func() journal.History
 	wake    chan struct{}
 
 	mu sync.Mutex // guards what follows
@@ -128,9 +136,6 @@ func reachable(s medic.Status, before any) any {
 
 // available says how it was in 24 hours, and since midnight.
 func (b *board) available(now time.Time) (day, today journal.Watch) {
-	if b.history == nil {
-		return day, today
-	}
 	h := b.history()
 	if n := len(h.Days); n > 0 && h.Days[n-1].Date == now.UTC().Format(time.DateOnly) {
 		today = h.Days[n-1].Watch()

@@ -14,6 +14,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/rs/zerolog"
 
+	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/supervisor"
 )
 
@@ -264,12 +265,24 @@ func (h *hands) doctor(context.Context) (Findings, error) {
 
 var quick = Pace{Ask: 200 * time.Millisecond, Resend: 50 * time.Millisecond, Publish: 300 * time.Millisecond, Backoff: 10 * time.Millisecond}
 
+// device are the entities of a home, with what it has beside what a test says of it.
+func device(c Config) *Entities {
+	c.Scrub = func(s string) string { return s }
+	if c.History == nil {
+		c.History = func() journal.History { return journal.History{} }
+	}
+	if c.Doctor == nil {
+		c.Doctor = newHands().doctor
+	}
+	return New(c)
+}
+
 // run starts entities that end with the test.
 func run(t *testing.T, h *home, pace Pace) (*Entities, *hands, *lines) {
 	t.Helper()
 	log := &lines{}
 	who := newHands()
-	e := New(Config{Supervisor: h, Log: zerolog.New(log).Level(zerolog.InfoLevel), Version: "1.0.0", Doctor: who.doctor, Pace: pace})
+	e := device(Config{Supervisor: h, Log: zerolog.New(log).Level(zerolog.InfoLevel), Version: "1.0.0", Doctor: who.doctor, Pace: pace})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); e.Run(ctx, who) }()

@@ -55,7 +55,7 @@ func (d *desk) obey(ctx context.Context, topic string, payload []byte) {
 	switch {
 	case topic == probeTopic && command == press:
 		d.hands.Probe()
-	case topic == doctorTopic && command == press && d.Doctor != nil:
+	case topic == doctorTopic && command == press:
 		d.ask(ctx, "the doctor.", d.examine)
 	case topic == pauseTopic && command == press:
 		d.ask(ctx, "quiet for an hour.", func(ctx context.Context) error { return d.hands.Pause(ctx, quiet) })

@@ -3,8 +3,8 @@ package mqtt
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"math"
-	"strconv"
 	"sync"
 	"time"
 
@@ -59,16 +59,18 @@ var entities = sync.OnceValue(func() []entity {
 	const sensor, binary, button = "sensor", "binary_sensor", "button"
 	return []entity{
 		{key: "connectivity", platform: binary, class: "connectivity", value: func(v view) any { return v.open }},
-		{key: "needs_attention", platform: binary, class: "problem", value: needsAttention},
-		{key: "state", platform: sensor, class: "enum", icon: "mdi:state-machine", options: phases(), value: state},
-		{key: "diagnosis", platform: sensor, class: "enum", icon: "mdi:stethoscope", options: causes(), attributes: attributesTopic, value: cause},
+		{key: "needs_attention", platform: binary, class: "problem", value: func(v view) any { return known(v.State != policy.Starting, v.NeedsYou()) }},
+		{key: "state", platform: sensor, class: "enum", icon: "mdi:state-machine", options: phases(), value: func(v view) any { return text(v.State.String()) }},
+		{key: "diagnosis", platform: sensor, class: "enum", icon: "mdi:stethoscope", options: causes(), attributes: attributesTopic,
+			value: func(v view) any { return known(v.State != policy.Starting, v.Diagnosis.Cause.String()) }},
 		{key: "protocol", id: "protocol_in_use", platform: sensor, class: "enum", category: "diagnostic", icon: "mdi:transit-connection-variant", options: []string{"quic", "http2"},
 			value: func(v view) any { return text(v.Protocol.Transport) }},
 		{key: "protocol_set", platform: sensor, class: "enum", category: "diagnostic", icon: "mdi:tune-variant", options: protocols(), value: func(v view) any { return text(v.Protocol.Setting) }},
 		{key: "failback_due", platform: sensor, class: "timestamp", category: "diagnostic", icon: "mdi:clock-start", value: func(v view) any { return moment(v.FailbackDue) }},
-		{key: "data_centre", platform: sensor, category: "diagnostic", icon: "mdi:server-network", value: dataCentre},
+		{key: "data_centre", platform: sensor, category: "diagnostic", icon: "mdi:server-network", value: func(v view) any { return text(v.probe().Colo) }},
 		{key: "last_cure", platform: sensor, class: "timestamp", category: "diagnostic", value: func(v view) any { return moment(v.cure) }},
-		{key: "probe_latency", platform: sensor, class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", digits: "0", value: latency},
+		{key: "probe_latency", platform: sensor, class: "duration", unit: "ms", stateClass: "measurement", category: "diagnostic", digits: "0",
+			value: func(v view) any { return known(v.probe().OK, v.probe().TookMS) }},
 		{key: "restarts_24h", id: "tunnel_restarts_in_24_hours", platform: sensor, stateClass: "measurement", category: "diagnostic", icon: "mdi:restart", digits: "0",
 			value: func(v view) any { return v.Restarts }},
 		{key: "availability", id: "availability_in_24_hours", platform: sensor, unit: "%", stateClass: "measurement", icon: "mdi:chart-timeline-variant", digits: "2", value: availability},
@@ -78,7 +80,7 @@ var entities = sync.OnceValue(func() []entity {
 		{key: "probe", id: "probe_now", platform: button, icon: "mdi:radar", command: probeTopic},
 		{key: "examine", id: "run_the_doctor", platform: button, category: "diagnostic", icon: "mdi:clipboard-pulse-outline", command: doctorTopic},
 		{key: "pause", id: "pause_for_an_hour", platform: button, category: "config", icon: "mdi:pause-circle-outline", command: pauseTopic},
-		{key: "healing", platform: "switch", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true, value: healing},
+		{key: "healing", platform: "switch", category: "config", icon: "mdi:medical-bag", command: healingTopic, healOnly: true, value: func(v view) any { return v.heals() && v.State != policy.Paused }},
 	}
 })
 
@@ -122,89 +124,43 @@ func happenings() (list []string) {
 	return list
 }
 
-func needsAttention(v view) any {
-	if v.State == policy.Starting {
+// known is a value, or nil, which is "unknown" in Home Assistant.
+func known(is bool, value any) any {
+	if !is {
 		return nil
 	}
-	return v.NeedsYou()
+	return value
 }
 
-func state(v view) any { return text(v.State.String()) }
+func text(s string) any { return known(s != "", s) }
 
-func cause(v view) any {
-	if v.State == policy.Starting {
-		return nil
-	}
-	return v.Diagnosis.Cause.String()
-}
-
-func dataCentre(v view) any {
-	if v.LastProbe == nil {
-		return nil
-	}
-	return text(v.LastProbe.Colo)
-}
-
-func latency(v view) any {
-	if v.LastProbe == nil || !v.LastProbe.OK {
-		return nil
-	}
-	return v.LastProbe.TookMS
+func moment(t time.Time) any {
+	return known(!t.IsZero(), t.UTC().Truncate(time.Second).Format(time.RFC3339))
 }
 
 // availability is rounded so that a quiet home's does not change with every check.
 func availability(v view) any {
-	share, known := v.day.Share()
-	if !known {
-		return nil
-	}
-	return math.Round(share*10_000) / 100
+	share, watched := v.day.Share()
+	return known(watched, math.Round(share*10_000)/100)
 }
 
 // cutOff begins at nought each day, as a meter does that is read by the day: so Home Assistant's
 // statistics add the days up.
 func cutOff(v view) any {
-	if v.today.Watched == 0 {
-		return nil
-	}
-	return math.Round(v.today.Minutes()*10) / 10
-}
-
-func healing(v view) any { return v.heals() && v.State != policy.Paused }
-
-// text is nil, which is "unknown" in Home Assistant, where there is none.
-func text(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
-func moment(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
+	return known(v.today.Watched != 0, math.Round(v.today.Minutes()*10)/10)
 }
 
 // written is a value as the states of Core have it.
 func written(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case bool:
-		if v {
-			return "on"
-		}
+	switch value {
+	case nil:
+		return "unknown"
+	case true:
+		return "on"
+	case false:
 		return "off"
-	case int:
-		return strconv.Itoa(v)
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
-	return "unknown"
+	return fmt.Sprint(value)
 }
 
 // coreID is an entity's id among Core's states. It differs from the one that MQTT
@@ -217,15 +173,20 @@ func (e entity) name(l *words.Lang) string { return l.Say(words.Key("entity." + 
 // plain are what Home Assistant knows of an entity whichever way it comes.
 func (e entity) plain() map[string]any {
 	c := map[string]any{}
-	for key, value := range map[string]string{"device_class": e.class, "unit_of_measurement": e.unit, "state_class": e.stateClass, "icon": e.icon} {
-		if value != "" {
-			c[key] = value
-		}
-	}
+	fill(c, map[string]string{"device_class": e.class, "unit_of_measurement": e.unit, "state_class": e.stateClass, "icon": e.icon})
 	if e.options != nil {
 		c["options"] = e.options
 	}
 	return c
+}
+
+// fill puts in what there is.
+func fill(c map[string]any, with map[string]string) {
+	for key, value := range with {
+		if value != "" {
+			c[key] = value
+		}
+	}
 }
 
 // config is the entity's part of the device's description. default_entity_id is known since Core
@@ -235,11 +196,7 @@ func (e entity) config(l *words.Lang) map[string]any {
 	c := e.plain()
 	c["platform"], c["unique_id"], c["name"] = e.platform, "tunnelmedic_"+e.key, e.name(l)
 	c["default_entity_id"] = e.platform + ".tunnel_medic_" + cmp.Or(e.id, e.key)
-	for key, value := range map[string]string{"entity_category": e.category, "command_topic": e.command, "json_attributes_topic": e.attributes} {
-		if value != "" {
-			c[key] = value
-		}
-	}
+	fill(c, map[string]string{"entity_category": e.category, "command_topic": e.command, "json_attributes_topic": e.attributes})
 	if e.digits != "" {
 		c["suggested_display_precision"] = json.Number(e.digits)
 	}

@@ -33,7 +33,7 @@ func FuzzCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, topic, payload string) {
 		synctest.Test(t, func(t *testing.T) {
 			var hands counted
-			newDesk(New(Config{Log: zerolog.Nop(), Doctor: hands.doctor}), &hands).obey(t.Context(), topic, []byte(payload))
+			newDesk(device(Config{Log: zerolog.Nop(), Doctor: hands.doctor}), &hands).obey(t.Context(), topic, []byte(payload))
 			synctest.Wait()
 			want := [5]bool{topic == probeTopic && payload == press, topic == healingTopic && payload == off, topic == healingTopic && payload == on,
 				topic == pauseTopic && payload == press, topic == doctorTopic && payload == press}

@@ -106,7 +106,7 @@ func TestMosquitto(t *testing.T) {
 	}
 
 	t.Log("another with the same name comes, as after a crash: the old one's will is not the last word")
-	second := New(Config{Supervisor: h, Log: zerolog.Nop(), Pace: quick})
+	second := device(Config{Supervisor: h, Log: zerolog.Nop(), Pace: quick})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); second.Run(ctx, who) }()

@@ -77,9 +77,6 @@ type Entities struct {
 // New makes them. Nothing is sent before Run.
 func New(c Config) *Entities {
 	c.Pace = c.Pace.filled()
-	if c.Scrub == nil {
-		c.Scrub = func(s string) string { return s }
-	}
 	b := &board{voice: c.Voice, version: c.Version, scrub: c.Scrub, history: c.History, wake: make(chan struct{}, 1)}
 	b.cure, b.found.Wrong = c.LastCure, []string{}
 	return &Entities{Config: c, board: b, forget: make(chan chan error)}

@@ -60,7 +60,7 @@ func TestWhatTheEntitiesShow(t *testing.T) {
 		{"in mode observe nothing is healed", with(well(1), func(s *medic.Status) { s.Mode = "observe" }), true, false, false},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			b := New(Config{}).board
+			b := device(Config{}).board
 			b.open = true
 			b.note(c.status, nil)
 			for key, want := range map[string]any{"connectivity": c.open, "healing": c.heals, "needs_attention": c.needs} {
@@ -107,7 +107,7 @@ func TestIdsStayWhatTheyAre(t *testing.T) {
 }
 
 func TestTheDeviceIsDescribedByHomeAssistantsConventions(t *testing.T) {
-	e := New(Config{Version: "1.0.0"})
+	e := device(Config{Version: "1.0.0"})
 	e.Link("/app/x", "https://github.com/somebody/apps")
 	e.Tell(well(1), nil)
 	raw, err := e.board.discovery()
@@ -198,7 +198,7 @@ func TestEverythingIsKeptAtTheBrokerAndAnnouncedInOrder(t *testing.T) {
 func TestHowItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h journal.History
-		b := New(Config{History: func() journal.History { return h }}).board
+		b := device(Config{History: func() journal.History { return h }}).board
 		shown := func() string {
 			b.note(well(1), nil)
 			return fmt.Sprint(availability(b.view), " ", cutOff(b.view))
@@ -285,7 +285,7 @@ func TestWhatDoesNotChangeIsNotSentAgain(t *testing.T) {
 func TestTheLastWordIsOffline(t *testing.T) {
 	b := newBroker(t)
 	h := &home{at: &b.addr}
-	e := New(Config{Supervisor: h, Pace: quick})
+	e := device(Config{Supervisor: h, Pace: quick})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); e.Run(ctx, newHands()) }()

@@ -8,6 +8,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -61,19 +62,13 @@ type Client struct {
 
 // New makes a client. It asks nothing yet.
 func New(c Config) *Client {
-	if c.Timeout <= 0 {
-		c.Timeout = timeout
-	}
-	scrub := func(s string) string { return s }
-	if c.Keeper != nil {
-		scrub = c.Keeper.Scrub
-	}
+	c.Timeout = cmp.Or(c.Timeout, timeout)
 	way := c.Net.Transport()
 	way.Proxy = http.ProxyFromEnvironment
 	client := func(base string, limit int) *resty.Client {
 		return network.Client(way, base, c.Timeout, limit).SetHeader("Accept", "application/json")
 	}
-	u := &Client{status: client(c.StatusURL, pageLimit), open: client(c.APIURL, apiLimit).SetTimeout(min(c.Timeout, answerTimeout)), scrub: scrub}
+	u := &Client{status: client(c.StatusURL, pageLimit), open: client(c.APIURL, apiLimit).SetTimeout(min(c.Timeout, answerTimeout)), scrub: c.Keeper.Scrub}
 	if c.Token != "" {
 		u.api = client(c.APIURL, apiLimit).SetAuthToken(c.Token)
 	}
