@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -263,7 +264,7 @@ func (b *Buttons) Wrong() []words.Text {
 // take takes an event in. It must not keep the connection waiting.
 func (b *Buttons) take(data json.RawMessage) {
 	var p press
-	if json.Unmarshal(data, &p) != nil || len(p.Action) <= len(Prefix) || p.Action[:len(Prefix)] != Prefix {
+	if json.Unmarshal(data, &p) != nil || !strings.HasPrefix(p.Action, Prefix) {
 		return
 	}
 	select {

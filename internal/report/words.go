@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,19 +43,9 @@ func fenced(s string) string {
 	return fence + "text\n" + strings.TrimRight(s, "\n") + "\n" + fence + "\n"
 }
 
-func flag(p evidence.Protocol) string {
-	if p == evidence.Default {
-		return say("report.no-setting")
-	}
-	return p.Flag()
-}
+func flag(p evidence.Protocol) string { return cmp.Or(p.Flag(), say("report.no-setting")) }
 
-func transport(t evidence.Transport) string {
-	if t == evidence.NoTransport {
-		return say("page.not-known")
-	}
-	return t.String()
-}
+func transport(t evidence.Transport) string { return cmp.Or(t.String(), say("page.not-known")) }
 
 func utc(t time.Time) string {
 	if t.IsZero() {

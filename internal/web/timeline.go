@@ -221,14 +221,14 @@ func (c clock) inWords(probes []sample) string {
 
 // sample is one part of the drawing in short.
 func (c clock) sample(p sample) string {
-	took := ""
+	var said words.Pieces
+	if p.Failed > 0 {
+		said = append(said, words.Of("page.timeline-sample", words.With{"failed": p.Failed, "n": p.Probes}))
+	}
 	if p.MS >= 0 {
-		took = c.Write(words.Millis(p.MS))
+		said = append(said, words.Millis(p.MS))
 	}
-	if p.Failed == 0 {
-		return took
-	}
-	return c.Say("page.timeline-sample", words.With{"failed": p.Failed, "n": p.Probes}) + prefixed(", ", took)
+	return c.Write(said)
 }
 
 // scale is what the upper edge stands for: a round number that nineteen in twenty samples stay

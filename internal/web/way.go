@@ -124,10 +124,7 @@ func (v way) measured(at diagnosis.Place) g.Node {
 	case at == diagnosis.AtCloudflare && p != nil && v.Way.Parts[diagnosis.ToCloudflare] == diagnosis.Passes:
 		said = v.answered(p)
 	case at == diagnosis.AtTunnel && v.Way.Parts[at] != diagnosis.Unseen:
-		said = v.Say("page.way.connections", words.With{"n": v.Protocol.Ready})
-		if v.Protocol.Transport != "" {
-			said = v.Protocol.Transport + ", " + said
-		}
+		said = v.Write(words.Pieces{v.Protocol.Transport, words.Of("page.way.connections", words.With{"n": v.Protocol.Ready})})
 	case at == diagnosis.AtHomeAssistant && d != nil && d.Status != 0:
 		said = v.Say("page.way.direct", words.With{"status": d.Status, "took": words.Millis(d.TookMS)})
 	case at == diagnosis.AtHomeAssistant && d == nil && v.Way.Core != "":
@@ -138,13 +135,12 @@ func (v way) measured(at diagnosis.Place) g.Node {
 
 // answered is what came back from Cloudflare. What a good check brought, Home Assistant said.
 func (v way) answered(p *medic.ProbeStatus) string {
-	colo := ""
+	var said words.Pieces
+	if !p.OK && p.Status != 0 {
+		said = append(said, words.Of("page.way.answer", words.With{"status": p.Status, "took": words.Millis(p.TookMS)}))
+	}
 	if p.Colo != "" {
-		colo = v.Say("page.way.colo", words.With{"colo": p.Colo})
+		said = append(said, words.Of("page.way.colo", words.With{"colo": p.Colo}))
 	}
-	if p.OK || p.Status == 0 {
-		return colo
-	}
-	after := v.Say("page.way.answer", words.With{"status": p.Status, "took": words.Millis(p.TookMS)})
-	return after + prefixed(", ", colo)
+	return v.Write(said)
 }
