@@ -125,8 +125,9 @@ func (c clock) marks(back time.Duration) (list g.Group) {
 	if back > 48*time.Hour {
 		how = words.WeekdayMark
 	}
-	for i := range time.Duration(4) {
-		list = append(list, el("span", text(c.Write(c.at(c.now.Add(i*back/4-back), how)))))
+	for i := range 4 {
+		at := c.now.Add(back*time.Duration(i)/4 - back)
+		list = append(list, el("span", text(c.Write(c.at(at, how)))))
 	}
 	return append(list, el("span", c.say("page.timeline-now")))
 }
