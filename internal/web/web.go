@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -19,6 +20,7 @@ import (
 
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/medic"
+	"tunnelmedic/internal/network"
 	"tunnelmedic/internal/plain"
 	"tunnelmedic/internal/words"
 )
@@ -197,4 +199,18 @@ func Server(c Config) *http.Server {
 	}
 	s.RegisterOnShutdown(c.Feed.Close)
 	return s
+}
+
+// maxConns is how many connections are open at once. Ingress opens one for each request
+// that is under way; one for each open page carries its events.
+const maxConns = 128
+
+// Listener lets in only who may ask for something: the ingress peers, and this machine
+// for its health. Everybody else's connection is closed before a byte of theirs is
+// read, and so is one too many.
+func (c Config) Listener(l net.Listener) net.Listener {
+	return network.Few(l, maxConns, func(from net.Addr) bool {
+		peer := sender(from.String())
+		return peer.IsLoopback() || c.known(peer)
+	})
 }

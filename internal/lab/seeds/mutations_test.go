@@ -52,7 +52,7 @@ var mutants = []*mutation{
 		{"internal/treatment/change.go", "	return c.Diary.Intend(in)\n}", "	_ = c.Diary.Intend(in)\n	return nil\n}"}}},
 	{"the page is shown to anybody", []string{"a stranger asks for the page"}, []patch{
 		{"internal/web/web.go", "		if !c.peer(r) {\n", "		if false {\n"},
-		{"internal/web/listener.go", "peer.IsLoopback() || c.known(peer)", "peer.IsLoopback() || true"}}},
+		{"internal/web/web.go", "peer.IsLoopback() || c.known(peer)", "peer.IsLoopback() || true"}}},
 	{"another store's app is taken", []string{"another store's app appears"}, []patch{
 		{"internal/tunnel/find.go", `w.Slug == "" && ProvenanceOf(a.Slug) == Stranger`, "false"},
 		{"internal/tunnel/find.go", "	case kept >= 0:", "	case false:"}}},
