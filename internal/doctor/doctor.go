@@ -163,7 +163,7 @@ func (x *examination) connector(t tunnel.Target) *tunnel.Connector {
 // look makes every look of the plan.
 func (x *examination) look(ctx context.Context) {
 	home, set := survey.Home{Public: x.place.Public}, x.place.Looks
-	home.Public.Timeout = Bounded(home.Public.Timeout)
+	home.Public.Timeout = Bounded(home.Public)
 	set.Timeout, set.Limit, set.Log = home.Public.Timeout, restLimit, zerolog.Nop()
 	set.Remember = nil // that is the daemon's
 	if x.place.inside() {
@@ -264,12 +264,7 @@ func family(network string) string {
 }
 
 // Bounded keeps a look's time within what the whole may take.
-func Bounded(d time.Duration) time.Duration {
-	if d <= 0 {
-		return lookTimeout
-	}
-	return min(d, lookTimeout)
-}
+func Bounded(t probe.Target) time.Duration { return min(t.Limit(), lookTimeout) }
 
 func sameHost(text string, u *url.URL) bool {
 	v, err := probe.CheckURL(text)

@@ -63,7 +63,7 @@ type Report struct {
 func Examine(ctx context.Context, p doctor.Place, path string, count int, done func(Look)) Report {
 	way := survey.Way{World: p.Looks.World}
 	t := way.Where(ctx, p.Public)
-	t.Timeout = doctor.Bounded(t.Timeout)
+	t.Timeout = doctor.Bounded(t)
 	r := Report{At: time.Now(), URL: t.URL.String() + path, Notes: p.Notes}
 	shapes := []Shape{HeadersAlone, EmptyData}
 	tallies := []Tally{{Shape: shapes[0]}, {Shape: shapes[1]}}

@@ -4,6 +4,7 @@
 package survey
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -132,9 +133,7 @@ const controlLimit = 15 * time.Second
 
 // New makes a surveyor. It looks at nothing yet.
 func New(set Settings) *Surveyor {
-	if set.Limit <= 0 {
-		set.Limit = controlLimit
-	}
+	set.Limit = cmp.Or(set.Limit, controlLimit)
 	s := &Surveyor{set: set}
 	s.forget()
 	return s
