@@ -27,8 +27,8 @@ const (
 	// hungTime is how long a running connector may be without a connection, and say
 	// nothing of trouble, before it counts as hung.
 	hungTime = 5 * time.Minute
-	// breaks is how often connections must have broken before the tunnel is said to flap.
-	breaks = 3
+	// ManyBreaks is how often connections must have broken before the tunnel is said to flap.
+	ManyBreaks = 3
 )
 
 func unanswered(l evidence.Look) bool { return l.Done() && !l.Answered() }
@@ -197,7 +197,7 @@ func quicBlocked(e evidence.Evidence) bool {
 // flapping: connections break again and again, over whichever transport and whatever
 // the words, or are made and never come to stand.
 func flapping(e evidence.Evidence) bool {
-	if e.Log.Lost < breaks || e.Log.Rejected > 0 || e.Log.FellBack || e.Internet == evidence.InternetDown || !e.Direct.Healthy() {
+	if e.Log.Lost < ManyBreaks || e.Log.Rejected > 0 || e.Log.FellBack || e.Internet == evidence.InternetDown || !e.Direct.Healthy() {
 		return false
 	}
 	return noConnector(e.Public) || upgradeHung(e) || e.Public.CFRay() != "" && e.Public.Trouble == evidence.Cut

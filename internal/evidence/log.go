@@ -1,5 +1,10 @@
 package evidence
 
+import "time"
+
+// OfLate is how far back connections that broke count.
+const OfLate = 10 * time.Minute
+
 // Log is what the log of the Cloudflared app amounts to, cloudflared's lines and
 // those of the app's own start script, both of its present run. Counts are of
 // events: one connection that breaks writes up to three lines, and is one event.
@@ -21,7 +26,7 @@ type Log struct {
 	Unspoken    int // TLS failed on this side: "CurvePreferences includes unsupported curve"
 	Unresolved  int // the edge's addresses could not be looked up
 
-	Lost     int       // how often, of late, one connection broke, the one that broke most
+	Lost     int       // how often, of late (OfLate), one connection broke, the one that broke most
 	LostOver Transport // over what it did
 
 	// What single requests met, of late.

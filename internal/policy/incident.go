@@ -143,8 +143,8 @@ func (i *Incident) count(t *turn) {
 }
 
 // pause is for how long connections that break again and again may stand in between: a
-// log counts breaks of ten minutes (lostWindow in internal/tunnel).
-const pause = 10 * time.Minute
+// log counts no older breaks.
+const pause = evidence.OfLate
 
 // pausing says whether good looks, however many, may be but a pause of the fault: of
 // connections that break again and again, the next break has nothing to do with them.

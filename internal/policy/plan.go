@@ -148,6 +148,19 @@ func (r Rules) between(from, to int, now time.Time) bool {
 	return r.hasty() || from <= h && h < to
 }
 
+// NextQuiet is the first moment at which it may, from one on.
+func (r *Rules) NextQuiet(from time.Time) time.Time {
+	at := r.local(from)
+	if r.Quiet(at) {
+		return from
+	}
+	day := at.Day()
+	if at.Hour() >= quietTo {
+		day++
+	}
+	return time.Date(at.Year(), at.Month(), day, quietFrom, 0, 0, 0, at.Location())
+}
+
 // hasty says whether times of day do not count: fail-back times below an hour are those of
 // tests, which cannot wait for the night.
 func (r Rules) hasty() bool { return r.Failback > 0 && r.Failback < time.Hour }

@@ -9,6 +9,7 @@ import (
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/policy"
 	"tunnelmedic/internal/sensor"
+	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/treatment"
 )
 
@@ -58,32 +59,21 @@ func Defaults() policy.Rules {
 // care is a home in the care of the real policy: what internal/medic does with it,
 // in virtual time.
 type care struct {
-	*tunnel
-	rules policy.Rules
-	*dice
-
-	now      time.Duration
+	*home
+	rules    policy.Rules
 	state    policy.State
 	sees     policy.Sight
 	sense    sensor.Sensor
-	counters evidence.Counters // the connector's, of refused requests
+	counters evidence.Counters // the connector's, as they were last read
 	missing  bool              // the sensor has seen the connections go, and not come back
-	log      logSaid
-	visit    time.Duration // the next attempt of somebody to connect; never, to be drawn
-	leave    time.Duration // when they give up
 
 	noticed time.Duration // the end of the first look that showed the fault
-	alarm   time.Duration
-	alarms  int
-	leaps   bool    // looks that are known to be good are passed over
-	drawn   []int64 // how many good looks follow the next losses, where that is drawn already
-	fated   int64   // the look, counted from the next, that is known to be lost at random; 0: none is
+	leaps   bool          // looks that are known to be good are passed over
+	drawn   []int64       // how many good looks follow the next losses, where that is drawn already
 }
 
 func newCare(s *story, rules policy.Rules) *care {
-	c := &care{tunnel: newTunnel(s, s.own), rules: rules, dice: newDice(s.salt, 2, s.noise), noticed: never, alarm: never, visit: never, leaps: true,
-		counters: evidence.Counters{Codes: map[int]uint64{}}, log: logSaid{read: -time.Hour}}
-	c.up, c.started = -time.Hour, -time.Hour // it has been running for long, and was watched for days
+	c := &care{home: newHome(s, rules.Burst), rules: rules, noticed: never, leaps: true, counters: evidence.Counters{Codes: map[int]uint64{}}}
 	c.state.Noise = detect.Noise{Failures: math.Round(2500 * s.noise), Probes: 2500}
 	c.read(0)
 	return c
@@ -117,172 +107,6 @@ func (c *care) live(limit time.Duration) {
 func (c *care) idle() bool {
 	s := &c.state
 	return !s.TroubleSince.IsZero() && !s.Alert() && s.Trouble == diagnosis.Healthy && c.now >= c.up && !c.missing
-}
-
-func (c *care) troubled() bool { return c.spell(c.now) != nil }
-
-// waits says whether there is nothing to do but to wait for the end of a trouble that
-// draws no lots and leaves no mark in the connector's counters: then a look changes nothing.
-func (c *care) waits() bool {
-	s, sp := &c.state, c.spell(c.now)
-	return (sp.kind == blinding || sp.kind == unready && c.missing) && s.Trouble == sp.cause && s.Trouble != diagnosis.RateLimited && s.Trouble != diagnosis.TunnelDown &&
-		!s.Alert() && c.now >= c.up
-}
-
-// endure lets time pass until a look is due that may be another than those before.
-func (c *care) endure(next time.Duration) {
-	due, sp := c.now+next, c.spell(c.now)
-	if c.wait(next); c.now < due || c.spell(due) != sp || c.sense.Standby().After(c.clock(due-c.pace.Sensor)) {
-		return // it is over, or the sensor has something to say, or may have soon
-	}
-	// The last rounds in the trouble are gone through, for what their readings leave behind.
-	for end := sp.until(c.transport()); ; c.now = due {
-		due = c.now + c.pace.Bad
-		due += c.rules.Next(&c.state, c.clock(due))
-		if due+2*(due-c.now) > end {
-			return
-		}
-	}
-}
-
-// doubtful says whether a look has failed and nothing more is known, so that good
-// looks change nothing but the score.
-func (c *care) doubtful() bool {
-	s := &c.state
-	return s.Trial == nil && s.Incident == nil && s.Detector.Suspects() && c.now >= c.up
-}
-
-// breathe passes over good looks after a failed one, up to one at which something
-// happens: the next failure, or the last good look that it takes to be idle again.
-func (c *care) breathe(next time.Duration) time.Duration {
-	var good int64
-	if len(c.drawn) > 0 {
-		good, c.drawn = c.drawn[0], c.drawn[1:]
-	} else {
-		good = c.goodLooks()
-	}
-	n, at, until := int64(0), c.now+next, c.nextSpell()
-	for n < min(good, int64(c.state.Detector.Left()-1)) && at < until {
-		n++
-		c.now = at + c.pace.Good
-		next = c.rules.Doubting(c.state.Detector.Probes + int(n))
-		at = c.now + next
-	}
-	c.fated = good - n + 1
-	if n == 0 {
-		return next
-	}
-	c.state.Detector.Works(int(n))
-	return next
-}
-
-// rest passes over the looks of a healthy home, up to one before which or at which
-// something happens; it gives the time to the look after that. Even spacing, and
-// random losses that have no memory, make this exact. What the sensor would add is
-// left out here: it sees no random losses.
-func (c *care) rest(next, limit time.Duration) time.Duration {
-	limit = min(limit, c.nextSpell())
-	if f := c.state.Failback; f != nil {
-		limit = min(limit, c.comeback(max(c.now, f.Due.Sub(c.start))))
-	}
-	every := next + c.pace.Good
-	n, good := max(0, int64((limit-c.now)/every)), c.goodLooks()
-	if n > 0 {
-		c.visit = never
-	}
-	c.fated = 0
-	c.state.Noise.Probes += float64(min(n, good))
-	if good >= n {
-		c.now += time.Duration(n) * every
-		c.read(c.now) // what the sensor saw in vain is long past for it
-		c.wait(next)
-		return c.look(false)
-	}
-	c.now += time.Duration(good)*every + next
-	if c.passes() {
-		return c.rules.Interval
-	}
-	return c.look(true)
-}
-
-// passes leaps over a suspicion that begins with a random loss and comes to nothing, as
-// nearly every one does, and says whether it was one: for the policy it is one more of this
-// home's noise. If it was none, nothing has happened yet, and how many good looks follow its
-// losses stays drawn.
-func (c *care) passes() bool {
-	const ample = 10 * time.Minute
-	until := c.now + ample
-	for i := c.i; i < len(c.spells) && c.spells[i].from < until; i++ {
-		if c.spells[i].until(c.transport()) > c.now {
-			return false
-		}
-	}
-	if c.state.Transport != quic && c.shut(c.now) != 0 { // the edge is asked over QUIC
-		return false
-	}
-	var d detect.Detector
-	now := c.now
-	c.drawn = c.drawn[:0]
-	for {
-		now += c.pace.Bad
-		d.Count(time.Time{}, detect.Silent, c.state.Noise)
-		left := d.Left()
-		if d.Certain() || now+time.Duration(left)*(c.rules.Burst+c.pace.Good) > until {
-			return false
-		}
-		good := c.goodLooks()
-		c.drawn = append(c.drawn, good)
-		n := int(min(good, int64(left)))
-		if now += c.rules.Burst / 4; n > 0 {
-			now += time.Duration(n)*c.pace.Good + c.rules.Doubted(d.Probes+1, n-1)
-		}
-		if n == left {
-			break
-		}
-		if d.Works(n); n > 0 {
-			now += c.rules.Doubting(d.Probes)
-		}
-	}
-	c.drawn = c.drawn[:0]
-	c.state.Noise.Learn(d.First())
-	c.now, c.state.LastGood = now, c.clock(now)
-	return true
-}
-
-// comeback is the first moment, from t on, at which the return to the user's own
-// setting may come: in a quiet hour, and not while the network keeps out what it needs.
-func (c *care) comeback(t time.Duration) time.Duration {
-	t = c.quiet(t)
-	if until := c.shut(t); until != 0 && c.state.Own != evidence.HTTP2 {
-		if until == never {
-			return never
-		}
-		return c.quiet(until)
-	}
-	return t
-}
-
-// nextSpell is when the next one begins that the transport in use feels.
-func (c *care) nextSpell() time.Duration {
-	for i := c.i; i < len(c.spells); i++ {
-		if sp := &c.spells[i]; sp.from > c.now && sp.touches(c.transport()) {
-			return sp.from
-		}
-	}
-	return never
-}
-
-// quiet is the first moment of a quiet hour, from t on.
-func (c *care) quiet(t time.Duration) time.Duration {
-	at := c.clock(t).In(c.rules.Location)
-	if c.rules.Quiet(at) {
-		return t
-	}
-	day := at.Day()
-	if at.Hour() > 4 {
-		day++
-	}
-	return time.Date(at.Year(), at.Month(), day, 3, 0, 0, 0, c.rules.Location).Sub(c.start)
 }
 
 // look looks, decides, and carries out what is ordered; it gives the time to the
@@ -331,85 +155,10 @@ func (c *care) note(d policy.Decision) {
 	}
 }
 
-// see gives what a look shows that begins now, by what it is to mean (see shown).
-func (c *care) see(lost bool) diagnosis.Cause {
-	sp := c.spell(c.now)
-	switch {
-	case c.now < c.up:
-		if c.setting == evidence.QUIC && c.shut(c.now) != 0 && c.now >= c.started+c.pace.Dialled {
-			return diagnosis.QUICBlocked
-		}
-		return diagnosis.TunnelDown
-	case sp == nil && c.fated > 0:
-		if c.fated--; c.fated == 0 {
-			return diagnosis.UpgradeSilent
-		}
-	case sp == nil:
-		if lost || c.lost() {
-			return diagnosis.UpgradeSilent
-		}
-	case sp.kind == stripping:
-		if loss := sp.loss[c.transport()]; c.Float64() < loss {
-			if !sp.hangs {
-				c.counters.Codes[refused]++
-			}
-			return sp.cause
-		}
-		if lost || c.lost() {
-			return diagnosis.UpgradeSilent
-		}
-	case sp.cuts():
-		return c.parted(sp)
-	case sp.kind == away && sp.to-c.now < c.pace.Bad:
-		// Home Assistant came back between the probe and its controls: it looks as if
-		// the tunnel alone had refused.
-		return diagnosis.UpgradeRefused
-	default:
-		if sp.kind == away {
-			c.counters.Codes[refused]++
-		}
-		return sp.cause
-	}
-	return diagnosis.Healthy
-}
-
-// logSaid is what the app's log said of the connections when it was last read.
-type logSaid struct {
-	read    time.Duration
-	blocked bool // QUIC was dialled in vain
-	breaks  int  // of one connection, of late
-}
-
-// What makes the tunnel's log a verdict: see readLog in internal/medic, lostWindow in
-// internal/tunnel, and breaks in internal/diagnosis.
-const (
-	readingLog = 3 // bursts between two readings
-	ofLate     = 10 * time.Minute
-	manyBreaks = 3
-)
-
-// parted is what a look shows that finds the tunnel without a connection: that it is
-// away, until its log says why.
-func (c *care) parted(sp *spell) diagnosis.Cause {
-	if c.now-c.log.read >= readingLog*c.rules.Burst {
-		c.log = logSaid{read: c.now, blocked: sp.kind == blocked && c.now >= sp.from+c.pace.Dialled}
-		for i := c.i; i >= 0 && sp.kind == breaking && c.spells[i].from >= max(c.up, sp.from-ofLate); i-- {
-			c.log.breaks++
-		}
-	}
-	switch {
-	case c.log.blocked:
-		return diagnosis.QUICBlocked
-	case c.log.breaks >= manyBreaks:
-		return diagnosis.TunnelFlapping
-	}
-	return diagnosis.TunnelDown
-}
-
-// asks says whether a look asks the edge over QUIC, as quicMatters in internal/survey does: what
-// passes, the tunnel shows itself while it uses it.
+// asks says whether a look asks the edge over QUIC.
 func (c *care) asks(v diagnosis.Vote) bool {
-	return c.state.Transport != quic && (v != diagnosis.Works || c.rules.FailbackDue(&c.state, c.clock(c.now)))
+	m := survey.Moment{Transport: c.state.Transport, Due: c.rules.FailbackDue(&c.state, c.clock(c.now))}
+	return m.QUICMatters(v != diagnosis.Works)
 }
 
 // sight is what the policy is told now: what was found, and what is this home's.
@@ -486,11 +235,9 @@ func (c *care) stirs(at time.Duration) time.Duration {
 	return t
 }
 
-// refused is the status of a request that came without its headers.
-const refused = 400
-
 // read takes a reading of the connector, and says whether it calls for a look.
 func (c *care) read(at time.Duration) bool {
+	c.counters.Errors = c.refusals
 	e := evidence.Connector{Asked: true, Ready: 4, Counters: &c.counters}
 	if sp := c.spell(at); at < c.up || sp != nil && sp.unready() {
 		e.Ready = 0
@@ -500,43 +247,4 @@ func (c *care) read(at time.Duration) bool {
 	}
 	c.missing = e.Ready == 0
 	return true
-}
-
-// visits lets people try to connect up to a moment. Whoever does not get through
-// tries again for a while; each failure is counted by the connector, unless it
-// never came that far.
-func (c *care) visits(until time.Duration) {
-	if c.visit == never {
-		c.visit = c.arrival(c.now)
-	}
-	for c.visit <= until {
-		sp := c.spell(c.visit)
-		hit := c.Float64() < sp.share(c.transport())
-		failed := hit || c.lost()
-		// What is lost on the way, or hangs, leaves no mark in the connector's counters.
-		if hit && !sp.unready() && !sp.hangs && c.visit >= c.up {
-			c.counters.Codes[refused]++
-		}
-		switch {
-		case !failed:
-			c.visit, c.leave = c.arrival(c.visit), 0
-		case c.leave == 0:
-			c.leave = c.visit + c.pace.Patience
-			fallthrough
-		default:
-			if c.visit += c.pace.Retry; c.visit > c.leave {
-				c.visit, c.leave = c.arrival(c.visit), 0
-			}
-		}
-	}
-}
-
-// arrival draws the next time that somebody opens Home Assistant from outside.
-func (c *care) arrival(t time.Duration) time.Duration {
-	for {
-		t += gap(c.Rand, mostOpenings*c.world.Visits, time.Hour)
-		if openings, _ := day(c.clock(t).In(c.rules.Location).Hour()); c.Float64()*mostOpenings < openings {
-			return t
-		}
-	}
 }

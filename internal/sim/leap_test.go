@@ -20,7 +20,7 @@ func twins(cfg Config, f Family, i int, world Assumptions) (a, b *care) {
 // alike says in what two homes differ, "" if in nothing that matters from now on.
 func alike(a, b *care) string {
 	for what, pair := range map[string][2]any{
-		"time": {a.now, b.now}, "state": {a.state, b.state}, "sensor": {a.sense, b.sense}, "refused": {a.counters, b.counters}, "missing": {a.missing, b.missing},
+		"time": {a.now, b.now}, "state": {a.state, b.state}, "sensor": {a.sense, b.sense}, "refused": {a.refusals, b.refusals}, "missing": {a.missing, b.missing},
 		"visit": {a.visit, b.visit}, "leave": {a.leave, b.leave}, "dice": {*a.dice, *b.dice},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {

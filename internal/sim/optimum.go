@@ -232,8 +232,8 @@ func (m *model) unequal(weight, noise, lasts float64) (list []optimum.Fault) {
 
 // optimal follows the strategy from the moment at which the fault is noticed. Once it has
 // restarted it is told the truth; of faults that the model does not know, at once.
-func (all *optima) optimal(s *story, cfg *Config, noticed time.Duration) *care {
-	c := newCare(s, cfg.Rules)
+func (all *optima) optimal(s *story, cfg *Config, noticed time.Duration) *tunnel {
+	t := newRunning(s)
 	if all == nil || noticed == never || !s.family.solved() {
 		return oracle(s, noticed)
 	}
@@ -248,18 +248,18 @@ func (all *optima) optimal(s *story, cfg *Config, noticed time.Duration) *care {
 	at := noticed
 	for n, k := 1, 1; ; n++ {
 		switch act := plan.Act(n, k); {
-		case act == optimum.Ask, c.spell(at) == nil:
+		case act == optimum.Ask, t.spell(at) == nil:
 			return s.knowing(at)
 		case act == optimum.Again:
-			return s.knowing(at+c.pace.Write, s.own)
+			return s.knowing(at+t.pace.Write, s.own)
 		case act == optimum.Switch:
-			return s.knowing(at+c.pace.Write, otherWay(s.own))
+			return s.knowing(at+t.pace.Write, otherWay(s.own))
 		}
 		at += pause
-		if rng.Float64() < c.spell(at).share(c.transport()) || f == silent && rng.Float64() < c.noise {
+		if rng.Float64() < t.spell(at).share(t.transport()) || f == silent && rng.Float64() < t.noise {
 			at, k = at+bad, k+1
 		} else {
-			at += c.pace.Good
+			at += t.pace.Good
 		}
 	}
 }
@@ -275,21 +275,19 @@ func otherWay(p evidence.Protocol) evidence.Protocol {
 // knowing ends a story in the hands of one who restarts with a protocol, if one is given,
 // and is told the truth after it. The duty of the option failback_hours is everybody's: a
 // day after a change, in a quiet hour, the user's own protocol is tried again.
-func (s *story) knowing(at time.Duration, first ...evidence.Protocol) *care {
-	var best *care
+func (s *story) knowing(at time.Duration, first ...evidence.Protocol) *tunnel {
+	var best *tunnel
 	for _, p := range []evidence.Protocol{s.own, evidence.Auto, evidence.QUIC, evidence.HTTP2} {
-		c := newCare(s, Defaults())
-		c.rules.Location = s.start.Location()
-		then := at
+		t, then := newRunning(s), at
 		for _, f := range first {
-			c.restart(then, f, true)
-			then = c.up
+			t.restart(then, f, true)
+			then = t.up
 		}
-		if p.Effective() != c.setting.Effective() {
-			c.restart(then, p, true)
+		if p.Effective() != t.setting.Effective() {
+			t.restart(then, p, true)
 		}
-		if c.comesBack(); best == nil || c.cut < best.cut {
-			best = c
+		if t.comesBack(); best == nil || t.cut < best.cut {
+			best = t
 		}
 	}
 	best.alarm = at
@@ -297,13 +295,13 @@ func (s *story) knowing(at time.Duration, first ...evidence.Protocol) *care {
 }
 
 // comesBack does the duty until the fault is over, or the user's own protocol is back.
-func (c *care) comesBack() {
-	for wait := c.rules.Failback; c.setting.Effective() != c.own.Effective(); wait *= 2 {
-		cure, at := c.setting, c.deserted(c.up+wait)
-		c.restart(at, c.own, true)
-		if c.spell(at).share(c.transport()) > 0 {
-			c.restart(c.up, cure, true)
+func (t *tunnel) comesBack() {
+	for wait := Defaults().Failback; t.setting.Effective() != t.own.Effective(); wait *= 2 {
+		cure, at := t.setting, t.deserted(t.up+wait)
+		t.restart(at, t.own, true)
+		if t.spell(at).share(t.transport()) > 0 {
+			t.restart(t.up, cure, true)
 		}
 	}
-	c.pass(max(c.end, c.up))
+	t.pass(max(t.end, t.up))
 }

@@ -19,10 +19,10 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	eyes, onset := oracles(s, m.noticed)
 	lanes := []struct {
 		who Actor
-		c   *care
+		t   *tunnel
 	}{
 		{Nothing, alone(s, s.own)}, {Static, alone(s, evidence.HTTP2)}, {Sidecar, sidecar().live(s)}, {Watchdog, watchdog().live(s)},
-		{Medic, m}, {SameEyes, eyes}, {Oracle, onset},
+		{Medic, m.tunnel}, {SameEyes, eyes}, {Oracle, onset},
 	}
 	const left, width, right, height, lane = 110.0, 860.0, 90.0, 26.0, 36.0
 	from, to := s.onset()-5*time.Minute, s.onset()+30*time.Minute
@@ -47,8 +47,8 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 	fmt.Fprintf(&b, "<text x=\"%.0f\" y=\"24\" text-anchor=\"end\" fill=\"#555\">min cut off, in all</text>\n", left+width+right-12)
 	for i, l := range lanes {
 		y := 40 + lane*float64(i)
-		fmt.Fprintf(&b, "<text x=\"12\" y=\"%.0f\" fill=\"#222\">%s</text><text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\" fill=\"#222\">%s</text>\n", y+18, l.who, left+width+right-12, y+18, minutes(l.c.cut/60))
-		l.c.paint(&b, from, to, x, y, height)
+		fmt.Fprintf(&b, "<text x=\"12\" y=\"%.0f\" fill=\"#222\">%s</text><text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\" fill=\"#222\">%s</text>\n", y+18, l.who, left+width+right-12, y+18, minutes(l.t.cut/60))
+		l.t.paint(&b, from, to, x, y, height)
 	}
 	step := 5 * time.Minute
 	for to-from > 14*step {
@@ -69,7 +69,7 @@ func Picture(w io.Writer, cfg Config, f Family, index int) error {
 }
 
 // paint draws a tunnel's life from its marks.
-func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Duration) float64, y, height float64) {
+func (t *tunnel) paint(b *strings.Builder, from, to time.Duration, x func(time.Duration) float64, y, height float64) {
 	part := func(a, z time.Duration, fill string, least, most float64) { // from and to a share of the height
 		if z > a && z > from && a < to {
 			fmt.Fprintf(b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", x(a), y+least*height, max(x(z)-x(a), 1), (most-least)*height, fill)
@@ -77,20 +77,20 @@ func (c *care) paint(b *strings.Builder, from, to time.Duration, x func(time.Dur
 	}
 	box := func(a, z time.Duration, fill string) { part(a, z, fill, 0, 1) }
 	mended := false
-	for i, m := range c.marks {
+	for i, m := range t.marks {
 		until := to
-		if i+1 < len(c.marks) {
-			until = c.marks[i+1].at
+		if i+1 < len(t.marks) {
+			until = t.marks[i+1].at
 		}
 		if m.down {
 			box(m.at, until, "#222")
-			for _, sp := range c.spells {
+			for _, sp := range t.spells {
 				mended = mended || sp.mends && sp.from <= m.at
 			}
 			continue
 		}
 		box(m.at, until, fillOf(m.over))
-		for _, sp := range c.spells {
+		for _, sp := range t.spells {
 			if share := sp.share(m.over); share > 0 && !(sp.mends && mended) {
 				part(max(sp.from, m.at), min(sp.to, until), "#c62828", 1-share, 1)
 			}

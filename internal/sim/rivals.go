@@ -25,8 +25,8 @@ func sidecar() rival { return rival{every: time.Minute, failures: 3, rotates: tr
 func watchdog() rival { return rival{every: 2 * time.Minute, failures: 2} }
 
 // live lives through the story, until the fault is over and a look was good.
-func (r rival) live(s *story) *care {
-	c := newCare(s, Defaults())
+func (r rival) live(s *story) *tunnel {
+	c := newHome(s, Defaults().Burst)
 	c.now = time.Duration(c.Int64N(int64(r.every)))
 	order := []evidence.Protocol{evidence.Auto, evidence.QUIC, evidence.HTTP2}
 	for row, lost := 0, 0; ; c.now += r.every {
@@ -54,12 +54,12 @@ func (r rival) live(s *story) *care {
 		c.restart(c.now, p, false)
 	}
 	c.pass(max(c.now, c.end))
-	return c
+	return c.tunnel
 }
 
 // rest passes over good looks, and over losses at random that a good look follows; it says how
 // many looks from the next on are known to be lost.
-func (r rival) rest(c *care) int {
+func (r rival) rest(c *home) int {
 	n := max(0, int64((min(c.end, c.nextSpell())-c.now)/r.every))
 	for {
 		good := c.goodLooks()
@@ -78,17 +78,16 @@ func (r rival) rest(c *care) int {
 }
 
 // left alone, a home keeps a protocol.
-func alone(s *story, p evidence.Protocol) *care {
-	c := newCare(s, Defaults())
-	c.tunnel = newTunnel(s, p)
-	c.pass(c.end)
-	return c
+func alone(s *story, p evidence.Protocol) *tunnel {
+	t := newTunnel(s, p)
+	t.pass(t.end)
+	return t
 }
 
 // oracles are the one that learns of the fault when it is noticed, and the one that
 // acts at its onset. In a year of ordinary troubles nothing can be gained, and both
 // know.
-func oracles(s *story, noticed time.Duration) (sameEyes, atOnset *care) {
+func oracles(s *story, noticed time.Duration) (sameEyes, atOnset *tunnel) {
 	if s.family == Ordinary {
 		return alone(s, s.own), alone(s, s.own)
 	}
@@ -100,23 +99,22 @@ func oracles(s *story, noticed time.Duration) (sameEyes, atOnset *care) {
 // protocol. It has the same duty as everybody who changes the user's setting: it
 // brings it back, in the first quiet hour after the fault, as soon as nobody is
 // connected.
-func oracle(s *story, at time.Duration) *care {
+func oracle(s *story, at time.Duration) *tunnel {
 	best := alone(s, s.own)
 	if at == never {
 		return best
 	}
 	for _, p := range []evidence.Protocol{s.own, evidence.Auto, evidence.QUIC, evidence.HTTP2} {
-		c := newCare(s, Defaults())
-		c.rules.Location = s.start.Location()
-		c.restart(at, p, true)
-		end := c.end
+		t := newRunning(s)
+		t.restart(at, p, true)
+		end := t.end
 		if p.Effective() != s.own.Effective() {
-			end = c.deserted(c.end)
-			c.restart(end, s.own, true)
-			end = c.up
+			end = t.deserted(t.end)
+			t.restart(end, s.own, true)
+			end = t.up
 		}
-		if c.pass(max(end, c.up)); c.cut < best.cut {
-			best = c
+		if t.pass(max(end, t.up)); t.cut < best.cut {
+			best = t
 		}
 	}
 	best.alarm = at
@@ -125,10 +123,13 @@ func oracle(s *story, at time.Duration) *care {
 
 // deserted is the first moment of a quiet hour, from t on, at which nobody is
 // connected.
-func (c *care) deserted(t time.Duration) time.Duration {
-	at := c.quiet(t)
-	for c.socketsOpen(at) {
-		at = c.quiet(at + time.Minute)
+func (s *story) deserted(t time.Duration) time.Duration {
+	rules := Defaults()
+	rules.Location = s.start.Location()
+	quiet := func(t time.Duration) time.Duration { return rules.NextQuiet(s.clock(t)).Sub(s.start) }
+	at := quiet(t)
+	for s.socketsOpen(at) {
+		at = quiet(at + time.Minute)
 	}
 	return at
 }

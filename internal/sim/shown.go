@@ -80,7 +80,7 @@ func shown() map[diagnosis.Cause]evidence.Evidence {
 		}),
 		diagnosis.TunnelDown:     offline(evidence.Log{}),
 		diagnosis.QUICBlocked:    offline(evidence.Log{QUICFailed: 2}),
-		diagnosis.TunnelFlapping: offline(evidence.Log{Lost: manyBreaks, LostOver: quic}),
+		diagnosis.TunnelFlapping: offline(evidence.Log{Lost: diagnosis.ManyBreaks, LostOver: quic}),
 		diagnosis.NoInternet: with(func(e *evidence.Evidence) {
 			gone := evidence.Look{Stage: evidence.Resolved, Trouble: evidence.Unreachable}
 			e.Public, e.Page, e.Internet, e.Connector = gone, gone, evidence.InternetDown, evidence.Connector{Asked: true, Status: 503}

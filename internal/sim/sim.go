@@ -90,20 +90,19 @@ const limit = 10 * 24 * time.Hour
 
 // live plays one story in everybody's hands.
 func (cfg *Config) live(s *story) (all [actors]ending) {
-	put := func(a Actor, c *care) {
-		e := ending{cut: c.cut / 60, delay: -1, bound: -1, restarts: c.restarts, needless: c.needless, misled: c.misled, alarms: c.alarms}
-		if c.alarm != never && len(s.spells) > 0 {
-			e.delay = (c.alarm - s.onset()).Seconds()
-			if c.noticed != never {
-				// The fourth failing look alarms; after one that was told of they come at an eighth of the burst.
-				e.bound = (c.noticed - s.onset() + 3*(cfg.Rules.Burst/8+cfg.Pace.Bad)).Seconds()
-			}
+	put := func(a Actor, t *tunnel) {
+		e := ending{cut: t.cut / 60, delay: -1, bound: -1, restarts: t.restarts, needless: t.needless, misled: t.misled, alarms: t.alarms}
+		if t.alarm != never && len(s.spells) > 0 {
+			e.delay = (t.alarm - s.onset()).Seconds()
 		}
 		all[a] = e
 	}
 	m := newCare(s, cfg.Rules)
 	m.live(s.end + limit)
-	put(Medic, m)
+	if put(Medic, m.tunnel); all[Medic].delay >= 0 && m.noticed != never {
+		// The fourth failing look alarms; after one that was told of they come at an eighth of the burst.
+		all[Medic].bound = (m.noticed - s.onset() + 3*(cfg.Rules.Burst/8+cfg.Pace.Bad)).Seconds()
+	}
 	put(Nothing, alone(s, s.own))
 	put(Static, alone(s, evidence.HTTP2))
 	put(Sidecar, sidecar().live(s))

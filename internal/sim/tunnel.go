@@ -27,6 +27,9 @@ type tunnel struct {
 	needless int
 	misled   int // restarts while people got through and only a look did not
 	marks    []mark
+
+	alarm  time.Duration // when whoever looks after it first said that something was wrong, from the onset on; never, if nobody did
+	alarms int           // in all
 }
 
 // mark is a change of what a handshake meets, for the picture.
@@ -38,8 +41,15 @@ type mark struct {
 
 // newTunnel is one that was started with a protocol long before the story begins.
 func newTunnel(s *story, p evidence.Protocol) *tunnel {
-	t := &tunnel{story: s, setting: p, fell: s.noQUIC == always && p != evidence.QUIC}
+	t := &tunnel{story: s, setting: p, alarm: never, fell: s.noQUIC == always && p != evidence.QUIC}
 	t.mark(0, false)
+	return t
+}
+
+// newRunning is one under the user's own protocol that was watched for days.
+func newRunning(s *story) *tunnel {
+	t := newTunnel(s, s.own)
+	t.up, t.started = -time.Hour, -time.Hour
 	return t
 }
 

@@ -69,11 +69,14 @@ var plan = [...]look{
 	// What a network lets pass changes seldom, and waiting for an answer that does not come takes seconds.
 	{name: QUIC, after: []Name{Connector}, needs: inHouse, when: quicMatters, every: lasting(10 * time.Minute), make: lookQUIC},
 	// The log is up to 256 KiB.
-	{name: Log, needs: appKnown, when: connectorSuspect, every: func(r *round) time.Duration { return 3 * r.set.Burst }, make: lookLog},
+	{name: Log, needs: appKnown, when: connectorSuspect, every: func(r *round) time.Duration { return LogLasts(r.set.Burst) }, make: lookLog},
 	{name: Core, needs: inHouse, when: failing, make: lookCore},
 	{name: CoreLog, needs: inHouse, when: coreLogMatters, every: coreLogCounts, make: lookCoreLog},
 	{name: Internet, needs: inHouse, when: failing, make: lookInternet},
 }
+
+// LogLasts is how long what the app's log says counts.
+func LogLasts(burst time.Duration) time.Duration { return 3 * burst }
 
 func lasting(d time.Duration) func(*round) time.Duration {
 	return func(*round) time.Duration { return d }
@@ -110,9 +113,13 @@ func startMatters(r *round) bool {
 	return deciding(r) && (supervisor.Managed(s.Info.Options) || r.moment.Due || r.moment.Starting || s.Info.State == evidence.StateError)
 }
 
-// quicMatters: a tunnel that uses QUIC shows itself that QUIC passes.
 func quicMatters(r *round) bool {
-	return deciding(r) && r.moment.Transport != evidence.OverQUIC && r.soFar().Connector.Transport != evidence.OverQUIC
+	return r.moment.QUICMatters(failing(r)) && r.soFar().Connector.Transport != evidence.OverQUIC
+}
+
+// QUICMatters says whether it matters what QUIC to the edge does: a tunnel that uses it shows itself that it passes.
+func (m Moment) QUICMatters(failing bool) bool {
+	return (m.Due || failing) && m.Transport != evidence.OverQUIC
 }
 
 // connectorSuspect says whether the connector may be at fault. While something is suspected

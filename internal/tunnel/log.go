@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// lostWindow is how far back connections that broke count.
-	lostWindow = 10 * time.Minute
 	// oneMoment is how far apart lines of one break may bear their whole seconds.
 	oneMoment = 2 * time.Second
 	// tellingLines is how many telling lines are kept, and how long each may be.
@@ -237,7 +235,7 @@ func (t *tally) onRegistered() {
 }
 
 // old says whether an event is not of late.
-func (t *tally) old(e Event) bool { return !e.At.IsZero() && t.now.Sub(e.At) > lostWindow }
+func (t *tally) old(e Event) bool { return !e.At.IsZero() && t.now.Sub(e.At) > evidence.OfLate }
 
 func (t *tally) dial(e Event) {
 	early := !e.At.IsZero() && !t.since.IsZero() && e.At.Add(time.Second).Before(t.since) // the log's times are whole seconds
