@@ -68,7 +68,8 @@ func (p *Passing) pass(to, good, begin, works float64) {
 	if p.last == 0 {
 		*p, good = Passing{last: to - slots}, 0
 	}
-	worked := func(part float64) float64 { return math.Pow(works, good*part) } // a part of the good looks
+	much := good * math.Log(works)
+	worked := func(part float64) float64 { return math.Exp(much * part) } // a part of the good looks
 	half, all := worked(0.5), worked(1)
 	for i := range p.on {
 		if b := &p.on[i]; b.ratio > 0 {
