@@ -318,3 +318,20 @@ func (r *Rules) Exhausted(s *State) bool {
 	i, m := s.Incident, moment{r: r, s: s}
 	return i != nil && len(i.Tried) > 0 && s.Set == s.Own && !slices.ContainsFunc(i.Tried, Attempt.unjudged) && !m.left()
 }
+
+// Resigned says whether the open incident but waits for the fault's end: each allowed protocol
+// has lost every look, that it is a fault is proven, and looks are as far apart as they ever
+// are. Then one more look that fails as the last one did is counted, and changes nothing else.
+func (r *Rules) Resigned(s *State, now time.Time) bool {
+	i := s.Incident
+	return i != nil && s.Trial == nil && s.Failback == nil && s.Question == nil && s.Last == detect.Explicit && s.Detector.Certain() &&
+		r.patient(now.Sub(i.Alarm)) == r.Interval && s.Set == i.Setting && i.share() == 1 && r.Exhausted(s) && s.rare(told(i.total())) &&
+		!slices.ContainsFunc(i.Tried, func(a Attempt) bool { return a.Failures < a.Probes })
+}
+
+// FailsAgain counts such a look.
+func (s *State) FailsAgain(now time.Time) {
+	s.Detector.Count(now, s.Last, s.Noise)
+	s.Incident.Later.Count(s.Last)
+	s.Incident.LastBad = now
+}

@@ -16,6 +16,10 @@ func (m *moment) proven() bool {
 			return false
 		}
 	}
-	told := detect.Tally{Failures: seen.Explicit, Explicit: seen.Explicit, Probes: seen.Probes}
-	return s.rare(told) || i.LastBad.Sub(i.Onset) >= 5*m.r.Burst && s.rare(seen)
+	return s.rare(told(seen)) || i.LastBad.Sub(i.Onset) >= 5*m.r.Burst && s.rare(seen)
+}
+
+// told is what of a tally was told of.
+func told(t detect.Tally) detect.Tally {
+	return detect.Tally{Failures: t.Explicit, Explicit: t.Explicit, Probes: t.Probes}
 }

@@ -91,6 +91,10 @@ func (c *care) live(limit time.Duration) {
 				next = c.look(false)
 				continue
 			}
+			if c.abides(next) {
+				next = c.look(false)
+				continue
+			}
 		case c.idle():
 			next = c.rest(next, limit)
 			continue

@@ -33,6 +33,22 @@ func (c *care) endure(next time.Duration) {
 	}
 }
 
+// abides passes over looks that are counted and change nothing else, where every WebSocket is
+// lost and nothing is left to be tried; it says whether there were any. The next is due.
+func (c *care) abides(next time.Duration) bool {
+	sp := c.spell(c.now)
+	if sp.kind != stripping || sp.hangs || sp.loss[c.transport()] < 1 || c.state.Trouble != c.found(sp.cause).Cause || c.now < c.up || !c.rules.Resigned(&c.state, c.clock(c.now)) {
+		return false
+	}
+	for c.wait(next); c.spell(c.now) == sp; c.wait(next) {
+		c.Float64() // as see draws it
+		c.refusals++
+		c.now += c.pace.Bad
+		c.state.FailsAgain(c.clock(c.now))
+	}
+	return true
+}
+
 // doubtful says whether a look has failed and nothing more is known, so that good
 // looks change nothing but the score.
 func (c *care) doubtful() bool {
@@ -98,7 +114,7 @@ func (c *care) rest(next, limit time.Duration) time.Duration {
 // home's noise. If it was none, nothing has happened yet, and how many good looks follow its
 // losses stays drawn.
 func (c *care) passes() bool {
-	const ample = 10 * time.Minute
+	const ample = 30 * time.Minute
 	until := c.now + ample
 	for i := c.i; i < len(c.spells) && c.spells[i].from < until; i++ {
 		if c.spells[i].until(c.transport()) > c.now {

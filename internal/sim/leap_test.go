@@ -114,6 +114,39 @@ func TestATroubleIsEnduredAsLookByLook(t *testing.T) {
 	}
 }
 
+// Looks that are but counted, where nothing is left to be tried, are what they are one by one.
+func TestAnIncidentIsAbiddenAsLookByLook(t *testing.T) {
+	cfg := standard(t, 0)
+	passed := 0
+	for i := range 40 {
+		a, b := twins(cfg, []Family{Everywhere, SwitchOff}[i%2], i, AsStated())
+		if a.onset()+24*time.Hour < a.end {
+			continue // days, look by look
+		}
+		na, nb := a.look(false), b.look(false)
+		for a.now < a.end {
+			if !a.troubled() || !a.abides(na) {
+				a.wait(na)
+			}
+			na = a.look(false)
+			for looks := 0; b.now < a.now; looks++ {
+				b.wait(nb)
+				nb = b.look(false)
+				passed += min(looks, 1)
+			}
+			if i := a.state.Incident; i != nil { // what may pass on its own says nothing beside what was told
+				i.Passing = b.state.Incident.Passing
+			}
+			if d := alike(a, b); d != "" || na != nb {
+				t.Fatalf("%d: %s; %s and %s to the next look", i, d, na, nb)
+			}
+		}
+	}
+	if passed < 1000 {
+		t.Errorf("%d looks were passed over", passed)
+	}
+}
+
 // A suspicion that is leapt over is what it is look by look; of one that is not, nothing has
 // happened yet, and its dice stay cast.
 func TestASuspicionThatPassesIsWhatItIsLookByLook(t *testing.T) {
