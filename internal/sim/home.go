@@ -41,40 +41,38 @@ func (h *home) nextSpell() time.Duration {
 func (h *home) see(lost bool) diagnosis.Cause {
 	sp := h.spell(h.now)
 	switch {
+	case h.now < h.up && h.setting == evidence.QUIC && h.shut(h.now) != 0 && h.now >= h.started+h.pace.Dialled:
+		return diagnosis.QUICBlocked
 	case h.now < h.up:
-		if h.setting == evidence.QUIC && h.shut(h.now) != 0 && h.now >= h.started+h.pace.Dialled {
-			return diagnosis.QUICBlocked
-		}
 		return diagnosis.TunnelDown
-	case sp == nil && h.fated > 0:
-		if h.fated--; h.fated == 0 {
-			return diagnosis.UpgradeSilent
-		}
-	case sp == nil:
-		if lost || h.lost() {
-			return diagnosis.UpgradeSilent
-		}
-	case sp.kind == stripping:
-		if loss := sp.loss[h.transport()]; h.Float64() < loss {
-			if !sp.hangs {
-				h.refusals++
-			}
-			return sp.cause
-		}
-		if lost || h.lost() {
-			return diagnosis.UpgradeSilent
-		}
+	case sp == nil || sp.kind == stripping:
+		return h.handshake(sp, lost)
 	case sp.cuts():
 		return h.parted(sp)
 	case sp.kind == away && sp.to-h.now < h.pace.Bad:
 		// Home Assistant came back between the probe and its controls: it looks as if
 		// the tunnel alone had refused.
 		return diagnosis.UpgradeRefused
-	default:
-		if sp.kind == away {
+	case sp.kind == away:
+		h.refusals++
+	}
+	return sp.cause
+}
+
+// handshake is what one meets that the tunnel carries.
+func (h *home) handshake(sp *spell, lost bool) diagnosis.Cause {
+	switch {
+	case sp != nil && h.Float64() < sp.loss[h.transport()]:
+		if !sp.hangs {
 			h.refusals++
 		}
 		return sp.cause
+	case sp == nil && h.fated > 0:
+		if h.fated--; h.fated == 0 {
+			return diagnosis.UpgradeSilent
+		}
+	case lost || h.lost():
+		return diagnosis.UpgradeSilent
 	}
 	return diagnosis.Healthy
 }
