@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,9 @@ import (
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
 )
+
+// Garbage lies for longer: there is memory, and the processor has other work.
+func init() { debug.SetGCPercent(2000) }
 
 // truth is something that is really wrong in the lab's world.
 type truth struct {

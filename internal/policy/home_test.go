@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -17,6 +18,9 @@ var berlin = func() *time.Location {
 	}
 	return l
 }()
+
+// Garbage lies for longer: there is memory, and the processor has other work.
+func init() { debug.SetGCPercent(2000) }
 
 func defaults() Rules {
 	return Rules{

@@ -92,7 +92,7 @@ func Lasting(t *testing.T) {
 }
 
 // Garbage lies for longer: a home is short, and there is memory.
-func init() { debug.SetGCPercent(400) }
+func init() { debug.SetGCPercent(2000) }
 
 // Run builds the world, starts the daemon in it and plays the story, all in a bubble.
 // Timings that opt leaves out are the real ones; env is set over the world's own. The

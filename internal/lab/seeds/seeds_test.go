@@ -31,7 +31,7 @@ var (
 
 // TestMain lets garbage lie: an episode is short, and there is memory.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(800)
+	debug.SetGCPercent(2000)
 	os.Exit(m.Run())
 }
 
@@ -151,16 +151,20 @@ func report(plan Plan, res Result) string {
 		strings.Join(res.Broken, "\n"), plan, strings.Join(res.Story, "\n"), plan.Frozen())
 }
 
-// TestBroken plays every plan that ever broke a promise.
+// TestBroken plays every plan that ever broke a promise; with -short, one in three.
 func TestBroken(t *testing.T) {
 	f, err := os.Open("testdata/broken")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	n := 0
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		line, _, _ := strings.Cut(lines.Text(), "#")
 		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if n++; testing.Short() && n%3 != 0 {
 			continue
 		}
 		plan, err := Parse(line)
