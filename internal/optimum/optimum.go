@@ -1,40 +1,47 @@
-// Package optimum solves the watcher's dilemma exactly: after a look that failed, is it
-// better to look again, or to restart at once? It is dynamic programming on the belief, for
-// a yardstick of what can be had with the same eyes and the same promise not to restart for
-// nothing.
+// Package optimum solves the watcher's dilemma: after a look that failed, is it better to
+// look again, to restart at once, or to let it go? It is dynamic programming on the belief, for
+// a yardstick of what can be had with the same eyes: as many looks, and the same promise not to
+// restart for nothing.
 //
-// What the belief rests on is how many looks there were and how many of them failed: for
-// looks that are independent, given what is wrong, nothing else counts. So the state is
-// two whole numbers and needs no grid. Whatever the model leaves out, it leaves out in the
-// optimum's favour: looking costs nothing but time; from the first restart on, and after
-// the last look of the horizon, the truth is told for nothing.
+// What the belief rests on is how many looks there were since the first that failed, and how
+// many of them failed: for looks that are independent, given what is wrong, nothing else
+// counts. So the state is two whole numbers and needs no grid. Who lets it go forgets, looks
+// at even times again, and begins anew with the next look that fails. How often a fault comes
+// back to that depends on the whole plan, so a plan is improved on until no other act in a
+// state makes it better.
+//
+// Nothing is told for nothing while it looks. From the first restart on the truth is, which is
+// in the optimum's favour.
 package optimum
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // Act is what may be done after a look.
 type Act uint8
 
-// The acts. To wait is never better than to look, which costs nothing and takes as long.
+// The acts.
 const (
-	Look   Act = iota
-	Switch     // restart with another transport
-	Again      // restart with the same
-	Ask        // be told the truth, beyond the horizon
+	Look   Act = iota // again, at once
+	Switch            // restart with another transport
+	Again             // restart with the same
+	Drop              // let it go, until a look at an even time fails
 )
 
 // Fault is what a failing look may come from that a restart can end.
 type Fault struct {
 	Weight float64 // how many incidents of the drawn ones it is
-	Loss   float64 // the share of looks that fail
+	Loss   float64 // the share of looks that fail: above every chance's that lasts for ever, and below 1 or 1
 	Delay  float64 // seconds cut off per second in which nothing is done
 	Switch float64 // seconds cut off from such a restart on, with the truth told after it
 	Again  float64
-	Told   float64 // the same, with the truth told before it
 }
 
 // Chance is what a failing look may come from that is no fault: it passes on its own, and a
-// restart for it is needless.
+// restart for it is needless. The first of a problem is its noise, and lasts for ever.
 type Chance struct {
 	Yearly float64 // how often in a year a look fails for it, the last one having been good
 	Loss   float64
@@ -47,92 +54,101 @@ type Chance struct {
 type Problem struct {
 	Faults  []Fault
 	Chances []Chance
-	// Seconds: of the first failing look, and from the end of one look to that of the next.
-	First, Failed, Good float64
-	Looks               int // the horizon, at most 1,000: likelihoods of more are too small for a float64
+	// Seconds: of the first failing look, from the end of one look to that of the next, and
+	// from one look at an even time to the next.
+	First, Failed, Good, Even float64
+	Looks                     int // the horizon
+
+	wider float64 // by how many nats a fault may be less likely, or surer, than is usual while it looks
+}
+
+// Budget is what a strategy may spend in a year in which nothing is wrong.
+type Budget struct {
+	Needless float64 // restarts
+	Looks    float64 // beside those at even times
 }
 
 // Plan is what to do after so many looks of which so many failed.
 type Plan struct {
-	Cut      float64 // seconds cut off from the end of the first failing look on, summed over the faults by weight
-	Needless float64 // restarts a year without a fault
-	acts     [][]Act
+	Cut float64 // seconds cut off from the end of the first failing look on, summed over the faults by weight
+	Budget
+	rows    []row
+	acts    [][]Act
+	courses []course
 }
 
-// Act is what to do after n looks of which k failed. Beyond the horizon the truth is told.
+// Act is what to do after n looks of which k failed. What no look leads to is let go.
 func (p *Plan) Act(n, k int) Act {
-	if n >= len(p.acts) {
-		return Ask
+	if n > len(p.acts) || k < p.rows[n-1].from || k-p.rows[n-1].from >= len(p.acts[n-1]) {
+		return Drop
 	}
-	return p.acts[n][k]
+	return p.acts[n-1][k-p.rows[n-1].from]
 }
 
-// worth is what comes of a state, not yet divided by how likely it is.
-type worth struct{ cut, needless float64 }
+// row are the states after so many looks, by how many failed; from some number on. It is looked
+// again only in the middle ones.
+type row struct {
+	from        int
+	first, last int // of the middle ones
+	states      []state
+}
 
-// state is what the acts bring at once in a state, whatever a needless restart costs.
-type state struct{ look, other, again, told worth }
+// state is one, in proportion to how likely noise leads there.
+type state struct {
+	chance float64   // times a year in health
+	faults []float64 // how likely each leads there
+}
 
-// weigh goes through the states: after n looks of which k failed.
-func (p *Problem) weigh() [][]state {
-	faults, chances := make([]path, len(p.Faults)), make([]path, len(p.Chances))
+// rows goes through the states which one may look on from: where a fault is neither all but
+// refuted nor all but certain.
+func (p *Problem) rows() []row {
+	low, high := 7+p.wider, 40+p.wider // a restart takes about 20 where one in ten thousand years may be needless
+	weights := 0.0
+	for _, f := range p.Faults {
+		weights += f.Weight
+	}
+	var rows []row
+	for n, from, to := 1, 1, 1; n <= p.Looks && from <= to; n++ {
+		r := row{from: from, first: to + 1, last: from - 1}
+		for k := from; k <= to; k++ {
+			s, sum := p.state(n, k)
+			r.states = append(r.states, s)
+			if nats := math.Log(sum / weights); n < p.Looks && nats >= -low && nats <= high {
+				r.first, r.last = min(r.first, k), k
+			}
+		}
+		rows = append(rows, r)
+		from, to = r.first, r.last+1
+		if r.last < r.first {
+			break
+		}
+	}
+	return rows
+}
+
+// state gives the one after n looks of which k failed, and what speaks for a fault in it.
+func (p *Problem) state(n, k int) (s state, sum float64) {
+	s.faults = make([]float64, len(p.Faults))
 	for i, f := range p.Faults {
-		faults[i] = p.paths(f.Loss)
+		s.faults[i] = p.ratio(f.Loss, n, k)
+		sum += f.Weight * s.faults[i]
 	}
-	for i, c := range p.Chances {
-		chances[i] = p.paths(c.Loss)
+	for _, c := range p.Chances {
+		s.chance += c.Yearly * p.ratio(c.Loss, n, k) * c.lasts(p.at(n, k))
 	}
-	states := make([][]state, p.Looks+1)
-	for n := 1; n <= p.Looks; n++ {
-		states[n] = make([]state, n+1)
-		for k := 1; k <= n; k++ {
-			at := &states[n][k]
-			for i, f := range p.Faults {
-				w := f.Weight * faults[i].to(n, k)
-				at.look.cut += w * f.Delay * (f.Loss*p.Failed + (1-f.Loss)*p.Good)
-				at.other.cut += w * f.Switch
-				at.again.cut += w * f.Again
-				at.told.cut += w * f.Told
-			}
-			for i, c := range p.Chances {
-				at.other.needless += c.Yearly * chances[i].to(n, k) * c.lasts(p.at(n, k))
-			}
-			at.again.needless = at.other.needless
-		}
-	}
-	return states
+	return s, sum
 }
 
-// solve finds the plan that costs least where each needless restart has this price, from
-// the horizon back.
-func solve(states [][]state, price float64) *Plan {
-	last := len(states) - 1
-	plan := &Plan{acts: make([][]Act, last)}
-	next := make([]worth, last+1)
-	for k := range next {
-		next[k] = states[last][k].told
+// ratio is how much likelier a loss leads to a state than noise does, after the first failure.
+func (p *Problem) ratio(loss float64, n, k int) float64 {
+	noise, sum := p.Chances[0].Loss, 0.0
+	if k > 1 {
+		sum += float64(k-1) * math.Log(loss/noise)
 	}
-	for n := last - 1; n > 0; n-- {
-		plan.acts[n] = make([]Act, n+1)
-		for k := 1; k <= n; k++ { // next[k+1] is not overwritten yet
-			at := states[n][k]
-			look := worth{at.look.cut + next[k].cut + next[k+1].cut, next[k].needless + next[k+1].needless}
-			next[k], plan.acts[n][k] = least(price, look, at.other, at.again)
-		}
+	if n > k {
+		sum += float64(n-k) * math.Log((1-loss)/(1-noise))
 	}
-	plan.Cut, plan.Needless = next[1].cut, next[1].needless
-	return plan
-}
-
-// least is the act that costs least: the first in the order of the acts.
-func least(price float64, acts ...worth) (worth, Act) {
-	best := 0
-	for i, w := range acts {
-		if w.cut+price*w.needless < acts[best].cut+price*acts[best].needless {
-			best = i
-		}
-	}
-	return acts[best], Act(best)
+	return math.Exp(sum)
 }
 
 // at is how many seconds after the beginning of the first failing look a state is reached.
@@ -147,70 +163,281 @@ func (c Chance) lasts(seconds float64) float64 {
 	return c.Lasts(seconds)
 }
 
-// path is how likely so many failing and so many good looks are, by number.
-type path struct{ failed, good []float64 }
+// prices are what is paid, in seconds cut off, for what is done in a year in which nothing is wrong.
+type prices struct{ restart, look float64 }
 
-func (p *Problem) paths(loss float64) path {
-	l := path{make([]float64, p.Looks+1), make([]float64, p.Looks+1)}
-	l.failed[0], l.good[0] = 1, 1
-	for i := range p.Looks {
-		l.failed[i+1], l.good[i+1] = l.failed[i]*loss, l.good[i]*(1-loss)
-	}
-	return l
+// solver is a problem on the way to its solution.
+type solver struct {
+	*Problem
+	rows    []row
+	courses []course // as far as is known
+	found   []*Plan
 }
 
-// to is how likely one order of n looks, of which the first and k in all fail, is after the first.
-func (l path) to(n, k int) float64 { return l.failed[k-1] * l.good[n-k] }
+// course is how a fault goes with a plan.
+type course struct {
+	*Fault
+	wait  float64 // seconds cut off while it is looked once more
+	anew  float64 // and from the moment it is let go to the end of the next look that fails
+	cut   float64 // from the end of a first failing look on
+	often float64 // how many first failing looks it takes until it is found
+}
 
-// Strategy is the best that can be had by who keeps a promise. Its two plans for each
-// problem lie on either side of the promise; to follow the one with the given odds, by lot,
-// keeps it exactly, and nobody who keeps it can be cut off for less (the promise's
-// Lagrangian dual, which is tight where lots may be drawn).
+func newSolver(p *Problem) *solver {
+	s := &solver{Problem: p, rows: p.rows()}
+	for i := range p.Faults {
+		f := &p.Faults[i]
+		s.courses = append(s.courses, course{
+			Fault: f, cut: f.Delay*1e6 + min(f.Switch, f.Again), often: 1, wait: f.Delay * (f.Loss*p.Failed + (1-f.Loss)*p.Good),
+			anew: f.Delay * (p.Even/f.Loss + p.Good*(1/f.Loss-1) + p.First),
+		})
+	}
+	plan := s.plan(prices{})
+	s.weigh(plan)
+	s.found = []*Plan{plan}
+	return s
+}
+
+// best is the best plan found so far.
+func (s *solver) best(price prices) *Plan {
+	return slices.MinFunc(s.found, func(a, b *Plan) int { return cmp.Compare(a.worth(price), b.worth(price)) })
+}
+
+// improve takes a step of policy iteration from the last plan on, for the next price is near; from the best where the
+// last step led astray, as it may because how often what is let go comes back depends on all states together.
+func (s *solver) improve(price prices) *Plan {
+	const astray = 1.3
+	if last, best := s.found[len(s.found)-1], s.best(price); last.worth(price) > astray*best.worth(price) {
+		s.courses = best.courses
+	}
+	plan := s.plan(price)
+	s.weigh(plan)
+	s.courses, s.found = plan.courses, append(s.found, plan)
+	return s.best(price)
+}
+
+func (p *Plan) worth(price prices) float64 {
+	return p.Cut + price.restart*p.Needless + price.look*p.Looks
+}
+
+// plan finds what costs least at these prices, from the horizon back, where each fault comes as often to a first
+// failing look, and what is let go costs as much, as is known.
+func (s *solver) plan(price prices) *Plan {
+	plan := &Plan{rows: s.rows, acts: make([][]Act, len(s.rows))}
+	fails := s.Chances[0].Loss // of noise, a failing look leads on with its loss, and a good one with the rest
+	var next []float64
+	for n := len(s.rows) - 1; n >= 0; n-- {
+		r := &s.rows[n]
+		here, acts := make([]float64, len(r.states)), make([]Act, len(r.states))
+		for i := range r.states {
+			wait, other, again, drop := s.brings(&r.states[i])
+			best, act := other, Switch
+			if again < other {
+				best, act = again, Again
+			}
+			if best += price.restart * r.states[i].chance; drop < best {
+				best, act = drop, Drop
+			}
+			if k := r.from + i; k >= r.first && k <= r.last {
+				to := k - s.rows[n+1].from
+				if look := wait + price.look*r.states[i].chance + (1-fails)*next[to] + fails*next[to+1]; look < best {
+					best, act = look, Look
+				}
+			}
+			here[i], acts[i] = best, act
+		}
+		next, plan.acts[n] = here, acts
+	}
+	return plan
+}
+
+// brings is what the acts cost at once in a state, in seconds cut off.
+func (s *solver) brings(at *state) (wait, other, again, drop float64) {
+	for i := range s.courses {
+		f := &s.courses[i]
+		w := f.Weight * f.often * at.faults[i]
+		wait += w * f.wait
+		other += w * f.Switch
+		again += w * f.Again
+		drop += w * (f.anew + f.cut)
+	}
+	return wait, other, again, drop
+}
+
+// weigh is what a plan brings, and how the faults go with it.
+func (s *solver) weigh(plan *Plan) {
+	plan.courses = slices.Clone(s.courses)
+	for i := range plan.courses {
+		f := &plan.courses[i]
+		cut, dropped := s.follow(plan, f)
+		f.often = 1 / max(1-dropped, 1e-9) // it begins anew, and as it did
+		f.cut = (cut + dropped*f.anew) * f.often
+		plan.Cut += f.Weight * f.cut
+	}
+	fails := s.Chances[0].Loss
+	reach := []float64{1}
+	for n, acts := range plan.acts {
+		r := &s.rows[n]
+		var next []float64
+		if n+1 < len(s.rows) {
+			next = make([]float64, len(s.rows[n+1].states))
+		}
+		for i, p := range reach {
+			switch c := p * r.states[i].chance; acts[i] {
+			case Look:
+				plan.Looks += c
+				to := r.from + i - s.rows[n+1].from
+				next[to] += p * (1 - fails)
+				next[to+1] += p * fails
+			case Switch, Again:
+				plan.Needless += c
+			case Drop:
+			}
+		}
+		reach = next
+	}
+}
+
+// follow goes through a plan with a fault: seconds cut off until it is let go or restarted, with
+// what that brings, and how likely it is let go.
+func (s *solver) follow(plan *Plan, f *course) (cut, dropped float64) {
+	reach := []float64{1}
+	for n, acts := range plan.acts {
+		var next []float64
+		if n+1 < len(s.rows) {
+			next = make([]float64, len(s.rows[n+1].states))
+		}
+		for i, p := range reach {
+			if p == 0 {
+				continue
+			}
+			switch acts[i] {
+			case Look:
+				cut += p * f.wait
+				to := s.rows[n].from + i - s.rows[n+1].from
+				next[to] += p * (1 - f.Loss)
+				next[to+1] += p * f.Loss
+			case Switch:
+				cut += p * f.Switch
+			case Again:
+				cut += p * f.Again
+			case Drop:
+				dropped += p
+			}
+		}
+		reach = next
+	}
+	return cut, dropped
+}
+
+// Strategy is the best that can be had within a budget: plans to be followed by lot, so that it is
+// spent exactly.
 type Strategy struct {
-	Cut         float64 // seconds, summed over the faults of all problems by weight
-	Needless    float64 // restarts a year
-	eager       float64 // how likely the eager plans are followed
-	plans, keen []*Plan
+	Cut float64 // seconds, summed over the faults of all problems by weight
+	Budget
+	ways []way
+}
+
+// way is one plan for each problem, and how likely it is followed.
+type way struct {
+	odds  float64
+	plans []*Plan
 }
 
 // Plan is the one to follow in a problem, by a lot between 0 and 1.
 func (s *Strategy) Plan(problem int, lot float64) *Plan {
-	if lot < s.eager {
-		return s.keen[problem]
+	for _, w := range s.ways[1:] {
+		if lot -= w.odds; lot < 0 {
+			return w.plans[problem]
+		}
 	}
-	return s.plans[problem]
+	return s.ways[0].plans[problem]
 }
 
-// Promise solves problems that share a promise of so many needless restarts a year.
-func Promise(yearly float64, problems ...*Problem) *Strategy {
-	states := make([][][]state, len(problems))
-	for i, p := range problems {
-		states[i] = p.weigh()
+// mixed follows one strategy or another by lot, so that together they spend what is allowed.
+func mixed(over, within *Strategy, spent func(*Strategy) float64, allowed float64) *Strategy {
+	if over == nil || within == nil {
+		return cmp.Or(within, over)
 	}
-	all := func(price float64) (plans []*Plan, sum worth) {
-		for _, of := range states {
-			plan := solve(of, price)
-			plans, sum = append(plans, plan), worth{sum.cut + plan.Cut, sum.needless + plan.Needless}
-		}
-		return plans, sum
+	odds := (allowed - spent(within)) / (spent(over) - spent(within))
+	mix := func(a, b float64) float64 { return b + odds*(a-b) }
+	s := &Strategy{Cut: mix(over.Cut, within.Cut), Budget: Budget{mix(over.Needless, within.Needless), mix(over.Looks, within.Looks)}}
+	for _, w := range within.ways {
+		s.ways = append(s.ways, way{w.odds * (1 - odds), w.plans})
 	}
-	plans, kept := all(0)
-	s := &Strategy{Cut: kept.cut, Needless: kept.needless, plans: plans}
-	if kept.needless <= yearly {
-		return s
+	for _, w := range over.ways {
+		s.ways = append(s.ways, way{w.odds * odds, w.plans})
 	}
-	s.keen = plans
-	keen := kept
-	// Seconds, by their logarithm: from next to nothing to more than any fault takes.
-	for low, high := -5.0, 25.0; high-low > 1e-3; {
-		mid := (low + high) / 2
-		if plans, sum := all(math.Exp(mid)); sum.needless <= yearly {
-			high, s.plans, kept = mid, plans, sum
-		} else {
-			low, s.keen, keen = mid, plans, sum
-		}
-	}
-	s.eager = (yearly - kept.needless) / (keen.needless - kept.needless)
-	s.Cut, s.Needless = kept.cut+s.eager*(keen.cut-kept.cut), yearly
 	return s
+}
+
+// pool are problems that share a budget.
+type pool struct {
+	solvers []*solver
+	budget  Budget
+}
+
+// Within solves problems that share a budget.
+func Within(budget Budget, problems ...*Problem) *Strategy {
+	all := pool{budget: budget}
+	for _, p := range problems {
+		all.solvers = append(all.solvers, newSolver(p))
+	}
+	all.explore()
+	best, _ := spend(free, most, 1e-3, looks, budget.Looks, func(look float64) *Strategy {
+		s, _ := all.at(look, free, dear, 1e-3, (*solver).best)
+		return s
+	})
+	return best
+}
+
+// Prices by their logarithm: next to nothing, more than any look is worth, and more than any fault takes.
+const free, most, dear = -20, 0, 25
+
+func looks(s *Strategy) float64    { return s.Looks }
+func needless(s *Strategy) float64 { return s.Needless }
+
+// explore improves on the plans while looks become dearer, until no more of them are made than may be: by small
+// steps, for each improves on the last.
+func (all *pool) explore() {
+	const step = 0.5
+	low, high := float64(free), float64(dear)
+	for range 3 { // the first step is the longest
+		_, at := all.at(math.Exp(free), low, high, step/4, (*solver).improve)
+		low, high = at-1, at+1
+	}
+	for look := float64(free); look < most; look += step {
+		s, at := all.at(math.Exp(look), low, high, step/4, (*solver).improve)
+		if low, high = at-1, at+1; s.Looks <= all.budget.Looks {
+			return
+		}
+		look = max(look, -14) // where they begin to matter
+	}
+}
+
+// at is the strategy where looks have a price, and restarts one that is between others; and that of restarts, by its logarithm.
+func (all *pool) at(look, low, high, close float64, by func(*solver, prices) *Plan) (*Strategy, float64) {
+	return spend(low, high, close, needless, all.budget.Needless, func(restart float64) *Strategy {
+		s := &Strategy{ways: []way{{odds: 1}}}
+		for _, of := range all.solvers {
+			p := by(of, prices{restart, look})
+			s.ways[0].plans = append(s.ways[0].plans, p)
+			s.Cut, s.Needless, s.Looks = s.Cut+p.Cut, s.Needless+p.Needless, s.Looks+p.Looks
+		}
+		return s
+	})
+}
+
+// spend finds the strategy that spends what is allowed of something, by its price, and that as closely as it says.
+func spend(low, high, close float64, spent func(*Strategy) float64, allowed float64, at func(price float64) *Strategy) (*Strategy, float64) {
+	var over, within *Strategy
+	for high-low > close {
+		mid := (low + high) / 2
+		if s := at(math.Exp(mid)); spent(s) <= allowed {
+			high, within = mid, s
+		} else {
+			low, over = mid, s
+		}
+	}
+	return mixed(over, within, spent, allowed), high
 }

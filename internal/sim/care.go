@@ -115,22 +115,14 @@ func (c *care) idle() bool {
 
 // look looks, decides, and carries out what is ordered; it gives the time to the
 // next look. lost says that a random loss is certain.
-func (c *care) look(lost bool) time.Duration {
+func (c *care) look(lost bool) time.Duration { return c.meet(c.see(lost)) }
+
+// meet does so with what the look shows.
+func (c *care) meet(shows diagnosis.Cause) time.Duration {
 	began := c.now
 	sp := c.spell(c.now)
-	f := c.found(c.see(lost))
-	switch {
-	case f.Vote == diagnosis.Works:
-		c.now += c.pace.Good
-	case f.Vote == diagnosis.Fails && sp != nil && sp.hangs && c.state.Alert(): // it is given up sooner
-		c.now += c.pace.Soon
-	case f.Vote == diagnosis.Fails && sp != nil && sp.hangs:
-		c.now += c.pace.Hung
-	case c.asks(f.Vote) && c.shut(c.now) != 0 && !c.state.QUICShut: // asked once in an incident
-		c.now += c.pace.Shut
-	default:
-		c.now += c.pace.Bad
-	}
+	f := c.found(shows)
+	c.now += c.lasts(f.Vote, sp)
 	if sp != nil && sp.fault() && (f.Vote == diagnosis.Fails || f.Vote == diagnosis.Abstains && sp.cuts()) && c.noticed == never {
 		c.noticed = c.now
 		if c.state.Incident != nil { // by chance, people have been told already
@@ -145,6 +137,21 @@ func (c *care) look(lost bool) time.Duration {
 		c.note(d)
 	}
 	return d.Next
+}
+
+// lasts is how long a look takes that begins now.
+func (c *care) lasts(v diagnosis.Vote, sp *spell) time.Duration {
+	switch {
+	case v == diagnosis.Works:
+		return c.pace.Good
+	case v == diagnosis.Fails && sp != nil && sp.hangs && c.state.Alert(): // it is given up sooner
+		return c.pace.Soon
+	case v == diagnosis.Fails && sp != nil && sp.hangs:
+		return c.pace.Hung
+	case c.asks(v) && c.shut(c.now) != 0 && !c.state.QUICShut: // asked once in an incident
+		return c.pace.Shut
+	}
+	return c.pace.Bad
 }
 
 // note takes down an alarm.

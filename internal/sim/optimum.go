@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/evidence"
 	"tunnelmedic/internal/optimum"
 )
@@ -19,12 +20,13 @@ const promised = 1e-4
 // brings that about, but the policy reckons with it, and so must the optimum.
 const rare = 0.0015
 
-// How finely losses are cut, how many looks the optimum looks ahead, and for how many homes
-// of different noise it is solved. Finer and farther changes what it costs not to know the
-// truth by less than one in a hundred (a test holds it).
+// How finely losses are cut, how many looks the optimum looks ahead, more where much noise hides
+// small losses, and for how many homes of different noise it is solved. Finer and farther changes
+// what it costs not to know the truth by less than two in a hundred (a test holds it).
 const (
-	fine, ahead = 16, 600
-	noises      = 7
+	fine        = 16
+	ahead, afar = 600, 1500
+	noises      = 5
 )
 
 // form is how looks fail: told of by Home Assistant, or in silence.
@@ -52,17 +54,44 @@ func (cfg *Config) optima(kinds []Family) *optima {
 	m := cfg.model(kinds)
 	all := &optima{}
 	var wg sync.WaitGroup
-	for _, over := range []evidence.Transport{quic, http2} {
-		wg.Go(func() { all.usual[over] = optimum.Promise(promised, m.problem(over, told), m.problem(over, silent)) })
-	}
+	wg.Go(func() {
+		budget := cfg.budget(m.silent(), rare)
+		for _, over := range []evidence.Transport{quic, http2} {
+			wg.Go(func() { all.usual[over] = optimum.Within(budget, m.problem(over, told), m.problem(over, silent)) })
+		}
+	})
 	for i := range noises {
 		if !slices.Contains(cfg.Families, Noisy) {
 			break
 		}
-		wg.Go(func() { all.noisy[i] = optimum.Promise(promised, m.noisy(m.noiseOf(i))) })
+		wg.Go(func() { all.noisy[i] = optimum.Within(cfg.budget(m.noiseOf(i), 0), m.noisy(m.noiseOf(i))) })
 	}
 	wg.Wait()
 	return all
+}
+
+// budget is what the optimum may spend in a home that loses so much in silence, and is told of so much, for
+// no lasting reason: as many looks as the policy makes there while nothing is wrong. They are
+// counted in half a year, one by one.
+func (cfg *Config) budget(noise, told float64) optimum.Budget {
+	const part = 2
+	rng := rand.New(rand.NewPCG(5, 6))
+	s := &story{family: Ordinary, start: time.Date(2026, 1, 1, 0, 0, 0, 0, cfg.Zone), world: cfg.World, pace: cfg.Pace, noise: noise}
+	s.ordinary(rng)
+	s.spells = slices.DeleteFunc(s.spells, func(sp spell) bool { return sp.kind != stripping })
+	c := newCare(s, cfg.Rules)
+	close := 0.0
+	for c.now < year/part {
+		shows := c.see(false)
+		if shows == diagnosis.Healthy && rng.Float64() < told {
+			shows = diagnosis.UpgradeStripped
+		}
+		next := c.meet(shows)
+		if c.now += next; next < c.rules.Interval {
+			close++
+		}
+	}
+	return optimum.Budget{Needless: promised, Looks: part * close}
 }
 
 // strategy is the one for a home, and which of its problems the form is.
@@ -103,8 +132,8 @@ func (cfg *Config) paced(f form) (pause, bad time.Duration) {
 // looking is a problem without its faults: looks of a form, of which so many fail for no reason.
 func (m *model) looking(f form, noise float64) *optimum.Problem {
 	pause, bad := m.paced(f)
-	p := &optimum.Problem{Failed: (pause + bad).Seconds(), Good: (pause + m.Pace.Good).Seconds(), First: bad.Seconds(), Looks: m.ahead}
 	every := (m.Rules.Interval + m.Pace.Good).Seconds()
+	p := &optimum.Problem{Failed: (pause + bad).Seconds(), Good: (pause + m.Pace.Good).Seconds(), First: bad.Seconds(), Even: m.Rules.Interval.Seconds(), Looks: m.ahead}
 	p.Chances = []optimum.Chance{{Yearly: year.Seconds() / every * noise, Loss: noise}}
 	if f == silent {
 		p.First = m.Pace.Hung.Seconds()
@@ -134,11 +163,16 @@ func dying(events, every float64) optimum.Chance {
 // noisy is the problem of a home that loses so much at any time, in silence.
 func (m *model) noisy(noise float64) *optimum.Problem {
 	p := m.looking(silent, noise)
-	for _, x := range m.losses(0.05, 0.15) {
-		p.Faults = append(p.Faults, m.cured(1/float64(m.fine), x, noise, x, 0))
+	p.Looks += afar - ahead
+	parts := m.fine / 2 // of a range that is narrow
+	for _, x := range m.losses(0.05, 0.15, parts) {
+		p.Faults = append(p.Faults, m.cured(1/float64(parts), x, noise, x, 0))
 	}
 	return p
 }
+
+// silent is the noise of a usual home.
+func (m *model) silent() float64 { return min(0.01*m.World.Noise, 0.5) }
 
 // noiseOf is that of a noisy home.
 func (m *model) noiseOf(i int) float64 {
@@ -146,10 +180,10 @@ func (m *model) noiseOf(i int) float64 {
 }
 
 // losses are the middles of equal parts of a range, as share draws it.
-func (m *model) losses(least, most float64) []float64 {
-	list := make([]float64, m.fine)
+func (m *model) losses(least, most float64, parts int) []float64 {
+	list := make([]float64, parts)
 	for i := range list {
-		list[i] = odds(least+(most-least)*(float64(i)+0.5)/float64(m.fine), m.World.Share)
+		list[i] = odds(least+(most-least)*(float64(i)+0.5)/float64(parts), m.World.Share)
 	}
 	return list
 }
@@ -158,7 +192,7 @@ func (m *model) losses(least, most float64) []float64 {
 // much of each second, and the change saves so much in the end.
 func (m *model) cured(weight, loss, noise, delay, saves float64) optimum.Fault {
 	once := m.restart + m.back - saves // and the way back
-	return optimum.Fault{Weight: weight, Loss: 1 - (1-loss)*(1-noise), Delay: delay, Switch: once, Again: once + m.restart, Told: once}
+	return optimum.Fault{Weight: weight, Loss: 1 - (1-loss)*(1-noise), Delay: delay, Switch: once, Again: once + m.restart}
 }
 
 // problem is that of a home on a transport whose looks fail in a form. Faults that no
@@ -166,7 +200,7 @@ func (m *model) cured(weight, loss, noise, delay, saves float64) optimum.Fault {
 func (m *model) problem(over evidence.Transport, f form) *optimum.Problem {
 	noise := rare
 	if f == silent {
-		noise = min(0.01*m.World.Noise, 0.5)
+		noise = m.silent()
 	}
 	p := m.looking(f, noise)
 	if f == told {
@@ -193,9 +227,9 @@ func (m *model) problem(over evidence.Transport, f form) *optimum.Problem {
 	if over == quic {
 		add(QUICOnly, m.cured(total, 1, noise, 1, 0))
 	}
-	add(AnyRestart, optimum.Fault{Weight: total * here, Loss: 1, Delay: 1, Switch: m.restart + m.back, Again: m.restart, Told: m.restart})
+	add(AnyRestart, optimum.Fault{Weight: total * here, Loss: 1, Delay: 1, Switch: m.restart + m.back, Again: m.restart})
 	add(Flapping, m.cured(total*here/3, 1, noise, 1, mean(6, 24)/2))
-	for _, x := range m.losses(0.1, 0.5) {
+	for _, x := range m.losses(0.1, 0.5, m.fine) {
 		add(Partial, m.cured(partial/2/float64(m.fine), x, noise, x, 0))
 	}
 	add(Unequal, m.unequal(partial*here, noise, mean(lasting[0], lasting[1]))...)
@@ -206,9 +240,9 @@ func (m *model) problem(over evidence.Transport, f form) *optimum.Problem {
 // a change is worth, on average.
 func (m *model) unequal(weight, noise, lasts float64) (list []optimum.Fault) {
 	all := 0.0
-	for _, x := range m.losses(0.05, 0.5) {
+	for _, x := range m.losses(0.05, 0.5, m.fine) {
 		var sum optimum.Fault
-		for _, y := range m.losses(0.05, 0.5) {
+		for _, y := range m.losses(0.05, 0.5, m.fine) {
 			var f optimum.Fault
 			switch {
 			case x/y >= 1.5:
@@ -217,11 +251,11 @@ func (m *model) unequal(weight, noise, lasts float64) (list []optimum.Fault) {
 				f = optimum.Fault{Weight: 1, Switch: 2 * m.restart, Again: m.restart}
 			}
 			sum.Weight, sum.Delay = sum.Weight+f.Weight, sum.Delay+f.Delay
-			sum.Switch, sum.Again, sum.Told = sum.Switch+f.Switch, sum.Again+f.Again, sum.Told+f.Told
+			sum.Switch, sum.Again = sum.Switch+f.Switch, sum.Again+f.Again
 		}
 		if n := sum.Weight; n > 0 {
 			all += n
-			list = append(list, optimum.Fault{Weight: n, Loss: 1 - (1-x)*(1-noise), Delay: sum.Delay / n, Switch: sum.Switch / n, Again: sum.Again / n, Told: sum.Told / n})
+			list = append(list, optimum.Fault{Weight: n, Loss: 1 - (1-x)*(1-noise), Delay: sum.Delay / n, Switch: sum.Switch / n, Again: sum.Again / n})
 		}
 	}
 	for i := range list {
@@ -231,7 +265,7 @@ func (m *model) unequal(weight, noise, lasts float64) (list []optimum.Fault) {
 }
 
 // optimal follows the strategy from the moment at which the fault is noticed. Once it has
-// restarted it is told the truth; of faults that the model does not know, at once.
+// restarted, or the fault is over, it is told the truth; of faults that the model does not know, at once.
 func (all *optima) optimal(s *story, cfg *Config, noticed time.Duration) *tunnel {
 	t := newRunning(s)
 	if all == nil || noticed == never || !s.family.solved() {
@@ -245,23 +279,48 @@ func (all *optima) optimal(s *story, cfg *Config, noticed time.Duration) *tunnel
 	strategy, problem := all.strategy(s, f)
 	plan := strategy.Plan(problem, rng.Float64())
 	pause, bad := cfg.paced(f)
-	at := noticed
-	for n, k := 1, 1; ; n++ {
+	first := bad
+	if f == silent {
+		first = t.pace.Hung
+	}
+	e := eyes{t, rng, f, noticed}
+	for n, k := 1, 1; ; {
 		switch act := plan.Act(n, k); {
-		case act == optimum.Ask, t.spell(at) == nil:
-			return s.knowing(at)
+		case t.spell(e.at) == nil:
+			return s.knowing(e.at)
 		case act == optimum.Again:
-			return s.knowing(at+t.pace.Write, s.own)
+			return s.knowing(e.at+t.pace.Write, s.own)
 		case act == optimum.Switch:
-			return s.knowing(at+t.pace.Write, otherWay(s.own))
-		}
-		at += pause
-		if rng.Float64() < t.spell(at).share(t.transport()) || f == silent && rng.Float64() < t.noise {
-			at, k = at+bad, k+1
-		} else {
-			at += t.pace.Good
+			return s.knowing(e.at+t.pace.Write, otherWay(s.own))
+		case act == optimum.Drop:
+			for n, k = 1, 1; t.spell(e.at) != nil && !e.look(cfg.Rules.Interval, first); {
+			}
+		default:
+			if n++; e.look(pause, bad) {
+				k++
+			}
 		}
 	}
+}
+
+// eyes are those of the optimum: what it sees of a home, and when.
+type eyes struct {
+	*tunnel
+	rng *rand.Rand
+	f   form
+	at  time.Duration
+}
+
+// look looks after a pause, and says whether that failed, which may take longer.
+func (e *eyes) look(pause, bad time.Duration) (failed bool) {
+	e.at += pause
+	failed = e.rng.Float64() < e.spell(e.at).share(e.transport()) || e.f == silent && e.rng.Float64() < e.noise
+	if failed {
+		e.at += bad
+	} else {
+		e.at += e.pace.Good
+	}
+	return failed
 }
 
 // otherWay is a protocol over the other transport.

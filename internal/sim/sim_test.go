@@ -250,7 +250,11 @@ func TestThePolicyReachesItsTargets(t *testing.T) {
 		}
 	}
 	for _, row := range r.Rows {
-		if best := row.Scores[Medic].ToBest; row.Family != Noisy && row.Family.solved() && best.Mean > 1.05 {
+		most := 1.05
+		if row.Family == Noisy {
+			most = 1.25
+		}
+		if best := row.Scores[Medic].ToBest; row.Family.solved() && best.Mean > most {
 			t.Errorf("%s: cut off for %s times the optimum's", row.Family, best)
 		}
 	}
