@@ -130,7 +130,7 @@ func compose(ctx context.Context, environ []string, version string, out io.Write
 	feed.Load(o.DataDir)
 	set := settings(o, public, survey.New(looks), home.location())
 	set.Version, set.Cloudflare, set.Upstream, set.System = version, cloudflare, cloudflare, super.SystemInfo
-	examine := examiner(doctor.Place{Public: public, Looks: looks, Wish: set.Wish}, func() (string, *time.Location) { return j.Record().Slug, home.location() })
+	examine := examiner(doctor.Place{Public: public, Looks: looks, Wish: set.Wish, Word: cloudflare}, func() (string, *time.Location) { return j.Record().Slug, home.location() })
 	entities := mqtt.New(mqtt.Config{Supervisor: super, Log: log, Scrub: keeper.Scrub, RootCAs: public.RootCAs, Net: in.Net, Version: version, Voice: voice, LastCure: lastCure(j), History: j.History, Doctor: findings(examine, voice)})
 	entities.Link(home.page(), home.support())
 	var loop *medic.Medic

@@ -86,9 +86,11 @@ func Consult(environ []string, version string, c Consultation) (Consulted, error
 		return out, nil
 	}
 	out.Place.Wish = tunnel.Wish{Slug: o.CloudflaredSlug, URL: o.PublicURL, Kept: rec.Slug}
+	cloudflare := upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper})
+	out.Place.Word = cloudflare
 	out.Place.Looks = survey.Settings{
 		Supervisor: supervisor.New(supervisor.Config{BaseURL: o.SupervisorURL, Token: o.SupervisorToken, Keeper: keeper}),
-		Cloudflare: upstream.New(upstream.Config{StatusURL: o.CloudflareStatusURL, APIURL: o.CloudflareAPIURL, Token: o.CloudflareAPIToken, Keeper: keeper}),
+		Cloudflare: cloudflare,
 		World:      outside, ConnectorURL: o.ConnectorURL, OriginURL: o.OriginURL, Edge: o.QUICEdge,
 		Recall: func(host string) evidence.Memory { return evidence.Memory{Known: true, Ever: rec.Ever(host)} },
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tunnelmedic/addon"
+	"tunnelmedic/internal/diagnosis"
 	"tunnelmedic/internal/doctor"
 	"tunnelmedic/internal/journal"
 	"tunnelmedic/internal/lab"
@@ -178,6 +179,26 @@ func TestAnotherAddressThanTheWatchedOneIsShownNoSecret(t *testing.T) {
 	for _, q := range other.Requests() {
 		if q.Header.Get("Cf-Access-Client-Secret") != "" {
 			t.Fatal("it showed the service token there")
+		}
+	}
+}
+
+// One moment cannot tell the zone's switch from a stripped upgrade; Cloudflare's own word can,
+// and a token that may not read it is said to be so.
+func TestTheDoctorHearsCloudflaresOwnWord(t *testing.T) {
+	for name, c := range map[string]struct {
+		missing []string
+		cause   diagnosis.Cause
+		note    string
+	}{
+		"a token that may read settings": {nil, diagnosis.WebSocketsDisabled, ""},
+		"one that may not":               {[]string{"settings"}, diagnosis.UpgradeStripped, "Zone Settings"},
+	} {
+		w := connected(t, lab.Options{Faults: lab.Faults{WebSocketsOff: true}})
+		w.Outside.Change(func(f *lab.Cloudflare) { f.Missing = c.missing })
+		r, _ := labDoctor(t, w, t.TempDir(), "", "TUNNELMEDIC_CLOUDFLARE_API_TOKEN="+lab.CloudflareToken)
+		if notes := strings.Join(r.Notes, "\n"); r.Cause != c.cause || !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
+			t.Errorf("%s: %s, notes %q", name, r.Cause, r.Notes)
 		}
 	}
 }

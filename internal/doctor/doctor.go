@@ -19,6 +19,7 @@ import (
 	"tunnelmedic/internal/probe"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/upstream"
 	"tunnelmedic/internal/words"
 )
 
@@ -35,10 +36,15 @@ type Place struct {
 	Public   probe.Target    // URL nil: found by Supervisor's word; its network is that of all looks
 	Looks    survey.Settings // without a Supervisor: outside Home Assistant. How long a look takes is the doctor's
 	Wish     tunnel.Wish     // which app, inside Home Assistant
-	Zone     evidence.Zone   // Cloudflare's own word, where somebody asked
+	Word     Upstream        // Cloudflare's own, of the zone that the watched tunnel is in; nil: nobody asks
 	Location *time.Location  // the home's time zone; nil: Supervisor is asked
 	Notes    []string        // what the reader should know of how this was set up
 	Lang     *words.Lang     // that the rows and the verdict are told in; nil: English
+}
+
+// Upstream asks Cloudflare about itself.
+type Upstream interface {
+	Ask(context.Context, upstream.Question) evidence.Upstream
 }
 
 func (p *Place) inside() bool { return p.Looks.Supervisor != nil }
@@ -167,10 +173,29 @@ func (x *examination) look(ctx context.Context) {
 	set.Timeout, set.Limit, set.Log = home.Public.Timeout, restLimit, zerolog.Nop()
 	set.Remember = nil // that is the daemon's
 	if x.place.inside() {
-		home.Slug, home.Connector, home.Location, home.Zone = x.target.Slug, x.conn, x.location(ctx), x.place.Zone
+		home.Slug, home.Connector, home.Location = x.target.Slug, x.conn, x.location(ctx)
 	}
 	x.ended, x.rows = map[survey.Name]bool{}, make([]Row, len(table))
+	word := x.word(ctx)
 	x.seen = survey.New(set).Survey(ctx, home, survey.Moment{Whole: true, Done: x.tell})
+	said := <-word
+	x.seen.Evidence.Zone = said.Said()
+	x.notes = append(x.notes, x.lang().Texts(words.Gaps(said.Troubles))...)
+}
+
+// word asks Cloudflare while the looks are made.
+func (x *examination) word(ctx context.Context) <-chan evidence.Upstream {
+	said := make(chan evidence.Upstream, 1)
+	if x.place.Word == nil || !x.place.inside() || x.conn == nil {
+		said <- evidence.Upstream{}
+		return said
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, restLimit)
+		defer cancel()
+		said <- x.place.Word.Ask(ctx, upstream.Question{Hosts: x.conn.Hosts(ctx, x.place.Public.URL.Hostname()), Tunnel: x.conn.TunnelID})
+	}()
+	return said
 }
 
 // tell makes the rows that rest on a look, once all is seen that they rest on.

@@ -24,6 +24,7 @@ import (
 	"tunnelmedic/internal/supervisor"
 	"tunnelmedic/internal/survey"
 	"tunnelmedic/internal/tunnel"
+	"tunnelmedic/internal/upstream"
 )
 
 // Garbage lies for longer: there is memory, and the processor has other work.
@@ -50,7 +51,7 @@ type setting struct {
 	url      string
 	public   probe.Target
 	memory   evidence.Memory
-	zone     evidence.Zone
+	said     word
 	house    bool
 	named    bool // https://ha.example.com instead of the edge's address
 	doh      bool
@@ -153,7 +154,7 @@ var truths = []truth{
 	{cause: diagnosis.UpgradeSilent, what: "no answer", world: faults(both(1, lab.Hanging))},
 
 	{cause: diagnosis.WebSocketsDisabled, what: "by Cloudflare's own word", world: faults(lab.Faults{WebSocketsOff: true}),
-		place: func(_ *testing.T, _ *lab.World, s *setting) { s.zone.WebSockets = evidence.Off }},
+		place: func(_ *testing.T, _ *lab.World, s *setting) { s.said.WebSockets = &evidence.Setting{Value: "off"} }},
 	{cause: diagnosis.WebSocketsDisabled, what: "no API token", world: faults(lab.Faults{WebSocketsOff: true}), also: []diagnosis.Cause{diagnosis.UpgradeStripped},
 		why: "one moment cannot tell them apart: the same answer, byte for byte; what each protocol did in the incident does (TestEverywhere)"},
 	{cause: diagnosis.ProxyBetween, world: secure(lab.Options{Proxy: true, Faults: lab.Faults{ProxyStrips: true}}), place: named, asIs: true},
@@ -196,12 +197,12 @@ var truths = []truth{
 	{cause: diagnosis.ConnectorHung, what: "by Cloudflare's own word", world: faults(lab.Faults{}), act: func(t *testing.T, w *lab.World) {
 		until(t, w, func() bool { return w.Connector.Connections() == 4 })
 		w.SetFaults(lab.Faults{ConnectorHung: true})
-	}, place: func(_ *testing.T, _ *lab.World, s *setting) { s.zone.Connected = evidence.Off }, unless: map[way]bool{errorPages: true}},
+	}, place: func(_ *testing.T, _ *lab.World, s *setting) { s.said.Connectors = []evidence.TunnelClient{} }, unless: map[way]bool{errorPages: true}},
 	{cause: diagnosis.TunnelMisrouted, world: faults(lab.Faults{Misrouted: true})},
 	{cause: diagnosis.TunnelMisrouted, what: "it worked in an earlier run", world: faults(lab.Faults{Misrouted: true}), place: remembering(evidence.Memory{Ever: true})},
 	{cause: diagnosis.TunnelMisrouted, what: "by Cloudflare's own word", world: faults(lab.Faults{Misrouted: true}),
 		place: func(_ *testing.T, _ *lab.World, s *setting) {
-			s.zone.Connected, s.memory = evidence.On, evidence.Memory{Known: true, Ever: true, ThisRun: true}
+			s.said.Connectors, s.memory = []evidence.TunnelClient{{Colos: []string{"fra03"}}}, evidence.Memory{Known: true, Ever: true, ThisRun: true}
 		}},
 	{cause: diagnosis.ConnectorRejected, world: faults(lab.Faults{TunnelRejected: true}), act: func(t *testing.T, w *lab.World) {
 		until(t, w, func() bool { return logged(w, "Unauthorized", 1) })
@@ -372,7 +373,7 @@ var pairs = []truth{
 	{cause: diagnosis.OriginSilent, what: "and silent", world: faults(lab.Faults{OriginSilent: true, Upgrade: both(1, lab.Silent).Upgrade})},
 	{cause: diagnosis.TunnelMisrouted, what: "and Core down", world: faults(lab.Faults{Misrouted: true, CoreDown: true})},
 	{cause: diagnosis.WebSocketsDisabled, what: "and silent", world: faults(lab.Faults{WebSocketsOff: true, Upgrade: both(1, lab.Silent).Upgrade}),
-		place: func(_ *testing.T, _ *lab.World, s *setting) { s.zone.WebSockets = evidence.Off }},
+		place: func(_ *testing.T, _ *lab.World, s *setting) { s.said.WebSockets = &evidence.Setting{Value: "off"} }},
 	{cause: diagnosis.ProxyBetween, what: "and stripped", world: secure(lab.Options{Proxy: true, Faults: lab.Faults{ProxyStrips: true, Upgrade: lab.Stripped(1).Upgrade}}), place: named, asIs: true},
 	{cause: diagnosis.HostnameUnrouted, what: "and stripped", world: faults(lab.Faults{Unrouted: true, Upgrade: lab.Stripped(1).Upgrade})},
 	{cause: diagnosis.EdgeUnreachable, what: "and stripped", world: faults(lab.Faults{EdgeSilent: true, Upgrade: lab.Stripped(1).Upgrade})},
@@ -520,7 +521,7 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	if s.resolver != nil {
 		s.public.Net.Names = s.resolver
 	}
-	p := doctor.Place{Public: s.public, Wish: tunnel.Wish{URL: u.String()}, Zone: s.zone, Looks: survey.Settings{
+	p := doctor.Place{Public: s.public, Wish: tunnel.Wish{URL: u.String()}, Word: s.said, Looks: survey.Settings{
 		Supervisor:   supervisor.New(supervisor.Config{BaseURL: w.Supervisor.URL(), Token: lab.SupervisorToken, Net: net}),
 		ConnectorURL: w.Connector.URL(), OriginURL: w.Core.URL(),
 		Recall: func(string) evidence.Memory { return s.memory },
@@ -537,6 +538,11 @@ func examine(t *testing.T, tr truth, how way) doctor.Report {
 	}
 	return r
 }
+
+// word is what Cloudflare's API is made to say.
+type word evidence.Upstream
+
+func (w word) Ask(context.Context, upstream.Question) evidence.Upstream { return evidence.Upstream(w) }
 
 // matrix counts verdicts by truth.
 type matrix struct {

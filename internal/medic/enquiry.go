@@ -2,7 +2,6 @@ package medic
 
 import (
 	"context"
-	"net"
 	"strconv"
 	"time"
 
@@ -145,28 +144,9 @@ func (q *enquiries) ask(s subject, now time.Time) {
 		question.Reports, question.Colos, question.From = true, q.chron.Colos(), q.onset.Add(-3*24*time.Hour)
 	}
 	q.asking.run(q.background, "asking Cloudflare", askTimeout, func(ctx context.Context) answer {
-		question.Hosts, question.Tunnel = hosts(ctx, s.host, s.connector), s.connector.TunnelID
+		question.Hosts, question.Tunnel = s.connector.Hosts(ctx, s.host), s.connector.TunnelID
 		return answer{q.upstream.Ask(ctx, question), id}
 	})
-}
-
-// hosts are the names to find the zone by: the public one, and, where that is an
-// address, those of the tunnel's rules.
-func hosts(ctx context.Context, host string, c *tunnel.Connector) []string {
-	if net.ParseIP(host) == nil && host != "localhost" {
-		return []string{host}
-	}
-	rules, err := c.Ingress(ctx)
-	if err != nil {
-		return []string{host}
-	}
-	list := []string{}
-	for _, r := range rules {
-		if r.Hostname != "" && len(list) < 3 {
-			list = append(list, r.Hostname)
-		}
-	}
-	return list
 }
 
 // takeStock asks for the versions and settings in force: what changed just before a fault

@@ -424,3 +424,22 @@ func label(labels, name string) string {
 func troubleOf(err error) evidence.Trouble {
 	return cmp.Or(network.TroubleOf(err), evidence.Garbled)
 }
+
+// Hosts are the names by which Cloudflare knows the zone of a public host: its own, and,
+// where that is an address, those of the tunnel's rules, three at most.
+func (c *Connector) Hosts(ctx context.Context, host string) []string {
+	if net.ParseIP(host) == nil && host != "localhost" {
+		return []string{host}
+	}
+	rules, err := c.Ingress(ctx)
+	if err != nil {
+		return []string{host}
+	}
+	list := []string{}
+	for _, r := range rules {
+		if r.Hostname != "" && len(list) < 3 {
+			list = append(list, r.Hostname)
+		}
+	}
+	return list
+}
