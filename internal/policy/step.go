@@ -32,8 +32,8 @@ type Step struct {
 	App     string `json:"app,omitempty"`     // that was left
 	Instead string `json:"instead,omitempty"` // the one that is watched from now on, "" if none is
 
-	// Text is what an earlier version wrote of it in words. Nothing but the room of the
-	// words writes it, on the way out.
+	// Text says it in words. Nothing but the room of the words writes it, on the way out;
+	// what has it keeps it.
 	Text string `json:"text,omitempty"`
 }
 

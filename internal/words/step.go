@@ -7,8 +7,7 @@ import (
 	"tunnelmedic/internal/policy"
 )
 
-// Step says what happened, in a sentence or two. What an earlier version kept in words
-// stays as it was written.
+// Step says what happened, in a sentence or two. What is in words already stays as it is.
 func (l *Lang) Step(s policy.Step) string {
 	if s.Text != "" {
 		return plain.Sentence(s.Text)

@@ -100,6 +100,6 @@ func TestEveryStepOfThePolicyIsSaid(t *testing.T) {
 		t.Errorf("only %d kinds of steps came up: %v", len(said), said)
 	}
 	if got := words.English().Step(policy.Step{Kind: policy.StepCured, Text: "http2 is proven:\nit works."}); got != "http2 is proven: it works." {
-		t.Errorf("what an earlier version wrote: %q", got)
+		t.Errorf("what is in words already: %q", got)
 	}
 }
