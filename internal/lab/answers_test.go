@@ -143,53 +143,53 @@ func refused(member, why, source string) row {
 func TestSupervisorsAnswers(t *testing.T) {
 	for i, r := range answers {
 		t.Run(fmt.Sprintf("%d %s", i, r.ask), func(t *testing.T) {
-			t.Parallel()
-			w := start(t, r.opt)
-			if r.act != nil {
-				r.act(w)
-			}
-			before := string(w.Supervisor.Options(DefaultSlug))
-			method, path, _ := strings.Cut(strings.ReplaceAll(r.ask, "{app}", DefaultSlug), " ")
-			headers := map[string][]string{"": {"Authorization", "Bearer " + SupervisorToken}, "stranger": {"Authorization", "Bearer no"}, "json": {"Authorization", "Bearer " + SupervisorToken, "Accept", "application/json"}}[r.as]
-			a := fetch(t, method, w.Supervisor.URL()+path, r.body, headers...)
-			if kind := a.header.Get("Content-Type"); a.status != r.status || strings.HasPrefix(kind, "text/plain") != r.plain {
-				t.Fatalf("%d %s %v %q", a.status, kind, a.err, a.body)
-			}
-			if r.stored == "" {
-				r.stored = before
-			}
-			if have := string(w.Supervisor.Options(DefaultSlug)); have != r.stored {
-				t.Errorf("stored: %s", have)
-			}
-			if r.plain {
-				if a.body != r.says {
-					t.Errorf("%q", a.body)
+			bubbled(t, r.opt, func(t *testing.T, w *World) {
+				if r.act != nil {
+					r.act(w)
 				}
-				return
-			}
-			var have struct {
-				Result, Message string
-				Key             string `json:"error_key"`
-				Data            map[string]any
-			}
-			if err := json.Unmarshal([]byte(a.body), &have); err != nil {
-				t.Fatal(err)
-			}
-			if r.status != 200 {
-				if have.Result != "error" || have.Message != r.says || have.Key != r.key {
-					t.Errorf("%+v", have)
+				before := string(w.Supervisor.Options(DefaultSlug))
+				method, path, _ := strings.Cut(strings.ReplaceAll(r.ask, "{app}", DefaultSlug), " ")
+				headers := map[string][]string{"": {"Authorization", "Bearer " + SupervisorToken}, "stranger": {"Authorization", "Bearer no"}, "json": {"Authorization", "Bearer " + SupervisorToken, "Accept", "application/json"}}[r.as]
+				a := fetchOver(t, w.Network().Transport(), method, w.Supervisor.URL()+path, r.body, headers...)
+				if kind := a.header.Get("Content-Type"); a.status != r.status || strings.HasPrefix(kind, "text/plain") != r.plain {
+					t.Fatalf("%d %s %v %q", a.status, kind, a.err, a.body)
 				}
-				return
-			}
-			var part map[string]any
-			if err := json.Unmarshal([]byte(r.says), &part); err != nil {
-				t.Fatal(err)
-			}
-			for k, v := range part {
-				if x, there := have.Data[k]; !there || !reflect.DeepEqual(x, v) {
-					t.Errorf("%s is %v, not %v", k, x, v)
+				if r.stored == "" {
+					r.stored = before
 				}
-			}
+				if have := string(w.Supervisor.Options(DefaultSlug)); have != r.stored {
+					t.Errorf("stored: %s", have)
+				}
+				if r.plain {
+					if a.body != r.says {
+						t.Errorf("%q", a.body)
+					}
+					return
+				}
+				var have struct {
+					Result, Message string
+					Key             string `json:"error_key"`
+					Data            map[string]any
+				}
+				if err := json.Unmarshal([]byte(a.body), &have); err != nil {
+					t.Fatal(err)
+				}
+				if r.status != 200 {
+					if have.Result != "error" || have.Message != r.says || have.Key != r.key {
+						t.Errorf("%+v", have)
+					}
+					return
+				}
+				var part map[string]any
+				if err := json.Unmarshal([]byte(r.says), &part); err != nil {
+					t.Fatal(err)
+				}
+				for k, v := range part {
+					if x, there := have.Data[k]; !there || !reflect.DeepEqual(x, v) {
+						t.Errorf("%s is %v, not %v", k, x, v)
+					}
+				}
+			})
 		})
 	}
 }

@@ -251,19 +251,21 @@ func TestCloudflaresStatusPageAndAPI(t *testing.T) {
 }
 
 func TestClientsMoveTheCounters(t *testing.T) {
-	w := ready(t, Options{Faults: Stripped(1)})
-	c := w.StartClients(time.Millisecond, true)
-	wait(t, w, "failing", func() bool { return c.Tally().Attempts >= 3 })
-	if tally := c.Tally(); tally.Opened != 0 || !strings.Contains(tally.Last, "400") {
-		t.Error(tally)
-	}
-	w.SetFaults(Faults{})
-	wait(t, w, "in", func() bool { return c.Tally().Opened == 1 })
-	stays(t, w, 20*time.Millisecond, func() bool { return c.Tally().Opened == 1 }) // it stays
-	w.Connector.Crash()
-	wait(t, w, "thrown out", func() bool { return c.Tally().Last != "" })
-	c.Stop()
-	if n := count(t, w, "cloudflared_tunnel_total_requests"); n != "" {
-		t.Error("a crashed connector still answers", n)
-	}
+	bubbled(t, Options{Faults: Stripped(1)}, func(t *testing.T, w *World) {
+		wait(t, w, "connected", func() bool { return w.Connector.Connections() == 4 })
+		c := w.StartClients(time.Millisecond, true)
+		wait(t, w, "failing", func() bool { return c.Tally().Attempts >= 3 })
+		if tally := c.Tally(); tally.Opened != 0 || !strings.Contains(tally.Last, "400") {
+			t.Error(tally)
+		}
+		w.SetFaults(Faults{})
+		wait(t, w, "in", func() bool { return c.Tally().Opened == 1 })
+		stays(t, w, 20*time.Millisecond, func() bool { return c.Tally().Opened == 1 }) // it stays
+		w.Connector.Crash()
+		wait(t, w, "thrown out", func() bool { return c.Tally().Last != "" })
+		c.Stop()
+		if a := fetchOver(t, w.Network().Transport(), "GET", w.Connector.URL()+"/metrics", ""); a.err == nil {
+			t.Error("a crashed connector still answers", a.body)
+		}
+	})
 }

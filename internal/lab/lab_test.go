@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"tunnelmedic/internal/evidence"
+	"tunnelmedic/internal/lab/wire"
 )
 
 const patience = 10 * time.Second
@@ -60,6 +62,21 @@ type answer struct {
 
 func fetch(t *testing.T, method, url, body string, header ...string) answer {
 	t.Helper()
+	return fetchOver(t, &http.Transport{}, method, url, body, header...)
+}
+
+// bubbled plays a test in a bubble of virtual time, over a network of memory.
+func bubbled(t *testing.T, opt Options, play func(*testing.T, *World)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		opt.Net = wire.New()
+		t.Cleanup(func() { time.Sleep(time.Second) }) // net/http goes on dialling for a request that was given up
+		play(t, start(t, opt))
+	})
+}
+
+func fetchOver(t *testing.T, way *http.Transport, method, url, body string, header ...string) answer {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +84,8 @@ func fetch(t *testing.T, method, url, body string, header ...string) answer {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	way.DisableKeepAlives = true
+	client := &http.Client{Timeout: patience, Transport: way, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		return answer{err: err}
