@@ -102,7 +102,11 @@ func ended(name string, err error, errOut io.Writer) int {
 	if code, silent := errors.AsType[exit](err); silent {
 		return int(code)
 	}
-	fmt.Fprintf(errOut, "tunnelmedic %s: %v\n", name, err)
+	who := "tunnelmedic"
+	if name != "run" && name != "healthcheck" { // these are the app itself
+		who += " " + name
+	}
+	fmt.Fprintf(errOut, "%s: %v\n", who, err)
 	if _, is := errors.AsType[misuse](err); is {
 		return exitUsage
 	}
