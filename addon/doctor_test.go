@@ -228,6 +228,7 @@ func TestTheDoctorStaysUnderFifteenSecondsWhereNothingAnswers(t *testing.T) {
 }
 
 func TestTheDoctorAsksWhetherQUICGetsOut(t *testing.T) {
+	t.Parallel()
 	for blocked, want := range map[bool]doctor.Verdict{false: doctor.Good, true: doctor.Unsure} {
 		w := connected(t, lab.Options{RunParameters: []string{"--protocol=http2"}, Faults: lab.Faults{UDPBlocked: blocked}})
 		r, _ := labDoctor(t, w, t.TempDir(), "")
@@ -262,6 +263,7 @@ func TestTheDoctorSaysWhetherTheAppCouldStart(t *testing.T) {
 		"a tunnel with a token":    {false, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := connected(t, lab.Options{Local: c.local})
 			w.SetFaults(lab.Faults{APIAway: c.away})
 			r, _ := labDoctor(t, w, t.TempDir(), "")

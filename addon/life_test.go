@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"maps"
 	"net"
 	"net/http"
@@ -59,6 +60,17 @@ func (l *logBook) all() string {
 func (l *logBook) String() string {
 	text := l.all()
 	return text[max(0, len(text)-3000):]
+}
+
+// TestMain lets more tests live side by side than there are processors: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		if err := p.Value.Set("6"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
 }
 
 // settle gives a world, connected unless its options forbid it, with a data folder

@@ -50,6 +50,7 @@ func protocol(s map[string]any, key string) any {
 }
 
 func TestThePagesButtonsInALab(t *testing.T) {
+	t.Parallel()
 	w, err := lab.New(lab.Options{})
 	if err != nil {
 		t.Fatal(err)
