@@ -19,7 +19,7 @@ var mutants = []*mutation{
 	{"another option is dropped with the protocol", []string{"quic strips WebSockets"}, []patch{{"internal/supervisor/options.go",
 		"	changed[runParameters] = plainJSON(list)\n	return changed", "	changed[runParameters] = plainJSON(list)\n	delete(changed, \"log_level\")\n	return changed"}}},
 	{"a stop by hand is ignored", []string{"a person stops the app"}, []patch{
-		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State == evidence.StateStopped:"},
+		{"internal/policy/revive.go", "case in.Remedy == diagnosis.Start:", "case in.Remedy == diagnosis.Start || in.State.Ended():"},
 		{"internal/treatment/write.go", "halted, err := o.halted(ctx, info)\n", "halted, err := false, error(nil)\n"}}},
 	{"a stop by hand leaves what was not proven", []string{"quic strips WebSockets", "a person stops the app, while a protocol is proven"}, []patch{
 		{"internal/policy/suspicion.go", "	case s.Stops < LooksStopped || o != nil && !o.Settled:", "	case true:"},
