@@ -19,6 +19,7 @@ import (
 // TestPeopleInterfere lets a person's hand come in between two calls of a
 // treatment. Their word wins, and nothing of theirs is lost.
 func TestPeopleInterfere(t *testing.T) {
+	t.Parallel()
 	const slug = lab.DefaultSlug
 	edit := func(h *house, change func(map[string]json.RawMessage)) {
 		var o map[string]json.RawMessage
@@ -185,6 +186,7 @@ func TestPeopleInterfere(t *testing.T) {
 // TestOurOwnStop stops the daemon in order, as Supervisor does before an update, at
 // every step: what is not proven is undone on the way out, or by the next start.
 func TestOurOwnStop(t *testing.T) {
+	t.Parallel()
 	for _, purpose := range []string{"trial", "restore"} {
 		for _, s := range []step{reading, writing, readBack, restarting} {
 			for _, returns := range []bool{true, false} {
@@ -234,6 +236,7 @@ func TestOurOwnStop(t *testing.T) {
 // TestANewStartIsInterrupted stops or kills the daemon while it starts the tunnel anew
 // under the same protocol: there is no way back, and nobody is restarted twice for it.
 func TestANewStartIsInterrupted(t *testing.T) {
+	t.Parallel()
 	for _, at := range []step{reading, restarting, watching} {
 		for _, killed := range []bool{false, true} {
 			name := fmt.Sprintf("stopped at %s", at)

@@ -16,6 +16,7 @@ import (
 // WebSockets, and whether QUIC is worth a restart hangs on what the network does to it.
 // A network that lets UDP pass and rejects the handshake is one where it is not.
 func TestQUICIsTriedOnlyWhereItsHandshakeStands(t *testing.T) {
+	t.Parallel()
 	own := []string{"--protocol=http2"}
 	for n, c := range []struct {
 		name    string

@@ -13,6 +13,7 @@ import (
 // TestRevival starts again what does not come back on its own, under the same
 // protocol, and leaves alone what a person stopped.
 func TestRevival(t *testing.T) {
+	t.Parallel()
 	revived := func(h *house) bool { return strings.Contains(h.log.String(), `"step":"revived"`) }
 	for name, c := range map[string]struct {
 		breaks   func(*house)

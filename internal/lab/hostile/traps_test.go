@@ -40,6 +40,7 @@ func TestASecretReferenceIsNeverWrittenBack(t *testing.T) {
 
 // TestTraps are households in which a trial must go wrong: the way back is in time.
 func TestTraps(t *testing.T) {
+	t.Parallel()
 	settle := 1500 * time.Millisecond
 	for name, c := range map[string]struct {
 		opt   lab.Options
