@@ -428,7 +428,7 @@ func troubleOf(err error) evidence.Trouble {
 // Hosts are the names by which Cloudflare knows the zone of a public host: its own, and,
 // where that is an address, those of the tunnel's rules, three at most.
 func (c *Connector) Hosts(ctx context.Context, host string) []string {
-	if net.ParseIP(host) == nil && host != "localhost" {
+	if !isAddress(host) && host != "localhost" {
 		return []string{host}
 	}
 	rules, err := c.Ingress(ctx)
